@@ -1,0 +1,40 @@
+"""The whole graph: config, placement, VMs, hosts, services, edge, outputs."""
+
+import dataclasses
+
+import pulumi
+
+from components import config
+from components.edge.edge import Edge, EdgeArgs
+from components.host.host import ContainerHost, ContainerHostArgs
+from components.placement import slots, spread, vm_names
+from components.service.service import Service, ServiceArgs
+from components.vm.farm import Farm, FarmArgs
+from components.vm.vm import Vm, VmArgs
+
+stack = config.load()
+names = vm_names(stack.farm.name, stack.farm.vms)
+placement = {name: spread(service.replicas, names) for name, service in stack.services.items()}
+
+farm = Farm("farm", FarmArgs(config=stack.farm))
+vms = {name: Vm(name, VmArgs(farm=farm)) for name in names}
+hosts = {name: ContainerHost(f"{name}-host", ContainerHostArgs(vm=vm)) for name, vm in vms.items()}
+services = {
+    name: Service(name, ServiceArgs(config=service, hosts=hosts, counts=placement[name]))
+    for name, service in stack.services.items()
+}
+edge = Edge("edge", EdgeArgs(config=stack.edge, hosts=hosts, services=services))
+
+pulumi.export("vms", {name: {"address": vm.address} for name, vm in vms.items()})
+pulumi.export(
+    "services",
+    {
+        name: {
+            "url": service.url(stack.edge.port),
+            "containers": [slot.name for slot in slots(name, placement[name])],
+        }
+        for name, service in stack.services.items()
+    },
+)
+pulumi.export("edge", {"address": edge.address})
+pulumi.export("pools", edge.pools.apply(lambda pools: [dataclasses.asdict(each) for each in pools]))

@@ -1,0 +1,86 @@
+"""The edge: HAProxy on this machine, or on another one over SSH, in front of all VMs."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import pulumi
+from pulumi_command import local, remote
+
+from components import config
+from components.edge import haproxy
+from components.edge.pools import Pool, pool
+from components.host.host import ContainerHost
+from components.scripts import python_command
+from components.service.service import Service
+
+
+@dataclass(frozen=True, kw_only=True)
+class EdgeArgs:
+    """Arguments of ``Edge``."""
+
+    config: config.Edge
+    hosts: Mapping[str, ContainerHost]
+    """All hosts, by the name of their VM."""
+    services: Mapping[str, Service]
+
+
+class Edge(pulumi.ComponentResource):
+    """One HAProxy with a pool per service, of exactly the VMs that run it."""
+
+    address: str
+    """``host:port`` at which clients reach it."""
+    pools: pulumi.Output[tuple[Pool, ...]]
+    """In the order of config; known once the VMs' entrypoints are."""
+    haproxy_cfg: pulumi.Output[str]
+
+    def __init__(
+        self, name: str, args: EdgeArgs, opts: pulumi.ResourceOptions | None = None
+    ) -> None:
+        super().__init__("gatehouse:edge:Edge", name, None, opts)
+        edge = args.config
+        stack = pulumi.get_stack()
+        folder = f"{edge.folder}/{stack}"
+        self.address = f"{edge.host or edge.bind}:{edge.port}"
+        self.pools = pulumi.Output.all(
+            **{vm: host.entrypoint for vm, host in args.hosts.items()}
+        ).apply(
+            lambda entrypoints: tuple(
+                pool(name, service.config, service.counts, entrypoints)
+                for name, service in args.services.items()
+            )
+        )
+        self.haproxy_cfg = self.pools.apply(
+            lambda pools: haproxy.render(pools, folder=folder, bind=edge.bind, port=edge.port)
+        )
+        script = Path(__file__).with_name("apply.py")
+        apply = python_command(script, "apply", folder, stack, str(edge.ready_timeout))
+        remove = python_command(script, "remove", folder, stack)
+        after_containers = pulumi.ResourceOptions(
+            parent=self,
+            depends_on=[
+                container
+                for service in args.services.values()
+                for container in service.containers.values()
+            ],
+        )
+        if edge.host is None:
+            local.Command(
+                f"{name}-haproxy",
+                local.CommandArgs(create=apply, delete=remove, stdin=self.haproxy_cfg),
+                after_containers,
+            )
+        else:
+            remote.Command(
+                f"{name}-haproxy",
+                remote.CommandArgs(
+                    connection=remote.ConnectionArgs(
+                        host=edge.host, port=edge.ssh_port, user=edge.user, host_key=edge.host_key
+                    ),
+                    create=apply,
+                    delete=remove,
+                    stdin=self.haproxy_cfg,
+                ),
+                after_containers,
+            )
+        self.register_outputs({"address": self.address, "haproxy_cfg": self.haproxy_cfg})

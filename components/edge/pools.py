@@ -1,0 +1,74 @@
+"""The edge's pools: per service, the VMs that run it, with their addresses and weights."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from components.config import Service
+
+# HAProxy's documented maximum of a server's weight.
+_MAX_WEIGHT = 256
+
+
+@dataclass(frozen=True, kw_only=True)
+class Server:
+    """One VM in a pool."""
+
+    name: str
+    address: str
+    """``host:port`` of the VM's entrypoint."""
+    weight: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pool:
+    """A service at the edge: which requests it gets, and the VMs that they go to."""
+
+    name: str
+    hosts: tuple[str, ...]
+    path: str
+    """Without a slash at its end; empty for the whole domain."""
+    check_host: str
+    check_path: str
+    check_interval: int
+    """Seconds."""
+    check_timeout: int
+    """Seconds."""
+    servers: tuple[Server, ...]
+
+
+def pool(
+    name: str, service: Service, counts: Mapping[str, int], entrypoints: Mapping[str, str]
+) -> Pool:
+    """Return the pool of a service.
+
+    Args:
+        name: The service's name.
+        service: Its config.
+        counts: How many of its containers each VM runs, for those that run any.
+        entrypoints: ``host:port`` by VM; VMs that do not run the service are left out.
+    """
+    weights = _weights(counts)
+    return Pool(
+        name=name,
+        hosts=service.hosts,
+        path=service.path.rstrip("/"),
+        check_host=service.hosts[0],
+        check_path=service.check.path,
+        check_interval=service.check.interval,
+        check_timeout=service.check.timeout,
+        servers=tuple(
+            Server(name=vm, address=entrypoints[vm], weight=weights[vm]) for vm in counts
+        ),
+    )
+
+
+def by_precedence(pools: tuple[Pool, ...]) -> tuple[Pool, ...]:
+    """Return the pools in the order in which requests are matched: the longest path first."""
+    return tuple(sorted(pools, key=lambda pool: (-len(pool.path), pool.name)))
+
+
+def _weights(counts: Mapping[str, int]) -> Mapping[str, int]:
+    largest = max(counts.values(), default=0)
+    if largest <= _MAX_WEIGHT:
+        return counts
+    return {vm: max(1, count * _MAX_WEIGHT // largest) for vm, count in counts.items()}

@@ -1,0 +1,1 @@
+"""Container hosts: Docker over SSH, a network, and Traefik on each VM."""

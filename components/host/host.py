@@ -1,0 +1,108 @@
+"""A container host: Docker on one VM over SSH, a network, and Traefik as the one published port."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import pulumi
+import pulumi_docker as docker
+from pulumi_command import remote
+
+from components.host import traefik
+from components.scripts import python_command
+from components.vm.vm import Vm
+
+_READY_SECONDS = 120
+"""Traefik is up in 1 s with KVM and took up to 20 s on an emulated CPU under load."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ContainerHostArgs:
+    """Arguments of ``ContainerHost``."""
+
+    vm: Vm
+
+
+class ContainerHost(pulumi.ComponentResource):
+    """Where containers of services run."""
+
+    vm: Vm
+    network: pulumi.Output[str]
+    """The Docker network on which Traefik reaches containers."""
+    entrypoint: pulumi.Output[str]
+    """``address:port`` of Traefik, known only once it answers."""
+
+    def __init__(
+        self, name: str, args: ContainerHostArgs, opts: pulumi.ResourceOptions | None = None
+    ) -> None:
+        super().__init__("gatehouse:host:ContainerHost", name, None, opts)
+        self.vm = args.vm
+        self.provider = docker.Provider(
+            f"{name}-docker",
+            docker.ProviderArgs(host=self.vm.docker_host, ssh_opts=self.vm.ssh_options),
+            pulumi.ResourceOptions(parent=self, deleted_with=self.vm.domain),
+        )
+        on_vm = self.on_vm(self)
+        network = docker.Network(f"{name}-network", docker.NetworkArgs(driver="bridge"), on_vm)
+        self.network = network.name
+        image = docker.RemoteImage(
+            f"{name}-traefik-image",
+            docker.RemoteImageArgs(name=traefik.IMAGE, keep_locally=True),
+            on_vm,
+        )
+        container = docker.Container(
+            f"{name}-traefik",
+            docker.ContainerArgs(
+                image=image.image_id,
+                command=network.name.apply(lambda network: list(traefik.command(network))),
+                networks_advanced=[docker.ContainerNetworksAdvancedArgs(name=network.name)],
+                ports=[
+                    docker.ContainerPortArgs(
+                        internal=traefik.ENTRYPOINT_PORT, external=traefik.ENTRYPOINT_PORT
+                    )
+                ],
+                mounts=[
+                    docker.ContainerMountArgs(
+                        type="bind",
+                        source="/var/run/docker.sock",
+                        target="/var/run/docker.sock",
+                        read_only=True,
+                    )
+                ],
+                restart="unless-stopped",
+                destroy_grace_seconds=10,
+            ),
+            # Two cannot publish the same port; the edge sends requests to the other VMs meanwhile.
+            pulumi.ResourceOptions.merge(on_vm, pulumi.ResourceOptions(delete_before_replace=True)),
+        )
+        ready = remote.Command(
+            f"{name}-traefik-ready",
+            remote.CommandArgs(
+                connection=self.vm.connection,
+                create=container.id.apply(
+                    lambda container: python_command(
+                        Path(__file__).with_name("ready.py"),
+                        container,
+                        str(traefik.PING_PORT),
+                        "/ping",
+                        str(_READY_SECONDS),
+                    )
+                ),
+                triggers=[container.id],
+            ),
+            pulumi.ResourceOptions(
+                parent=self, deleted_with=self.vm.domain, replace_with=[self.vm.domain]
+            ),
+        )
+        self.entrypoint = pulumi.Output.all(self.vm.address, ready.id).apply(
+            lambda parts: f"{parts[0]}:{traefik.ENTRYPOINT_PORT}"
+        )
+        self.register_outputs({"entrypoint": self.entrypoint})
+
+    def on_vm(self, parent: pulumi.Resource) -> pulumi.ResourceOptions:
+        """Return the options of what lives in the VM's Docker: it comes and goes with the VM."""
+        return pulumi.ResourceOptions(
+            parent=parent,
+            provider=self.provider,
+            deleted_with=self.vm.domain,
+            replace_with=[self.vm.domain],
+        )

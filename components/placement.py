@@ -1,0 +1,54 @@
+"""Which VM runs how many containers of a service: a pure function of config.
+
+Known before anything runs, so that the set of resources never depends on what the resources answer.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, kw_only=True)
+class Slot:
+    """The place of one container: the ``index``-th (from 0) of ``service`` on the VM ``vm``."""
+
+    service: str
+    vm: str
+    index: int
+
+    @property
+    def name(self) -> str:
+        """``<service>-<vm>-<index>``: never a position in a global list.
+
+        So a change of the number of VMs or of replicas renames no container that stays.
+        """
+        return f"{self.service}-{self.vm}-{self.index}"
+
+
+def vm_names(farm: str, count: int) -> tuple[str, ...]:
+    """Return the names of a farm's VMs, ``web-0`` to ``web-<count - 1>`` for the farm ``web``."""
+    return tuple(f"{farm}-{index}" for index in range(count))
+
+
+def spread(replicas: int, vms: Sequence[str]) -> dict[str, int]:
+    """Return how many of ``replicas`` containers each VM runs, in the order of ``vms``.
+
+    Each VM gets ``replicas // len(vms)``, the first ``replicas % len(vms)`` one more. VMs that run
+    none are left out.
+
+    Raises:
+        ValueError: There is no VM to run a replica on.
+    """
+    if not vms:
+        raise ValueError(f"{replicas} replicas cannot be placed on 0 VMs")
+    share, rest = divmod(replicas, len(vms))
+    counts = {vm: share + (1 if index < rest else 0) for index, vm in enumerate(vms)}
+    return {vm: count for vm, count in counts.items() if count}
+
+
+def slots(service: str, counts: Mapping[str, int]) -> tuple[Slot, ...]:
+    """Return the slots of a service, by VM and then by index."""
+    return tuple(
+        Slot(service=service, vm=vm, index=index)
+        for vm, count in counts.items()
+        for index in range(count)
+    )

@@ -1,0 +1,54 @@
+"""Sizes and durations as operators write them: ``2GiB``, ``30s``.
+
+Deliberately not supported: decimal units (``GB``) and bare numbers, because ``2`` or ``2GB`` would
+leave it to the reader to guess which unit was meant.
+"""
+
+import re
+
+_SIZE = re.compile(r"(\d+(?:\.\d+)?)(MiB|GiB|TiB)")
+_DURATION = re.compile(r"(?:(\d+)h)?(?:(\d+)m)?(?:(\d+)s)?")
+
+MEBIBYTE = 2**20
+_SIZE_FACTORS = {"MiB": MEBIBYTE, "GiB": 2**30, "TiB": 2**40}
+
+
+def parse_size(text: object) -> int:
+    """Return the number of bytes in a size such as ``512MiB`` or ``1.5GiB``.
+
+    libvirt's provider takes whole MiB only, so a size that is not a multiple of 1 MiB is refused.
+
+    Raises:
+        ValueError: The text is not a size; the message says which forms are.
+    """
+    match = _SIZE.fullmatch(text) if isinstance(text, str) else None
+    if match is None:
+        raise ValueError("must be a size such as 512MiB, 2GiB or 1TiB")
+    size = float(match[1]) * _SIZE_FACTORS[match[2]]
+    if size < MEBIBYTE or size % MEBIBYTE:
+        raise ValueError("must be a whole number of MiB, at least 1MiB")
+    return int(size)
+
+
+def format_size(size: int) -> str:
+    """Return bytes as the shortest exact size: ``parse_size(format_size(n)) == n``."""
+    for unit in ("TiB", "GiB"):
+        if size % _SIZE_FACTORS[unit] == 0:
+            return f"{size // _SIZE_FACTORS[unit]}{unit}"
+    return f"{size // MEBIBYTE}MiB"
+
+
+def parse_duration(text: object) -> int:
+    """Return the seconds in a duration such as ``30s``, ``10m`` or ``1h30m``.
+
+    Raises:
+        ValueError: The text is not a duration of at least one second.
+    """
+    match = _DURATION.fullmatch(text) if isinstance(text, str) and text else None
+    seconds = 0
+    if match is not None:
+        hours, minutes, rest = (int(part or 0) for part in match.groups())
+        seconds = hours * 3600 + minutes * 60 + rest
+    if seconds < 1:
+        raise ValueError("must be a duration such as 30s, 10m or 1h30m")
+    return seconds

@@ -1,0 +1,1 @@
+"""VMs: network, storage and base image shared; disk, cloud-init and domain per VM."""

@@ -1,0 +1,239 @@
+"""The gate of a VM, run on the controller: ``python3 -m components.vm.boot wait|shutdown``.
+
+``wait`` ends when Docker answers over SSH, with the VM's address as the only line on stdout.
+``shutdown`` asks the guest to power off, and ends when it has or when its time is over; a domain
+that is gone already is fine.
+
+A program of its own, with the standard library only, because only a running command can watch the
+console while the VM boots: the domain resource could only say that no address came.
+"""
+
+import collections
+import os
+import pty
+import re
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from components.vm.ssh import SSH_USER, options
+
+_POLL_SECONDS = 1.0
+_CONSOLE_LINES = 25
+_CONTROL = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]|\x1b[()][A-Z0-9]|[\x00-\x08\x0b-\x1f\x7f]")
+_LEASE = re.compile(r"\sipv4\s+(\d+\.\d+\.\d+\.\d+)/")
+
+
+class BootError(Exception):
+    """The VM will not come up; the message says how far it got and what to do."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """What the graph hands over in ``GATEHOUSE_*`` variables; times are in seconds."""
+
+    uri: str
+    domain: str
+    vm: str
+    key_file: str
+    known_hosts: str
+    boot_timeout: float
+    shutdown_timeout: float
+
+    @classmethod
+    def from_environment(cls) -> "Settings":
+        """Read the variables that ``components.vm.vm`` sets."""
+        return cls(
+            uri=os.environ["GATEHOUSE_URI"],
+            domain=os.environ["GATEHOUSE_DOMAIN"],
+            vm=os.environ["GATEHOUSE_VM"],
+            key_file=os.environ["GATEHOUSE_KEY_FILE"],
+            known_hosts=os.environ["GATEHOUSE_KNOWN_HOSTS"],
+            boot_timeout=float(os.environ["GATEHOUSE_BOOT_TIMEOUT"]),
+            shutdown_timeout=float(os.environ["GATEHOUSE_SHUTDOWN_TIMEOUT"]),
+        )
+
+
+def virsh(settings: Settings, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """Run one virsh command against the VM's hypervisor, without a prompt and with a time limit."""
+    return subprocess.run(
+        ("virsh", "--connect", settings.uri, "--quiet", *arguments),
+        check=False,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        stdin=subprocess.DEVNULL,
+    )
+
+
+class Console:
+    """The last lines that the VM wrote to its serial console while this was attached."""
+
+    def __init__(self) -> None:
+        self._lines: collections.deque[str] = collections.deque([""], maxlen=_CONSOLE_LINES)
+
+    def feed(self, data: bytes) -> None:
+        """Take up raw terminal output; control sequences are left out."""
+        text = _CONTROL.sub("", data.decode(errors="replace").replace("\r\n", "\n"))
+        first, *rest = text.split("\n")
+        self._lines[-1] += first
+        self._lines.extend(rest)
+
+    def tail(self) -> str:
+        """Return the lines that are kept, or a sentence that says that there was nothing."""
+        lines = [f"    {line}" for line in self._lines if line.strip()]
+        return "\n".join(lines) or "    (nothing; does the image's kernel write to ttyS0?)"
+
+
+@contextmanager
+def attached_console(settings: Settings) -> Iterator[Console]:
+    """Follow the VM's console until the block ends.
+
+    virsh insists on a terminal, so it gets a pseudo-terminal.
+    """
+    console = Console()
+    ours, theirs = pty.openpty()
+    process = subprocess.Popen(
+        ("virsh", "--connect", settings.uri, "--quiet", "console", settings.domain, "--force"),
+        stdin=theirs,
+        stdout=theirs,
+        stderr=subprocess.STDOUT,
+        start_new_session=True,
+    )
+    os.close(theirs)
+
+    def follow() -> None:
+        while True:
+            try:
+                data = os.read(ours, 65536)
+            except OSError:  # virsh has gone, and the terminal with it
+                return
+            console.feed(data)
+
+    reader = threading.Thread(target=follow, daemon=True)
+    reader.start()
+    try:
+        yield console
+    finally:
+        process.terminate()
+        process.wait()
+        reader.join(timeout=5)
+        os.close(ours)
+
+
+def lease(settings: Settings) -> str | None:
+    """Return the IPv4 address that libvirt's DHCP server gave the VM, if it has one yet.
+
+    Raises:
+        BootError: The domain is not running.
+    """
+    state = virsh(settings, "domstate", settings.domain)
+    if state.returncode != 0 or state.stdout.strip() in ("shut off", "crashed"):
+        raise BootError(f"the domain is {state.stdout.strip() or state.stderr.strip()}")
+    leases = virsh(settings, "domifaddr", settings.domain, "--source", "lease")
+    found = _LEASE.search(leases.stdout)
+    return found[1] if found else None
+
+
+def docker_problem(settings: Settings, address: str) -> str | None:
+    """Return why Docker does not answer over SSH yet, or None if it does.
+
+    Raises:
+        BootError: Whoever answers at the address is not the VM.
+    """
+    connection = options(
+        key_file=settings.key_file, known_hosts=settings.known_hosts, host=settings.vm
+    )
+    answer = subprocess.run(
+        (
+            "ssh",
+            *connection,
+            f"{SSH_USER}@{address}",
+            "docker version --format '{{.Server.Version}}'",
+        ),
+        check=False,
+        capture_output=True,
+        text=True,
+        stdin=subprocess.DEVNULL,
+    )
+    if "Host key verification failed" in answer.stderr:
+        raise BootError(
+            f"{address} answered with another host key than {settings.vm} was given; is it another"
+            " machine's address?"
+        )
+    lines = (answer.stderr + answer.stdout).strip().splitlines()
+    return None if answer.returncode == 0 else (lines[-1] if lines else "no answer")
+
+
+def wait(settings: Settings) -> str:
+    """Return the VM's address once Docker answers there.
+
+    Raises:
+        BootError: It did not within the time limit; the message ends with the console's tail.
+    """
+    with attached_console(settings) as console:
+        try:
+            return _wait_for_docker(settings)
+        except BootError as error:
+            raise BootError(
+                f"VM {settings.vm} (domain {settings.domain}) did not come up: {error}\n"
+                f"  The end of its console:\n{console.tail()}"
+            ) from None
+
+
+def _wait_for_docker(settings: Settings) -> str:
+    deadline = time.monotonic() + settings.boot_timeout
+    address, waiting_for = None, "an address from the network's DHCP server"
+    while time.monotonic() < deadline:
+        if address is None:
+            address = lease(settings)
+            if address is not None:
+                print(f"{settings.vm}: has the address {address}", file=sys.stderr)
+        if address is not None:
+            problem = docker_problem(settings, address)
+            if problem is None:
+                return address
+            waiting_for = f"Docker over SSH at {address} ({problem})"
+        time.sleep(_POLL_SECONDS)
+    raise BootError(
+        f"still waiting for {waiting_for} after {settings.boot_timeout:.0f} s; give a slow"
+        " hypervisor more time with farm.boot_timeout"
+    )
+
+
+def shutdown(settings: Settings) -> None:
+    """Power the guest off by ACPI within the time limit; deleting the domain does the rest."""
+    deadline = time.monotonic() + settings.shutdown_timeout
+    if virsh(settings, "shutdown", settings.domain).returncode != 0:
+        return  # gone, or off already
+    while time.monotonic() < deadline:
+        state = virsh(settings, "domstate", settings.domain)
+        if state.returncode != 0 or state.stdout.strip() == "shut off":
+            return
+        time.sleep(_POLL_SECONDS)
+    print(f"{settings.vm}: did not power off in {settings.shutdown_timeout:.0f} s", file=sys.stderr)
+
+
+def main(arguments: list[str]) -> int:
+    """Run one of the two commands; the exit code is 1 with a message on stderr if it failed."""
+    settings = Settings.from_environment()
+    try:
+        if arguments == ["wait"]:
+            print(wait(settings))
+        elif arguments == ["shutdown"]:
+            shutdown(settings)
+        else:
+            print("usage: python3 -m components.vm.boot wait|shutdown", file=sys.stderr)
+            return 2
+    except BootError as error:
+        print(error, file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,92 @@
+"""What a VM is told at its first boot, as cloud-init documents.
+
+Deliberately without templates: every value is written by the YAML library, so none can break out
+of its place. cloud-init acts on this at the first boot only; a change has to replace the VM.
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import yaml
+
+from components.vm.ssh import SSH_USER
+
+# The Docker provider opens a connection per request and several at once; OpenSSH's default of
+# 10:30:100 starts to drop them at 10 that are not authenticated yet.
+_SSHD = "MaxStartups 100:30:200\nMaxSessions 100\nPasswordAuthentication no\n"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Guest:
+    """What differs from VM to VM, or comes from config."""
+
+    hostname: str
+    authorized_key: str
+    host_key_private: str
+    host_key_public: str
+    packages: tuple[str, ...]
+    registry_mirror: str | None
+
+
+def user_data(guest: Guest) -> str:
+    """Return the ``user-data`` document; it holds the private host key, so treat it as a secret."""
+    document: dict[str, Any] = {
+        "hostname": guest.hostname,
+        "locale": "C.UTF-8",  # a minimal Debian image has no other, and cloud-init ends in error
+        "ssh_pwauth": False,
+        "disable_root": True,
+        "ssh_deletekeys": True,
+        "ssh_genkeytypes": [],
+        "ssh_keys": {
+            "ed25519_private": guest.host_key_private,
+            "ed25519_public": guest.host_key_public,
+        },
+        "groups": ["docker"],
+        "users": [
+            {
+                "name": SSH_USER,
+                "groups": ["docker"],
+                "shell": "/bin/bash",
+                "lock_passwd": True,
+                "ssh_authorized_keys": [guest.authorized_key],
+            }
+        ],
+        "write_files": [
+            _file("/etc/ssh/sshd_config.d/50-gatehouse.conf", _SSHD),
+            _file("/etc/docker/daemon.json", json.dumps(_docker_daemon(guest), indent=2) + "\n"),
+        ],
+    }
+    if guest.packages:
+        document |= {"package_update": True, "packages": sorted(guest.packages)}
+    return "#cloud-config\n" + _yaml(document)
+
+
+def meta_data(hostname: str) -> str:
+    """Return the ``meta-data`` document."""
+    return _yaml({"instance-id": hostname, "local-hostname": hostname})
+
+
+def network_config() -> str:
+    """Return the ``network-config`` document: DHCP on the first network card."""
+    return _yaml({"version": 2, "ethernets": {"first": {"match": {"name": "e*"}, "dhcp4": True}}})
+
+
+def _docker_daemon(guest: Guest) -> Mapping[str, Any]:
+    settings: dict[str, Any] = {
+        "live-restore": True,  # containers go on serving while Docker itself is restarted
+        "log-driver": "json-file",
+        "log-opts": {"max-size": "10m", "max-file": "3"},
+    }
+    if guest.registry_mirror is not None:
+        settings["registry-mirrors"] = [guest.registry_mirror]
+    return settings
+
+
+def _file(path: str, content: str) -> Mapping[str, str]:
+    return {"path": path, "permissions": "0644", "content": content}
+
+
+def _yaml(document: Mapping[str, Any]) -> str:
+    return yaml.safe_dump(document, sort_keys=False, width=1000)

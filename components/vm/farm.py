@@ -1,0 +1,77 @@
+"""What a farm's VMs share: the hypervisor, a storage pool, a network, the image and the SSH key."""
+
+from dataclasses import dataclass
+
+import pulumi
+import pulumi_libvirt as libvirt
+
+from components import config
+from components.vm.keys import KeyPair, key_folder, written
+
+
+@dataclass(frozen=True, kw_only=True)
+class FarmArgs:
+    """Arguments of ``Farm``."""
+
+    config: config.Farm
+
+
+class Farm(pulumi.ComponentResource):
+    """The ground that VMs stand on; it makes no VM by itself."""
+
+    provider: libvirt.Provider
+    config: config.Farm
+    pool: pulumi.Output[str]
+    """The name of the storage pool."""
+    network_id: pulumi.Output[str]
+    base_image_id: pulumi.Output[str]
+    """The volume that all disks are copy-on-write layers of."""
+    ssh_key: KeyPair
+    ssh_key_file: pulumi.Output[str]
+    """Where the private key is readable for ``ssh``, relative to the program's folder."""
+
+    def __init__(
+        self, name: str, args: FarmArgs, opts: pulumi.ResourceOptions | None = None
+    ) -> None:
+        super().__init__("gatehouse:vm:Farm", name, None, opts)
+        self.config = args.config
+        self.provider = libvirt.Provider(
+            f"{name}-libvirt",
+            libvirt.ProviderArgs(uri=args.config.hypervisor),
+            pulumi.ResourceOptions(parent=self),
+        )
+        here = pulumi.ResourceOptions(parent=self, provider=self.provider)
+        pool = libvirt.Pool(
+            f"{name}-pool",
+            libvirt.PoolArgs(
+                type="dir",
+                target=libvirt.PoolTargetArgs(path=f"{args.config.pool}/{pulumi.get_stack()}"),
+            ),
+            here,
+        )
+        network = libvirt.Network(
+            f"{name}-network",
+            libvirt.NetworkArgs(
+                mode="nat",
+                addresses=[str(args.config.network.cidr)],
+                dhcp=libvirt.NetworkDhcpArgs(enabled=True),
+                dns=libvirt.NetworkDnsArgs(enabled=True),
+                autostart=True,
+            ),
+            here,
+        )
+        image = libvirt.Volume(
+            f"{name}-image",
+            libvirt.VolumeArgs(pool=pool.name, source=args.config.image, format="qcow2"),
+            here,
+        )
+        self.pool = pool.name
+        self.network_id = network.id
+        self.base_image_id = image.id
+        self.ssh_key = KeyPair(
+            f"{name}-ssh",
+            f"gatehouse-{pulumi.get_stack()}",
+            pulumi.ResourceOptions(parent=self),
+        )
+        self.ssh_key_file = written(key_folder() / "id_ed25519", self.ssh_key.private_key)
+        self.register_outputs({"pool": self.pool, "network_id": self.network_id})

@@ -1,0 +1,91 @@
+"""SSH keys made in the graph, and the files through which ``ssh`` gets to see them.
+
+The keys live in the state, as secrets. The files are a copy of it in ``.gatehouse/<stack>``, below
+the folder that the program runs in, written again at each run: Docker's provider starts ``ssh``,
+which reads keys from files only.
+"""
+
+import os
+from pathlib import Path
+
+import pulumi
+from pulumi_command import local
+
+_TYPE = "gatehouse:vm:KeyPair"
+
+# Both halves go to stdout, which is where a command's secret outputs can be kept.
+_GENERATE = (
+    "folder=$(mktemp -d) && trap 'rm -rf \"$folder\"' EXIT"
+    ' && ssh-keygen -q -t ed25519 -N "" -C "$COMMENT" -f "$folder/key"'
+    ' && cat "$folder/key" "$folder/key.pub"'
+)
+
+
+class KeyPair(pulumi.ComponentResource):
+    """An ed25519 key pair, made once and kept in the state."""
+
+    private_key: pulumi.Output[str]
+    """The private key in OpenSSH's format; a secret."""
+    public_key: pulumi.Output[str]
+    """The public key: its type, its base64, and a comment."""
+
+    def __init__(self, name: str, comment: str, opts: pulumi.ResourceOptions | None = None) -> None:
+        super().__init__(_TYPE, name, None, opts)
+        generated = local.Command(
+            f"{name}-keygen",
+            local.CommandArgs(
+                create=_GENERATE,
+                environment={"COMMENT": comment},
+                logging=local.Logging.NONE,  # the default prints stdout, and with it the key
+            ),
+            pulumi.ResourceOptions(
+                parent=self,
+                additional_secret_outputs=["stdout"],
+                # Another text of the script must never mean another key.
+                ignore_changes=["create", "environment"],
+            ),
+        )
+        halves = generated.stdout.apply(split_key_pair)
+        self.private_key = pulumi.Output.secret(halves.apply(lambda pair: pair[0]))
+        self.public_key = pulumi.Output.unsecret(halves.apply(lambda pair: pair[1]))
+        self.register_outputs({"public_key": self.public_key})
+
+
+def split_key_pair(text: str) -> tuple[str, str]:
+    """Split what ``_GENERATE`` prints into the private and the public key.
+
+    Raises:
+        ValueError: It is not a private key followed by a public one.
+    """
+    private, separator, public = text.partition("-----END OPENSSH PRIVATE KEY-----\n")
+    if not separator or not public.startswith("ssh-ed25519 "):
+        raise ValueError("ssh-keygen did not print a private key followed by its public key")
+    return private + separator, public.strip()
+
+
+def key_folder() -> Path:
+    """Return the folder for this stack's key files, relative to the program's folder.
+
+    Relative, because the path is kept in the state, and the state moves between machines.
+    """
+    return Path(".gatehouse") / pulumi.get_stack()
+
+
+def written(path: Path, content: pulumi.Input[str]) -> pulumi.Output[str]:
+    """Return ``path`` once ``content`` is in it, readable by this user only.
+
+    Not a resource on purpose: the file has to be there on each machine that runs the program, also
+    on one where the state says that it was made elsewhere.
+    """
+
+    def write(text: str) -> str:
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        descriptor = os.open(
+            partial := path.with_suffix(".partial"), os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600
+        )
+        with os.fdopen(descriptor, "w") as file:
+            file.write(text)
+        partial.replace(path)
+        return str(path)
+
+    return pulumi.Output.unsecret(pulumi.Output.from_input(content).apply(write))

@@ -1,0 +1,150 @@
+"""A VM: disk, cloud-init and domain as one unit, ready when Docker answers.
+
+Its address is known once it has booted, from libvirt's DHCP server. The domain itself waits for
+nothing: the gate does, because it can tell from the console why a VM does not come up.
+"""
+
+import hashlib
+import json
+from dataclasses import dataclass
+
+import pulumi
+import pulumi_libvirt as libvirt
+from pulumi_command import local, remote
+
+from components.units import MEBIBYTE
+from components.vm import cloudinit
+from components.vm.farm import Farm
+from components.vm.keys import KeyPair, key_folder, written
+from components.vm.ssh import SSH_USER, known_hosts_line, options
+
+
+@dataclass(frozen=True, kw_only=True)
+class VmArgs:
+    """Arguments of ``Vm``."""
+
+    farm: Farm
+
+
+class Vm(pulumi.ComponentResource):
+    """One VM of a farm."""
+
+    name: str
+    domain: libvirt.Domain
+    """What containers are ``deleted_with``; its id changes whenever the VM is a new one."""
+    address: pulumi.Output[str]
+    """The VM's IPv4 address, known only when Docker answers there."""
+    docker_host: pulumi.Output[str]
+    ssh_options: pulumi.Output[list[str]]
+    """How ``ssh`` reaches the VM with its host key verified."""
+    connection: remote.ConnectionArgs
+    """How a remote command reaches the VM with its host key verified."""
+
+    def __init__(self, name: str, args: VmArgs, opts: pulumi.ResourceOptions | None = None) -> None:
+        super().__init__("gatehouse:vm:Vm", name, None, opts)
+        self.name = name
+        farm, spec = args.farm, args.farm.config
+        host_key = KeyPair(f"{name}-host", name, pulumi.ResourceOptions(parent=self))
+        user_data = pulumi.Output.all(
+            farm.ssh_key.public_key, host_key.private_key, host_key.public_key
+        ).apply(
+            lambda keys: cloudinit.user_data(
+                cloudinit.Guest(
+                    hostname=name,
+                    authorized_key=keys[0],
+                    host_key_private=keys[1],
+                    host_key_public=keys[2],
+                    packages=spec.packages,
+                    registry_mirror=spec.registry_mirror,
+                )
+            )
+        )
+        generation = pulumi.Output.unsecret(
+            pulumi.Output.all(farm.base_image_id, user_data).apply(
+                lambda parts: _digest(*parts, spec.vcpus, spec.memory, spec.disk, spec.domain_type)
+            )
+        )
+        # The provider replaces only the one whose own inputs changed, and would boot a new domain
+        # from the old one's disk while that still runs.
+        unit = pulumi.ResourceOptions(
+            parent=self, provider=farm.provider, replacement_trigger=generation
+        )
+        disk = libvirt.Volume(
+            f"{name}-disk",
+            libvirt.VolumeArgs(
+                pool=farm.pool, base_volume_id=farm.base_image_id, size=spec.disk, format="qcow2"
+            ),
+            unit,
+        )
+        seed = libvirt.CloudInitDisk(
+            f"{name}-cloudinit",
+            libvirt.CloudInitDiskArgs(
+                pool=farm.pool,
+                user_data=user_data,
+                meta_data=cloudinit.meta_data(name),
+                network_config=cloudinit.network_config(),
+            ),
+            unit,
+        )
+        self.domain = libvirt.Domain(
+            f"{name}-domain",
+            libvirt.DomainArgs(
+                type=spec.domain_type,
+                vcpu=spec.vcpus,
+                memory=spec.memory // MEBIBYTE,
+                cpu=libvirt.DomainCpuArgs(
+                    mode="host-passthrough" if spec.domain_type == "kvm" else "maximum"
+                ),
+                disks=[libvirt.DomainDiskArgs(volume_id=disk.id)],
+                cloudinit=seed.id,
+                network_interfaces=[libvirt.DomainNetworkInterfaceArgs(network_id=farm.network_id)],
+                consoles=[
+                    libvirt.DomainConsoleArgs(type="pty", target_type="serial", target_port="0")
+                ],
+                autostart=True,
+            ),
+            unit,
+        )
+        known_hosts = written(
+            key_folder() / f"{name}.known_hosts",
+            host_key.public_key.apply(lambda key: known_hosts_line(name, key)),
+        )
+        gate = local.Command(
+            f"{name}-boot",
+            local.CommandArgs(
+                create="python3 -m components.vm.boot wait",
+                delete="python3 -m components.vm.boot shutdown",
+                environment={
+                    "GATEHOUSE_URI": spec.hypervisor,
+                    "GATEHOUSE_DOMAIN": self.domain.id,
+                    "GATEHOUSE_VM": name,
+                    "GATEHOUSE_KEY_FILE": farm.ssh_key_file,
+                    "GATEHOUSE_KNOWN_HOSTS": known_hosts,
+                    "GATEHOUSE_BOOT_TIMEOUT": str(spec.boot_timeout),
+                    "GATEHOUSE_SHUTDOWN_TIMEOUT": str(spec.shutdown_timeout),
+                },
+                triggers=[self.domain.id],
+            ),
+            pulumi.ResourceOptions(
+                parent=self,
+                custom_timeouts=pulumi.CustomTimeouts(
+                    create=f"{spec.boot_timeout + 60}s", delete=f"{spec.shutdown_timeout + 60}s"
+                ),
+            ),
+        )
+        self.address = gate.stdout.apply(str.strip)
+        self.docker_host = pulumi.Output.concat("ssh://", SSH_USER, "@", self.address)
+        self.ssh_options = pulumi.Output.all(farm.ssh_key_file, known_hosts).apply(
+            lambda files: list(options(key_file=files[0], known_hosts=files[1], host=name))
+        )
+        self.connection = remote.ConnectionArgs(
+            host=self.address,
+            user=SSH_USER,
+            private_key=farm.ssh_key.private_key,
+            host_key=host_key.public_key,
+        )
+        self.register_outputs({"address": self.address})
+
+
+def _digest(*parts: object) -> str:
+    return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:16]
