@@ -44,7 +44,7 @@ class Vm(pulumi.ComponentResource):
         super().__init__("gatehouse:vm:Vm", name, None, opts)
         self.name = name
         farm, spec = args.farm, args.farm.config
-        host_key = KeyPair(f"{name}-host", name, pulumi.ResourceOptions(parent=self))
+        host_key = KeyPair(f"{name}-hostkey", name, pulumi.ResourceOptions(parent=self))
         user_data = pulumi.Output.all(
             farm.ssh_key.public_key, host_key.private_key, host_key.public_key
         ).apply(

@@ -1,0 +1,171 @@
+"""Runs the whole program under Pulumi's mocks and keeps what it registered.
+
+A recording mock: nothing is made, and each resource answers with what a provider could answer, so
+that a test can say which addresses the VMs got and see where in haproxy.cfg they appear.
+"""
+
+import asyncio
+import copy
+import json
+import runpy
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pulumi
+from pulumi.runtime import mocks, rpc, settings
+from pulumi.runtime.proto import resource_pb2
+from pulumi.runtime.stack import run_in_stack
+from pulumi.runtime.sync_await import _ensure_event_loop
+
+PROJECT = Path(__file__).parents[2]
+
+CONFIG: dict[str, Any] = {
+    "farm": {"vms": 2, "image": str(PROJECT / "Pulumi.yaml"), "memory": "64MiB"},
+    "services": {
+        "hello": {
+            "image": "hello:1",
+            "hosts": ["hello.example.org"],
+            "port": 8080,
+            "replicas": 3,
+            "health": {"path": "/health"},
+        }
+    },
+}
+
+
+def config(**changes: Any) -> dict[str, Any]:
+    """Return the usual config with some values changed, as in ``config(farm__vms=3)``."""
+    changed = copy.deepcopy(CONFIG)
+    for path, value in changes.items():
+        *parents, last = path.split("__")
+        place = changed
+        for parent in parents:
+            place = place.setdefault(parent, {})
+        place[last] = value
+    return changed
+
+
+@dataclass(frozen=True)
+class Registered:
+    """One resource as the program registered it."""
+
+    urn: str
+    type: str
+    name: str
+    inputs: dict[str, Any]
+    options: resource_pb2.RegisterResourceRequest
+
+
+@dataclass
+class Run:
+    """What one run of the program did."""
+
+    resources: dict[str, Registered] = field(default_factory=dict)
+    outputs: dict[str, Any] = field(default_factory=dict)
+
+    def of_type(self, kind: str) -> dict[str, Registered]:
+        """Return the resources of a type, by name."""
+        return {name: each for name, each in self.resources.items() if each.type == kind}
+
+    @property
+    def haproxy_cfg(self) -> str:
+        """What the edge's HAProxy would be given."""
+        return str(self.resources["edge-haproxy"].inputs["stdin"])
+
+    def servers(self, pool: str) -> list[str]:
+        """Return the server lines of one backend of haproxy.cfg."""
+        section = self.haproxy_cfg.split(f"backend {pool}\n")[1].split("\n\n")[0]
+        return [line.strip() for line in section.splitlines() if line.startswith("    server ")]
+
+
+class Provider(mocks.Mocks):
+    """Answers for all providers; in a preview nothing that a provider decides is known."""
+
+    def __init__(self, addresses: dict[str, str], preview: bool) -> None:
+        self.addresses = addresses
+        self.preview = preview
+
+    def call(self, args: mocks.MockCallArgs) -> tuple[dict[Any, Any], None]:
+        raise AssertionError(f"the program must not call {args.token}")
+
+    def new_resource(self, args: mocks.MockResourceArgs) -> tuple[str | None, dict[Any, Any]]:
+        if self.preview:
+            made = {"stdout": rpc.UNKNOWN} if args.typ.endswith(":Command") else {}
+            return "", {**args.inputs, "name": args.inputs.get("name", rpc.UNKNOWN), **made}
+        outputs = {"name": f"{args.name}-abc1234", **args.inputs}
+        if args.name.endswith("-keygen"):
+            outputs["stdout"] = (
+                "-----BEGIN OPENSSH PRIVATE KEY-----\n"
+                f"private half of {args.name}\n"
+                "-----END OPENSSH PRIVATE KEY-----\n"
+                f"ssh-ed25519 AAAA{args.name.encode().hex()} {args.name}\n"
+            )
+        elif args.name.endswith("-boot"):
+            outputs["stdout"] = self.addresses[args.name.removesuffix("-boot")] + "\n"
+        elif args.typ == "docker:index/remoteImage:RemoteImage":
+            outputs["imageId"] = f"sha256:{args.inputs['name']}"
+        return f"{args.name}-id", outputs
+
+
+class Monitor(mocks.MockMonitor):
+    """A mock monitor that keeps the whole of each registration, options included."""
+
+    def __init__(self, provider: Provider, run: Run) -> None:
+        super().__init__(provider)
+        self.run = run
+
+    # The two methods' names are gRPC's, and the SDK left its own without types.
+    def RegisterResource(self, request: Any) -> Any:  # noqa: N802
+        answer = super().RegisterResource(request)  # type: ignore[no-untyped-call]
+        if request.type == "pulumi:pulumi:Stack":
+            return answer
+        _ensure_event_loop()
+        inputs = rpc.deserialize_properties(request.object, keep_unknowns=True)
+        assert request.name not in self.run.resources, f"two resources are called {request.name}"
+        self.run.resources[request.name] = Registered(
+            urn=answer.urn,
+            type=request.type,
+            name=request.name,
+            inputs=inputs,
+            options=request,
+        )
+        return answer
+
+    def RegisterResourceOutputs(self, request: Any) -> Any:  # noqa: N802
+        if "pulumi:pulumi:Stack" in request.urn:
+            _ensure_event_loop()
+            self.run.outputs = rpc.deserialize_properties(request.outputs, keep_unknowns=True)
+        return super().RegisterResourceOutputs(request)  # type: ignore[no-untyped-call]
+
+
+def run(
+    raw: dict[str, Any], *, addresses: dict[str, str] | None = None, preview: bool = False
+) -> Run:
+    """Run ``__main__.py`` with a config; ``addresses`` are what the VMs answer, by name."""
+    done = Run()
+    count = raw["farm"]["vms"]
+    if addresses is None:
+        addresses = {f"web-{index}": f"10.90.0.{10 + index}" for index in range(count)}
+    provider = Provider(addresses, preview)
+    asyncio.run(_run_in_stack(raw, provider, done))
+    return done
+
+
+async def _run_in_stack(raw: dict[str, Any], provider: Provider, done: Run) -> None:
+    pulumi.runtime.set_all_config(
+        {f"gatehouse:{key}": json.dumps(value) for key, value in raw.items()}
+    )
+    mocks.set_mocks(
+        provider,
+        project="gatehouse",
+        stack="test",
+        preview=provider.preview,
+        monitor=Monitor(provider, done),
+    )
+    settings.set_root_resource(None)  # type: ignore[arg-type]  # set_mocks makes one that is finished already
+    await run_in_stack(_program)
+
+
+def _program() -> None:
+    runpy.run_path(str(PROJECT / "__main__.py"), run_name="__main__")

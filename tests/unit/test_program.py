@@ -1,0 +1,154 @@
+"""The whole program under Pulumi's mocks: what it registers for a config."""
+
+from pathlib import Path
+
+import pytest
+from pulumi.output import Unknown
+from pulumi.runtime import rpc
+
+from components.config import ConfigError
+from tests.unit import program
+
+
+@pytest.fixture(autouse=True)
+def _in_a_folder_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)  # the program writes the key files of a stack below its folder
+
+
+@pytest.mark.parametrize("vms", [1, 2, 7])
+def test_the_addresses_that_the_vms_answer_are_in_the_pool(vms: int) -> None:
+    addresses = {f"web-{index}": f"192.0.2.{100 - index}" for index in range(vms)}
+    run = program.run(
+        program.config(farm__vms=vms, services__hello__replicas=7), addresses=addresses
+    )
+    share, rest = divmod(7, vms)
+    assert run.servers("hello") == [
+        f"server {name} {address}:80 weight {share + (index < rest)}"
+        for index, (name, address) in enumerate(addresses.items())
+    ]
+
+
+def test_only_the_vms_that_run_a_service_are_in_its_pool() -> None:
+    run = program.run(program.config(farm__vms=3, services__hello__replicas=2))
+    assert [line.split()[1] for line in run.servers("hello")] == ["web-0", "web-1"]
+
+
+def test_a_preview_works_before_any_address_is_known() -> None:
+    run = program.run(program.config(), preview=True)
+    assert isinstance(run.resources["edge-haproxy"].inputs["stdin"], Unknown)
+    assert set(run.resources) == set(program.run(program.config()).resources)
+
+
+def test_an_unchanged_config_gives_the_same_registrations() -> None:
+    first, second = (program.run(program.config()) for _ in range(2))
+    assert {name: each.inputs for name, each in first.resources.items()} == {
+        name: each.inputs for name, each in second.resources.items()
+    }
+
+
+def test_scaling_touches_no_container_that_stays() -> None:
+    before = program.run(program.config(services__hello__replicas=3))
+    after = program.run(program.config(services__hello__replicas=5))
+    kind = "docker:index/container:Container"
+    gained = set(after.of_type(kind)) - set(before.of_type(kind))
+    assert gained == {"hello-web-0-2", "hello-web-1-1"}
+    for name, container in before.of_type(kind).items():
+        assert after.resources[name].inputs == container.inputs
+
+
+def test_containers_go_with_their_vm_and_are_made_again_with_it() -> None:
+    run = program.run(program.config())
+    for name, container in run.of_type("docker:index/container:Container").items():
+        vm = "web-0" if "web-0" in name else "web-1"
+        domain = run.resources[f"{vm}-domain"].urn
+        assert container.options.deletedWith == domain
+        assert domain in container.options.replace_with
+
+
+def test_disk_cloudinit_and_domain_are_replaced_together() -> None:
+    small = program.run(program.config())
+    large = program.run(program.config(farm__memory="128MiB"))
+    unit = ("web-0-disk", "web-0-cloudinit", "web-0-domain")
+    for run in (small, large):
+        triggers = {run.resources[name].options.replacement_trigger.string_value for name in unit}
+        assert len(triggers) == 1, "one trigger for the three, so that none is replaced alone"
+    assert (
+        small.resources["web-0-disk"].options.replacement_trigger
+        != large.resources["web-0-disk"].options.replacement_trigger
+    )
+
+
+def test_a_vm_is_not_replaced_because_another_one_is_added() -> None:
+    two = program.run(program.config(farm__vms=2))
+    three = program.run(program.config(farm__vms=3))
+    for name, resource in two.resources.items():
+        if name.startswith("web-") and resource.type.startswith("libvirt:"):
+            assert three.resources[name].inputs == resource.inputs
+            assert (
+                three.resources[name].options.replacement_trigger
+                == resource.options.replacement_trigger
+            )
+
+
+def test_the_private_keys_are_secret_everywhere() -> None:
+    run = program.run(program.config())
+    for name, resource in run.resources.items():
+        for key, value in resource.inputs.items():
+            if "private half" in str(value):
+                assert rpc.is_rpc_secret(value) or rpc.is_rpc_secret(
+                    value.get("privateKey") if isinstance(value, dict) else None
+                ), f"{name}.{key} holds a private key in plain text"
+    assert "private half" not in str(run.outputs)
+
+
+def test_the_key_files_are_for_the_user_only() -> None:
+    program.run(program.config())
+    key = Path(".gatehouse/test/id_ed25519")
+    assert "private half of farm-ssh-keygen" in key.read_text()
+    assert key.stat().st_mode & 0o777 == 0o600
+    assert key.parent.stat().st_mode & 0o777 == 0o700
+
+
+def test_host_keys_are_known_before_the_first_connection() -> None:
+    run = program.run(program.config())
+    options = run.resources["web-1-host-docker"].inputs["sshOpts"]
+    assert "StrictHostKeyChecking=yes" in options
+    assert (
+        Path(".gatehouse/test/web-1.known_hosts").read_text().startswith("web-1 ssh-ed25519 AAAA")
+    )
+
+
+def test_the_outputs_tell_where_everything_is() -> None:
+    run = program.run(program.config())
+    assert run.outputs["vms"] == {
+        "web-0": {"address": "10.90.0.10"},
+        "web-1": {"address": "10.90.0.11"},
+    }
+    assert run.outputs["services"] == {
+        "hello": {
+            "url": "http://hello.example.org/",
+            "containers": ["hello-web-0-0", "hello-web-0-1", "hello-web-1-0"],
+        }
+    }
+    assert run.outputs["edge"] == {"address": "0.0.0.0:80"}
+    assert run.outputs["pools"][0]["servers"][0] == {
+        "name": "web-0",
+        "address": "10.90.0.10:80",
+        "weight": 2,
+    }
+
+
+def test_a_remote_edge_is_reached_with_its_host_key_only() -> None:
+    key = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5"
+    run = program.run(program.config(edge={"host": "198.51.100.7", "host_key": key}))
+    edge = run.resources["edge-haproxy"]
+    assert edge.type == "command:remote:Command"
+    assert rpc.unwrap_rpc_secret(edge.inputs["connection"])["hostKey"] == key
+
+
+def test_a_wrong_config_registers_nothing() -> None:
+    done: list[program.Run] = []
+    with pytest.raises(ConfigError) as error:
+        done.append(program.run(program.config(services__hello__replicas=0)))
+    assert error.value.problems == ("services.hello.replicas: must be at least 1 (got 0)",)
+    assert done == []
