@@ -70,5 +70,9 @@ class Service(pulumi.ComponentResource):
                 restart="unless-stopped",
                 destroy_grace_seconds=30,
             ),
-            host.on_vm(self),
+            # The provider asks for the old container to be deleted first, which its generated name
+            # makes needless, and which would leave nobody to answer meanwhile.
+            pulumi.ResourceOptions.merge(
+                host.on_vm(self), pulumi.ResourceOptions(delete_before_replace=False)
+            ),
         )

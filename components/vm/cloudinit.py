@@ -88,5 +88,17 @@ def _file(path: str, content: str) -> Mapping[str, str]:
     return {"path": path, "permissions": "0644", "content": content}
 
 
+class _Dumper(yaml.SafeDumper):
+    """Writes text of several lines as such, so that a diff of it can be read."""
+
+
+def _text(dumper: _Dumper, text: str) -> yaml.ScalarNode:
+    style = "|" if "\n" in text else None
+    return dumper.represent_scalar("tag:yaml.org,2002:str", text, style=style)
+
+
+_Dumper.add_representer(str, _text)
+
+
 def _yaml(document: Mapping[str, Any]) -> str:
-    return yaml.safe_dump(document, sort_keys=False, width=1000)
+    return yaml.dump(document, Dumper=_Dumper, sort_keys=False, width=1000)

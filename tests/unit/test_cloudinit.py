@@ -1,0 +1,37 @@
+import json
+
+import yaml
+
+from components.vm import cloudinit
+from tests.unit import golden
+
+GUEST = cloudinit.Guest(
+    hostname="web-0",
+    authorized_key="ssh-ed25519 AAAAuser gatehouse-test",
+    host_key_private="-----BEGIN OPENSSH PRIVATE KEY-----\nab\n-----END OPENSSH PRIVATE KEY-----\n",
+    host_key_public="ssh-ed25519 AAAAhost web-0",
+    packages=("docker.io", "apparmor"),
+    registry_mirror="http://192.0.2.1:5000",
+)
+
+
+def test_user_data() -> None:
+    golden.check("user-data.yaml", cloudinit.user_data(GUEST))
+
+
+def test_user_data_is_read_back_as_it_was_meant() -> None:
+    text = cloudinit.user_data(GUEST)
+    assert text.startswith("#cloud-config\n")
+    document = yaml.safe_load(text)
+    assert document["ssh_keys"]["ed25519_private"] == GUEST.host_key_private
+    assert document["disable_root"] is True
+    assert document["ssh_pwauth"] is False
+    daemon = next(f for f in document["write_files"] if f["path"] == "/etc/docker/daemon.json")
+    assert json.loads(daemon["content"])["registry-mirrors"] == ["http://192.0.2.1:5000"]
+
+
+def test_an_image_that_has_everything_installs_nothing() -> None:
+    bare = cloudinit.Guest(**{**GUEST.__dict__, "packages": (), "registry_mirror": None})
+    text = cloudinit.user_data(bare)
+    assert "package" not in text
+    assert "registry-mirrors" not in text

@@ -1,0 +1,65 @@
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from components.config import parse
+from components.edge.haproxy import render
+from components.edge.pools import Pool, pool
+from tests.unit import golden
+
+SERVICES = {
+    "matomo": {
+        "image": "matomo:5",
+        "hosts": ["matomo.example.org"],
+        "port": 80,
+        "replicas": 3,
+        "health": {"path": "/matomo.php", "interval": "30s"},
+    },
+    "shop": {
+        "image": "shop:1",
+        "hosts": ["matomo.example.org", "shop.example.org"],
+        "path": "/shop",
+        "port": 8080,
+    },
+}
+ENTRYPOINTS = {"web-0": "10.90.0.10:80", "web-1": "10.90.0.11:80"}
+
+
+def pools() -> list[Pool]:
+    services = parse({"farm": {"vms": 2, "image": "x"}, "services": SERVICES}).services
+    return [
+        pool("matomo", services["matomo"], {"web-0": 2, "web-1": 1}, ENTRYPOINTS),
+        pool("shop", services["shop"], {"web-0": 1}, ENTRYPOINTS),
+    ]
+
+
+def rendered(folder: str = "/var/lib/gatehouse/test") -> str:
+    return render(pools(), folder=folder, bind="0.0.0.0", port=80)  # noqa: S104
+
+
+def test_the_whole_file() -> None:
+    golden.check("haproxy.cfg", rendered())
+
+
+def test_the_longest_path_is_matched_first() -> None:
+    text = rendered()
+    assert text.index("use_backend shop") < text.index("use_backend matomo")
+
+
+def test_weights_fit_haproxy() -> None:
+    services = parse({"farm": {"vms": 2, "image": "x"}, "services": SERVICES}).services
+    many = pool("matomo", services["matomo"], {"web-0": 1024, "web-1": 1}, ENTRYPOINTS)
+    assert [server.weight for server in many.servers] == [256, 1]
+
+
+@pytest.mark.skipif(shutil.which("haproxy") is None, reason="haproxy is not installed here")
+def test_haproxy_accepts_it(tmp_path: Path) -> None:
+    path = tmp_path / "haproxy.cfg"
+    path.write_text(rendered(str(tmp_path)).replace(":80\n", ":8980\n"))
+    result = subprocess.run(
+        ["haproxy", "-c", "-f", path], check=False, capture_output=True, text=True
+    )
+    assert result.returncode == 0, result.stderr
+    assert "WARNING" not in result.stderr
