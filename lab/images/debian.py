@@ -1,0 +1,254 @@
+"""The lab's Debian 12 disk image, built by mmdebstrap from the machine's own apt sources.
+
+The disk is put together in plain files: mke2fs fills the file system from a folder, GRUB's own images are
+laid in front of it. No loop device, no mount outside the builder's own namespaces: whatever ends the build,
+nothing of it is left but a folder that the next build removes.
+"""
+
+from __future__ import annotations
+
+import os
+import shlex
+import shutil
+import subprocess
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from lab import packages
+from lab.console import step
+from lab.images.cache import cached, digest, recipe_files
+
+DISK = "debian-12.qcow2"
+KERNEL = "vmlinuz"  # beside the disk: lab.kvm boots it to see whether a guest runs at all
+SUITE = "bookworm"
+GUEST = Path(__file__).parent / "guest"
+GRUB = Path("/usr/lib/grub/i386-pc")
+
+PACKAGES = (
+    "apparmor",  # docker.io's runc asks for its parser
+    "ca-certificates",
+    "cloud-guest-utils",  # growpart
+    "cloud-init",
+    "dbus",
+    "docker.io",
+    "iproute2",
+    "linux-image-cloud-amd64",  # the virtio and IDE drivers of a VM, and few others: a quick boot
+    "lz4",  # initramfs-tools' COMPRESS=lz4
+    "nftables",
+    "openssh-server",
+    "python3",
+    "qemu-guest-agent",
+    "sudo",
+    "systemd-resolved",
+    "systemd-sysv",
+    "udev",
+)
+
+# mitigations=off: a lab VM runs nothing that is not trusted, and the retpolines are dear on an emulated CPU.
+KERNEL_ARGUMENTS = "root=/dev/vda1 ro console=ttyS0 net.ifnames=0 quiet mitigations=off"
+GRUB_CONFIG = f"""\
+set root=(hd0,msdos1)
+linux /vmlinuz {KERNEL_ARGUMENTS}
+initrd /initrd.img
+boot
+"""
+GRUB_MODULES = ("biosdisk", "part_msdos", "ext2", "linux")
+
+MIB = 1 << 20
+PARTITION_START = (
+    1 * MIB
+)  # bytes; where every partitioning tool of today begins, GRUB lives before it
+PARTITION_SIZE = 2048 * MIB  # bytes; about twice what the packages fill, and cloud-init grows it
+BOOT_CODE = (
+    440  # bytes of the first sector that come before the disk's signature and partition table
+)
+SECTOR = 512
+NEEDED_DISK = (
+    3 << 30
+)  # bytes; the folder (0.9 GB), the raw disk (0.8 GB sparse) and the qcow2, with room
+BUILD_TIMEOUT = 1500  # s; takes 60 to 150 s with a mirror nearby
+TAIL_LINES = 15
+
+
+class ImageError(Exception):
+    """The disk image cannot be built; the text says which step failed, its last lines and what to do."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Source:
+    """One repository that apt uses on this machine."""
+
+    uri: str
+    codename: str
+    components: tuple[str, ...]
+
+    def line(self) -> str:
+        """The repository as a line of sources.list(5)."""
+        return f"deb {self.uri} {self.codename} {' '.join(self.components)}"
+
+
+def disk() -> Path:
+    """The path of the cached disk image, built first if its recipe has changed. A qcow2 of about 450 MB.
+
+    Raises `ImageError`.
+    """
+    return cached("debian", recipe_key(), build) / DISK
+
+
+def recipe_key() -> str:
+    """The hash of everything in this checkout that decides what the image contains."""
+    return digest([*recipe_files(GUEST), *recipe_files(Path(__file__))])
+
+
+def build(folder: Path) -> None:
+    """Make the disk image as `folder`/debian-12.qcow2."""
+    free = shutil.disk_usage(folder).free
+    if free < NEEDED_DISK:
+        raise ImageError(
+            f"{folder}: {free / 1e9:.1f} GB free, building the Debian image needs {NEEDED_DISK / 1e9:.1f} GB: "
+            "make room there"
+        )
+    sources = debian_sources(index_targets())
+    if not sources:
+        packages.apt("update")
+        sources = debian_sources(index_targets())
+    if not any(source.codename == SUITE for source in sources):
+        raise ImageError(
+            f"apt on this machine has no source for Debian {SUITE}, which the VMs' disk image is made from: "
+            "add one to /etc/apt/sources.list.d and run again"
+        )
+    root, raw = folder / "root", folder / "disk.raw"
+    with step("build the Debian disk image (1 to 3 minutes)"):
+        run(mmdebstrap(root, sources, apt_options(apt_config())), folder)
+        assemble(root, raw, folder)
+        run(["qemu-img", "convert", "-O", "qcow2", str(raw), str(folder / DISK)], folder)
+        shutil.copyfile(root / "vmlinuz", folder / KERNEL)
+        raw.unlink()
+        shutil.rmtree(root)
+
+
+def mmdebstrap(root: Path, sources: Iterable[Source], options: Iterable[str]) -> list[str]:
+    """The command that fills `root` with the guest's system."""
+    # The namespaces are for mmdebstrap's mounts and maintainer scripts: all gone when it ends, even if killed.
+    return [
+        *("unshare", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc"),
+        *("mmdebstrap", "--mode=root", "--variant=apt", "--format=directory"),
+        f"--include={','.join(PACKAGES)}",
+        *("--dpkgopt=force-unsafe-io", "--dpkgopt=path-exclude=/usr/share/man/*"),
+        *("--dpkgopt=path-exclude=/usr/share/locale/*", "--dpkgopt=path-exclude=/usr/share/doc/*"),
+        "--dpkgopt=path-include=/usr/share/doc/*/copyright",
+        *(f"--aptopt={option}" for option in options),
+        f'--essential-hook=cp -R {shlex.quote(str(GUEST / "tree"))}/. "$1"',
+        f'--customize-hook={shlex.quote(str(GUEST / "customize.sh"))} "$1"',
+        SUITE,
+        str(root),
+        *(source.line() for source in sources),
+    ]
+
+
+def assemble(root: Path, raw: Path, folder: Path) -> None:
+    """Make the bootable disk `raw` from the system in `root`: MBR, GRUB, one ext4 partition."""
+    core, config = folder / "core.img", folder / "grub.cfg"
+    config.write_text(GRUB_CONFIG)
+    run(
+        [
+            *("grub-mkimage", "--format=i386-pc", f"--directory={GRUB}", "--prefix=/boot/grub"),
+            *(f"--config={config}", f"--output={core}", *GRUB_MODULES),
+        ],
+        folder,
+    )
+    if core.stat().st_size > PARTITION_START - SECTOR:
+        raise ImageError(
+            f"{core}: {core.stat().st_size} bytes do not fit in front of the partition"
+        )
+    with raw.open("wb") as disk_file:
+        disk_file.truncate(PARTITION_START + PARTITION_SIZE)
+    table = f"label: dos\nstart={PARTITION_START // SECTOR}, type=83, bootable\n"
+    run(["sfdisk", "--quiet", str(raw)], folder, stdin=table)
+    with raw.open("r+b") as disk_file:
+        disk_file.write((GRUB / "boot.img").read_bytes()[:BOOT_CODE])
+        disk_file.seek(SECTOR)
+        disk_file.write(core.read_bytes())
+    run(
+        [
+            *("mke2fs", "-q", "-t", "ext4", "-L", "root", "-d", str(root)),
+            # GRUB 2.06 does not read a file system with these.
+            *("-O", "^metadata_csum_seed,^orphan_file"),
+            *("-E", f"offset={PARTITION_START},lazy_itable_init=1", str(raw)),
+            f"{PARTITION_SIZE // 1024}k",
+        ],
+        folder,
+    )
+    core.unlink()
+    config.unlink()
+
+
+def run(command: list[str], folder: Path, stdin: str = "") -> None:
+    """Run one step of the build; raise `ImageError` with its last lines when it fails."""
+    env = {**os.environ, "TMPDIR": str(folder), "LC_ALL": "C.UTF-8"}
+    try:
+        done = subprocess.run(
+            command,
+            env=env,
+            input=stdin,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            errors="replace",
+            timeout=BUILD_TIMEOUT,
+        )
+    except subprocess.TimeoutExpired as error:
+        raise ImageError(
+            f"{command[0]}: not done after {BUILD_TIMEOUT} s: see whether the machine reaches its apt mirror"
+        ) from error
+    if done.returncode != 0:
+        tail = "\n".join(f"  {line}" for line in done.stdout.splitlines()[-TAIL_LINES:])
+        raise ImageError(
+            f"building the Debian image: {' '.join(command)}: exit code {done.returncode}; its last lines:\n"
+            f"{tail}\nput that right and run again; nothing of this build was kept"
+        )
+
+
+def index_targets() -> str:
+    """What apt fetches on this machine: a line per index, `origin|uri|codename|component`."""
+    form = "$(ORIGIN)|$(REPO_URI)|$(CODENAME)|$(COMPONENT)"
+    return _stdout(["apt-get", "indextargets", "--format", form, "Created-By: Packages"])
+
+
+def apt_config() -> str:
+    """Apt's whole configuration on this machine, a line per option."""
+    return _stdout(["apt-config", "dump"])
+
+
+def debian_sources(targets: str) -> list[Source]:
+    """Debian's own repositories for `SUITE` and its updates among the lines of `index_targets`."""
+    found: dict[tuple[str, str], list[str]] = {}
+    for line in targets.splitlines():
+        origin, uri, codename, component = line.split("|")
+        if origin == "Debian" and codename.split("-")[0] == SUITE and "backports" not in codename:
+            components = found.setdefault((uri, codename), [])
+            if component not in components:
+                components.append(component)
+    return [
+        Source(uri=uri, codename=codename, components=tuple(components))
+        for (uri, codename), components in found.items()
+    ]
+
+
+def apt_options(config: str) -> list[str]:
+    """The options of `apt_config` that say how this machine reaches its mirror (proxy, dates, retries)."""
+    kept = (
+        "Acquire::http",
+        "Acquire::https",
+        "Acquire::Check-",
+        "Acquire::Retries",
+        "Acquire::ForceIP",
+    )
+    return [
+        line for line in config.splitlines() if line.startswith(kept) and not line.endswith(' "";')
+    ]
+
+
+def _stdout(command: list[str]) -> str:
+    return subprocess.run(command, capture_output=True, text=True, check=True).stdout

@@ -1,0 +1,69 @@
+"""Whether this machine's /dev/kvm really runs a guest: one that opens may still hang in it."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from pathlib import Path
+
+from lab.console import step
+from lab.images.cache import CACHE
+from lab.namespaces import boot_id
+
+KVM = Path("/dev/kvm")
+PROBE_TIMEOUT = 20.0  # s; a guest that works panics for want of a disk after 1 to 3 s
+
+
+def probe_kvm(kernel: Path) -> str:
+    """The libvirt domain type for this machine: `kvm` if a guest runs on /dev/kvm, else `qemu` (emulated).
+
+    Boots `kernel`, a Linux bzImage, without a disk, until it panics and restarts. Asked once per boot of the
+    machine; the answer is kept in the cache.
+    """
+    if not KVM.exists():
+        return "qemu"
+    answer = CACHE / "kvm.json"
+    known = remembered(answer, boot_id())
+    if known is not None:
+        return known
+    with step("try whether a guest runs on /dev/kvm (at most 20 s)"):
+        found = "kvm" if guest_runs(kernel, PROBE_TIMEOUT) else "qemu"
+    answer.parent.mkdir(parents=True, exist_ok=True)
+    answer.write_text(json.dumps({"boot": boot_id(), "type": found}))
+    return found
+
+
+def remembered(answer: Path, boot: str) -> str | None:
+    """The answer in the file `answer` if it was given in this `boot` of the machine."""
+    try:
+        told = json.loads(answer.read_text())
+    except (FileNotFoundError, ValueError):
+        return None
+    if not isinstance(told, dict) or told.get("boot") != boot:
+        return None
+    return "kvm" if told.get("type") == "kvm" else "qemu"
+
+
+def guest_runs(kernel: Path, timeout: float, accelerator: str = "kvm") -> bool:
+    """Whether `kernel` boots to its end within `timeout` seconds: it finds no root and restarts at once."""
+    command = [
+        *(
+            "qemu-system-x86_64",
+            "-accel",
+            accelerator,
+            "-machine",
+            "pc",
+            "-m",
+            "256",
+            "-nodefaults",
+        ),
+        *("-display", "none", "-no-reboot", "-kernel", str(kernel)),
+        *("-append", "panic=-1 quiet"),
+    ]
+    try:
+        done = subprocess.run(
+            command, stdin=subprocess.DEVNULL, capture_output=True, timeout=timeout, check=False
+        )
+    except subprocess.TimeoutExpired:
+        return False
+    return done.returncode == 0

@@ -1,0 +1,74 @@
+"""One command at a time per lab: a lock that ends with its holder and says who that is."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import shlex
+import sys
+from datetime import datetime
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+
+class LockError(Exception):
+    """Somebody else holds the lock; the text says who."""
+
+
+class Lock:
+    """A lock on the file `path`, held from `with` to its end; the second one gets a `LockError`.
+
+    The kernel drops it when its holder ends, however that ends, so no lock is ever stale. The file itself
+    stays: removing it would let a third one lock a new file of the same name.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._fd: int | None = None
+
+    def __enter__(self) -> Self:
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        fd = os.open(self.path, os.O_RDWR | os.O_CREAT, 0o644)
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            holder = os.pread(fd, 4096, 0).decode(errors="replace")
+            os.close(fd)
+            raise LockError(busy(self.path, holder)) from None
+        os.ftruncate(fd, 0)
+        os.pwrite(fd, describe(os.getpid(), sys.argv).encode(), 0)
+        self._fd = fd
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if self._fd is not None:
+            # Not LOCK_UN: a child that was given the descriptor may still be at work under the lock.
+            os.close(self._fd)
+            self._fd = None
+
+    def fileno(self) -> int | None:
+        """The descriptor that carries the lock, to hand to a child that works under it; None if not held."""
+        return self._fd
+
+
+def describe(pid: int, argv: list[str]) -> str:
+    """What the lock file tells about its holder."""
+    since = datetime.now().astimezone().isoformat(sep=" ", timespec="seconds")
+    return json.dumps({"pid": pid, "command": shlex.join(argv), "since": since})
+
+
+def busy(path: Path, holder: str) -> str:
+    """The message for the one who finds the lock taken; `holder` is what `describe` wrote."""
+    try:
+        told = json.loads(holder)
+        who = f"pid {told['pid']} ({told['command']}), since {told['since']}"
+    except (ValueError, KeyError, TypeError):  # it holds the lock, and has not written this yet
+        who = "another command that has just begun"
+    return f"the lab is in use by {who}: wait until it has ended, or end it, and run again (lock: {path})"

@@ -1,0 +1,226 @@
+"""The Debian packages that the lab needs: installs the missing ones and starts none of their services.
+
+Deliberately not done here: no package is upgraded or removed, and no service that already runs on the
+machine is touched. The lab starts its own daemons in its own namespaces (`lab.datacentre`).
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from lab.console import step
+
+PACKAGES = (
+    "ca-certificates",  # apt over https inside the disk image's build
+    "dnsmasq-base",  # DHCP and DNS of libvirt's networks
+    "docker-registry",
+    "e2fsprogs",  # mke2fs fills the disk image's file system from a folder
+    "fdisk",  # sfdisk
+    "genisoimage",  # mkisofs, for cloud-init's disk
+    "grub-common",  # grub-mkimage
+    "grub-pc-bin",  # GRUB's images for SeaBIOS
+    "haproxy",
+    "iproute2",
+    "iptables",  # libvirt's NAT rules
+    "libvirt-clients",
+    "libvirt-daemon",  # not libvirt-daemon-system: that one brings units, users and a default network
+    "libvirt-daemon-driver-qemu",
+    "mmdebstrap",
+    "mount",
+    "openssh-client",
+    "qemu-system-x86",
+    "qemu-utils",
+    "skopeo",
+    "tini",  # the first process of the lab's PID namespace
+    "util-linux",
+    "xsltproc",  # pulumi-libvirt's own XML changes
+)
+
+APT_LISTS = Path("/var/lib/apt/lists")
+POLICY = Path("/usr/sbin/policy-rc.d")
+POLICY_BACKUP = Path("/usr/sbin/policy-rc.d.gatehouse-saved")
+POLICY_TEXT = (
+    "#!/bin/sh\n# gatehouse: no service starts while the lab's packages are installed\nexit 101\n"
+)
+APT_TIMEOUT = 1800  # s; about 150 MB are fetched, so this is a machine that reaches no mirror
+TAIL_LINES = 15
+
+
+class PackagesError(Exception):
+    """The packages cannot be installed; the text says why and what to do."""
+
+
+def ensure() -> list[str]:
+    """Install the packages of `PACKAGES` that are missing, and return their names.
+
+    Fast (well under a second) when nothing is missing. Needs root, apt and Debian 12 only if something is.
+    Raises `PackagesError` with apt's own last lines if apt fails.
+    """
+    wanted = missing(PACKAGES)
+    if not wanted:
+        return []
+    check_machine(
+        os.geteuid(), Path("/etc/os-release").read_text(), shutil.which("apt-get"), wanted
+    )
+    with step(f"install {len(wanted)} Debian packages: {' '.join(wanted)}"), services_held_back():
+        install(wanted)
+        disable_units(wanted)
+    return wanted
+
+
+def missing(names: Iterable[str]) -> list[str]:
+    """Those of `names` that dpkg does not have as installed, sorted. All of them if there is no dpkg."""
+    wanted = sorted(set(names))
+    if shutil.which("dpkg-query") is None:
+        return wanted
+    # dpkg-query exits 1 when it does not know one of the names: then that one is missing.
+    told = subprocess.run(
+        ["dpkg-query", "--show", "--showformat=${Package} ${db:Status-Status}\n", *wanted],
+        capture_output=True,
+        text=True,
+    )
+    return not_installed(wanted, told.stdout)
+
+
+def not_installed(wanted: Iterable[str], dpkg_lines: str) -> list[str]:
+    """Those of `wanted` without a line `<name> installed` in dpkg-query's output."""
+    installed = {line.split()[0] for line in dpkg_lines.splitlines() if line.endswith(" installed")}
+    return [name for name in wanted if name not in installed]
+
+
+def check_machine(euid: int, os_release: str, apt_get: str | None, wanted: Iterable[str]) -> None:
+    """Raise `PackagesError` unless this is root on a Debian 12 with apt."""
+    names = " ".join(wanted)
+    release = parse_os_release(os_release)
+    if (release.get("ID"), release.get("VERSION_ID")) != ("debian", "12"):
+        have = release.get("PRETTY_NAME", "an unknown system")
+        raise PackagesError(
+            f"the lab is made for Debian 12 (this is {have}): install the equal of these yourself: {names}"
+        )
+    if apt_get is None:
+        raise PackagesError(f"apt-get is not on PATH: install these packages yourself: {names}")
+    if euid != 0:
+        raise PackagesError(
+            f"the lab needs packages that are missing, and only root can install them (this is uid {euid}): "
+            f"run again as root, or have these installed: {names}"
+        )
+
+
+def parse_os_release(text: str) -> dict[str, str]:
+    """The KEY=value lines of os-release(5), without their quotes."""
+    pairs = (line.split("=", 1) for line in text.splitlines() if "=" in line and line[0] != "#")
+    return {key: value.strip("\"'") for key, value in pairs}
+
+
+def install(names: list[str]) -> None:
+    """apt-get install, after an apt-get update only if the package lists do not know one of `names`.
+
+    The second try is for lists that are older than the mirror: the versions they name are gone by then.
+    """
+    fresh = not lists_know(names)
+    if fresh:
+        apt("update")
+    try:
+        apt("install", "--yes", "--no-install-recommends", *names)
+    except PackagesError:
+        if fresh:
+            raise
+        apt("update")
+        apt("install", "--yes", "--no-install-recommends", *names)
+
+
+def lists_know(names: list[str]) -> bool:
+    """Whether apt's lists offer every one of `names`."""
+    if not any(APT_LISTS.glob("*_Packages*")):
+        return False
+    policy = subprocess.run(["apt-cache", "policy", *names], capture_output=True, text=True)
+    return policy.stdout.count("Candidate: ") - policy.stdout.count("Candidate: (none)") >= len(
+        names
+    )
+
+
+def apt(*args: str) -> None:
+    """Run apt-get without questions; raise `PackagesError` with its last lines when it fails."""
+    command = ["apt-get", "-o", "DPkg::Lock::Timeout=120", *args]
+    env = {**os.environ, "DEBIAN_FRONTEND": "noninteractive", "NEEDRESTART_MODE": "l"}
+    try:
+        done = subprocess.run(
+            command,
+            env=env,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            timeout=APT_TIMEOUT,
+        )
+    except subprocess.TimeoutExpired as error:
+        raise PackagesError(
+            f"{' '.join(command)}: not done after {APT_TIMEOUT} s: see whether the machine reaches its mirror"
+        ) from error
+    if done.returncode != 0:
+        tail = "\n".join(f"  {line}" for line in done.stdout.splitlines()[-TAIL_LINES:])
+        raise PackagesError(
+            f"{' '.join(command)}: exit code {done.returncode}; its last lines:\n{tail}\n"
+            "put that right (network, apt sources, another apt that runs) and run again"
+        )
+
+
+@contextmanager
+def services_held_back(policy: Path = POLICY, backup: Path = POLICY_BACKUP) -> Iterator[None]:
+    """Have invoke-rc.d start nothing while the block runs, and put the machine's own policy back after it.
+
+    A policy that was there is moved aside, so a run that was killed is mended by the next one.
+    """
+    if not os.path.lexists(backup) and os.path.lexists(policy) and not _is_ours(policy):
+        policy.rename(backup)
+    policy.write_text(POLICY_TEXT)
+    policy.chmod(0o755)
+    try:
+        yield
+    finally:
+        if os.path.lexists(backup):
+            backup.replace(policy)
+        else:
+            policy.unlink()
+
+
+def _is_ours(policy: Path) -> bool:
+    return policy.is_file() and policy.read_text(errors="replace") == POLICY_TEXT
+
+
+def disable_units(names: Iterable[str]) -> None:
+    """Keep systemd from starting the units of the newly installed packages `names` at the next boot."""
+    if shutil.which("systemctl") is None:
+        return
+    units = sorted(unit for name in names for unit in unit_files(package_files(name)))
+    if units:
+        done = subprocess.run(["systemctl", "disable", *units], capture_output=True, text=True)
+        if done.returncode != 0:
+            raise PackagesError(
+                f"systemctl disable {' '.join(units)}: {done.stderr.strip()}: "
+                "the packages are installed; disable these units yourself and run again"
+            )
+
+
+def package_files(name: str) -> str:
+    """The paths in the package `name`, a line each."""
+    listed = subprocess.run(
+        ["dpkg", "--listfiles", name], capture_output=True, text=True, check=True
+    )
+    return listed.stdout
+
+
+def unit_files(paths: str) -> list[str]:
+    """The names of the systemd services, sockets and timers among `paths` (a line each), no templates."""
+    units = []
+    for line in paths.splitlines():
+        path = Path(line)
+        in_place = path.parent.as_posix() in ("/lib/systemd/system", "/usr/lib/systemd/system")
+        if in_place and path.suffix in (".service", ".socket", ".timer") and "@" not in path.name:
+            units.append(path.name)
+    return units
