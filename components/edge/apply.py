@@ -285,10 +285,10 @@ def ports_in_use(text: str, previous: str) -> list[str]:
     """Return the addresses that a new configuration listens on and that somebody else holds."""
     taken = []
     for line in set(text.splitlines()) - set(previous.splitlines()):
-        words = line.split()
-        if words[:1] != ["bind"]:
+        listening = re.match(r"\s+bind (\S+):(\d+)", line)
+        if listening is None:
             continue
-        host, _, port = words[1].rpartition(":")
+        host, port = listening.groups()
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
         with socket.socket(family) as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

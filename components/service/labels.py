@@ -7,6 +7,9 @@ from collections.abc import Mapping
 
 from components.config import Service
 
+SLOT_LABEL = "gatehouse.slot"
+"""Names the slot that a container fills; its own name is generated."""
+
 
 def traefik_labels(name: str, service: Service) -> Mapping[str, str]:
     """Return Traefik's labels for the containers of the service called ``name``, sorted by key."""

@@ -9,7 +9,7 @@ import pulumi_docker as docker
 from components import config
 from components.host.host import ContainerHost
 from components.placement import Slot, slots
-from components.service.labels import traefik_labels
+from components.service.labels import SLOT_LABEL, traefik_labels
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,7 +54,7 @@ class Service(pulumi.ComponentResource):
     def _container(
         self, slot: Slot, host: ContainerHost, image: docker.RemoteImage
     ) -> docker.Container:
-        labels = traefik_labels(slot.service, self.config)
+        labels = {SLOT_LABEL: slot.name, **traefik_labels(slot.service, self.config)}
         return docker.Container(
             slot.name,
             docker.ContainerArgs(

@@ -1,0 +1,55 @@
+# Every command of the project. ENGINE=pulumi|lab chooses what applies the program in the lab,
+# LAB=name which lab is meant.
+ENGINE ?= auto
+LAB ?= lab
+VENV := .venv
+PYTHON := $(VENV)/bin/python
+RUN_LAB = $(PYTHON) -m lab --name $(LAB) --engine $(ENGINE)
+
+.PHONY: help up preview status smoke scale down shell test test-unit test-e2e lint types venv
+
+help:  ## what there is
+	@sed -n 's/^\([a-z0-9-]*\):.*## /\1\t/p' Makefile
+
+up: venv  ## make the lab and apply the stack `lab` in it
+	@$(RUN_LAB) up
+
+preview: venv  ## what `make up` would change
+	@$(RUN_LAB) preview
+
+status: venv  ## the VMs, their containers and their state at the edge, as they are now
+	@$(RUN_LAB) status
+
+smoke: venv  ## ask the edge until every container has answered
+	@$(RUN_LAB) smoke
+
+scale: venv  ## VMS=3 and/or SERVICE=hello REPLICAS=5: set the config and apply it
+	@$(RUN_LAB) scale $(if $(VMS),--vms $(VMS)) $(if $(SERVICE),--service $(SERVICE)) $(if $(REPLICAS),--replicas $(REPLICAS))
+
+shell: venv  ## a shell inside the lab, where its network is
+	@$(RUN_LAB) shell
+
+down: venv  ## destroy the stack and leave nothing of the lab behind
+	@$(RUN_LAB) down
+
+test: lint types test-unit test-e2e  ## everything
+
+test-unit: venv  ## no root, no network
+	$(PYTHON) -m pytest
+
+test-e2e: venv  ## the whole graph for real, in a lab of its own; as root
+	ENGINE=$(ENGINE) $(PYTHON) -m pytest tests/e2e -x
+
+lint: venv
+	$(VENV)/bin/ruff check .
+	$(VENV)/bin/ruff format --check .
+	$(VENV)/bin/lint-imports --no-logo
+
+types: venv
+	$(VENV)/bin/mypy
+
+venv: $(VENV)/made
+
+$(VENV)/made: requirements.txt requirements-dev.txt
+	@lab/bootstrap.sh $(VENV) requirements-dev.txt
+	@touch $@
