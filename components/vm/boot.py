@@ -12,6 +12,7 @@ import collections
 import os
 import pty
 import re
+import signal
 import subprocess
 import sys
 import threading
@@ -119,7 +120,7 @@ def attached_console(settings: Settings) -> Iterator[Console]:
     try:
         yield console
     finally:
-        process.terminate()
+        os.killpg(process.pid, signal.SIGTERM)
         process.wait()
         reader.join(timeout=5)
         os.close(ours)

@@ -28,7 +28,7 @@ pytestmark = [
 class _Answer(http.server.BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
 
-    def do_GET(self) -> None:  # noqa: N802 - http.server's name
+    def do_GET(self) -> None:
         body = f"{self.server.server_port}".encode()  # type: ignore[attr-defined]
         known = self.headers["Host"] == "app.example.org" and self.path != "/broken"
         self.send_response(200 if known else 404)

@@ -1,0 +1,154 @@
+"""The gate of a VM, with programs of our own in the place of virsh and ssh."""
+
+import os
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from components.vm import boot
+from components.vm.boot import BootError, Console, Settings
+
+Program = Callable[[str, str], None]
+
+
+@pytest.fixture
+def program(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Program:
+    """Put a shell script on PATH in front of everything else."""
+    folder = tmp_path / "bin"
+    folder.mkdir()
+    monkeypatch.setenv("PATH", f"{folder}:{os.environ['PATH']}")
+    monkeypatch.setenv("STATE", str(tmp_path))
+    monkeypatch.setattr(boot, "_POLL_SECONDS", 0.05)
+
+    def write(name: str, body: str) -> None:
+        path = folder / name
+        path.write_text(f"#!/bin/sh\n{body}\n")
+        path.chmod(0o755)
+
+    return write
+
+
+def settings(timeout: float = 20) -> Settings:
+    return Settings(
+        uri="test:///default",
+        domain="3c8e6c33",
+        vm="web-0",
+        key_file="key",
+        known_hosts="known_hosts",
+        boot_timeout=timeout,
+        shutdown_timeout=timeout,
+    )
+
+
+VIRSH = """
+case "$*" in
+  *domstate*) echo running ;;
+  *domifaddr*) LEASE ;;
+  *console*) echo "[    1.0] Linux starts"; echo "cloud-init: FAILED to find a disk"; sleep 60 ;;
+esac
+"""
+LEASE = (
+    'echo " vnet0      52:54:00:aa:bb:cc    ipv6         fe80::1/64";'
+    ' echo " vnet0      52:54:00:aa:bb:cc    ipv4         10.90.0.23/24"'
+)
+
+
+def test_the_address_is_the_ipv4_lease_once_docker_answers(program: Program) -> None:
+    program("virsh", VIRSH.replace("LEASE", LEASE))
+    # Refused twice, as during a boot, and then answered.
+    program(
+        "ssh",
+        'echo x >>"$STATE/tries"; [ "$(wc -l <"$STATE/tries")" -gt 2 ] && echo 20.10.24'
+        ' || { echo "Connection refused" >&2; exit 255; }',
+    )
+    assert boot.wait(settings()) == "10.90.0.23"
+
+
+def test_the_first_connection_is_a_verified_one(program: Program, tmp_path: Path) -> None:
+    program("virsh", VIRSH.replace("LEASE", LEASE))
+    program("ssh", 'echo "$@" >"$STATE/arguments"; echo 20.10.24')
+    boot.wait(settings())
+    arguments = (tmp_path / "arguments").read_text()
+    assert "StrictHostKeyChecking=yes" in arguments
+    assert "HostKeyAlias=web-0" in arguments
+    assert "UserKnownHostsFile=known_hosts" in arguments
+    assert "gatehouse@10.90.0.23" in arguments
+
+
+def test_a_vm_that_never_comes_up_is_told_with_its_console(program: Program) -> None:
+    program("virsh", VIRSH.replace("LEASE", "true"))
+    with pytest.raises(BootError) as error:
+        boot.wait(settings(timeout=2))
+    message = str(error.value)
+    assert message.startswith(
+        "VM web-0 (domain 3c8e6c33) did not come up: still waiting for an address"
+    )
+    assert "farm.boot_timeout" in message
+    assert "    cloud-init: FAILED to find a disk" in message
+
+
+def test_a_docker_that_never_answers_is_told_with_its_last_words(program: Program) -> None:
+    program("virsh", VIRSH.replace("LEASE", LEASE))
+    program("ssh", 'echo "Cannot connect to the Docker daemon" >&2; exit 1')
+    with pytest.raises(
+        BootError, match=r"Docker over SSH at 10\.90\.0\.23 \(Cannot connect to the Docker daemon\)"
+    ):
+        boot.wait(settings(timeout=2))
+
+
+def test_another_host_key_ends_the_wait_at_once(program: Program) -> None:
+    program("virsh", VIRSH.replace("LEASE", LEASE))
+    program("ssh", 'echo "Host key verification failed." >&2; exit 255')
+    with pytest.raises(BootError, match="answered with another host key than web-0 was given"):
+        boot.wait(settings(timeout=3600))
+
+
+def test_a_domain_that_stopped_ends_the_wait_at_once(program: Program) -> None:
+    program("virsh", 'case "$*" in *domstate*) echo "shut off" ;; esac')
+    with pytest.raises(BootError, match="the domain is shut off"):
+        boot.wait(settings(timeout=3600))
+
+
+def test_shutdown_asks_the_guest_and_waits_for_it(program: Program, tmp_path: Path) -> None:
+    program(
+        "virsh",
+        'case "$*" in *shutdown*) touch "$STATE/asked" ;;'
+        ' *domstate*) echo x >>"$STATE/polls";'
+        ' [ "$(wc -l <"$STATE/polls")" -gt 1 ] && echo "shut off" || echo running ;; esac',
+    )
+    boot.shutdown(settings())
+    assert (tmp_path / "asked").exists()
+    assert len((tmp_path / "polls").read_text().splitlines()) == 2
+
+
+def test_shutdown_of_a_domain_that_is_gone_is_fine(program: Program) -> None:
+    program("virsh", 'echo "error: failed to get domain" >&2; exit 1')
+    began = time.monotonic()
+    boot.shutdown(settings(timeout=3600))
+    assert time.monotonic() - began < 600, "it must not wait for what is not there"
+
+
+def test_shutdown_gives_a_stubborn_guest_up_after_its_time(
+    program: Program, capsys: pytest.CaptureFixture[str]
+) -> None:
+    program("virsh", 'case "$*" in *domstate*) echo running ;; esac')
+    boot.shutdown(settings(timeout=1))
+    assert "web-0: did not power off in 1 s" in capsys.readouterr().err
+
+
+def test_the_consoles_tail_is_readable() -> None:
+    console = Console()
+    console.feed(b"\x1b[0;32m[  OK  ]\x1b[0m Started docker\r\n")
+    console.feed(b"half a li")
+    console.feed("ne ä\n".encode())
+    assert console.tail() == "    [  OK  ] Started docker\n    half a line ä"
+
+
+def test_the_consoles_tail_is_short() -> None:
+    console = Console()
+    console.feed("".join(f"line {number}\n" for number in range(1000)).encode())
+    lines = console.tail().splitlines()
+    assert len(lines) <= 25
+    assert lines[-1] == "    line 999"
