@@ -89,9 +89,7 @@ class ContainerHost(pulumi.ComponentResource):
                 ),
                 triggers=[container.id],
             ),
-            pulumi.ResourceOptions(
-                parent=self, deleted_with=self.vm.domain, replace_with=[self.vm.domain]
-            ),
+            pulumi.ResourceOptions(parent=self, deleted_with=self.vm.domain),
         )
         self.entrypoint = pulumi.Output.all(self.vm.address, ready.id).apply(
             lambda parts: f"{parts[0]}:{traefik.ENTRYPOINT_PORT}"
@@ -99,10 +97,14 @@ class ContainerHost(pulumi.ComponentResource):
         self.register_outputs({"entrypoint": self.entrypoint})
 
     def on_vm(self, parent: pulumi.Resource) -> pulumi.ResourceOptions:
-        """Return the options of what lives in the VM's Docker: it comes and goes with the VM."""
+        """Return the options of what lives in the VM's Docker: it comes and goes with the VM.
+
+        ``deleted_with`` has it replaced with a domain that is replaced; the trigger does the same
+        where the domain had vanished and is simply made again.
+        """
         return pulumi.ResourceOptions(
             parent=parent,
             provider=self.provider,
             deleted_with=self.vm.domain,
-            replace_with=[self.vm.domain],
+            replacement_trigger=self.vm.domain.id,
         )

@@ -62,7 +62,7 @@ def test_containers_go_with_their_vm_and_are_made_again_with_it() -> None:
         vm = "web-0" if "web-0" in name else "web-1"
         domain = run.resources[f"{vm}-domain"].urn
         assert container.options.deletedWith == domain
-        assert domain in container.options.replace_with
+        assert container.options.replacement_trigger.string_value == f"{vm}-domain-id"
 
 
 def test_disk_cloudinit_and_domain_are_replaced_together() -> None:
