@@ -1,0 +1,261 @@
+"""The command provider: shell commands on this machine, and over SSH on others."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import selectors
+import shlex
+import signal
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from lab.engine.errors import EngineError
+from lab.engine.handler import Call, Handler, Made, Package
+from lab.engine.model import Resource
+from lab.engine.schema import Effect, Schema
+from lab.engine.values import Props, plain
+
+_COMMON = {
+    "create": Effect.UPDATE,
+    "update": Effect.UPDATE,
+    "delete": Effect.UPDATE,
+    "stdin": Effect.UPDATE,
+    "environment.**": Effect.UPDATE,
+    "logging": Effect.UPDATE,
+    "addPreviousOutputInEnv": Effect.UPDATE,
+    "triggers.**": Effect.REPLACE,
+}
+_LOGGED = {
+    None: ("stdout", "stderr"),
+    "stdout": ("stdout",),
+    "stderr": ("stderr",),
+    "stdoutAndStderr": ("stdout", "stderr"),
+    "none": (),
+}
+
+
+class Shell:
+    """This machine; it needs no connection."""
+
+    def close(self) -> None:
+        """Nothing is open."""
+
+
+class _Command(Handler[Shell]):
+    """What both kinds of command have in common: when which script runs, and with what."""
+
+    def create(self, connection: Shell, call: Call) -> Made:  # noqa: ARG002 - it has none
+        """Run `create`."""
+        outputs = self._run(call, call.inputs.get("create"), {})
+        return Made(f"{call.name}{secrets.token_hex(4)}", outputs)
+
+    def update(self, connection: Shell, call: Call, old: Resource) -> Props:  # noqa: ARG002
+        """Run `update`, or `create` where there is none."""
+        script = call.inputs.get("update", call.inputs.get("create"))
+        return self._run(call, script, _printed(old))
+
+    def delete(self, connection: Shell, call: Call, old: Resource) -> None:  # noqa: ARG002
+        """Run `delete`, with the inputs of the last creation or update."""
+        self._run(call, call.inputs.get("delete"), _printed(old))
+
+    def read(
+        self,
+        connection: Shell,  # noqa: ARG002 - it has none
+        resources: Sequence[Resource],
+    ) -> list[Resource | None]:
+        """Return them as they are in the state: what a command did cannot be read."""
+        return list(resources)
+
+    def find(self, connection: Shell, resource: Resource) -> Resource | None:  # noqa: ARG002
+        """Return None: what a command did cannot be looked up, so it is run again."""
+        return None
+
+    def _run(self, call: Call, script: str | None, previous: Props) -> Props:
+        if script is None:
+            return previous or {"stdout": "", "stderr": ""}
+        environment = dict(call.inputs.get("environment", {}))
+        if call.inputs.get("addPreviousOutputInEnv", True):
+            for name in ("stdout", "stderr"):
+                if previous.get(name):
+                    environment[f"PULUMI_COMMAND_{name.upper()}"] = previous[name]
+        with self._command_line(call.inputs, script, environment) as (arguments, variables):
+            return _execute(call, script, arguments, variables)
+
+    @contextmanager
+    def _command_line(
+        self, inputs: Props, script: str, environment: Mapping[str, str]
+    ) -> Iterator[tuple[list[str], Mapping[str, str]]]:
+        """Give the command line that runs the script, and the variables to start it with."""
+        raise NotImplementedError
+
+
+class LocalCommand(_Command):
+    """`command:local:Command`."""
+
+    schema = Schema(
+        type="command:local:Command",
+        inputs={**_COMMON, "interpreter.**": Effect.UPDATE, "dir": Effect.UPDATE},
+        computed=frozenset({"stdout", "stderr"}),
+    )
+
+    @contextmanager
+    def _command_line(
+        self, inputs: Props, script: str, environment: Mapping[str, str]
+    ) -> Iterator[tuple[list[str], Mapping[str, str]]]:
+        interpreter = inputs.get("interpreter") or ["/bin/sh", "-c"]
+        # So that nothing of a run that was killed works on while the next one does the same again.
+        dies_too = ["setpriv", "--pdeathsig", "KILL", "--"]
+        yield [*dies_too, *interpreter, script], {**os.environ, **environment}
+
+
+class RemoteCommand(_Command):
+    """`command:remote:Command`."""
+
+    schema = Schema(
+        type="command:remote:Command",
+        inputs={
+            **_COMMON,
+            "connection.host": Effect.UPDATE,
+            "connection.port": Effect.UPDATE,
+            "connection.user": Effect.UPDATE,
+            "connection.privateKey": Effect.UPDATE,
+            "connection.hostKey": Effect.UPDATE,
+            "connection.dialErrorLimit": Effect.UPDATE,
+            "connection.perDialTimeout": Effect.UPDATE,
+        },
+        required=("connection",),
+        computed=frozenset({"stdout", "stderr"}),
+    )
+
+    @contextmanager
+    def _command_line(
+        self, inputs: Props, script: str, environment: Mapping[str, str]
+    ) -> Iterator[tuple[list[str], Mapping[str, str]]]:
+        to = inputs["connection"]
+        if not to.get("hostKey"):
+            raise EngineError(
+                "connection.hostKey is missing: the real provider would not check the host's key, "
+                "and the lab engine does not make such connections"
+            )
+        with tempfile.TemporaryDirectory(prefix="gatehouse-") as folder:
+            known_hosts = Path(folder, "known_hosts")
+            known_hosts.write_text(f"host {to['hostKey']}\n", encoding="utf-8")
+            options = [
+                "BatchMode=yes",
+                "StrictHostKeyChecking=yes",
+                f"UserKnownHostsFile={known_hosts}",
+                "HostKeyAlias=host",
+                f"ConnectTimeout={to.get('perDialTimeout', 15)}",
+                f"ConnectionAttempts={to.get('dialErrorLimit', 10)}",
+                *(f"SetEnv={name}={_quoted(value)}" for name, value in environment.items()),
+            ]
+            if to.get("privateKey"):
+                key = Path(folder, "key")
+                key.touch(mode=0o600)
+                key.write_text(to["privateKey"], encoding="utf-8")
+                options += [f"IdentityFile={key}", "IdentitiesOnly=yes"]
+            yield (
+                [
+                    *("setpriv", "--pdeathsig", "KILL", "--", "ssh"),
+                    *(part for option in options for part in ("-o", option)),
+                    *("-p", str(to.get("port", 22)), "-l", to.get("user", "root")),
+                    *("--", to["host"], script),
+                ],
+                os.environ,
+            )
+
+
+def _execute(
+    call: Call, script: str, arguments: Sequence[str], environment: Mapping[str, str]
+) -> Props:
+    """Run a command to its end and return what it printed.
+
+    Raises:
+        EngineError: It ended with another code than 0, or not within the time limit.
+    """
+    said: dict[str, list[bytes]] = {"stdout": [], "stderr": []}
+    every: list[bytes] = []
+    logged = _LOGGED[call.inputs.get("logging")]
+    with (
+        tempfile.TemporaryFile() as stdin,
+        subprocess.Popen(
+            arguments,
+            stdin=stdin,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            cwd=call.inputs.get("dir"),
+            env=environment,
+            start_new_session=True,
+        ) as process,
+    ):
+        stdin.write(call.inputs.get("stdin", "").encode())
+        stdin.seek(0)
+        ended = False
+        try:
+            for name, chunk in _chunks(process, call.timeout):
+                said[name].append(chunk)
+                every.append(chunk)
+                if name in logged and not call.hushed & {"stdout", "stderr"}:
+                    for line in chunk.decode(errors="replace").splitlines():
+                        call.say(line)
+            code = process.wait()
+            ended = True
+        finally:
+            if not ended:
+                os.killpg(process.pid, signal.SIGKILL)
+    if code != 0:
+        text = b"".join(every).decode(errors="replace").strip()
+        shown = "[secret]" if call.hushed else text
+        raise EngineError(f"exit status {code}: running {_short(script)}:\n{shown}")
+    return {
+        name: b"".join(chunks).decode(errors="replace").removesuffix("\n")
+        for name, chunks in said.items()
+    }
+
+
+def _chunks(process: subprocess.Popen[bytes], timeout: float | None) -> Iterator[tuple[str, bytes]]:
+    """Yield what a process prints, as it does; a line at a time where it can be helped."""
+    deadline = None if timeout is None else time.monotonic() + timeout
+    with selectors.DefaultSelector() as selector:
+        for name, stream in (("stdout", process.stdout), ("stderr", process.stderr)):
+            if stream is not None:
+                selector.register(stream, selectors.EVENT_READ, name)
+        while selector.get_map():
+            left = None if deadline is None else deadline - time.monotonic()
+            if left is not None and left <= 0:
+                raise EngineError(f"no end within {timeout:.0f} s, its time limit; stopped")
+            for key, _ in selector.select(left):
+                chunk = os.read(key.fd, 65536)
+                if chunk:
+                    yield key.data, chunk
+                else:
+                    selector.unregister(key.fileobj)
+
+
+def _printed(old: Resource) -> Props:
+    outputs: Props = plain(old.outputs)
+    return {name: outputs.get(name, "") for name in ("stdout", "stderr")}
+
+
+def _quoted(value: str) -> str:
+    return '"' + value.replace("\\", "\\\\").replace('"', '\\"') + '"'
+
+
+def _short(script: str) -> str:
+    first = shlex.quote(script.strip().splitlines()[0] if script.strip() else script)
+    return first if len(first) <= 100 else f"{first[:100]}…"
+
+
+PACKAGE = Package(
+    name="command",
+    version="1.2.1",
+    provider=Schema(type="pulumi:providers:command", inputs={}),
+    connect=lambda inputs: Shell(),  # noqa: ARG005 - it has none
+    handlers=(LocalCommand(), RemoteCommand()),
+    has_default=True,
+)

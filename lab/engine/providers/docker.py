@@ -1,0 +1,233 @@
+"""The Docker provider (5.2.0, which is terraform-provider-docker 4.5)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import docker
+import docker.errors
+
+from lab.engine.errors import EngineError
+from lab.engine.handler import Call, Handler, Made, Package
+from lab.engine.model import Resource, copy_of
+from lab.engine.providers.docker_container import Container
+from lab.engine.providers.docker_host import DockerHost, find_image
+from lab.engine.schema import Effect, Schema
+from lab.engine.values import Props, plain
+
+
+class RemoteImage(Handler[DockerHost]):
+    """`docker:index/remoteImage:RemoteImage`: an image pulled from a registry."""
+
+    schema = Schema(
+        type="docker:index/remoteImage:RemoteImage",
+        inputs={
+            "name": Effect.REPLACE,
+            "keepLocally": Effect.UPDATE,
+            "forceRemove": Effect.UPDATE,
+            "pullTriggers[*]": Effect.REPLACE,
+            "triggers.**": Effect.REPLACE,
+        },
+        required=("name",),
+        unordered=frozenset({"pullTriggers"}),
+    )
+
+    def create(self, connection: DockerHost, call: Call) -> Made:
+        """Pull the image, unless it is there."""
+        name = call.inputs["name"]
+        auth = connection.registry_auth(name)
+        image = connection.ask(lambda client: find_image(client, name, auth))
+        return Made(image["Id"] + name, _image_outputs(image, name))
+
+    def update(self, connection: DockerHost, call: Call, old: Resource) -> Props:  # noqa: ARG002
+        """Pull the image if it has gone."""
+        return self.create(connection, call).outputs
+
+    def delete(self, connection: DockerHost, call: Call, old: Resource) -> None:  # noqa: ARG002
+        """Remove the image, unless it is to be kept; one that is gone is fine."""
+        if call.inputs.get("keepLocally"):
+            return
+        force = bool(call.inputs.get("forceRemove"))
+
+        def remove(client: docker.DockerClient) -> None:
+            try:
+                client.api.remove_image(call.inputs["name"], force=force)
+            except docker.errors.ImageNotFound:
+                return
+
+        connection.ask(remove)
+
+    def read(self, connection: DockerHost, resources: Sequence[Resource]) -> list[Resource | None]:
+        """Look each up by its name."""
+        return connection.ask(lambda client: [_read_image(client, item) for item in resources])
+
+    def find(self, connection: DockerHost, resource: Resource) -> Resource | None:  # noqa: ARG002
+        """Return None: an image that was pulled is found, and taken, by the next creation."""
+        return None
+
+
+def _image_outputs(image: Props, name: str) -> Props:
+    digests: list[str] = image.get("RepoDigests") or []
+    repository = name.partition("@")[0].rpartition(":")[0] or name
+    own = [digest for digest in digests if digest.partition("@")[0].endswith(repository)]
+    return {"imageId": image["Id"], "repoDigest": (own or digests or [""])[0]}
+
+
+def _read_image(client: docker.DockerClient, resource: Resource) -> Resource | None:
+    name: str = plain(resource.inputs["name"])
+    try:
+        image = client.api.inspect_image(name)  # type: ignore[no-untyped-call]
+    except docker.errors.ImageNotFound:
+        return None
+    outputs = {**resource.outputs, **_image_outputs(image, name)}
+    return copy_of(resource, id=image["Id"] + name, outputs=outputs)
+
+
+class Network(Handler[DockerHost]):
+    """`docker:index/network:Network`."""
+
+    schema = Schema(
+        type="docker:index/network:Network",
+        inputs={
+            "name": Effect.REPLACE,
+            "driver": Effect.REPLACE,
+            "internal": Effect.REPLACE,
+            "attachable": Effect.REPLACE,
+            "options.**": Effect.REPLACE,
+            "labels[*].label": Effect.REPLACE,
+            "labels[*].value": Effect.REPLACE,
+            "ipamConfigs[*].subnet": Effect.REPLACE,
+            "ipamConfigs[*].gateway": Effect.REPLACE,
+        },
+        unordered=frozenset({"labels", "ipamConfigs"}),
+        autonamed=True,
+    )
+
+    def create(self, connection: DockerHost, call: Call) -> Made:
+        """Make the network."""
+        inputs = call.inputs
+        pools = [
+            docker.types.IPAMPool(subnet=each.get("subnet"), gateway=each.get("gateway"))
+            for each in inputs.get("ipamConfigs", [])
+        ]
+        made = connection.ask(
+            lambda client: client.api.create_network(
+                inputs["name"],
+                driver=inputs.get("driver"),
+                options=inputs.get("options"),
+                labels={each["label"]: each["value"] for each in inputs.get("labels", [])},
+                internal=bool(inputs.get("internal")),
+                attachable=inputs.get("attachable"),
+                ipam=docker.types.IPAMConfig(pool_configs=pools) if pools else None,
+            )
+        )
+        return Made(made["Id"], {"driver": inputs.get("driver", "bridge")})
+
+    def update(self, connection: DockerHost, call: Call, old: Resource) -> Props:  # noqa: ARG002
+        """Return its outputs; nothing of it can differ."""
+        outputs: Props = plain(old.outputs)
+        return outputs
+
+    def delete(self, connection: DockerHost, call: Call, old: Resource) -> None:  # noqa: ARG002
+        """Remove the network; one that is gone is fine."""
+
+        def remove(client: docker.DockerClient) -> None:
+            try:
+                client.api.remove_network(old.id)
+            except docker.errors.NotFound:
+                return
+
+        connection.ask(remove)
+
+    def read(self, connection: DockerHost, resources: Sequence[Resource]) -> list[Resource | None]:
+        """Look them all up in one list."""
+        there = {each["Id"] for each in connection.ask(lambda client: client.api.networks())}
+        return [resource if resource.id in there else None for resource in resources]
+
+    def find(self, connection: DockerHost, resource: Resource) -> Resource | None:
+        """Look for the network by its name."""
+        name = plain(resource.inputs["name"])
+        found = connection.ask(lambda client: client.api.networks(names=[name]))
+        same = [each["Id"] for each in found if each["Name"] == name]
+        return copy_of(resource, id=same[0]) if same else None
+
+
+class Volume(Handler[DockerHost]):
+    """`docker:index/volume:Volume`."""
+
+    schema = Schema(
+        type="docker:index/volume:Volume",
+        inputs={
+            "name": Effect.REPLACE,
+            "driver": Effect.REPLACE,
+            "driverOpts.**": Effect.REPLACE,
+            "labels[*].label": Effect.REPLACE,
+            "labels[*].value": Effect.REPLACE,
+        },
+        unordered=frozenset({"labels"}),
+        autonamed=True,
+    )
+
+    def create(self, connection: DockerHost, call: Call) -> Made:
+        """Make the volume."""
+        inputs = call.inputs
+        made = connection.ask(
+            lambda client: client.api.create_volume(
+                inputs["name"],
+                driver=inputs.get("driver"),
+                driver_opts=inputs.get("driverOpts"),
+                labels={each["label"]: each["value"] for each in inputs.get("labels", [])},
+            )
+        )
+        return Made(made["Name"], {"driver": made["Driver"], "mountpoint": made["Mountpoint"]})
+
+    def update(self, connection: DockerHost, call: Call, old: Resource) -> Props:  # noqa: ARG002
+        """Return its outputs; nothing of it can differ."""
+        outputs: Props = plain(old.outputs)
+        return outputs
+
+    def delete(self, connection: DockerHost, call: Call, old: Resource) -> None:  # noqa: ARG002
+        """Remove the volume; one that is gone is fine."""
+
+        def remove(client: docker.DockerClient) -> None:
+            try:
+                client.api.remove_volume(old.id)
+            except docker.errors.NotFound:
+                return
+
+        connection.ask(remove)
+
+    def read(self, connection: DockerHost, resources: Sequence[Resource]) -> list[Resource | None]:
+        """Look them all up in one list."""
+        listed = connection.ask(lambda client: client.api.volumes())["Volumes"] or []
+        there = {each["Name"] for each in listed}
+        return [resource if resource.id in there else None for resource in resources]
+
+    def find(self, connection: DockerHost, resource: Resource) -> Resource | None:
+        """Look for the volume by its name."""
+        found = copy_of(resource, id=plain(resource.inputs["name"]))
+        return self.read(connection, [found])[0]
+
+
+def _connect(inputs: Props) -> DockerHost:
+    if not inputs.get("host"):
+        raise EngineError("the Docker provider has no host")
+    return DockerHost(inputs)
+
+
+PACKAGE = Package(
+    name="docker",
+    version="5.2.0",
+    provider=Schema(
+        type="pulumi:providers:docker",
+        inputs={
+            "host": Effect.UPDATE,
+            # The SDK sends these two as JSON text.
+            "sshOpts": Effect.UPDATE,
+            "registryAuth": Effect.UPDATE,
+        },
+        required=("host",),
+    ),
+    connect=_connect,
+    handlers=(RemoteImage(), Network(), Volume(), Container()),
+)
