@@ -38,7 +38,6 @@ def user_data(guest: Guest) -> str:
         "ssh_pwauth": False,
         "disable_root": True,
         "ssh_deletekeys": True,
-        "ssh_genkeytypes": [],
         "ssh_keys": {
             "ed25519_private": guest.host_key_private,
             "ed25519_public": guest.host_key_public,
@@ -66,11 +65,6 @@ def user_data(guest: Guest) -> str:
 def meta_data(hostname: str) -> str:
     """Return the ``meta-data`` document."""
     return _yaml({"instance-id": hostname, "local-hostname": hostname})
-
-
-def network_config() -> str:
-    """Return the ``network-config`` document: DHCP on the first network card."""
-    return _yaml({"version": 2, "ethernets": {"first": {"match": {"name": "e*"}, "dhcp4": True}}})
 
 
 def _docker_daemon(guest: Guest) -> Mapping[str, Any]:

@@ -82,7 +82,6 @@ class Vm(pulumi.ComponentResource):
                 pool=farm.pool,
                 user_data=user_data,
                 meta_data=cloudinit.meta_data(name),
-                network_config=cloudinit.network_config(),
             ),
             unit,
         )

@@ -208,7 +208,7 @@ class Deployment:
             return Answer(id="", outputs={}, skipped=True)
         self._ledger.settle(add=old, drop=old)
         self._display.count(Op.SAME)
-        return Answer(id=old.id, outputs=old.outputs)
+        return _answer(old)
 
     def _step(self, goal: Goal, inputs: Props, old: Resource | None, schema: Schema | None) -> Step:
         autonamed = schema is not None and schema.autonamed and inputs.get("name") is None
@@ -247,7 +247,7 @@ class Deployment:
             if old is not None:
                 new.id, new.outputs = old.id, old.outputs
             self._ledger.settle(add=new, drop=old)
-            return Answer(id=new.id, outputs=new.outputs)
+            return _answer(new)
         with self._slots:
             self._stop_if_over()
             for resource in step.first:
@@ -257,7 +257,7 @@ class Deployment:
                     self._executor.update(new, old)
                 else:
                     self._executor.create(new, old)
-        return Answer(id=new.id, outputs=new.outputs)
+        return _answer(new)
 
     def _foresee(self, step: Step) -> Answer:
         """Return what is known of a result that an `up` would have; the SDK knows what is not."""
@@ -275,7 +275,7 @@ class Deployment:
         self._ledger.settle(
             add=new, drop=None if replaced else old, condemn=old if replaced else None
         )
-        return Answer(id=new.id, outputs=new.outputs)
+        return _answer(new)
 
     def _delete_all(self, condemned: list[Resource]) -> None:
         self._deleted |= {resource.urn for resource in condemned}
@@ -302,6 +302,11 @@ class Deployment:
                 self._display.error(resource.name, _text(error))
                 return False
         return True
+
+
+def _answer(resource: Resource) -> Answer:
+    # A component sets its outputs itself; the ones of the last run may speak of what is gone.
+    return Answer(id=resource.id, outputs=resource.outputs if resource.custom else {})
 
 
 def _text(error: Exception) -> str:

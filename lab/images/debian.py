@@ -46,7 +46,7 @@ PACKAGES = (
 )
 
 # mitigations=off: a lab VM runs nothing that is not trusted, and the retpolines are dear on an emulated CPU.
-KERNEL_ARGUMENTS = "root=/dev/vda1 ro console=ttyS0 net.ifnames=0 quiet mitigations=off"
+KERNEL_ARGUMENTS = "root=/dev/vda1 rw console=ttyS0 net.ifnames=0 quiet mitigations=off init_on_alloc=0 fsck.mode=skip audit=0"
 GRUB_CONFIG = f"""\
 set root=(hd0,msdos1)
 linux /vmlinuz {KERNEL_ARGUMENTS}

@@ -30,6 +30,13 @@ _COMMON = {
     "addPreviousOutputInEnv": Effect.UPDATE,
     "triggers.**": Effect.REPLACE,
 }
+# Ends with the engine, and its children with it, so that nothing of a run that was killed works on
+# while the next one does the same again; daemons have left the process group by then and stay.
+_DIES_TOO = (
+    *("setpriv", "--pdeathsig", "TERM", "--", "/bin/sh", "-c"),
+    'trap "kill -KILL 0" TERM; exec 3<&0; "$@" <&3 3<&- & wait $!',
+    "sh",
+)
 _LOGGED = {
     None: ("stdout", "stderr"),
     "stdout": ("stdout",),
@@ -108,9 +115,7 @@ class LocalCommand(_Command):
         self, inputs: Props, script: str, environment: Mapping[str, str]
     ) -> Iterator[tuple[list[str], Mapping[str, str]]]:
         interpreter = inputs.get("interpreter") or ["/bin/sh", "-c"]
-        # So that nothing of a run that was killed works on while the next one does the same again.
-        dies_too = ["setpriv", "--pdeathsig", "KILL", "--"]
-        yield [*dies_too, *interpreter, script], {**os.environ, **environment}
+        yield [*interpreter, script], {**os.environ, **environment}
 
 
 class RemoteCommand(_Command):
@@ -161,7 +166,7 @@ class RemoteCommand(_Command):
                 options += [f"IdentityFile={key}", "IdentitiesOnly=yes"]
             yield (
                 [
-                    *("setpriv", "--pdeathsig", "KILL", "--", "ssh"),
+                    "ssh",
                     *(part for option in options for part in ("-o", option)),
                     *("-p", str(to.get("port", 22)), "-l", to.get("user", "root")),
                     *("--", to["host"], script),
@@ -184,7 +189,7 @@ def _execute(
     with (
         tempfile.TemporaryFile() as stdin,
         subprocess.Popen(
-            arguments,
+            (*_DIES_TOO, *arguments),
             stdin=stdin,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,

@@ -7,9 +7,18 @@ in_root() { chroot "$root" "$@"; }
 
 in_root systemctl enable systemd-networkd.service systemd-resolved.service
 # Nothing here is wrong on a real server; a lab VM lives for minutes, on an emulated CPU.
+# apparmor.service: Docker loads its own profile, and nothing else here has one that matters.
+# cloud-config.service: its modules run in cloud-final.service, see 90-gatehouse.cfg.
 in_root systemctl mask \
-    apt-daily.timer apt-daily-upgrade.timer dpkg-db-backup.timer e2scrub_all.timer e2scrub_reap.service \
+    apparmor.service cloud-config.service systemd-binfmt.service \
+    proc-sys-fs-binfmt_misc.automount systemd-pstore.service systemd-update-utmp.service \
+    systemd-update-utmp-runlevel.service getty@tty1.service e2scrub_reap.service \
+    modprobe@dm_mod.service modprobe@drm.service modprobe@efi_pstore.service modprobe@loop.service \
+    apt-daily.timer apt-daily-upgrade.timer dpkg-db-backup.timer e2scrub_all.timer \
     fstrim.timer logrotate.timer man-db.timer systemd-tmpfiles-clean.timer
+
+# No VM of the lab has passwords; said here, cloud-init need not say it and restart sshd.
+sed -i 's/^#\?PasswordAuthentication .*/PasswordAuthentication no/' "$root/etc/ssh/sshd_config"
 
 # Every VM makes its own identity at its first boot.
 rm -f "$root"/etc/ssh/ssh_host_*
@@ -18,7 +27,8 @@ rm -f "$root/var/lib/dbus/machine-id"
 echo debian > "$root/etc/hostname"
 ln -sf /run/systemd/resolve/stub-resolv.conf "$root/etc/resolv.conf"
 printf '127.0.0.1 localhost\n::1 localhost\n' > "$root/etc/hosts"
-printf '/dev/vda1 / ext4 defaults,noatime,errors=remount-ro 0 1\n' > "$root/etc/fstab"
+printf '/dev/vda1 / ext4 defaults,noatime,errors=remount-ro 0 0\n' > "$root/etc/fstab"
+echo LANG=C.UTF-8 > "$root/etc/default/locale"
 
 # The builder's own way to its mirror is of no use in a VM.
 rm -f "$root/etc/apt/apt.conf.d/99mmdebstrap"
