@@ -24,6 +24,7 @@ from dataclasses import dataclass
 from components.vm.ssh import SSH_USER, options
 
 _POLL_SECONDS = 1.0
+_SSH_SECONDS = 60.0
 _CONSOLE_LINES = 25
 _CONTROL = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]|\x1b[()][A-Z0-9]|[\x00-\x08\x0b-\x1f\x7f]")
 _LEASE = re.compile(r"\sipv4\s+(\d+\.\d+\.\d+\.\d+)/")
@@ -120,7 +121,7 @@ def attached_console(settings: Settings) -> Iterator[Console]:
     try:
         yield console
     finally:
-        os.killpg(process.pid, signal.SIGTERM)
+        os.killpg(process.pid, signal.SIGKILL)  # virsh holds SIGTERM back while it is attached
         process.wait()
         reader.join(timeout=5)
         os.close(ours)
@@ -149,18 +150,18 @@ def docker_problem(settings: Settings, address: str) -> str | None:
     connection = options(
         key_file=settings.key_file, known_hosts=settings.known_hosts, host=settings.vm
     )
-    answer = subprocess.run(
-        (
-            "ssh",
-            *connection,
-            f"{SSH_USER}@{address}",
-            "docker version --format '{{.Server.Version}}'",
-        ),
-        check=False,
-        capture_output=True,
-        text=True,
-        stdin=subprocess.DEVNULL,
-    )
+    command = "docker version --format '{{.Server.Version}}'"
+    try:
+        answer = subprocess.run(
+            ("ssh", *connection, f"{SSH_USER}@{address}", command),
+            check=False,
+            capture_output=True,
+            text=True,
+            stdin=subprocess.DEVNULL,
+            timeout=_SSH_SECONDS,
+        )
+    except subprocess.TimeoutExpired:
+        return f"no answer within {_SSH_SECONDS:.0f} s"
     if "Host key verification failed" in answer.stderr:
         raise BootError(
             f"{address} answered with another host key than {settings.vm} was given; is it another"
