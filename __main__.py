@@ -31,7 +31,10 @@ pulumi.export(
     {
         name: {
             "url": service.url(stack.edge.port),
-            "containers": [slot.name for slot in slots(name, placement[name])],
+            "containers": {
+                vm: [slot.name for slot in slots(name, placement[name]) if slot.vm == vm]
+                for vm in placement[name]
+            },
         }
         for name, service in stack.services.items()
     },

@@ -33,7 +33,7 @@ def note(text: str, stream: TextIO | None = None) -> None:
 
 
 def duration(seconds: float) -> str:
-    """A time span for people: `0.4 s` below ten seconds, `12 s`, from two minutes on `3 min 5 s`."""
+    """A time span for people: `0.4 s`, `12 s` from ten seconds, `3 min 5 s` from two minutes."""
     if seconds < 10:
         return f"{seconds:.1f} s"
     whole = round(seconds)

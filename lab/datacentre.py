@@ -1,8 +1,9 @@
 """A named lab: a container of namespaces with its own libvirt, registry and images.
 
-Everything of the lab `name` is in /var/lib/gatehouse-lab/<name>. Inside, the folders that libvirt and
-Gatehouse use by default are private, so the program runs with production's defaults and the machine's own
-libvirt, network and edge stay as they were. There is no way from inside to any network of the machine.
+Everything of the lab `name` is in /var/lib/gatehouse-lab/<name>. Inside, the folders that libvirt
+and Gatehouse use by default are private, so the program runs with production's defaults and the
+machine's own libvirt, network and edge stay as they were. There is no way from inside to any
+network of the machine.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import shutil
 import subprocess
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -39,7 +41,8 @@ PRIVATE = (
 )
 CONFIG = {
     "etc/libvirt/libvirtd.conf": 'auth_unix_rw = "none"\nauth_unix_ro = "none"\n',
-    # The lab is the sandbox: QEMU runs as root in it, without cgroups, labels or namespaces of its own.
+    # The lab is the sandbox: QEMU runs as root in it, without cgroups, labels or namespaces of its
+    # own.
     "etc/libvirt/qemu.conf": (
         'user = "root"\ngroup = "root"\nsecurity_driver = "none"\n'
         "cgroup_controllers = []\nnamespaces = []\n"
@@ -48,8 +51,8 @@ CONFIG = {
     "storage: {filesystem: {rootdirectory: /run/gatehouse-lab/registry}}\n"
     f"http: {{addr: '{REGISTRY}'}}\n",
 }
-# libvirtd looks for Debian's QEMU account before it reads that its configuration names another. The machine
-# has it from libvirt-daemon-system only; 64055 is the number that Debian reserves for it.
+# libvirtd looks for Debian's QEMU account before it reads that its configuration names another. The
+# machine has it from libvirt-daemon-system only; 64055 is the number that Debian reserves for it.
 ACCOUNTS = {
     "passwd": "libvirt-qemu:x:64055:64055::/var/lib/libvirt:/usr/sbin/nologin",
     "group": "libvirt-qemu:x:64055:",
@@ -93,10 +96,10 @@ class Datacentre:
         return self._ready.exists() and self._space.init() is not None
 
     def start(self, hosts: Sequence[str] = ()) -> None:
-        """Bring the lab up: packages, images, namespaces, libvirt, registry. Does nothing if it runs.
+        """Bring the lab up: packages, images, namespaces, libvirt, registry. A running one stays.
 
-        `hosts` are names that inside the lab resolve to its edge address, `ADDRESS`. What is left of a start
-        that was killed, or from before the machine's last start, is removed first.
+        `hosts` are names that inside the lab resolve to its edge address, `ADDRESS`. What is left
+        of a start that was killed, or from before the machine's last start, is removed first.
         Raises `DatacentreError` and the errors of `packages`, `images` and `machine`.
         """
         if self.running():
@@ -129,9 +132,9 @@ class Datacentre:
     ) -> subprocess.CompletedProcess[str]:
         """Run `argv` inside the lab, in the same folder and environment, and return how it ended.
 
-        Its streams are the caller's, or text in the result with `capture`. It is killed when the caller ends.
-        While the caller holds the lab's lock, so does the command.
-        Raises `subprocess.TimeoutExpired` after `timeout` seconds.
+        Its streams are the caller's, or text in the result with `capture`. It is killed when the
+        caller ends. While the caller holds the lab's lock, so does the command. Raises
+        `subprocess.TimeoutExpired` after `timeout` seconds.
         """
         command, fds = self._command(argv, cwd)
         return subprocess.run(
@@ -150,7 +153,8 @@ class Datacentre:
     ) -> subprocess.Popen[Any]:
         """As `enter`, but started only; `options` are those of `subprocess.Popen`.
 
-        Start it from a thread that lives as long as the command: it is killed when that thread ends.
+        Start it from a thread that lives as long as the command: it is killed when that thread
+        ends.
         """
         command, fds = self._command(argv, cwd)
         return subprocess.Popen(command, pass_fds=fds, **options)
@@ -210,10 +214,11 @@ class Datacentre:
             "registry": ["bash", "-c", f"exec 3<>/dev/tcp/{REGISTRY.replace(':', '/')}"],
         }
         for name, probe in probes.items():
-            if not wait_until(lambda probe=probe: self._answers(probe), READY_TIMEOUT):  # type: ignore[misc]
+            if not wait_until(partial(self._answers, probe), READY_TIMEOUT):
                 tail = "\n".join((log / f"{name}.log").read_text().splitlines()[-15:])
                 raise DatacentreError(
-                    f"the lab's {name} does not answer after {READY_TIMEOUT:.0f} s; the end of its log:\n{tail}"
+                    f"the lab's {name} does not answer after {READY_TIMEOUT:.0f} s; "
+                    f"the end of its log:\n{tail}"
                 )
 
     def _answers(self, probe: Sequence[str]) -> bool:
@@ -226,8 +231,8 @@ class Datacentre:
         done = self.enter(command, cwd=Path("/"), capture=True, timeout=COMMAND_TIMEOUT)
         if done.returncode != 0:
             raise DatacentreError(
-                f"setting up the lab {self.name!r}: {' '.join(command)}: exit code {done.returncode}: "
-                f"{done.stderr.strip() or done.stdout.strip()}"
+                f"setting up the lab {self.name!r}: {' '.join(command)}: "
+                f"exit code {done.returncode}: {done.stderr.strip() or done.stdout.strip()}"
             )
 
 
@@ -238,7 +243,7 @@ def make_images() -> Images:
 
 
 def lay_out(root: Path, hosts: Sequence[str]) -> None:
-    """Make the lab's folder `root`, with its configuration, and the places on the machine to mount it over."""
+    """Make the lab's folder `root`, with its configuration, and the folders to mount it over."""
     root.mkdir(parents=True)
     (root / "log").mkdir()
     for path in PRIVATE:
@@ -262,7 +267,7 @@ def hosts_file(names: Sequence[str]) -> str:
 
 
 def with_account(table: str, line: str) -> str:
-    """The passwd(5) or group(5) text `table` with the account of `line`, unless it has that name already."""
+    """The passwd(5) or group(5) text `table` with the account of `line`, unless it has that one."""
     name = line.split(":", 1)[0]
     if any(row.split(":", 1)[0] == name for row in table.splitlines()):
         return table
@@ -270,7 +275,7 @@ def with_account(table: str, line: str) -> str:
 
 
 def set_up(root: Path, disk: Path) -> list[list[str]]:
-    """The commands, run inside, that turn fresh namespaces into the lab at `root`, in this order."""
+    """The commands that turn fresh namespaces into the lab at `root`, run inside in this order."""
     private = [
         ["mount", "--bind", str(root / "fs" / path.lstrip("/")), path]
         for path in (*PRIVATE, "/etc/hosts", "/etc/passwd", "/etc/group")
@@ -287,7 +292,8 @@ def set_up(root: Path, disk: Path) -> list[list[str]]:
         ["mount", "-o", "remount,bind,ro", str(BASE_DISK)],
         ["mount", "--bind", str(root / "fs" / "registry"), str(BASE_DISK.parent / "registry")],
         ["ip", "link", "set", "lo", "up"],
-        # A bridge without ports, not a dummy: libvirt needs bridges anyway, and not every kernel has dummies.
+        # A bridge without ports, not a dummy: libvirt needs bridges anyway, and not every kernel
+        # has dummies.
         ["ip", "link", "add", "internet", "type", "bridge"],
         ["ip", "address", "add", f"{ADDRESS}/32", "dev", "internet"],
         ["ip", "link", "set", "internet", "up"],

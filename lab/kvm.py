@@ -15,10 +15,10 @@ PROBE_TIMEOUT = 20.0  # s; a guest that works panics for want of a disk after 1 
 
 
 def probe_kvm(kernel: Path) -> str:
-    """The libvirt domain type for this machine: `kvm` if a guest runs on /dev/kvm, else `qemu` (emulated).
+    """The libvirt domain type for this machine: `kvm` if a guest runs on it, else `qemu` (emulated).
 
-    Boots `kernel`, a Linux bzImage, without a disk, until it panics and restarts. Asked once per boot of the
-    machine; the answer is kept in the cache.
+    Boots `kernel`, a Linux bzImage, without a disk, until it panics and restarts. Asked once per
+    boot of the machine; the answer is kept in the cache.
     """
     if not KVM.exists():
         return "qemu"
@@ -45,7 +45,7 @@ def remembered(answer: Path, boot: str) -> str | None:
 
 
 def guest_runs(kernel: Path, timeout: float, accelerator: str = "kvm") -> bool:
-    """Whether `kernel` boots to its end within `timeout` seconds: it finds no root and restarts at once."""
+    """Whether `kernel` boots to its end, no root and a restart, within `timeout` seconds."""
     command = [
         *(
             "qemu-system-x86_64",

@@ -20,8 +20,8 @@ class LockError(Exception):
 class Lock:
     """A lock on the file `path`, held from `with` to its end; the second one gets a `LockError`.
 
-    The kernel drops it when its holder ends, however that ends, so no lock is ever stale. The file itself
-    stays: removing it would let a third one lock a new file of the same name.
+    The kernel drops it when its holder ends, however that ends, so no lock is ever stale. The file
+    itself stays: removing it would let a third one lock a new file of the same name.
     """
 
     def __init__(self, path: Path) -> None:
@@ -49,12 +49,13 @@ class Lock:
         trace: TracebackType | None,
     ) -> None:
         if self._fd is not None:
-            # Not LOCK_UN: a child that was given the descriptor may still be at work under the lock.
+            # Not LOCK_UN: a child that was given the descriptor may still be at work under the
+            # lock.
             os.close(self._fd)
             self._fd = None
 
     def fileno(self) -> int | None:
-        """The descriptor that carries the lock, to hand to a child that works under it; None if not held."""
+        """The descriptor that carries the lock, for a child that works under it; None if not held."""
         return self._fd
 
 
@@ -71,4 +72,7 @@ def busy(path: Path, holder: str) -> str:
         who = f"pid {told['pid']} ({told['command']}), since {told['since']}"
     except (ValueError, KeyError, TypeError):  # it holds the lock, and has not written this yet
         who = "another command that has just begun"
-    return f"the lab is in use by {who}: wait until it has ended, or end it, and run again (lock: {path})"
+    return (
+        f"the lab is in use by {who}: wait until that has ended, or end it, and run again "
+        f"(lock: {path})"
+    )

@@ -8,8 +8,8 @@ from pathlib import Path
 
 from lab.images.cache import CACHE
 
-# The base disk in the pool 0.7 GB, three VMs that have pulled their images 0.5 GB each, the registry 0.1 GB,
-# and as much again for what runs in them.
+# The base disk in the pool 0.7 GB, three VMs that have pulled their images 0.5 GB each, the
+# registry 0.1 GB, and as much again for what runs in them.
 NEEDED_DISK = 4 << 30  # bytes
 # Two VMs of 1 GiB with QEMU's own 150 MB each, libvirtd and the registry 150 MB, the engine 300 MB.
 NEEDED_MEMORY = 3 << 30  # bytes
@@ -23,7 +23,7 @@ def check_root() -> None:
     """Raise `MachineError` unless this is root."""
     if os.geteuid() != 0:
         raise MachineError(
-            f"the lab makes namespaces, mounts and bridges, which needs root (this is uid {os.geteuid()}): "
+            f"the lab makes namespaces, mounts and bridges (this is uid {os.geteuid()}): "
             "run it as root"
         )
 
@@ -39,8 +39,8 @@ def check_disk(place: Path, free: int) -> None:
     """Raise `MachineError` if `free` bytes at `place` are too few."""
     if free < NEEDED_DISK:
         raise MachineError(
-            f"{place}: {free / 1e9:.1f} GB free, the lab needs {NEEDED_DISK / 1e9:.1f} GB: make room there, "
-            "or run `make down` if another lab is up"
+            f"{place}: {free / 1e9:.1f} GB free, the lab needs {NEEDED_DISK / 1e9:.1f} GB: "
+            "make room there, or run `make down` if another lab is up"
         )
 
 
@@ -51,8 +51,8 @@ def check_memory(meminfo: str) -> None:
     )
     if kib * 1024 < NEEDED_MEMORY:
         raise MachineError(
-            f"memory: {kib * 1024 / 1e9:.1f} GB available, the lab's two VMs need {NEEDED_MEMORY / 1e9:.1f} GB: "
-            "end something, or use a larger machine"
+            f"memory: {kib * 1024 / 1e9:.1f} GB available, the lab's two VMs need "
+            f"{NEEDED_MEMORY / 1e9:.1f} GB: end something, or use a larger machine"
         )
 
 

@@ -1,7 +1,8 @@
 """A container made of Linux namespaces (network, mounts, processes), and nothing else.
 
-Its first process is tini, which only reaps. Everything else enters its namespaces; when tini is killed, the
-kernel ends every other process in there, and the mounts and network devices go with the last of them.
+Its first process is tini, which only reaps. Everything else enters its namespaces; when tini is
+killed, the kernel ends every other process in there, and the mounts and network devices go with the
+last of them.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ MARK = "gatehouse-lab="
 
 
 class NamespaceError(Exception):
-    """The namespaces cannot be made, entered or ended; the text says what is left and what to do."""
+    """The namespaces cannot be made, entered or ended; the text says why and what to do."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,8 +72,9 @@ class Namespaces:
                 maker.kill()
                 maker.wait()
                 raise NamespaceError(
-                    f"cannot make namespaces with unshare: {log.read_text().strip() or 'no message'}: "
-                    "the lab needs root with CAP_SYS_ADMIN, and a kernel with net, mount and PID namespaces"
+                    "cannot make namespaces with unshare: "
+                    f"{log.read_text().strip() or 'no message'}: the lab needs root with "
+                    "CAP_SYS_ADMIN, and a kernel with network, mount and PID namespaces"
                 )
             time.sleep(POLL)
         self._record.write_text(json.dumps(asdict(identity(pid))))
@@ -81,10 +83,11 @@ class Namespaces:
     def command(
         self, argv: Sequence[str], cwd: Path | None = None, outer_fd: int | None = None
     ) -> list[str]:
-        """`argv` as a command that runs inside, in the same folder, and does not outlive its caller.
+        """`argv` as a command that runs inside, in the same folder, and ends with its caller.
 
-        `outer_fd` is a descriptor that only the part outside keeps, for as long as the inner one runs: the
-        lab's lock. It must be passed to the command, and no daemon started inside can inherit it.
+        `outer_fd` is a descriptor that only the part outside keeps, for as long as the inner one
+        runs: the lab's lock. It must be passed to the command, and no daemon started inside can
+        inherit it.
         """
         # Entering a mount namespace leaves one in its root folder, hence cd.
         script = 'cd -- "$1"; shift; exec "$@"'
@@ -99,7 +102,8 @@ class Namespaces:
 
     def daemon(self, argv: Sequence[str], log: Path, env: Mapping[str, str] | None = None) -> None:
         """Run `argv` inside for as long as the container runs; its output goes to `log`."""
-        # The subshell ends at once, so that the daemon belongs to tini and no nsenter waits for it outside.
+        # The subshell ends at once, so that the daemon belongs to tini and no nsenter waits for it
+        # outside.
         script = 'log=$1; shift; setsid "$@" >>"$log" 2>&1 </dev/null &'
         subprocess.run(
             [
@@ -130,12 +134,14 @@ class Namespaces:
             end([pid])
         if known is None or known.boot != boot_id():
             return
-        # Whoever entered from outside (a shell, a helper of ours) keeps the network and the mounts alive.
+        # Whoever entered from outside (a shell, a helper of ours) keeps the network and the mounts
+        # alive.
         deadline = time.monotonic() + END_TIMEOUT
         while inside := members(known):
             if time.monotonic() > deadline:
                 raise NamespaceError(
-                    f"{self.root}: processes {inside} of the lab do not end: kill them and run again"
+                    f"{self.root}: processes {inside} of the lab do not end: "
+                    "kill them and run again"
                 )
             end(inside)
             time.sleep(POLL)
@@ -163,20 +169,21 @@ def identity(pid: int) -> Identity:
 
 
 def inits(mark: str) -> Iterator[int]:
-    """The processes that are first in a PID namespace of their own and carry `mark` as an argument."""
+    """The processes that are first in a PID namespace and carry `mark` as an argument."""
     for folder in processes():
         try:
             arguments = (folder / "cmdline").read_bytes().decode(errors="replace").split("\0")
             status = (folder / "status").read_text()
         except OSError:  # it has ended meanwhile
             continue
-        # unshare has the same arguments before it becomes tini, when /proc is not yet the container's own.
+        # unshare has the same arguments before it becomes tini, when /proc is not yet the
+        # container's own.
         if arguments[0] == "tini" and mark in arguments and is_first(status):
             yield int(folder.name)
 
 
 def is_first(status: str) -> bool:
-    """Whether /proc/<pid>/status shows a live process that is number 1 of an inner PID namespace."""
+    """Whether /proc/<pid>/status shows a live process that is number 1 of an inner namespace."""
     lines = dict(line.split(":", 1) for line in status.splitlines() if ":" in line)
     numbers = lines.get("NSpid", "").split()
     return len(numbers) > 1 and numbers[-1] == "1" and lines.get("State", "").split()[:1] != ["Z"]

@@ -1,7 +1,7 @@
-"""The Debian packages that the lab needs: installs the missing ones and starts none of their services.
+"""The Debian packages that the lab needs: installs the missing ones and starts no services.
 
-Deliberately not done here: no package is upgraded or removed, and no service that already runs on the
-machine is touched. The lab starts its own daemons in its own namespaces (`lab.datacentre`).
+Deliberately not done here: no package is upgraded or removed, and no service that already runs on
+the machine is touched. The lab starts its own daemons in its own namespaces (`lab.datacentre`).
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ PACKAGES = (
     "iproute2",
     "iptables",  # libvirt's NAT rules
     "libvirt-clients",
-    "libvirt-daemon",  # not libvirt-daemon-system: that one brings units, users and a default network
+    "libvirt-daemon",  # not -system: that one brings units, users and a default network
     "libvirt-daemon-driver-qemu",
     "mmdebstrap",
     "mount",
@@ -58,8 +58,8 @@ class PackagesError(Exception):
 def ensure() -> list[str]:
     """Install the packages of `PACKAGES` that are missing, and return their names.
 
-    Fast (well under a second) when nothing is missing. Needs root, apt and Debian 12 only if something is.
-    Raises `PackagesError` with apt's own last lines if apt fails.
+    Fast (well under a second) when nothing is missing. Needs root, apt and Debian 12 only if
+    something is. Raises `PackagesError` with apt's own last lines if apt fails.
     """
     wanted = missing(PACKAGES)
     if not wanted:
@@ -74,7 +74,7 @@ def ensure() -> list[str]:
 
 
 def missing(names: Iterable[str]) -> list[str]:
-    """Those of `names` that dpkg does not have as installed, sorted. All of them if there is no dpkg."""
+    """Those of `names` that dpkg does not have as installed, sorted; all if there is no dpkg."""
     wanted = sorted(set(names))
     if shutil.which("dpkg-query") is None:
         return wanted
@@ -100,13 +100,14 @@ def check_machine(euid: int, os_release: str, apt_get: str | None, wanted: Itera
     if (release.get("ID"), release.get("VERSION_ID")) != ("debian", "12"):
         have = release.get("PRETTY_NAME", "an unknown system")
         raise PackagesError(
-            f"the lab is made for Debian 12 (this is {have}): install the equal of these yourself: {names}"
+            f"the lab is made for Debian 12 (this is {have}): "
+            f"install the equal of these yourself: {names}"
         )
     if apt_get is None:
         raise PackagesError(f"apt-get is not on PATH: install these packages yourself: {names}")
     if euid != 0:
         raise PackagesError(
-            f"the lab needs packages that are missing, and only root can install them (this is uid {euid}): "
+            f"the lab needs packages that only root can install (this is uid {euid}): "
             f"run again as root, or have these installed: {names}"
         )
 
@@ -118,9 +119,10 @@ def parse_os_release(text: str) -> dict[str, str]:
 
 
 def install(names: list[str]) -> None:
-    """apt-get install, after an apt-get update only if the package lists do not know one of `names`.
+    """apt-get install, after an apt-get update only if apt's lists do not know one of `names`.
 
-    The second try is for lists that are older than the mirror: the versions they name are gone by then.
+    The second try is for lists that are older than the mirror: the versions they name are gone by
+    then.
     """
     fresh = not lists_know(names)
     if fresh:
@@ -160,7 +162,8 @@ def apt(*args: str) -> None:
         )
     except subprocess.TimeoutExpired as error:
         raise PackagesError(
-            f"{' '.join(command)}: not done after {APT_TIMEOUT} s: see whether the machine reaches its mirror"
+            f"{' '.join(command)}: not done after {APT_TIMEOUT} s: "
+            "see whether the machine reaches its mirror"
         ) from error
     if done.returncode != 0:
         tail = "\n".join(f"  {line}" for line in done.stdout.splitlines()[-TAIL_LINES:])
@@ -172,7 +175,7 @@ def apt(*args: str) -> None:
 
 @contextmanager
 def services_held_back(policy: Path = POLICY, backup: Path = POLICY_BACKUP) -> Iterator[None]:
-    """Have invoke-rc.d start nothing while the block runs, and put the machine's own policy back after it.
+    """Have invoke-rc.d start nothing while the block runs; then the machine's own policy is back.
 
     A policy that was there is moved aside, so a run that was killed is mended by the next one.
     """
@@ -194,7 +197,7 @@ def _is_ours(policy: Path) -> bool:
 
 
 def disable_units(names: Iterable[str]) -> None:
-    """Keep systemd from starting the units of the newly installed packages `names` at the next boot."""
+    """Keep systemd from starting the units of the new packages `names` at the next boot."""
     if shutil.which("systemctl") is None:
         return
     units = sorted(unit for name in names for unit in unit_files(package_files(name)))
@@ -216,7 +219,7 @@ def package_files(name: str) -> str:
 
 
 def unit_files(paths: str) -> list[str]:
-    """The names of the systemd services, sockets and timers among `paths` (a line each), no templates."""
+    """The systemd services, sockets and timers among `paths` (a line each), without templates."""
     units = []
     for line in paths.splitlines():
         path = Path(line)

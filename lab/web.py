@@ -66,7 +66,7 @@ def smoke(outputs: Mapping[str, Any], seconds: float) -> tuple[set[str], set[str
     answered: set[str] = set()
     deadline = time.monotonic() + seconds
     for service in outputs["services"].values():
-        names = set(service["containers"])
+        names = {slot for slots in service["containers"].values() for slot in slots}
         expected |= names
         while not names <= answered and time.monotonic() < deadline:
             try:

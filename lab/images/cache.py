@@ -1,7 +1,7 @@
 """The lab's build cache: a folder per recipe, named by the recipe's hash, complete or not there.
 
-A build goes on in a folder beside the final one and takes its place by a rename, so that a reader never
-sees half of it. One builder at a time: the others wait for its lock and then find its result.
+A build goes on in a folder beside the final one and takes its place by a rename, so that a reader
+never sees half of it. One builder at a time: the others wait for its lock and then find its result.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ def digest(parts: Iterable[tuple[str, bytes]]) -> str:
 
 
 def recipe_files(root: Path) -> list[tuple[str, bytes]]:
-    """The regular files below `root`, or `root` itself, as parts for `digest`: (path and mode, content)."""
+    """The files below `root`, or `root` itself, as parts for `digest`: (path and mode, content)."""
     files = [root] if root.is_file() else sorted(root.rglob("*"))
     base = root.parent
     return [
@@ -41,8 +41,9 @@ def recipe_files(root: Path) -> list[tuple[str, bytes]]:
 def cached(name: str, key: str, build: Callable[[Path], None], cache: Path | None = None) -> Path:
     """The folder `<cache>/<name>-<key>`, filled by `build(folder)` unless it is there already.
 
-    `build` gets an empty folder on the same file system. When it raises, that folder is removed and nothing
-    is cached. Folders of `name` with another key stay (an older checkout may want them): see `outdated`.
+    `build` gets an empty folder on the same file system. When it raises, that folder is removed and
+    nothing is cached. Folders of `name` with another key stay (an older checkout may want them):
+    see `outdated`.
     """
     cache = cache or CACHE
     final = cache / f"{name}-{key}"

