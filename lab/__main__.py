@@ -1,0 +1,91 @@
+"""The lab's commands, as the Makefile calls them: ``python -m lab up|preview|status|…``."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from pathlib import Path
+
+from lab.commands import Lab, LabError
+from lab.datacentre import DatacentreError
+from lab.engine.errors import EngineError
+from lab.engines import EngineUnavailable
+from lab.images.containers import ContainerImageError
+from lab.images.debian import ImageError
+from lab.lock import LockError
+from lab.machine import MachineError
+from lab.namespaces import NamespaceError
+from lab.packages import PackagesError
+from lab.stackfile import StackFileError
+from lab.web import WebError
+
+_TOLD = (
+    LabError,
+    DatacentreError,
+    EngineError,
+    EngineUnavailable,
+    ContainerImageError,
+    ImageError,
+    LockError,
+    MachineError,
+    NamespaceError,
+    PackagesError,
+    StackFileError,
+    WebError,
+)
+
+
+def main(arguments: list[str]) -> int:
+    """Run one command; 0 if it did what it was asked for, else 1 and the reason on stderr."""
+    args = _parser().parse_args(arguments)
+    lab = Lab(name=args.name, engine=args.engine, config_file=args.config_file.resolve())
+    try:
+        if args.command == "scale":
+            return lab.scale(vms=args.vms, service=args.service, replicas=args.replicas)
+        commands = {
+            "up": lab.up,
+            "preview": lab.preview,
+            "status": lab.status,
+            "smoke": lab.smoke,
+            "down": lab.down,
+            "shell": lab.shell,
+        }
+        return commands[args.command]()
+    except _TOLD as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("interrupted; the same command run again goes on from here", file=sys.stderr)
+        return 130
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m lab", description=__doc__)
+    parser.add_argument("--name", default="lab", help="which lab (default: lab)")
+    parser.add_argument("--engine", choices=("auto", "pulumi", "lab"), default="auto")
+    parser.add_argument(
+        "--config-file",
+        type=Path,
+        default=Path(os.environ.get("CONFIG_FILE", "Pulumi.lab.yaml")),
+        help="the stack's config (default: Pulumi.lab.yaml)",
+    )
+    commands = parser.add_subparsers(dest="command", required=True)
+    for name, meaning in {
+        "up": "make the lab and apply the stack in it",
+        "preview": "tell what `up` would change",
+        "status": "show the VMs, their containers and their state at the edge",
+        "smoke": "ask the edge until every container has answered",
+        "down": "destroy the stack and leave nothing of the lab",
+        "shell": "open a shell inside the lab",
+    }.items():
+        commands.add_parser(name, help=meaning)
+    scale = commands.add_parser("scale", help="set counts in the config and apply it")
+    scale.add_argument("--vms", type=int)
+    scale.add_argument("--service")
+    scale.add_argument("--replicas", type=int)
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

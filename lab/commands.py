@@ -1,0 +1,166 @@
+"""What the lab's commands do, step by step.
+
+What has to be inside the lab (the engines, the questions to the edge and to Docker) runs there as a
+program of its own: ``lab.engine``, ``pulumi``, or ``lab.inside``.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from lab import engines, stackfile
+from lab.console import note, step
+from lab.datacentre import Datacentre
+
+PROJECT = Path(__file__).parents[1]
+STACK = "lab"
+
+
+class LabError(Exception):
+    """A command cannot be carried out; the text says why and what to do."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Lab:
+    """One lab and how it is to be driven."""
+
+    name: str
+    engine: str
+    """``auto``, ``pulumi`` or ``lab``."""
+    config_file: Path
+
+    def up(self) -> int:
+        """Make the lab, apply the stack, and show what is there."""
+        with self._datacentre.lock:
+            engine = self._started()
+            self._heal(engine)
+            code = engine.up(refresh=True)
+            return code or self._show(engine)
+
+    def preview(self) -> int:
+        """Tell what ``up`` would change, and change nothing in the stack."""
+        with self._datacentre.lock:
+            return self._started().preview()
+
+    def scale(self, *, vms: int | None, service: str | None, replicas: int | None) -> int:
+        """Set counts in the config file, as ``pulumi config set`` does, and apply them."""
+        for line in stackfile.scale(self.config_file, vms=vms, service=service, replicas=replicas):
+            print(f"{self.config_file.name}: {line}", flush=True)
+        return self.up()
+
+    def status(self) -> int:
+        """Show the table, from the live state of the edge and of Docker."""
+        return self._inside("status", self._outputs())
+
+    def smoke(self) -> int:
+        """Ask the edge until every container has answered."""
+        return self._inside("smoke", self._outputs())
+
+    def shell(self) -> int:
+        """Open a shell inside the lab, where its network is."""
+        self._require_running()
+        shell = os.environ.get("SHELL", "/bin/bash")
+        return self._datacentre.enter([shell]).returncode
+
+    def down(self) -> int:
+        """Destroy the stack and remove the lab; without a lab there is nothing to do."""
+        datacentre = self._datacentre
+        with datacentre.lock:
+            if datacentre.running():
+                engine = self._chosen()
+                with step("destroy the stack"):
+                    code = engine.destroy()
+                if code != 0:
+                    # The lab is disposable, and taking its namespaces away takes all the rest.
+                    note("the stack could not be destroyed in order; the lab is removed with it")
+            with step(f"remove the lab {self.name!r}"):
+                datacentre.stop()
+        print(f"lab {self.name}: nothing of it is left; its images stay in the cache")
+        return 0
+
+    @property
+    def _datacentre(self) -> Datacentre:
+        return Datacentre(self.name)
+
+    def _started(self) -> engines.Engine:
+        self._datacentre.start(stackfile.hosts(self.config_file))
+        engine = self._chosen()
+        print(f"engine: {engine.name} ({engine.reason})", flush=True)
+        return engine
+
+    def _chosen(self) -> engines.Engine:
+        """Return the engine to use: the one that applied this lab, if one has.
+
+        Raises:
+            LabError: Another one was asked for than the one whose state this lab has.
+        """
+        state = self._datacentre.root / "engines"
+        used = next((name for name in ("pulumi", "lab") if (state / name).is_dir()), None)
+        if used is not None and self.engine not in ("auto", used):
+            raise LabError(
+                f"ENGINE={self.engine}: this lab was applied with the {used} engine, and a state"
+                " cannot move between the two: run `make down` first"
+            )
+        name, reason = engines.choose(used or self.engine)
+        if used is not None:
+            reason = "this lab was applied with it"
+        return engines.Engine(
+            name=name,
+            reason=reason,
+            enter=self._datacentre.enter,
+            stack=STACK,
+            project=PROJECT,
+            config_file=self._config(),
+            folder=state,
+        )
+
+    def _config(self) -> Path:
+        """Return the config file to apply: with KVM for the VMs where a guest runs on it."""
+        domain_type = self._datacentre.domain_type()
+        if domain_type == "qemu":
+            return self.config_file
+        copy = self._datacentre.root / "config" / self.config_file.name
+        stackfile.set_domain_type(self.config_file, copy, domain_type)
+        return copy
+
+    def _heal(self, engine: engines.Engine) -> None:
+        """Bring back VMs that were powered off or removed behind the engine's back.
+
+        A refresh asks each VM's Docker, which one that is off does not answer; so libvirt's part
+        of the stack is refreshed and applied first.
+        """
+        outputs = engine.outputs()
+        if not outputs or self._inside("docker-answers", outputs, seconds=0) == 0:
+            return
+        with step("a VM's Docker does not answer: bring its VM back first"):
+            code = engine.up(refresh=True, target_types=("libvirt:*",))
+            if code != 0:
+                raise LabError("the VMs could not be brought back; see above")
+            self._inside("docker-answers", outputs, seconds=600)
+
+    def _show(self, engine: engines.Engine) -> int:
+        return self._inside("show", engine.outputs())
+
+    def _outputs(self) -> dict[str, Any]:
+        self._require_running()
+        outputs = self._chosen().outputs()
+        if not outputs:
+            raise LabError("the stack is not applied: run `make up`")
+        return outputs
+
+    def _require_running(self) -> None:
+        if not self._datacentre.running():
+            raise LabError(f"the lab {self.name!r} does not run: run `make up`")
+
+    def _inside(self, what: str, outputs: dict[str, Any], seconds: int = 120) -> int:
+        command = [sys.executable, "-m", "lab.inside", what, str(seconds)]
+        ended: subprocess.CompletedProcess[str] = self._datacentre.enter(
+            command, cwd=PROJECT, stdin=json.dumps(outputs)
+        )
+        return ended.returncode
