@@ -17,6 +17,7 @@ from lab.engine.plan import Change, Op, Verdict, hidden
 from lab.engine.values import UNKNOWN, Value, plain, show_path
 
 HEARTBEAT_SECONDS = 15
+_LONG = 80
 
 _DOING = {
     Op.CREATE: ("creating", "created", "create"),
@@ -165,4 +166,5 @@ def _text_diff(old: str, new: str) -> Iterator[str]:
 
 
 def _value(value: Value) -> str:
-    return "known after up" if value is UNKNOWN else json.dumps(value)
+    text = "known after up" if value is UNKNOWN else json.dumps(value)
+    return text if len(text) <= _LONG else f"{text[:_LONG]}…"

@@ -1,7 +1,7 @@
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lab.engine.errors import EngineError, Refused
@@ -18,6 +18,7 @@ from lab.engine.plan import (
 from lab.engine.values import UNKNOWN, Secret, show_path
 from tests.unit.engine_fakes import CATALOGUE, Fussy, Thing, goal, resource, urn
 
+PATIENT = settings(deadline=None, max_examples=60)  # machines under load are slow at times
 THING = Thing.schema
 FUSSY = Fussy.schema
 
@@ -184,11 +185,13 @@ plain_values = st.recursive(
 props = st.dictionaries(st.sampled_from(["a", "b", "c"]), plain_values, max_size=3)
 
 
+@PATIENT
 @given(props)
 def test_nothing_differs_from_itself(inputs: dict[str, Any]) -> None:
     assert changes_between(inputs, inputs) == []
 
 
+@PATIENT
 @given(props, props)
 def test_differences_are_the_same_seen_from_both_sides(
     one: dict[str, Any], other: dict[str, Any]
@@ -250,6 +253,7 @@ def test_two_generations_that_seem_to_need_each_other_go_one_after_the_other() -
     assert names(delete_order([one, other])) == [["b"], ["a"]]
 
 
+@PATIENT
 @given(
     st.integers(1, 8).flatmap(
         lambda n: st.tuples(

@@ -1,7 +1,7 @@
 import json
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lab.engine.values import (
@@ -22,6 +22,7 @@ from lab.engine.values import (
     with_secrets,
 )
 
+PATIENT = settings(deadline=None, max_examples=60)  # machines under load are slow at times
 scalars = st.booleans() | st.integers(-(2**40), 2**40) | st.text(max_size=8)
 values = st.recursive(
     scalars | st.just(UNKNOWN) | scalars.map(Secret),
@@ -33,6 +34,7 @@ values = st.recursive(
 steps = st.text(max_size=6) | st.integers(0, 30)
 
 
+@PATIENT
 @given(values)
 def test_a_value_survives_the_wire_and_json(value: object) -> None:
     assert repr(from_wire(json.loads(json.dumps(to_wire(value))))) == repr(
@@ -41,6 +43,7 @@ def test_a_value_survives_the_wire_and_json(value: object) -> None:
     assert to_wire(from_wire(to_wire(value))) == to_wire(value)
 
 
+@PATIENT
 @given(st.lists(steps, min_size=1, max_size=4).filter(lambda path: isinstance(path[0], str)))
 def test_a_path_can_be_shown_and_read_back(path: list[str | int]) -> None:
     if any(isinstance(step, str) and ("*" in step) for step in path):
@@ -48,6 +51,7 @@ def test_a_path_can_be_shown_and_read_back(path: list[str | int]) -> None:
     assert parse_path(show_path(tuple(path))) == tuple(path)
 
 
+@PATIENT
 @given(values)
 def test_leaves_are_where_their_paths_say(value: object) -> None:
     for path, leaf in leaves(value):

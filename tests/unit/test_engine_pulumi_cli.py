@@ -1,0 +1,274 @@
+"""The driver of the Pulumi CLI, on a stand-in that notes how it is called."""
+
+import json
+import os
+import signal
+import stat
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from lab import engines, pulumi_cli
+from lab.engine.errors import EngineError
+from lab.engine.state import StateFile
+from lab.pulumi_cli import PulumiCli, kill_tree, processes_with, with_salt
+from tests.unit.test_engine_providers import ended
+
+CLI = """#!/bin/sh
+cd "$(dirname "$0")"
+echo "$*" >> calls
+case "$1 $2" in
+  "stack init") mkdir -p "$FAKE_BACKEND/.pulumi/stacks/proj"
+                touch "$FAKE_BACKEND/.pulumi/stacks/proj/test.json" ;;
+  "stack export") cat export.json ;;
+  "stack import") cat > imported.json ;;
+  "stack output") echo '{"url": "x"}' ;;
+  "refresh --yes") if [ -e hang ]; then setsid sleep 60 & echo $! > plugin; wait; fi ;;
+  "cancel --yes") rm -r "$FAKE_BACKEND/.pulumi/locks" ;;
+esac
+[ "$1" != "$(cat fail 2>/dev/null)" ]
+"""
+
+
+class Fake:
+    def __init__(self, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.bin = folder / "bin"
+        self.project = folder / "project"
+        self.folder = folder / "state"
+        self.bin.mkdir()
+        self.project.mkdir()
+        self.config = self.project / "Pulumi.test.yaml"
+        self.config.write_text("# mine\nconfig:\n  proj:a: 1\n")
+        (self.project / "Pulumi.yaml").write_text("name: proj\nruntime: python\n")
+        self.export({"resources": []})
+        self.add("pulumi")
+        monkeypatch.setenv("PATH", f"{self.bin}:{os.environ['PATH']}")
+        monkeypatch.setenv("FAKE_BACKEND", str(self.folder / "backend"))
+        monkeypatch.setenv("PULUMI_HOME", str(folder / "home"))
+        self.cli = PulumiCli(
+            stack="test",
+            project=self.project,
+            config_file=self.config,
+            folder=self.folder,
+            refresh_seconds=10,
+        )
+
+    def add(self, name: str) -> None:
+        path = self.bin / name
+        path.write_text(CLI if name == "pulumi" else "")
+        path.chmod(0o755)
+
+    def export(self, deployment: dict[str, Any]) -> None:
+        text = json.dumps({"version": 3, "deployment": deployment})
+        (self.bin / "export.json").write_text(text)
+
+    def calls(self) -> list[str]:
+        lines = (self.bin / "calls").read_text().splitlines()
+        return [line.split(" --stack")[0] for line in lines]
+
+
+@pytest.fixture
+def fake(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Fake:
+    return Fake(tmp_path, monkeypatch)
+
+
+def test_up_makes_the_stack_once_and_refreshes_first(fake: Fake) -> None:
+    assert fake.cli.up(refresh=True, target_types=()) == 0
+    assert fake.cli.up(refresh=False, target_types=()) == 0
+    up = "up --yes --skip-preview"
+    assert fake.calls() == [
+        "stack init --no-select",
+        "stack export --show-secrets",
+        "refresh --yes --skip-preview",
+        up,
+        "stack export --show-secrets",
+        up,
+    ]
+
+
+def test_secrets_stay_in_a_folder_of_their_own(fake: Fake) -> None:
+    fake.cli.preview()
+    assert stat.S_IMODE(fake.folder.stat().st_mode) == 0o700
+    passphrase = fake.folder / "passphrase"
+    assert stat.S_IMODE(passphrase.stat().st_mode) == 0o600
+    before = passphrase.read_text()
+    fake.cli.preview()
+    assert passphrase.read_text() == before
+    assert len(before) > 30
+
+
+def test_what_the_cli_adds_to_the_config_is_kept_in_a_copy_only(tmp_path: Path) -> None:
+    source, copy = tmp_path / "a.yaml", tmp_path / "b.yaml"
+    source.write_text("config:\n  a: 1  # one\n")
+    with_salt(source, copy)
+    assert copy.read_text() == source.read_text()
+    copy.write_text(copy.read_text() + "encryptionsalt: v1:abc\nstray: 1\n")
+    source.write_text("config:\n  a: 2  # two\n")
+    with_salt(source, copy)
+    assert copy.read_text() == "config:\n  a: 2  # two\nencryptionsalt: v1:abc\n"
+    assert "salt" not in source.read_text()
+
+
+def test_a_failed_refresh_changes_nothing(fake: Fake) -> None:
+    (fake.bin / "fail").write_text("refresh")
+    assert fake.cli.up(refresh=True, target_types=()) == 1
+    assert fake.calls()[-1] == "refresh --yes --skip-preview"
+
+
+def test_a_refresh_that_hangs_is_stopped_with_its_plugins_and_tried_again(
+    fake: Fake, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (fake.bin / "hang").touch()
+    cli = PulumiCli(
+        stack="test",
+        project=fake.project,
+        config_file=fake.config,
+        folder=fake.folder,
+        refresh_seconds=0.3,
+    )
+    with pytest.raises(EngineError, match="3 refreshes did not end"):
+        cli.up(refresh=True, target_types=())
+    assert "try 3 of 3" in capsys.readouterr().out
+    assert fake.calls().count("refresh --yes --skip-preview") == 3
+    assert ended(int((fake.bin / "plugin").read_text()))
+
+
+def test_the_lock_of_a_killed_run_is_removed(
+    fake: Fake, capsys: pytest.CaptureFixture[str]
+) -> None:
+    lock = fake.folder / "backend" / ".pulumi" / "locks" / "organization" / "x.json"
+    lock.parent.mkdir(parents=True)
+    lock.touch()
+    fake.cli.up(refresh=False, target_types=())
+    assert "its lock is removed" in capsys.readouterr().out
+    assert "cancel --yes" in fake.calls()
+
+
+def test_open_operations_of_a_killed_run_are_cleared(
+    fake: Fake, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from lab.engine.providers import leftovers
+
+    cleared: list[tuple[object, ...]] = []
+    monkeypatch.setattr(leftovers, "delete_leftover", lambda *args: cleared.append(args))
+    provider = {
+        "urn": "urn:pulumi:test::proj::pulumi:providers:docker::d",
+        "id": "1",
+        "inputs": {"host": {"4dab": "1b47", "plaintext": '"ssh://x"'}},
+    }
+    urn = "urn:pulumi:test::proj::docker:index/volume:Volume::v"
+    creating = {
+        "type": "creating",
+        "resource": {
+            "urn": urn,
+            "type": "docker:index/volume:Volume",
+            "provider": f"{provider['urn']}::1",
+            "inputs": {"name": "v-1234567"},
+        },
+    }
+    updating = {"type": "updating", "resource": {**creating["resource"], "id": "y"}}  # type: ignore[dict-item]
+    fake.export({"resources": [provider], "pending_operations": [creating, updating]})
+    fake.cli.destroy()
+    assert cleared == [
+        ("docker:index/volume:Volume", "v", {"name": "v-1234567"}, {"host": "ssh://x"})
+    ]
+    imported = json.loads((fake.bin / "imported.json").read_text())
+    assert imported["deployment"]["pending_operations"] == []
+    assert fake.calls()[-1] == "destroy --yes --skip-preview"
+
+
+def test_target_types_become_urns(fake: Fake) -> None:
+    urns = [f"urn:pulumi:test::proj::{kind}::x" for kind in ("libvirt:a:A", "docker:b:B")]
+    fake.export({"resources": [{"urn": urn, "type": urn.split("::")[2]} for urn in urns]})
+    fake.cli.up(refresh=False, target_types=("libvirt:*",))
+    assert fake.calls()[-1] == f"up --yes --skip-preview --target {urns[0]}"
+
+
+def test_two_runs_never_both_write(fake: Fake) -> None:
+    with (
+        StateFile(fake.folder).locked(),
+        pytest.raises(EngineError, match=f"in use by process {os.getpid()}"),
+    ):
+        fake.cli.up(refresh=False, target_types=())
+
+
+def test_outputs_of_a_stack_that_is_not_there_are_none(fake: Fake) -> None:
+    assert fake.cli.outputs(show_secrets=False) == {}
+    fake.cli.preview()
+    assert fake.cli.outputs(show_secrets=False) == {"url": "x"}
+
+
+def test_a_tree_of_processes_is_killed_to_the_last(tmp_path: Path) -> None:
+    script = f"setsid sleep 60 & echo $! > {tmp_path}/new; mv {tmp_path}/new {tmp_path}/pid; wait"
+    with subprocess.Popen(("sh", "-c", script)) as process:
+        while not (tmp_path / "pid").exists():
+            assert process.poll() is None
+        kill_tree(process.pid)
+        assert process.wait() == -signal.SIGKILL
+    assert ended(int((tmp_path / "pid").read_text()))
+
+
+def test_processes_are_found_by_name_and_environment() -> None:
+    marked = {**os.environ, "GATEHOUSE_TEST_MARK": str(os.getpid())}
+    with subprocess.Popen(("sleep", "60"), env=marked) as process:
+        variable = f"GATEHOUSE_TEST_MARK={os.getpid()}"
+        assert processes_with(variable, "sleep") == [process.pid]
+        assert processes_with(variable, "pulumi") == []
+        process.kill()
+
+
+def test_the_cli_is_preferred_where_it_is_whole(fake: Fake) -> None:
+    name, why = engines.choose("auto")
+    assert name == "lab"
+    assert "plugins libvirt, docker, command" in why
+    for plugin in pulumi_cli.PLUGINS:
+        fake.add(f"pulumi-resource-{plugin}")
+    assert engines.choose("auto") == (
+        "pulumi",
+        f"{fake.bin}/pulumi and its plugins are here",
+    )
+    assert engines.choose("pulumi")[0] == "pulumi"
+    assert engines.choose("lab") == ("lab", "it was asked for")
+
+
+def test_without_the_cli_the_lab_engine_is_used_unless_the_cli_was_asked_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert engines.choose("auto") == ("lab", "the Pulumi CLI is not on PATH")
+    with pytest.raises(engines.EngineUnavailable, match=r"not on PATH: install .* ENGINE=lab"):
+        engines.choose("pulumi")
+
+
+def test_an_engine_is_run_where_the_hypervisor_is(tmp_path: Path) -> None:
+    entered: list[tuple[str, ...]] = []
+
+    def enter(argv: Any, **options: Any) -> subprocess.CompletedProcess[str]:
+        entered.append(tuple(argv))
+        assert options["cwd"] == tmp_path
+        told = '{"a": 1}' if options["capture"] else None
+        return subprocess.CompletedProcess(argv, 0, stdout=told, stderr="")
+
+    engine = engines.Engine(
+        name="lab",
+        reason="",
+        enter=enter,
+        stack="lab",
+        project=tmp_path,
+        config_file=tmp_path / "c.yaml",
+        folder=tmp_path / "s",
+    )
+    assert engine.up(refresh=True, target_types=("libvirt:*",)) == 0
+    assert engine.outputs() == {"a": 1}
+    common = (
+        *("--stack", "lab", "--project", str(tmp_path)),
+        *("--config-file", f"{tmp_path}/c.yaml", "--state", f"{tmp_path}/s/lab"),
+    )
+    run = (sys.executable, "-m", "lab.engine")
+    assert entered == [
+        (*run, "up", *common, "--refresh", "--target-type", "libvirt:*"),
+        (*run, "outputs", *common),
+    ]
