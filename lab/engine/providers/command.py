@@ -166,7 +166,7 @@ class RemoteCommand(_Command):
                 options += [f"IdentityFile={key}", "IdentitiesOnly=yes"]
             yield (
                 [
-                    "ssh",
+                    *("ssh", "-F", "none"),
                     *(part for option in options for part in ("-o", option)),
                     *("-p", str(to.get("port", 22)), "-l", to.get("user", "root")),
                     *("--", to["host"], script),

@@ -9,7 +9,8 @@ import subprocess
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TypeVar
@@ -30,6 +31,9 @@ _CONNECT_SECONDS = 60.0
 _ANSWER_SECONDS = 600.0
 """For one request; the longest is the pull of an image."""
 _POLL_SECONDS = 0.05
+_STARTER = ThreadPoolExecutor(1, thread_name_prefix="ssh")
+"""A thread that lasts: `--pdeathsig` takes the end of the thread that started ssh for the end of
+the engine, and the threads that delete come and go."""
 
 
 class DockerHost:
@@ -87,26 +91,22 @@ class DockerHost:
             raise EngineError(f"host: must be ssh://user@address (got {self.host})")
         self._folder = Path(tempfile.mkdtemp(prefix="gatehouse-"))
         path = self._folder / "docker.sock"
-        errors = (self._folder / "errors").open("w+b")
-        # `--pdeathsig`: nothing else would end ssh after the engine was killed.
-        self._forward = subprocess.Popen(
-            (
-                *("setpriv", "--pdeathsig", "KILL", "--", "ssh", *self._ssh_options),
-                *("-o", "BatchMode=yes", "-o", "ExitOnForwardFailure=yes"),
-                *("-o", "ConnectTimeout=30", "-o", "ServerAliveInterval=15"),
-                *("-o", "ServerAliveCountMax=8", "-N", "-L", f"{path}:/var/run/docker.sock"),
-                *(("-l", where.username) if where.username else ()),
-                *("-p", str(where.port or 22), "--", where.hostname),
-            ),
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            stderr=errors,
+        command = (
+            # Nothing else would end ssh after the engine was killed.
+            *("setpriv", "--pdeathsig", "KILL", "--", "ssh"),
+            # A shared connection would end with whoever has opened it.
+            *("-o", "ControlMaster=no", "-o", "ControlPath=none", *self._ssh_options),
+            *("-o", "BatchMode=yes", "-o", "ExitOnForwardFailure=yes"),
+            *("-o", "ConnectTimeout=30", "-o", "ServerAliveInterval=15"),
+            *("-o", "ServerAliveCountMax=8", "-N", "-L", f"{path}:/var/run/docker.sock"),
+            *(("-l", where.username) if where.username else ()),
+            *("-p", str(where.port or 22), "--", where.hostname),
         )
+        self._forward = _STARTER.submit(_start, command, path.with_suffix(".errors")).result()
         deadline = time.monotonic() + _CONNECT_SECONDS
         while not _listening(path):
             if self._forward.poll() is not None:
-                errors.seek(0)
-                said = errors.read().decode(errors="replace").strip()
+                said = path.with_suffix(".errors").read_text(errors="replace").strip()
                 raise Unreachable(f"{self.host}: ssh: {said}")
             if time.monotonic() > deadline:
                 raise Unreachable(f"{self.host}: no SSH connection within {_CONNECT_SECONDS:.0f} s")
@@ -126,6 +126,13 @@ class DockerHost:
         if self._folder is not None:
             shutil.rmtree(self._folder, ignore_errors=True)
             self._folder = None
+
+
+def _start(command: Sequence[str], errors: Path) -> subprocess.Popen[bytes]:
+    with errors.open("wb") as file:
+        return subprocess.Popen(
+            command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=file
+        )
 
 
 @contextmanager
