@@ -117,10 +117,16 @@ def decide(
         return Verdict(op=Op.CREATE)
     if old.custom != goal.custom:
         return Verdict(op=Op.REPLACE, reason="it is another kind of resource now")
+    verdict = _by_inputs(goal, inputs, old, schema)
     why = _replaced_for_others(goal, old, replaced)
     if why:
-        return Verdict(op=Op.REPLACE, reason=why, delete_first=bool(goal.delete_before_replace))
-    verdict = _by_inputs(goal, inputs, old, schema)
+        # The provider is not asked then, so its wish to delete first does not count.
+        return Verdict(
+            op=Op.REPLACE,
+            changes=verdict.changes,
+            reason=why,
+            delete_first=bool(goal.delete_before_replace),
+        )
     if old.pending_replacement and verdict.op is not Op.REPLACE:
         return Verdict(op=Op.REPLACE, reason="its predecessor is deleted already")
     if verdict.op is Op.SAME and old.init_errors:

@@ -17,7 +17,7 @@ from lab.engine.model import Resource, copy_of, package_of
 from lab.engine.state import Pending, State
 from lab.engine.values import Props, plain
 
-REFRESH_SECONDS = 240
+REFRESH_SECONDS = 300
 """How long a refresh goes on asking what does not answer: a VM that boots on an emulated CPU
 answers after about 100 s."""
 _RETRY_SECONDS = 2.0

@@ -64,6 +64,8 @@ class Thing(Handler[World]):
         connection.log(f"create {call.name}")
         if fail == "die after":
             os.kill(os.getpid(), signal.SIGKILL)
+        if fail == "stop":
+            os.kill(os.getpid(), signal.SIGTERM)
         if fail == "partly":
             raise PartlyCreated(name, {}, "it does not start")
         return Made(name, {"echo": f"made {call.inputs.get('color')}"})

@@ -363,6 +363,17 @@ def test_what_goes_with_a_deleted_resource_is_no_longer_noted(project: Project) 
     assert StateFile(project.folder / "state").load().pending == []
 
 
+def test_a_signal_ends_the_run_after_what_has_begun(project: Project) -> None:
+    project.write("""
+a = Thing("a", {"fail": "stop"}, managed)
+Thing("b", {}, pulumi.ResourceOptions(provider=provider, depends_on=[a]))
+""")
+    assert project.run() == 1
+    assert "stopping after what has begun" in project.printed
+    assert project.state() == ["proj-test", "p", "a"]
+    assert StateFile(project.folder / "state").load().pending == []
+
+
 def test_outputs_of_a_failed_run_are_the_last_complete_ones(project: Project) -> None:
     project.write('pulumi.export("x", 1)')
     project.run()
