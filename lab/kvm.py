@@ -15,7 +15,7 @@ PROBE_TIMEOUT = 20.0  # s; a guest that works panics for want of a disk after 1 
 
 
 def probe_kvm(kernel: Path) -> str:
-    """The libvirt domain type for this machine: `kvm` if a guest runs on it, else `qemu` (emulated).
+    """The libvirt domain type of this machine: `kvm` if a guest runs on it, else `qemu` (emulated).
 
     Boots `kernel`, a Linux bzImage, without a disk, until it panics and restarts. Asked once per
     boot of the machine; the answer is kept in the cache.

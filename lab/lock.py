@@ -55,7 +55,7 @@ class Lock:
             self._fd = None
 
     def fileno(self) -> int | None:
-        """The descriptor that carries the lock, for a child that works under it; None if not held."""
+        """The descriptor that carries the lock, for a child that works under it, if held."""
         return self._fd
 
 

@@ -6,6 +6,7 @@ the machine is touched. The lab starts its own daemons in its own namespaces (`l
 
 from __future__ import annotations
 
+import fcntl
 import os
 import shutil
 import subprocess
@@ -42,6 +43,7 @@ PACKAGES = (
 )
 
 APT_LISTS = Path("/var/lib/apt/lists")
+INSTALL_LOCK = Path("/run/gatehouse-packages.lock")
 POLICY = Path("/usr/sbin/policy-rc.d")
 POLICY_BACKUP = Path("/usr/sbin/policy-rc.d.gatehouse-saved")
 POLICY_TEXT = (
@@ -62,14 +64,21 @@ def ensure() -> list[str]:
     something is. Raises `PackagesError` with apt's own last lines if apt fails.
     """
     wanted = missing(PACKAGES)
-    if not wanted:
+    left_over = os.path.lexists(POLICY_BACKUP) or _is_ours(POLICY)
+    if not wanted and not left_over:
         return []
     check_machine(
         os.geteuid(), Path("/etc/os-release").read_text(), shutil.which("apt-get"), wanted
     )
-    with step(f"install {len(wanted)} Debian packages: {' '.join(wanted)}"), services_held_back():
-        install(wanted)
-        disable_units(wanted)
+    with INSTALL_LOCK.open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # another lab may be installing the same
+        mend(POLICY, POLICY_BACKUP)
+        wanted = missing(PACKAGES)
+        if wanted:
+            title = f"install {len(wanted)} Debian packages: {' '.join(wanted)}"
+            with step(title), services_held_back(POLICY, POLICY_BACKUP):
+                install(wanted)
+                disable_units(wanted)
     return wanted
 
 
@@ -174,22 +183,27 @@ def apt(*args: str) -> None:
 
 
 @contextmanager
-def services_held_back(policy: Path = POLICY, backup: Path = POLICY_BACKUP) -> Iterator[None]:
+def services_held_back(policy: Path, backup: Path) -> Iterator[None]:
     """Have invoke-rc.d start nothing while the block runs; then the machine's own policy is back.
 
-    A policy that was there is moved aside, so a run that was killed is mended by the next one.
+    `policy` is the file that invoke-rc.d asks; the machine's own is kept as `backup` meanwhile.
     """
-    if not os.path.lexists(backup) and os.path.lexists(policy) and not _is_ours(policy):
+    if os.path.lexists(policy):
         policy.rename(backup)
-    policy.write_text(POLICY_TEXT)
-    policy.chmod(0o755)
     try:
+        policy.write_text(POLICY_TEXT)
+        policy.chmod(0o755)
         yield
     finally:
-        if os.path.lexists(backup):
-            backup.replace(policy)
-        else:
-            policy.unlink()
+        mend(policy, backup)
+
+
+def mend(policy: Path, backup: Path) -> None:
+    """Put the machine's own `policy` back, also after a run that was killed meanwhile."""
+    if os.path.lexists(backup):
+        backup.replace(policy)
+    elif _is_ours(policy):
+        policy.unlink()
 
 
 def _is_ours(policy: Path) -> bool:
@@ -219,7 +233,7 @@ def package_files(name: str) -> str:
 
 
 def unit_files(paths: str) -> list[str]:
-    """The systemd services, sockets and timers among `paths` (a line each), without templates."""
+    """The systemd services, sockets and timers among `paths`, a line each; no templates."""
     units = []
     for line in paths.splitlines():
         path = Path(line)

@@ -41,9 +41,8 @@ def recipe_files(root: Path) -> list[tuple[str, bytes]]:
 def cached(name: str, key: str, build: Callable[[Path], None], cache: Path | None = None) -> Path:
     """The folder `<cache>/<name>-<key>`, filled by `build(folder)` unless it is there already.
 
-    `build` gets an empty folder on the same file system. When it raises, that folder is removed and
-    nothing is cached. Folders of `name` with another key stay (an older checkout may want them):
-    see `outdated`.
+    `build` gets an empty folder on the same file system. When it raises, that folder is removed
+    and nothing is cached. Folders with another key stay: another checkout may use them.
     """
     cache = cache or CACHE
     final = cache / f"{name}-{key}"

@@ -12,11 +12,10 @@ import shlex
 import shutil
 import subprocess
 from collections.abc import Iterable
-from dataclasses import dataclass
 from pathlib import Path
 
-from lab import packages
 from lab.console import step
+from lab.images import apt
 from lab.images.cache import cached, digest, recipe_files
 
 DISK = "debian-12.qcow2"
@@ -47,7 +46,10 @@ PACKAGES = (
 
 # mitigations=off: a lab VM runs nothing that is not trusted, and the retpolines are dear on an
 # emulated CPU.
-KERNEL_ARGUMENTS = "root=/dev/vda1 rw console=ttyS0 net.ifnames=0 quiet mitigations=off init_on_alloc=0 fsck.mode=skip audit=0"
+KERNEL_ARGUMENTS = (
+    "root=/dev/vda1 rw console=ttyS0 net.ifnames=0 quiet "
+    "mitigations=off init_on_alloc=0 fsck.mode=skip audit=0"
+)
 GRUB_CONFIG = f"""\
 set root=(hd0,msdos1)
 linux /vmlinuz {KERNEL_ARGUMENTS}
@@ -73,24 +75,11 @@ TAIL_LINES = 15
 
 
 class ImageError(Exception):
-    """The disk image cannot be built; the text says which step failed, its last lines and what to do."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Source:
-    """One repository that apt uses on this machine."""
-
-    uri: str
-    codename: str
-    components: tuple[str, ...]
-
-    def line(self) -> str:
-        """The repository as a line of sources.list(5)."""
-        return f"deb {self.uri} {self.codename} {' '.join(self.components)}"
+    """The disk image cannot be built; the text says which step failed, its end and what to do."""
 
 
 def disk() -> Path:
-    """The path of the cached disk image, built first if its recipe has changed. A qcow2 of about 450 MB.
+    """The path of the cached disk image, built first if its recipe has changed. A qcow2 of 0.7 GB.
 
     Raises `ImageError`.
     """
@@ -107,21 +96,18 @@ def build(folder: Path) -> None:
     free = shutil.disk_usage(folder).free
     if free < NEEDED_DISK:
         raise ImageError(
-            f"{folder}: {free / 1e9:.1f} GB free, building the Debian image needs {NEEDED_DISK / 1e9:.1f} GB: "
-            "make room there"
+            f"{folder}: {free / 1e9:.1f} GB free, building the Debian image needs "
+            f"{NEEDED_DISK / 1e9:.1f} GB: make room there"
         )
-    sources = debian_sources(index_targets())
-    if not sources:
-        packages.apt("update")
-        sources = debian_sources(index_targets())
+    sources = apt.sources(SUITE)
     if not any(source.codename == SUITE for source in sources):
         raise ImageError(
-            f"apt on this machine has no source for Debian {SUITE}, which the VMs' disk image is made from: "
-            "add one to /etc/apt/sources.list.d and run again"
+            f"apt on this machine has no source for Debian {SUITE}, which the VMs' disk image is "
+            "made from: add one to /etc/apt/sources.list.d and run again"
         )
     root, raw = folder / "root", folder / "disk.raw"
     with step("build the Debian disk image (1 to 3 minutes)"):
-        run(mmdebstrap(root, sources, apt_options(apt_config())), folder)
+        run(mmdebstrap(root, sources, apt.options()), folder)
         assemble(root, raw, folder)
         run(["qemu-img", "convert", "-O", "qcow2", str(raw), str(folder / DISK)], folder)
         shutil.copyfile(root / "vmlinuz", folder / KERNEL)
@@ -129,7 +115,7 @@ def build(folder: Path) -> None:
         shutil.rmtree(root)
 
 
-def mmdebstrap(root: Path, sources: Iterable[Source], options: Iterable[str]) -> list[str]:
+def mmdebstrap(root: Path, sources: Iterable[apt.Source], options: Iterable[str]) -> list[str]:
     """The command that fills `root` with the guest's system."""
     # The namespaces are for mmdebstrap's mounts and maintainer scripts: all gone when it ends, even
     # if killed.
@@ -202,55 +188,12 @@ def run(command: list[str], folder: Path, stdin: str = "") -> None:
         )
     except subprocess.TimeoutExpired as error:
         raise ImageError(
-            f"{command[0]}: not done after {BUILD_TIMEOUT} s: see whether the machine reaches its apt mirror"
+            f"{command[0]}: not done after {BUILD_TIMEOUT} s: "
+            "see whether the machine reaches its apt mirror"
         ) from error
     if done.returncode != 0:
         tail = "\n".join(f"  {line}" for line in done.stdout.splitlines()[-TAIL_LINES:])
         raise ImageError(
-            f"building the Debian image: {' '.join(command)}: exit code {done.returncode}; its last lines:\n"
-            f"{tail}\nput that right and run again; nothing of this build was kept"
+            f"building the Debian image: {' '.join(command)}: exit code {done.returncode}; "
+            f"its last lines:\n{tail}\nput that right and run again; nothing of this build was kept"
         )
-
-
-def index_targets() -> str:
-    """What apt fetches on this machine: a line per index, `origin|uri|codename|component`."""
-    form = "$(ORIGIN)|$(REPO_URI)|$(CODENAME)|$(COMPONENT)"
-    return _stdout(["apt-get", "indextargets", "--format", form, "Created-By: Packages"])
-
-
-def apt_config() -> str:
-    """Apt's whole configuration on this machine, a line per option."""
-    return _stdout(["apt-config", "dump"])
-
-
-def debian_sources(targets: str) -> list[Source]:
-    """Debian's own repositories for `SUITE` and its updates among the lines of `index_targets`."""
-    found: dict[tuple[str, str], list[str]] = {}
-    for line in targets.splitlines():
-        origin, uri, codename, component = line.split("|")
-        if origin == "Debian" and codename.split("-")[0] == SUITE and "backports" not in codename:
-            components = found.setdefault((uri, codename), [])
-            if component not in components:
-                components.append(component)
-    return [
-        Source(uri=uri, codename=codename, components=tuple(components))
-        for (uri, codename), components in found.items()
-    ]
-
-
-def apt_options(config: str) -> list[str]:
-    """The options of `apt_config` that say how this machine reaches its mirror (proxy, dates, retries)."""
-    kept = (
-        "Acquire::http",
-        "Acquire::https",
-        "Acquire::Check-",
-        "Acquire::Retries",
-        "Acquire::ForceIP",
-    )
-    return [
-        line for line in config.splitlines() if line.startswith(kept) and not line.endswith(' "";')
-    ]
-
-
-def _stdout(command: list[str]) -> str:
-    return subprocess.run(command, capture_output=True, text=True, check=True).stdout
