@@ -8,18 +8,19 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from components.vm.keys import key_folder
 from lab import engines, stackfile
 from lab.console import note, step
 from lab.datacentre import Datacentre
 
 PROJECT = Path(__file__).parents[1]
-STACK = "lab"
 
 
 class LabError(Exception):
@@ -81,6 +82,7 @@ class Lab:
                     note("the stack could not be destroyed in order; the lab is removed with it")
             with step(f"remove the lab {self.name!r}"):
                 datacentre.stop()
+                shutil.rmtree(PROJECT / key_folder(self.name), ignore_errors=True)
         print(f"lab {self.name}: nothing of it is left; its images stay in the cache")
         return 0
 
@@ -114,7 +116,7 @@ class Lab:
             name=name,
             reason=reason,
             enter=self._datacentre.enter,
-            stack=STACK,
+            stack=self.name,
             project=PROJECT,
             config_file=self._config(),
             folder=state,
@@ -159,7 +161,7 @@ class Lab:
             raise LabError(f"the lab {self.name!r} does not run: run `make up`")
 
     def _inside(self, what: str, outputs: dict[str, Any], seconds: int = 120) -> int:
-        command = [sys.executable, "-m", "lab.inside", what, str(seconds)]
+        command = [sys.executable, "-m", "lab.inside", what, self.name, str(seconds)]
         ended: subprocess.CompletedProcess[str] = self._datacentre.enter(
             command, cwd=PROJECT, stdin=json.dumps(outputs)
         )

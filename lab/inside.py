@@ -1,6 +1,7 @@
-"""Run inside the lab: ``python -m lab.inside status|smoke|show|docker-answers SECONDS``.
+"""Questions asked inside the lab: ``python -m lab.inside QUESTION STACK SECONDS``.
 
-Takes the stack's outputs as JSON on standard input. SECONDS is how long it may take to become true.
+QUESTION is status, smoke, show, facts or docker-answers. Takes the stack's outputs as JSON on
+standard input. SECONDS is how long it may take to become true.
 """
 
 from __future__ import annotations
@@ -8,71 +9,93 @@ from __future__ import annotations
 import json
 import sys
 import time
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from components.config import Edge
+from components.vm.keys import key_folder
 from lab import live, web
 
-STACK = "lab"
-KEYS = Path(".gatehouse") / STACK
-ADMIN_SOCKET = Path(Edge().folder) / STACK / "admin.sock"
 
+@dataclass(frozen=True, kw_only=True)
+class Inside:
+    """The questions about one stack; each prints its answer and returns an exit code."""
 
-def status(outputs: dict[str, Any]) -> int:
-    """Print the table."""
-    print(live.table(live.rows(outputs, KEYS, ADMIN_SOCKET)), flush=True)
-    return 0
+    stack: str
+    seconds: float
+    outputs: dict[str, Any]
 
+    def status(self) -> int:
+        """Print the table."""
+        print(live.table(live.rows(self.outputs, self._containers(), self._edge)), flush=True)
+        return 0
 
-def smoke(outputs: dict[str, Any], seconds: float) -> int:
-    """Print who answered, and end with 1 if somebody did not."""
-    answered, expected = web.smoke(outputs, seconds)
-    missing = web.missing_line(answered, expected)
-    if missing is not None:
-        print(missing)
-    print(f"smoke: {len(answered & expected)}/{len(expected)} containers answered", flush=True)
-    return 0 if missing is None else 1
+    def smoke(self) -> int:
+        """Print who answered, and end with 1 if somebody did not."""
+        answered, expected = web.smoke(self.outputs, self.seconds)
+        missing = web.missing_line(answered, expected)
+        if missing is not None:
+            print(missing)
+        print(f"smoke: {len(answered & expected)}/{len(expected)} containers answered", flush=True)
+        return 0 if missing is None else 1
 
+    def show(self) -> int:
+        """Print the table and a 200 of each service, fetched through the edge."""
+        edge = self.outputs["edge"]["address"]
+        bodies = {
+            service["url"]: web.await_ok(edge, service["url"], self.seconds)
+            for service in self.outputs["services"].values()
+        }
+        self.status()
+        for url, body in bodies.items():
+            first = body.strip().splitlines()[:1]
+            print(f"GET {url} through the edge at {edge}: 200 {' '.join(first)}", flush=True)
+        return 0
 
-def show(outputs: dict[str, Any], seconds: float) -> int:
-    """Print the table and a 200 of each service, fetched through the edge."""
-    edge = outputs["edge"]["address"]
-    bodies = {
-        service["url"]: web.await_ok(edge, service["url"], seconds)
-        for service in outputs["services"].values()
-    }
-    status(outputs)
-    for url, body in bodies.items():
-        first = body.strip().splitlines()[:1]
-        print(f"GET {url} through the edge at {edge}: 200 {' '.join(first)}", flush=True)
-    return 0
+    def facts(self) -> int:
+        """Print, as JSON, the id of each running container by slot and the edge's process."""
+        pid = (self._edge / "haproxy.pid").read_text().split()[0]
+        found = {
+            slot: container.id
+            for containers in self._containers().values()
+            for slot, container in (containers or {}).items()
+            if container.state == "running"
+        }
+        print(json.dumps({"containers": found, "edge": pid}))
+        return 0
 
+    def docker_answers(self) -> int:
+        """End with 0 once the Docker of every VM answers, and with 1 if one does not in time."""
+        deadline = time.monotonic() + self.seconds
+        while None in self._containers().values():
+            if time.monotonic() > deadline:
+                return 1
+            time.sleep(1)
+        return 0
 
-def docker_answers(outputs: dict[str, Any], seconds: float) -> int:
-    """End with 0 once the Docker of every VM answers, and with 1 if one does not in time."""
-    missing = {vm: value["address"] for vm, value in outputs["vms"].items()}
-    deadline = time.monotonic() + seconds
-    while True:
-        for vm, address in list(missing.items()):
-            if live.ask_docker(vm, address, KEYS) is not None:
-                del missing[vm]
-        if not missing:
-            return 0
-        if time.monotonic() > deadline:
-            return 1
-        time.sleep(1)
+    @property
+    def _edge(self) -> Path:
+        return Path(Edge().folder) / self.stack
+
+    def _containers(self) -> dict[str, dict[str, live.Container] | None]:
+        addresses = {vm: value["address"] for vm, value in self.outputs["vms"].items()}
+        return live.ask_all(addresses, key_folder(self.stack))
 
 
 def main(arguments: list[str]) -> int:
     """Run one of the questions."""
-    what, seconds = arguments[0], float(arguments[1])
-    outputs = json.load(sys.stdin)
+    what, stack, seconds = arguments
+    inside = Inside(stack=stack, seconds=float(seconds), outputs=json.load(sys.stdin))
+    questions = {
+        "status": inside.status,
+        "smoke": inside.smoke,
+        "show": inside.show,
+        "facts": inside.facts,
+        "docker-answers": inside.docker_answers,
+    }
     try:
-        if what == "status":
-            return status(outputs)
-        questions = {"smoke": smoke, "show": show, "docker-answers": docker_answers}
-        return questions[what](outputs, seconds)
+        return questions[what]()
     except web.WebError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1

@@ -23,6 +23,15 @@ SSH_SECONDS = 30.0
 
 
 @dataclass(frozen=True, kw_only=True)
+class Container:
+    """One container of a service."""
+
+    id: str
+    state: str
+    """As Docker has it: ``running``, ``exited``, ``restarting`` and so on."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class Row:
     """One VM as the table shows it."""
 
@@ -58,19 +67,19 @@ def ask_edge(admin_socket: Path, command: str) -> str | None:
         return None
 
 
-def containers(listed: str) -> dict[str, str]:
-    """Return the state of each service's container by slot, from ``docker ps``'s JSON lines."""
+def containers(listed: str) -> dict[str, Container]:
+    """Return each service's container by slot, from the JSON lines of ``docker ps``."""
     found = {}
     for line in listed.splitlines():
         container = json.loads(line)
         labels = dict(pair.partition("=")[::2] for pair in container["Labels"].split(","))
         if SLOT_LABEL in labels:
-            found[labels[SLOT_LABEL]] = container["State"]
+            found[labels[SLOT_LABEL]] = Container(id=container["ID"], state=container["State"])
     return dict(sorted(found.items()))
 
 
-def ask_docker(vm: str, address: str, keys: Path) -> dict[str, str] | None:
-    """Return the states of the containers on a VM, or None if its Docker does not answer."""
+def ask_docker(vm: str, address: str, keys: Path) -> dict[str, Container] | None:
+    """Return the containers on a VM, or None if its Docker does not answer."""
     connection = options(
         key_file=str(keys / "id_ed25519"), known_hosts=str(keys / f"{vm}.known_hosts"), host=vm
     )
@@ -88,21 +97,29 @@ def ask_docker(vm: str, address: str, keys: Path) -> dict[str, str] | None:
     return containers(answer.stdout) if answer.returncode == 0 else None
 
 
-def rows(outputs: Mapping[str, Any], keys: Path, admin_socket: Path) -> list[Row]:
-    """Return the table's rows: the VMs that the stack's outputs name, with their live state."""
-    addresses = {vm: value["address"] for vm, value in outputs["vms"].items()}
-    stats = ask_edge(admin_socket, "show stat")
-    states = edge_states(stats) if stats is not None else None
+def ask_all(addresses: Mapping[str, str], keys: Path) -> dict[str, dict[str, Container] | None]:
+    """Return what ``ask_docker`` says of each VM, asked at the same time."""
     with ThreadPoolExecutor() as pool:
         found = pool.map(lambda vm: ask_docker(vm, addresses[vm], keys), addresses)
+        return dict(zip(addresses, found, strict=True))
+
+
+def rows(
+    outputs: Mapping[str, Any],
+    found: Mapping[str, Mapping[str, Container] | None],
+    edge_folder: Path,
+) -> list[Row]:
+    """Return the table's rows: the VMs that the stack's outputs name, with their live state."""
+    stats = ask_edge(edge_folder / "admin.sock", "show stat")
+    states = edge_states(stats) if stats is not None else None
     return [
         Row(
             vm=vm,
-            address=address,
-            containers=_containers_text(docker),
+            address=value["address"],
+            containers=_containers_text(found[vm]),
             edge=_edge_text(states.get(vm, {})) if states is not None else "edge does not answer",
         )
-        for (vm, address), docker in zip(addresses.items(), found, strict=True)
+        for vm, value in outputs["vms"].items()
     ]
 
 
@@ -117,10 +134,13 @@ def table(lines: Sequence[Row]) -> str:
     )
 
 
-def _containers_text(states: Mapping[str, str] | None) -> str:
-    if states is None:
+def _containers_text(found: Mapping[str, Container] | None) -> str:
+    if found is None:
         return "Docker does not answer"
-    shown = [slot if state == "running" else f"{slot} ({state})" for slot, state in states.items()]
+    shown = [
+        slot if each.state == "running" else f"{slot} ({each.state})"
+        for slot, each in found.items()
+    ]
     return ", ".join(shown) or "none"
 
 

@@ -73,5 +73,7 @@ class Farm(pulumi.ComponentResource):
             f"gatehouse-{pulumi.get_stack()}",
             pulumi.ResourceOptions(parent=self),
         )
-        self.ssh_key_file = written(key_folder() / "id_ed25519", self.ssh_key.private_key)
+        self.ssh_key_file = written(
+            key_folder(pulumi.get_stack()) / "id_ed25519", self.ssh_key.private_key
+        )
         self.register_outputs({"pool": self.pool, "network_id": self.network_id})

@@ -63,12 +63,12 @@ def split_key_pair(text: str) -> tuple[str, str]:
     return private + separator, public.strip()
 
 
-def key_folder() -> Path:
-    """Return the folder for this stack's key files, relative to the program's folder.
+def key_folder(stack: str) -> Path:
+    """Return the folder for a stack's key files, relative to the program's folder.
 
     Relative, because the path is kept in the state, and the state moves between machines.
     """
-    return Path(".gatehouse") / pulumi.get_stack()
+    return Path(".gatehouse") / stack
 
 
 def written(path: Path, content: pulumi.Input[str]) -> pulumi.Output[str]:

@@ -105,7 +105,7 @@ class Vm(pulumi.ComponentResource):
             unit,
         )
         known_hosts = written(
-            key_folder() / f"{name}.known_hosts",
+            key_folder(pulumi.get_stack()) / f"{name}.known_hosts",
             host_key.public_key.apply(lambda key: known_hosts_line(name, key)),
         )
         gate = local.Command(

@@ -46,7 +46,11 @@ VIRSH = """
 case "$*" in
   *domstate*) echo running ;;
   *domifaddr*) LEASE ;;
-  *console*) trap "" TERM; echo "[    1.0] Linux starts"; echo "cloud-init: FAILED to find a disk"; sleep 60; sleep 60 ;;
+  *console*)
+    trap "" TERM
+    echo "[    1.0] Linux starts"
+    echo "cloud-init: FAILED to find a disk"
+    sleep 60; sleep 60 ;;
 esac
 """
 LEASE = (

@@ -2,7 +2,7 @@
 
 import json
 
-from lab.live import Row, containers, edge_states, table
+from lab.live import Container, Row, containers, edge_states, table
 
 STATS = """# pxname,svname,qcur,status,weight,
 http,FRONTEND,,OPEN,,
@@ -19,13 +19,21 @@ def test_the_edges_states_by_vm_and_pool() -> None:
 
 def test_containers_by_slot_without_those_that_are_no_services() -> None:
     listed = [
-        {"Labels": "gatehouse.slot=hello-web-0-1,traefik.enable=true", "State": "exited"},
-        {"Labels": "gatehouse.slot=hello-web-0-0,traefik.enable=true", "State": "running"},
-        {"Labels": "", "State": "running"},
+        {
+            "ID": "b1",
+            "Labels": "gatehouse.slot=hello-web-0-1,traefik.enable=true",
+            "State": "exited",
+        },
+        {
+            "ID": "a0",
+            "Labels": "gatehouse.slot=hello-web-0-0,traefik.enable=true",
+            "State": "running",
+        },
+        {"ID": "c2", "Labels": "", "State": "running"},
     ]
     assert containers("\n".join(json.dumps(each) for each in listed)) == {
-        "hello-web-0-0": "running",
-        "hello-web-0-1": "exited",
+        "hello-web-0-0": Container(id="a0", state="running"),
+        "hello-web-0-1": Container(id="b1", state="exited"),
     }
 
 

@@ -1,0 +1,20 @@
+"""One lab for all scenarios, which run in the order in which they are written."""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.e2e.driver import Driver
+
+
+@pytest.fixture(scope="session")
+def driver(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Driver]:
+    """Drive a lab called ``test``, with a config of its own; the lab ``lab`` is left alone."""
+    if os.geteuid() != 0:
+        pytest.fail("the end-to-end tests make a lab, which needs root: run `make test` as root")
+    made = Driver(folder=Path(tmp_path_factory.mktemp("e2e")))
+    made.run("down")
+    yield made
+    made.run("down")

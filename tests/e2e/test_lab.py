@@ -1,0 +1,168 @@
+"""The whole graph for real: one lab, the scenarios in the order of a deployment's life."""
+
+import re
+import signal
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from lab.commands import PROJECT
+from lab.namespaces import wait_until
+from tests.e2e.driver import LAB, Driver
+
+pytestmark = pytest.mark.usefixtures("driver")
+
+
+def test_a_wrong_config_ends_before_anything_is_made(driver: Driver) -> None:
+    before = driver.config.read_text()
+    driver.set_config("services/hello/replicas", 0)
+    driver.set_config("farm/memroy", "1GiB")
+    driver.set_config("farm/image", "/nowhere/debian.qcow2")
+    result = driver.run("up")
+    assert result.code != 0
+    assert "farm.memroy: unknown key; did you mean memory? (got 1GiB)" in result.text
+    assert "services.hello.replicas: must be at least 1 (got 0)" in result.text
+    assert "Traceback" not in result.text
+    driver.config.write_text(before)
+    driver.set_config("farm/memory", "1TiB")
+    result = driver.run("up")
+    assert result.code != 0
+    assert "farm.memory: 2 VMs of 1TiB do not fit the hypervisor's" in result.text
+    assert driver.inside("virsh", "--quiet", "list", "--all", "--name").strip() == ""
+    assert driver.inside("virsh", "--quiet", "pool-list", "--all", "--name").strip() == ""
+    driver.config.write_text(before)
+
+
+def test_up_ends_with_the_table_and_a_200(driver: Driver) -> None:
+    result = driver.ok("up")
+    assert re.search(r"^VM +ADDRESS +CONTAINERS +AT THE EDGE$", result.text, re.MULTILINE)
+    assert re.search(
+        r"^web-0 +10\.90\.0\.\d+ .*hello-web-0-0, hello-web-0-1 +hello UP$",
+        result.text,
+        re.MULTILINE,
+    )
+    assert re.search(
+        r"^web-1 +10\.90\.0\.\d+ .*hello-web-1-0 +hello UP$", result.text, re.MULTILINE
+    )
+    assert "GET http://hello.lab/ through the edge at 198.18.0.1:80: 200" in result.last_line
+
+
+def test_every_container_answers_through_the_edge(driver: Driver) -> None:
+    assert driver.smoke() == {"hello-web-0-0", "hello-web-0-1", "hello-web-1-0"}
+
+
+def test_a_second_up_changes_nothing(driver: Driver) -> None:
+    before = driver.facts()
+    driver.ok("up")
+    assert driver.facts() == before
+
+
+def test_replicas_up_and_down_leave_the_others_alone(driver: Driver) -> None:
+    before = driver.facts()
+    driver.ok("scale", "--service", "hello", "--replicas", "5")
+    driver.smoke()
+    more = driver.facts()
+    assert set(more.containers) - set(before.containers) == {"hello-web-0-2", "hello-web-1-1"}
+    assert more.containers.items() >= before.containers.items(), "no other container is touched"
+    driver.ok("scale", "--service", "hello", "--replicas", "3")
+    driver.smoke()
+    assert driver.facts() == before
+
+
+def test_two_at_once_never_both_write(driver: Driver) -> None:
+    before = driver.facts()
+    with subprocess.Popen(
+        driver.command("up"), cwd=PROJECT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+    ) as first:
+        lock = driver.datacentre.lock.path
+        assert wait_until(lambda: f'"pid": {first.pid},' in lock.read_text(), 60)
+        second = driver.run("up")
+        assert second.code != 0
+        assert f"the lab is in use by pid {first.pid}" in second.text
+        first.communicate()
+        assert first.returncode == 0
+    assert driver.facts() == before
+
+
+def test_an_up_that_was_killed_can_simply_be_run_again(driver: Driver) -> None:
+    driver.set_config("farm/vms", 3)
+    made = driver.facts().domains
+    with subprocess.Popen(
+        driver.command("up"), cwd=PROJECT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+    ) as up:
+        # In the middle: the third VM is there, and has by no means booted yet.
+        appeared = wait_until(
+            lambda: len(driver.inside("virsh", "-q", "list", "--name").split()) > len(made), 300
+        )
+        up.send_signal(signal.SIGKILL)
+        up.communicate()
+    assert appeared
+    driver.ok("up")
+    assert len(driver.facts().domains) == 3, "the domain of the killed run is used or gone"
+    assert driver.smoke() == {"hello-web-0-0", "hello-web-1-0", "hello-web-2-0"}
+
+
+def test_from_three_vms_to_one(driver: Driver) -> None:
+    before = driver.facts()
+    driver.ok("scale", "--vms", "1")
+    assert driver.smoke() == {"hello-web-0-0", "hello-web-0-1", "hello-web-0-2"}
+    after = driver.facts()
+    assert after.domains.items() <= before.domains.items()
+    assert after.containers["hello-web-0-0"] == before.containers["hello-web-0-0"]
+    volumes = driver.inside("sh", "-c", f"ls /var/lib/libvirt/gatehouse/{LAB}")
+    assert "web-1" not in volumes
+    assert "web-2" not in volumes
+
+
+def test_another_memory_replaces_the_vm_and_its_containers(driver: Driver) -> None:
+    before = driver.facts()
+    driver.set_config("farm/memory", "1152MiB")
+    driver.set_config("farm/vms", 2)
+    driver.ok("up")
+    assert driver.smoke() == {"hello-web-0-0", "hello-web-0-1", "hello-web-1-0"}
+    after = driver.facts()
+    assert not set(before.domains.values()) & set(after.domains.values())
+    assert not set(before.containers.values()) & set(after.containers.values())
+    domain = driver.domain("web-0")
+    assert f"Max memory:     {1152 * 1024} KiB" in driver.inside("virsh", "dominfo", domain)
+
+
+def test_a_killed_container_and_a_vm_that_is_off_are_repaired(driver: Driver) -> None:
+    before = driver.facts()
+    driver.on_vm("web-0", f"docker kill {before.containers['hello-web-0-1']}")
+    driver.inside("virsh", "destroy", driver.domain("web-1"))
+    shown = driver.ask("show", seconds=60)
+    assert shown.returncode == 0, "the edge goes on serving from the others"
+    driver.ok("up")
+    assert driver.smoke() == {"hello-web-0-0", "hello-web-0-1", "hello-web-1-0"}
+    assert driver.facts().domains == before.domains, "a VM that is off is started, not replaced"
+
+
+def test_a_vm_that_never_comes_up_is_told_with_the_tail_of_its_console(driver: Driver) -> None:
+    before = driver.config.read_text()
+    driver.set_config("farm/boot_timeout", "5s")
+    driver.set_config("farm/vms", 3)
+    result = driver.run("up")
+    assert result.code != 0
+    assert "VM web-2 (domain " in result.text
+    assert "did not come up: still waiting for" in result.text
+    assert "give a slow hypervisor more time with farm.boot_timeout" in result.text
+    assert "The end of its console:" in result.text
+    assert driver.ask("show").returncode == 0, "what was there serves on"
+    driver.config.write_text(before)
+    driver.ok("up")
+    assert len(driver.facts().domains) == 2
+
+
+def test_down_leaves_nothing(driver: Driver) -> None:
+    root = driver.datacentre.root
+    driver.ok("down")
+    assert not root.exists()
+    assert not (PROJECT / ".gatehouse" / LAB).exists()
+    assert str(root) not in Path("/proc/mounts").read_text()
+    left = subprocess.run(
+        ["pgrep", "--full", "--list-full", str(root)], check=False, capture_output=True, text=True
+    )
+    assert left.stdout == ""
+    assert driver.ok("down").code == 0, "and again, with nothing there, it is fine"
