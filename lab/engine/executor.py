@@ -6,7 +6,7 @@ import uuid
 from collections.abc import Collection
 
 from lab.engine.display import Display
-from lab.engine.errors import EngineError, PartlyCreated
+from lab.engine.errors import EngineError, PartlyCreated, Unreachable
 from lab.engine.handler import Call, Catalogue, Connection, Connections
 from lab.engine.ledger import Ledger
 from lab.engine.model import Resource, package_of
@@ -47,6 +47,9 @@ class Executor:
         except PartlyCreated as error:
             failure, new.id, outputs = error, error.identifier, error.outputs
             new.init_errors = (str(error),)
+        except Unreachable:
+            # Whether it was made is not known, so it stays noted, and the next run looks it up.
+            raise
         except EngineError:
             self._ledger.settle(pending)
             raise

@@ -66,6 +66,8 @@ class Thing(Handler[World]):
             os.kill(os.getpid(), signal.SIGKILL)
         if fail == "stop":
             os.kill(os.getpid(), signal.SIGTERM)
+        if fail == "lost":
+            raise Unreachable("the answer never came")
         if fail == "partly":
             raise PartlyCreated(name, {}, "it does not start")
         return Made(name, {"echo": f"made {call.inputs.get('color')}"})

@@ -342,6 +342,15 @@ def test_a_killed_run_can_be_destroyed(project: Project) -> None:
     assert project.things() == []
 
 
+def test_a_creation_whose_answer_was_lost_is_looked_up_by_the_next_run(project: Project) -> None:
+    project.write('Thing("a", {"fail": "lost"}, managed)')
+    assert project.run() == 1
+    assert len(project.things()) == 1
+    project.write('Thing("a", {}, managed)')
+    assert project.run() == 0
+    assert len(project.things()) == 1
+
+
 def test_what_cannot_be_looked_up_stays_noted_until_it_can(project: Project) -> None:
     project.write(KILLED, "{fail: die after}")
     killed_up(project)
