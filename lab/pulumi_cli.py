@@ -7,7 +7,6 @@ repository stays as it is.
 
 from __future__ import annotations
 
-import argparse
 import contextlib
 import fnmatch
 import json
@@ -25,9 +24,12 @@ from typing import Any
 
 import yaml
 
-from lab.engine.errors import EngineError, Unreachable
+from lab.engine.arguments import stack_arguments
+from lab.engine.errors import EngineError
 from lab.engine.program import project_name
+from lab.engine.providers import leftovers
 from lab.engine.state import StateFile
+from lab.processes import kill_tree, processes_with
 
 PLUGINS = {"libvirt": "0.5.4", "docker": "5.2.0", "command": "1.2.1"}
 """The providers by the versions in requirements.txt."""
@@ -265,7 +267,7 @@ class PulumiCli:
         for operation in pending:
             what = f"{operation['type']} {operation['resource']['urn'].rpartition('::')[2]}"
             print(f"the last run was cut short at: {what}", flush=True)
-        left = [each for each in pending if not _cleared(deployment, each)]
+        left = [each for each in pending if not leftovers.cleared(deployment, each)]
         deployment["pending_operations"] = left
         self._capture("stack", "import", stdin=json.dumps(exported))
 
@@ -279,49 +281,6 @@ class PulumiCli:
             if any(fnmatch.fnmatchcase(each["type"], pattern) for pattern in types)
         ]
         return [option for urn in dict.fromkeys(urns) for option in ("--target", urn)]
-
-
-def _cleared(deployment: dict[str, Any], operation: dict[str, Any]) -> bool:
-    """Delete what a creation that was cut short has left; return whether that is dealt with.
-
-    The CLI itself only warns of it. The names were chosen before the creation began, so the lab
-    engine's handlers find the thing.
-    """
-    from lab.engine.providers.leftovers import delete_leftover  # heavy, and rarely needed
-
-    if operation["type"] != "creating":
-        return True
-    resource = operation["resource"]
-    provider = next(
-        (
-            each
-            for each in deployment.get("resources") or []
-            if f"{each['urn']}::{each.get('id', '')}" == resource.get("provider")
-        ),
-        None,
-    )
-    try:
-        delete_leftover(
-            resource["type"],
-            resource["urn"].rpartition("::")[2],
-            _revealed(resource.get("inputs") or {}),
-            _revealed((provider or {}).get("inputs") or {}),
-        )
-    except Unreachable as error:
-        print(f"  it stays noted, as it cannot be looked up: {error}", flush=True)
-        return False
-    return True
-
-
-def _revealed(value: Any) -> Any:
-    """Return a value of an export with its secrets in plain text."""
-    if isinstance(value, list):
-        return [_revealed(item) for item in value]
-    if isinstance(value, dict):
-        if "plaintext" in value and len(value) == 2:
-            return _revealed(json.loads(value["plaintext"]))
-        return {key: _revealed(item) for key, item in value.items()}
-    return value
 
 
 def with_salt(source: Path, copy: Path) -> None:
@@ -346,36 +305,10 @@ def with_salt(source: Path, copy: Path) -> None:
     partial.replace(copy)
 
 
-def processes_with(variable: str, name: str) -> list[int]:
-    """Return the processes whose name begins with `name` and that have an environment variable."""
-    found = []
-    for folder in Path("/proc").glob("[0-9]*"):
-        with contextlib.suppress(OSError):
-            if (folder / "comm").read_text().startswith(name):
-                variables = (folder / "environ").read_bytes().split(b"\0")
-                if variable.encode() in variables:
-                    found.append(int(folder.name))
-    return found
-
-
-def kill_tree(root: int) -> None:
-    """Kill a process and all below it: the CLI's plugins are in process groups of their own."""
-    children: dict[int, list[int]] = {}
-    for stat in Path("/proc").glob("[0-9]*/stat"):
-        with contextlib.suppress(OSError):
-            fields = stat.read_text().rpartition(")")[2].split()
-            children.setdefault(int(fields[1]), []).append(int(stat.parent.name))
-    doomed = [root]
-    for pid in doomed:
-        doomed += children.get(pid, [])
-    for pid in doomed:
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(pid, signal.SIGKILL)
-
-
 def main(arguments: list[str]) -> int:
     """Run one operation and return the exit code."""
-    args = _parser().parse_args(arguments)
+    parser = stack_arguments("python -m lab.pulumi_cli", __doc__, REFRESH_SECONDS)
+    args = parser.parse_args(arguments)
     folder = args.project.resolve()
     cli = PulumiCli(
         stack=args.stack,
@@ -402,21 +335,6 @@ def main(arguments: list[str]) -> int:
     finally:
         if args.operation != "outputs":
             print(f"pulumi {args.operation}: {time.monotonic() - began:.0f} s", flush=True)
-
-
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m lab.pulumi_cli", description=__doc__)
-    parser.add_argument("operation", choices=("preview", "up", "refresh", "destroy", "outputs"))
-    parser.add_argument("--stack", default="lab")
-    parser.add_argument("--project", type=Path, default=Path())
-    parser.add_argument("--config-file", type=Path)
-    parser.add_argument("--state", type=Path, required=True)
-    parser.add_argument("--refresh", action="store_true")
-    parser.add_argument("--refresh-timeout", type=float, default=REFRESH_SECONDS)
-    parser.add_argument("--target-type", action="append", default=[])
-    parser.add_argument("--json", action="store_true")
-    parser.add_argument("--show-secrets", action="store_true")
-    return parser
 
 
 if __name__ == "__main__":

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import argparse
 import json
 import sys
-from pathlib import Path
 
+from lab.engine.arguments import stack_arguments
 from lab.engine.display import Display
 from lab.engine.errors import EngineError
 from lab.engine.handler import Catalogue
@@ -16,7 +15,9 @@ from lab.engine.run import Options, Runner, Stack
 
 def main(arguments: list[str], catalogue: Catalogue) -> int:
     """Run one operation and return the exit code: 0 when it did all that it was asked for."""
-    args = _parser().parse_args(arguments)
+    parser = stack_arguments("python -m lab.engine", __doc__, REFRESH_SECONDS)
+    parser.add_argument("--preview-only", action="store_true", help="of destroy: only tell")
+    args = parser.parse_args(arguments)
     folder = args.project.resolve()
     config_file = args.config_file or folder / f"Pulumi.{args.stack}.yaml"
     display = Display()
@@ -46,28 +47,6 @@ def main(arguments: list[str], catalogue: Catalogue) -> int:
     except EngineError as error:
         display.error("", str(error))
         return 1
-
-
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m lab.engine", description=__doc__)
-    parser.add_argument("operation", choices=("preview", "up", "refresh", "destroy", "outputs"))
-    parser.add_argument("--stack", default="lab")
-    parser.add_argument("--project", type=Path, default=Path(), help="the program's folder")
-    parser.add_argument("--config-file", type=Path, help="default: Pulumi.<stack>.yaml")
-    parser.add_argument("--state", type=Path, required=True, help="the folder of the state")
-    parser.add_argument("--refresh", action="store_true", help="read what really exists first")
-    parser.add_argument("--refresh-timeout", type=float, default=REFRESH_SECONDS, metavar="SECONDS")
-    parser.add_argument(
-        "--target-type",
-        action="append",
-        default=[],
-        metavar="TYPE",
-        help="only resources of this type (* is a wildcard); can be given again",
-    )
-    parser.add_argument("--preview-only", action="store_true", help="of destroy: only tell")
-    parser.add_argument("--json", action="store_true", help="of outputs: the only form there is")
-    parser.add_argument("--show-secrets", action="store_true", help="of outputs: in plain text")
-    return parser
 
 
 if __name__ == "__main__":

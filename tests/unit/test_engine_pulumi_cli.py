@@ -13,8 +13,10 @@ import pytest
 
 from lab import engines, pulumi_cli
 from lab.engine.errors import EngineError
+from lab.engine.providers import leftovers
 from lab.engine.state import StateFile
-from lab.pulumi_cli import PulumiCli, kill_tree, processes_with, with_salt
+from lab.processes import kill_tree, processes_with
+from lab.pulumi_cli import PulumiCli, with_salt
 from tests.unit.test_engine_providers import ended
 
 CLI = """#!/bin/sh
@@ -150,8 +152,6 @@ def test_the_lock_of_a_killed_run_is_removed(
 def test_open_operations_of_a_killed_run_are_cleared(
     fake: Fake, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from lab.engine.providers import leftovers
-
     cleared: list[tuple[object, ...]] = []
     monkeypatch.setattr(leftovers, "delete_leftover", lambda *args: cleared.append(args))
     provider = {
