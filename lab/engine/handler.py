@@ -78,6 +78,15 @@ class Handler(ABC, Generic[ConnectionT]):
         """Return what a creation that was cut short has left, ready for `delete`, or None."""
 
 
+class FixedHandler(Handler[ConnectionT]):
+    """A resource that its provider cannot update: any change of it is a replacement."""
+
+    def update(self, connection: ConnectionT, call: Call, old: Resource) -> Props:  # noqa: ARG002
+        """Return its outputs; nothing of it can differ."""
+        outputs: Props = plain(old.outputs)
+        return outputs
+
+
 @dataclass(frozen=True, kw_only=True)
 class Package:
     """One provider."""

@@ -8,10 +8,10 @@ import docker
 import docker.errors
 
 from lab.engine.errors import EngineError
-from lab.engine.handler import Call, Handler, Made, Package
+from lab.engine.handler import Call, FixedHandler, Handler, Made, Package
 from lab.engine.model import Resource, copy_of
 from lab.engine.providers.docker_container import Container
-from lab.engine.providers.docker_host import DockerHost, find_image
+from lab.engine.providers.docker_host import DockerHost, find_image, gone_is_fine
 from lab.engine.schema import Effect, Schema
 from lab.engine.values import Props, plain
 
@@ -47,15 +47,8 @@ class RemoteImage(Handler[DockerHost]):
         """Remove the image, unless it is to be kept; one that is gone is fine."""
         if call.inputs.get("keepLocally"):
             return
-        force = bool(call.inputs.get("forceRemove"))
-
-        def remove(client: docker.DockerClient) -> None:
-            try:
-                client.api.remove_image(call.inputs["name"], force=force)
-            except docker.errors.ImageNotFound:
-                return
-
-        connection.ask(remove)
+        name, force = call.inputs["name"], bool(call.inputs.get("forceRemove"))
+        connection.ask(gone_is_fine(lambda client: client.api.remove_image(name, force=force)))
 
     def read(self, connection: DockerHost, resources: Sequence[Resource]) -> list[Resource | None]:
         """Look each up by its name."""
@@ -83,7 +76,7 @@ def _read_image(client: docker.DockerClient, resource: Resource) -> Resource | N
     return copy_of(resource, id=image["Id"] + name, outputs=outputs)
 
 
-class Network(Handler[DockerHost]):
+class Network(FixedHandler[DockerHost]):
     """`docker:index/network:Network`."""
 
     schema = Schema(
@@ -123,21 +116,9 @@ class Network(Handler[DockerHost]):
         )
         return Made(made["Id"], {"driver": inputs.get("driver", "bridge")})
 
-    def update(self, connection: DockerHost, call: Call, old: Resource) -> Props:  # noqa: ARG002
-        """Return its outputs; nothing of it can differ."""
-        outputs: Props = plain(old.outputs)
-        return outputs
-
     def delete(self, connection: DockerHost, call: Call, old: Resource) -> None:  # noqa: ARG002
         """Remove the network; one that is gone is fine."""
-
-        def remove(client: docker.DockerClient) -> None:
-            try:
-                client.api.remove_network(old.id)
-            except docker.errors.NotFound:
-                return
-
-        connection.ask(remove)
+        connection.ask(gone_is_fine(lambda client: client.api.remove_network(old.id)))
 
     def read(self, connection: DockerHost, resources: Sequence[Resource]) -> list[Resource | None]:
         """Look them all up in one list."""
@@ -152,7 +133,7 @@ class Network(Handler[DockerHost]):
         return copy_of(resource, id=same[0]) if same else None
 
 
-class Volume(Handler[DockerHost]):
+class Volume(FixedHandler[DockerHost]):
     """`docker:index/volume:Volume`."""
 
     schema = Schema(
@@ -181,21 +162,9 @@ class Volume(Handler[DockerHost]):
         )
         return Made(made["Name"], {"driver": made["Driver"], "mountpoint": made["Mountpoint"]})
 
-    def update(self, connection: DockerHost, call: Call, old: Resource) -> Props:  # noqa: ARG002
-        """Return its outputs; nothing of it can differ."""
-        outputs: Props = plain(old.outputs)
-        return outputs
-
     def delete(self, connection: DockerHost, call: Call, old: Resource) -> None:  # noqa: ARG002
         """Remove the volume; one that is gone is fine."""
-
-        def remove(client: docker.DockerClient) -> None:
-            try:
-                client.api.remove_volume(old.id)
-            except docker.errors.NotFound:
-                return
-
-        connection.ask(remove)
+        connection.ask(gone_is_fine(lambda client: client.api.remove_volume(old.id)))
 
     def read(self, connection: DockerHost, resources: Sequence[Resource]) -> list[Resource | None]:
         """Look them all up in one list."""

@@ -8,12 +8,11 @@ from collections.abc import Sequence
 from typing import Any
 
 import docker
-import docker.errors
 
 from lab.engine.errors import EngineError, PartlyCreated
 from lab.engine.handler import Call, Handler, Made
 from lab.engine.model import Resource, copy_of
-from lab.engine.providers.docker_host import DockerHost, find_image
+from lab.engine.providers.docker_host import DockerHost, find_image, gone_is_fine
 from lab.engine.schema import Effect, Schema
 from lab.engine.values import Props, plain
 
@@ -138,13 +137,10 @@ class Container(Handler[DockerHost]):
         volumes = bool(call.inputs.get("removeVolumes", True))
 
         def remove(client: docker.DockerClient) -> None:
-            try:
-                client.api.stop(old.id, timeout=grace)
-                client.api.remove_container(old.id, v=volumes, force=True)
-            except docker.errors.NotFound:
-                return
+            client.api.stop(old.id, timeout=grace)
+            client.api.remove_container(old.id, v=volumes, force=True)
 
-        connection.ask(remove)
+        connection.ask(gone_is_fine(remove))
 
     def read(self, connection: DockerHost, resources: Sequence[Resource]) -> list[Resource | None]:
         """Look them all up in one list; one that stopped has `mustRun` false, so is started."""

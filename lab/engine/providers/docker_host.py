@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import shutil
 import socket
@@ -11,7 +12,6 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TypeVar
 from urllib.parse import urlsplit
@@ -135,7 +135,7 @@ def _start(command: Sequence[str], errors: Path) -> subprocess.Popen[bytes]:
         )
 
 
-@contextmanager
+@contextlib.contextmanager
 def _in_our_words(host: str) -> Iterator[None]:
     try:
         yield
@@ -152,6 +152,18 @@ def _listening(path: Path) -> bool:
         except OSError:
             return False
     return True
+
+
+def gone_is_fine(
+    action: Callable[[docker.DockerClient], object],
+) -> Callable[[docker.DockerClient], None]:
+    """Return a question that does something, or nothing where what it is about is gone."""
+
+    def ask(client: docker.DockerClient) -> None:
+        with contextlib.suppress(docker.errors.NotFound):
+            action(client)
+
+    return ask
 
 
 def find_image(client: docker.DockerClient, name: str, auth: dict[str, str] | None) -> Props:

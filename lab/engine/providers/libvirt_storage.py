@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from lab.engine.errors import EngineError
-from lab.engine.handler import Call, Handler, Made
+from lab.engine.handler import Call, FixedHandler, Made
 from lab.engine.model import Resource, copy_of
 from lab.engine.providers.virsh import NotThere, Virsh, local_file, text_of
 from lab.engine.schema import Effect, Schema
@@ -19,16 +19,7 @@ from lab.engine.values import Props, plain
 _QCOW2_MAGIC = b"QFI\xfb\x00\x00\x00\x03"
 
 
-class _Fixed(Handler[Virsh]):
-    """A resource that the provider cannot update: any change is a replacement."""
-
-    def update(self, connection: Virsh, call: Call, old: Resource) -> Props:  # noqa: ARG002
-        """Return its outputs; nothing of it can differ."""
-        outputs: Props = plain(old.outputs)
-        return outputs
-
-
-class Pool(_Fixed):
+class Pool(FixedHandler[Virsh]):
     """`libvirt:index/pool:Pool`, of type `dir`."""
 
     schema = Schema(
@@ -105,7 +96,7 @@ def _active(connection: Virsh, pool: str) -> bool:
     return any(line.split() == ["State:", "running"] for line in lines)
 
 
-class _InPool(_Fixed):
+class _InPool(FixedHandler[Virsh]):
     """What a volume and a cloud-init disk have in common: a volume in a pool."""
 
     def delete(self, connection: Virsh, call: Call, old: Resource) -> None:
