@@ -137,8 +137,9 @@ class Deployment:
                 or (resource.delete and self._targeted(resource.type))
             ]
         )
-        if whole:
-            self._ledger.set_outputs(self._exported)
+        self._ledger.set_outputs(
+            {key: value for key, value in self._exported.items() if not has_unknown(value)}
+        )
 
     def destroy(self) -> None:
         """Delete everything, dependents first.
