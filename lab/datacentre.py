@@ -8,6 +8,7 @@ network of the machine.
 
 from __future__ import annotations
 
+import re
 import shutil
 import subprocess
 from collections.abc import Mapping, Sequence
@@ -76,12 +77,7 @@ class Datacentre:
     """The lab `name`. Lower-case letters, digits and dashes."""
 
     def __init__(self, name: str = "lab") -> None:
-        if (
-            not name
-            or not name.replace("-", "").isalnum()
-            or name != name.lower()
-            or name[0] == "-"
-        ):
+        if not re.fullmatch("[a-z0-9][a-z0-9-]*", name):
             raise DatacentreError(
                 f"lab name: {name!r}: use lower-case letters, digits and dashes, for example lab"
             )

@@ -1,0 +1,175 @@
+"""The build cache, the machine's apt sources, and the container images as OCI layouts."""
+
+import gzip
+import hashlib
+import io
+import json
+import tarfile
+from pathlib import Path
+
+import pytest
+
+from lab.images import apt, containers, debian
+from lab.images.cache import cached, digest, recipe_files
+
+
+def test_a_digest_depends_on_names_and_contents_but_not_on_the_order() -> None:
+    parts = [("a", b"1"), ("b", b"2")]
+    assert digest(parts) == digest(parts[::-1])
+    assert digest(parts) != digest([("a", b"2"), ("b", b"1")])
+    assert digest([("a", b"1b")]) != digest([("a", b"1"), ("b", b"")])
+
+
+def test_a_recipe_changes_with_a_files_mode(tmp_path: Path) -> None:
+    script = tmp_path / "hook"
+    script.write_text("#!/bin/sh\n")
+    script.chmod(0o644)
+    before = digest(recipe_files(tmp_path))
+    script.chmod(0o755)
+    assert digest(recipe_files(tmp_path)) != before
+
+
+def test_a_build_runs_once_per_key(tmp_path: Path) -> None:
+    built: list[Path] = []
+
+    def build(folder: Path) -> None:
+        built.append(folder)
+        (folder / "disk").write_text("full")
+
+    first = cached("debian", "k1", build, tmp_path)
+    assert cached("debian", "k1", build, tmp_path) == first
+    assert (first / "disk").read_text() == "full"
+    cached("debian", "k2", build, tmp_path)
+    assert len(built) == 2
+
+
+def test_a_failed_build_leaves_nothing(tmp_path: Path) -> None:
+    def build(folder: Path) -> None:
+        (folder / "half").write_text("")
+        raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        cached("debian", "k1", build, tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["debian.lock"]
+
+
+def test_what_a_killed_build_left_is_removed_by_the_next(tmp_path: Path) -> None:
+    (tmp_path / "debian-old.part").mkdir()
+    cached("debian", "k1", lambda folder: (folder / "disk").touch(), tmp_path)
+    assert not (tmp_path / "debian-old.part").exists()
+
+
+def test_only_debians_own_sources_for_the_suite_count() -> None:
+    targets = (
+        "Debian|https://mirror.example/debian/|bookworm|main\n"
+        "Debian|https://mirror.example/debian/|bookworm|contrib\n"
+        "Debian|https://mirror.example/security/|bookworm-security|main\n"
+        "Debian|https://mirror.example/debian/|bookworm-backports|main\n"
+        "Debian|https://mirror.example/debian/|trixie|main\n"
+        "Vendor|https://vendor.example/apt/|bookworm|main\n"
+    )
+    assert [source.line() for source in apt.debian_sources(targets, "bookworm")] == [
+        "deb https://mirror.example/debian/ bookworm main contrib",
+        "deb https://mirror.example/security/ bookworm-security main",
+    ]
+
+
+def test_the_way_to_the_mirror_is_kept_and_nothing_else() -> None:
+    config = (
+        'Acquire::http::Proxy "http://proxy.example:3142";\nAcquire::https "";\n'
+        'Acquire::Check-Valid-Until "false";\nAPT::Architecture "amd64";\n'
+    )
+    assert apt.reach_options(config) == [
+        'Acquire::http::Proxy "http://proxy.example:3142";',
+        'Acquire::Check-Valid-Until "false";',
+    ]
+
+
+def test_the_disk_image_is_built_in_namespaces_of_its_own() -> None:
+    source = apt.Source(uri="https://mirror.example", codename="bookworm", components=("main",))
+    command = debian.mmdebstrap(Path("/build/root"), [source], ['Acquire::Retries "3";'])
+    assert command[:2] == ["unshare", "--mount"], "mounts must not outlive a killed build"
+    assert command[-3:] == ["bookworm", "/build/root", "deb https://mirror.example bookworm main"]
+    assert '--aptopt=Acquire::Retries "3";' in command
+
+
+@pytest.fixture(name="image")
+def _image() -> containers.Image:
+    return containers.Image(
+        name="hello",
+        tag="1",
+        files={"caddy": (b"binary", 0o755), "etc/caddy/Caddyfile": (b":8080", 0o644)},
+        entrypoint=("/caddy",),
+        command=("run",),
+        ports=(8080,),
+    )
+
+
+def _blob(folder: Path, entry: dict[str, str]) -> bytes:
+    content = (folder / "blobs" / entry["digest"].replace(":", "/")).read_bytes()
+    assert f"sha256:{hashlib.sha256(content).hexdigest()}" == entry["digest"]
+    return content
+
+
+def test_a_layout_can_be_followed_from_its_index_to_its_files(
+    image: containers.Image, tmp_path: Path
+) -> None:
+    containers.write_layout(image, tmp_path)
+    entry = json.loads((tmp_path / "index.json").read_text())["manifests"][0]
+    assert entry["annotations"] == {"org.opencontainers.image.ref.name": "1"}
+    manifest = json.loads(_blob(tmp_path, entry))
+    config = json.loads(_blob(tmp_path, manifest["config"]))
+    assert config["config"]["Entrypoint"] == ["/caddy"]
+    assert config["config"]["ExposedPorts"] == {"8080/tcp": {}}
+    plain = gzip.decompress(_blob(tmp_path, manifest["layers"][0]))
+    assert config["rootfs"]["diff_ids"] == [f"sha256:{hashlib.sha256(plain).hexdigest()}"]
+    with tarfile.open(fileobj=io.BytesIO(plain)) as archive:
+        found = {entry.name: (entry.mode, entry.uid, entry.mtime) for entry in archive}
+    assert found == {
+        "caddy": (0o755, 0, 0),
+        "etc": (0o755, 0, 0),
+        "etc/caddy": (0o755, 0, 0),
+        "etc/caddy/Caddyfile": (0o644, 0, 0),
+    }
+
+
+def test_the_same_image_is_the_same_bytes(image: containers.Image, tmp_path: Path) -> None:
+    for name in ("one", "two"):
+        containers.write_layout(image, tmp_path / name)
+    one, two = (dict(recipe_files(tmp_path / name / "blobs")) for name in ("one", "two"))
+    assert one == two
+
+
+def test_hello_answers_with_its_host_name_and_keeps_no_files() -> None:
+    hello = containers.images(b"", "3.7.15", b"")[1]
+    assert hello.reference == "hello:1"
+    caddyfile = hello.files["etc/caddy/Caddyfile"][0].decode()
+    assert "{system.hostname}" in caddyfile
+    assert all(word in caddyfile for word in ("admin off", "auto_https off", "persist_config off"))
+
+
+def test_traefik_takes_flags_as_its_command() -> None:
+    traefik = containers.images(b"", "3.7.15", b"")[0]
+    assert (traefik.reference, traefik.entrypoint, traefik.command) == (
+        "traefik:v3.7.15",
+        ("/traefik",),
+        (),
+    )
+
+
+@pytest.mark.parametrize("headers", [[1], [3, 1]], ids=["static", "dynamic"])
+def test_an_executable_with_an_interpreter_needs_a_loader(headers: list[int]) -> None:
+    table = b"".join(kind.to_bytes(4, "little") + bytes(52) for kind in headers)
+    head = b"\x7fELF\x02\x01" + bytes(26) + (64).to_bytes(8, "little") + bytes(14)
+    head += (56).to_bytes(2, "little") + len(headers).to_bytes(2, "little") + bytes(6)
+    assert len(head) == 64
+    assert containers.needs_loader(head + table) is (3 in headers)
+
+
+def test_a_script_is_not_taken_for_a_static_executable() -> None:
+    assert containers.needs_loader(b"#!/bin/sh\n" + bytes(100))
+
+
+def test_a_missing_package_says_how_to_get_it() -> None:
+    with pytest.raises(containers.ContainerImageError, match=r"no-such-bin.*make venv"):
+        containers.binary("no-such-bin", "traefik")
