@@ -267,7 +267,8 @@ class PulumiCli:
         for operation in pending:
             what = f"{operation['type']} {operation['resource']['urn'].rpartition('::')[2]}"
             print(f"the last run was cut short at: {what}", flush=True)
-        left = [each for each in pending if not leftovers.cleared(deployment, each)]
+        with contextlib.chdir(self.project):  # where the paths in the state start from
+            left = [each for each in pending if not leftovers.cleared(deployment, each)]
         deployment["pending_operations"] = left
         self._capture("stack", "import", stdin=json.dumps(exported))
 

@@ -153,7 +153,12 @@ def test_open_operations_of_a_killed_run_are_cleared(
     fake: Fake, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     cleared: list[tuple[object, ...]] = []
-    monkeypatch.setattr(leftovers, "delete_leftover", lambda *args: cleared.append(args))
+
+    def delete(*args: object) -> None:
+        assert Path.cwd() == fake.project
+        cleared.append(args)
+
+    monkeypatch.setattr(leftovers, "delete_leftover", delete)
     provider = {
         "urn": "urn:pulumi:test::proj::pulumi:providers:docker::d",
         "id": "1",
