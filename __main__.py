@@ -7,18 +7,24 @@ import pulumi
 from components import config
 from components.edge.edge import Edge, EdgeArgs
 from components.host.host import ContainerHost, ContainerHostArgs
-from components.placement import slots, spread, vm_names
+from components.placement import allowed, slots, spread, vm_names
 from components.service.service import Service, ServiceArgs
 from components.vm.farm import Farm, FarmArgs
 from components.vm.vm import Vm, VmArgs
 
 stack = config.load()
 names = vm_names(stack.farm.name, stack.farm.vms)
-placement = {name: spread(service.replicas, names) for name, service in stack.services.items()}
+placement = {
+    name: spread(service.replicas, allowed(service.placement.vms, names))
+    for name, service in stack.services.items()
+}
 
 farm = Farm("farm", FarmArgs(config=stack.farm))
-vms = {name: Vm(name, VmArgs(farm=farm)) for name in names}
-hosts = {name: ContainerHost(f"{name}-host", ContainerHostArgs(vm=vm)) for name, vm in vms.items()}
+vms = {name: Vm(name, VmArgs(farm=farm, index=index)) for index, name in enumerate(names)}
+hosts = {
+    name: ContainerHost(f"{name}-host", ContainerHostArgs(vm=vm, registries=stack.registries))
+    for name, vm in vms.items()
+}
 services = {
     name: Service(name, ServiceArgs(config=service, hosts=hosts, counts=placement[name]))
     for name, service in stack.services.items()

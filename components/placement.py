@@ -29,6 +29,11 @@ def vm_names(farm: str, count: int) -> tuple[str, ...]:
     return tuple(f"{farm}-{index}" for index in range(count))
 
 
+def allowed(wanted: Sequence[str] | None, vms: Sequence[str]) -> tuple[str, ...]:
+    """Return those of ``vms`` that a service may run on, in their order; None means all."""
+    return tuple(vm for vm in vms if wanted is None or vm in wanted)
+
+
 def spread(replicas: int, vms: Sequence[str]) -> dict[str, int]:
     """Return how many of ``replicas`` containers each VM runs, in the order of ``vms``.
 

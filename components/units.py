@@ -6,8 +6,8 @@ leave it to the reader to guess which unit was meant.
 
 import re
 
-_SIZE = re.compile(r"(\d+(?:\.\d+)?)(MiB|GiB|TiB)")
-_DURATION = re.compile(r"(?:(\d+)h)?(?:(\d+)m)?(?:(\d+)s)?")
+SIZE = r"([0-9]{1,9}(?:\.[0-9]{1,9})?)(MiB|GiB|TiB)"
+DURATION = r"(?:([0-9]{1,6})h)?(?:([0-9]{1,6})m)?(?:([0-9]{1,6})s)?"
 
 MEBIBYTE = 2**20
 _SIZE_FACTORS = {"MiB": MEBIBYTE, "GiB": 2**30, "TiB": 2**40}
@@ -21,7 +21,7 @@ def parse_size(text: object) -> int:
     Raises:
         ValueError: The text is not a size; the message says which forms are.
     """
-    match = _SIZE.fullmatch(text) if isinstance(text, str) else None
+    match = re.fullmatch(SIZE, text) if isinstance(text, str) else None
     if match is None:
         raise ValueError("must be a size such as 512MiB, 2GiB or 1TiB")
     size = float(match[1]) * _SIZE_FACTORS[match[2]]
@@ -44,7 +44,7 @@ def parse_duration(text: object) -> int:
     Raises:
         ValueError: The text is not a duration of at least one second.
     """
-    match = _DURATION.fullmatch(text) if isinstance(text, str) and text else None
+    match = re.fullmatch(DURATION, text) if isinstance(text, str) and text else None
     seconds = 0
     if match is not None:
         hours, minutes, rest = (int(part or 0) for part in match.groups())

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from components.config import Edge
+from components.models.edge import Edge
 from components.vm.keys import key_folder
 from lab import live, web
 

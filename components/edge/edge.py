@@ -7,10 +7,10 @@ from pathlib import Path
 import pulumi
 from pulumi_command import local, remote
 
-from components import config
 from components.edge import haproxy
 from components.edge.pools import Pool, pool
 from components.host.host import ContainerHost
+from components.models.edge import Edge as EdgeConfig
 from components.scripts import python_command
 from components.service.service import Service
 
@@ -19,7 +19,7 @@ from components.service.service import Service
 class EdgeArgs:
     """Arguments of ``Edge``."""
 
-    config: config.Edge
+    config: EdgeConfig
     hosts: Mapping[str, ContainerHost]
     """All hosts, by the name of their VM."""
     services: Mapping[str, Service]

@@ -1,9 +1,10 @@
 """The edge's pools: per service, the VMs that run it, with their addresses and weights."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from components.config import Service
+from components.models.service import Service
 
 # HAProxy's documented maximum of a server's weight.
 _MAX_WEIGHT = 256
@@ -35,6 +36,18 @@ class Pool:
     """Seconds."""
     servers: tuple[Server, ...]
 
+    @property
+    def domains(self) -> tuple[str, ...]:
+        """The whole domains among the hosts."""
+        return tuple(host for host in self.hosts if not host.startswith("*."))
+
+    @property
+    def wildcards(self) -> tuple[str, ...]:
+        """The regular expressions of the wildcards among the hosts: any one label more."""
+        return tuple(
+            f"^[a-z0-9-]+{re.escape(host[1:])}$" for host in self.hosts if host.startswith("*.")
+        )
+
 
 def pool(
     name: str, service: Service, counts: Mapping[str, int], entrypoints: Mapping[str, str]
@@ -52,10 +65,10 @@ def pool(
         name=name,
         hosts=service.hosts,
         path=service.path.rstrip("/"),
-        check_host=service.hosts[0],
-        check_path=service.check.path,
-        check_interval=service.check.interval,
-        check_timeout=service.check.timeout,
+        check_host=service.example_host,
+        check_path=service.edge_check_path,
+        check_interval=service.health.interval,
+        check_timeout=service.health.timeout,
         servers=tuple(
             Server(name=vm, address=entrypoints[vm], weight=weights[vm]) for vm in counts
         ),

@@ -1,5 +1,6 @@
 """A container host: Docker on one VM over SSH, a network, and Traefik as the one published port."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -8,6 +9,7 @@ import pulumi_docker as docker
 from pulumi_command import remote
 
 from components.host import traefik
+from components.models.stack import Registry
 from components.scripts import python_command
 from components.vm.vm import Vm
 
@@ -20,6 +22,8 @@ class ContainerHostArgs:
     """Arguments of ``ContainerHost``."""
 
     vm: Vm
+    registries: Mapping[str, Registry]
+    """Logins by the registry's address."""
 
 
 class ContainerHost(pulumi.ComponentResource):
@@ -38,7 +42,19 @@ class ContainerHost(pulumi.ComponentResource):
         self.vm = args.vm
         self.provider = docker.Provider(
             f"{name}-docker",
-            docker.ProviderArgs(host=self.vm.docker_host, ssh_opts=self.vm.ssh_options),
+            docker.ProviderArgs(
+                host=self.vm.docker_host,
+                ssh_opts=self.vm.ssh_options,
+                registry_auth=[
+                    docker.ProviderRegistryAuthArgs(
+                        address=address,
+                        username=login.username,
+                        password=pulumi.Output.secret(login.password),
+                    )
+                    for address, login in args.registries.items()
+                ]
+                or None,
+            ),
             pulumi.ResourceOptions(parent=self, deleted_with=self.vm.domain),
         )
         on_vm = self.on_vm(self)

@@ -3,44 +3,64 @@
 All containers of a service carry the same ones: that is how Traefik knows that they share its load.
 """
 
-from collections.abc import Mapping
+import re
+from collections.abc import Mapping, Sequence
 
-from components.config import Service
+from components.models.service import Service
 
 SLOT_LABEL = "gatehouse.slot"
 """Names the slot that a container fills; its own name is generated."""
 
+_EXACT_FIRST = 10_000
+"""Added to the priority of a router for whole domains; longer than any path can be."""
+
 
 def traefik_labels(name: str, service: Service) -> Mapping[str, str]:
     """Return Traefik's labels for the containers of the service called ``name``, sorted by key."""
-    router = f"traefik.http.routers.{name}"
     balancer = f"traefik.http.services.{name}.loadbalancer"
-    check = service.check
     labels = {
         "traefik.enable": "true",
-        f"{router}.entrypoints": "web",
-        f"{router}.rule": rule(service),
-        # By default the longest rule wins, which many domains make long; the longest path must.
-        f"{router}.priority": str(len(service.path)),
-        f"{router}.service": name,
         f"{balancer}.server.port": str(service.port),
-        f"{balancer}.healthcheck.path": check.path,
-        f"{balancer}.healthcheck.hostname": service.hosts[0],
-        f"{balancer}.healthcheck.interval": f"{check.interval}s",
-        f"{balancer}.healthcheck.timeout": f"{check.timeout}s",
+        f"{balancer}.healthcheck.path": service.container_check_path,
+        f"{balancer}.healthcheck.hostname": service.example_host,
+        f"{balancer}.healthcheck.interval": f"{service.health.interval}s",
+        f"{balancer}.healthcheck.timeout": f"{service.health.timeout}s",
         f"{balancer}.healthcheck.followredirects": "false",
     }
+    path = service.path.rstrip("/")
+    if service.strip_path:
+        labels[f"traefik.http.middlewares.{name}.stripprefix.prefixes"] = path
+    exact = [host for host in service.hosts if not host.startswith("*.")]
+    wild = [host for host in service.hosts if host.startswith("*.")]
+    # An underscore, because no service can have one in its name.
+    for router, hosts, first in ((name, exact, _EXACT_FIRST), (f"{name}_wildcard", wild, 0)):
+        if hosts:
+            labels |= {
+                f"traefik.http.routers.{router}.entrypoints": "web",
+                f"traefik.http.routers.{router}.rule": rule(hosts, path),
+                # By default the longest rule wins, which many domains make long; the order has to
+                # be the edge's: domains before wildcards, then the longest path.
+                f"traefik.http.routers.{router}.priority": str(first + len(path) + 1),
+                f"traefik.http.routers.{router}.service": name,
+            }
+            if service.strip_path:
+                labels[f"traefik.http.routers.{router}.middlewares"] = name
     return dict(sorted(labels.items()))
 
 
-def rule(service: Service) -> str:
+def rule(hosts: Sequence[str], path: str) -> str:
     """Return Traefik's rule: any of the domains, and below the path if there is one.
 
     The path ``/shop`` means ``/shop`` and ``/shop/…`` but not ``/shopping``; Traefik's PathPrefix
     alone would mean that too.
     """
-    hosts = " || ".join(f"Host(`{host}`)" for host in service.hosts)
-    path = service.path.rstrip("/")
+    named = " || ".join(_host_rule(host) for host in hosts)
     if not path:
-        return hosts
-    return f"({hosts}) && (Path(`{path}`) || PathPrefix(`{path}/`))"
+        return named
+    return f"({named}) && (Path(`{path}`) || PathPrefix(`{path}/`))"
+
+
+def _host_rule(host: str) -> str:
+    if not host.startswith("*."):
+        return f"Host(`{host}`)"
+    return f"HostRegexp(`^[a-z0-9-]+{re.escape(host[1:])}$`)"

@@ -6,8 +6,9 @@ from dataclasses import dataclass
 import pulumi
 import pulumi_docker as docker
 
-from components import config
 from components.host.host import ContainerHost
+from components.models.service import Service as ServiceConfig
+from components.models.service import Volume
 from components.placement import Slot, slots
 from components.service.labels import SLOT_LABEL, traefik_labels
 
@@ -16,7 +17,7 @@ from components.service.labels import SLOT_LABEL, traefik_labels
 class ServiceArgs:
     """Arguments of ``Service``."""
 
-    config: config.Service
+    config: ServiceConfig
     hosts: Mapping[str, ContainerHost]
     """All hosts, by the name of their VM."""
     counts: Mapping[str, int]
@@ -26,7 +27,7 @@ class ServiceArgs:
 class Service(pulumi.ComponentResource):
     """The containers of one service."""
 
-    config: config.Service
+    config: ServiceConfig
     counts: Mapping[str, int]
     containers: Mapping[str, docker.Container]
     """By slot name; what depends on the service being there depends on these."""
@@ -45,6 +46,14 @@ class Service(pulumi.ComponentResource):
             )
             for vm in args.counts
         }
+        self._volumes = {
+            (vm, volume.name): docker.Volume(
+                f"{name}-{vm}-{volume.name}", None, args.hosts[vm].on_vm(self)
+            )
+            for vm in args.counts
+            for volume in args.config.volumes
+            if volume.name is not None
+        }
         self.containers = {
             slot.name: self._container(slot, args.hosts[slot.vm], images[slot.vm])
             for slot in slots(name, args.counts)
@@ -54,21 +63,34 @@ class Service(pulumi.ComponentResource):
     def _container(
         self, slot: Slot, host: ContainerHost, image: docker.RemoteImage
     ) -> docker.Container:
-        labels = {SLOT_LABEL: slot.name, **traefik_labels(slot.service, self.config)}
+        spec = self.config
+        labels = {
+            **spec.labels,
+            SLOT_LABEL: slot.name,
+            **traefik_labels(slot.service, spec),
+        }
         return docker.Container(
             slot.name,
             docker.ContainerArgs(
                 image=image.image_id,
                 hostname=slot.name,
-                command=list(self.config.command) if self.config.command is not None else None,
-                envs=[f"{key}={value}" for key, value in self.config.env.items()],
+                command=list(spec.command) if spec.command is not None else None,
+                envs=_environment(spec),
                 labels=[
                     docker.ContainerLabelArgs(label=label, value=value)
-                    for label, value in labels.items()
+                    for label, value in sorted(labels.items())
                 ],
                 networks_advanced=[docker.ContainerNetworksAdvancedArgs(name=host.network)],
-                restart="unless-stopped",
-                destroy_grace_seconds=30,
+                healthcheck=_healthcheck(spec),
+                volumes=[self._volume(volume, slot.vm) for volume in spec.volumes] or None,
+                cpus=f"{spec.cpus:g}" if spec.cpus is not None else None,
+                memory=spec.memory_mebibytes,
+                # Docker would allow as much swap again.
+                memory_swap=spec.memory_mebibytes,
+                user=spec.user,
+                read_only=spec.read_only or None,
+                restart=spec.restart,
+                destroy_grace_seconds=spec.stop_grace,
             ),
             # The provider asks for the old container to be deleted first, which its generated name
             # makes needless, and which would leave nobody to answer meanwhile.
@@ -76,3 +98,31 @@ class Service(pulumi.ComponentResource):
                 host.on_vm(self), pulumi.ResourceOptions(delete_before_replace=False)
             ),
         )
+
+    def _volume(self, volume: Volume, vm: str) -> docker.ContainerVolumeArgs:
+        named = self._volumes[vm, volume.name] if volume.name is not None else None
+        return docker.ContainerVolumeArgs(
+            container_path=volume.path,
+            volume_name=named.name if named is not None else None,
+            host_path=volume.host,
+            read_only=volume.read_only or None,
+        )
+
+
+def _environment(spec: ServiceConfig) -> list[pulumi.Input[str]]:
+    plain: list[pulumi.Input[str]] = [f"{key}={value}" for key, value in spec.env.items()]
+    secret = [pulumi.Output.secret(f"{key}={value}") for key, value in spec.secret_env.items()]
+    return [*plain, *secret]
+
+
+def _healthcheck(spec: ServiceConfig) -> docker.ContainerHealthcheckArgs | None:
+    health = spec.health
+    if health.command is None:
+        return None
+    return docker.ContainerHealthcheckArgs(
+        tests=["CMD", *health.command],
+        interval=f"{health.interval}s",
+        timeout=f"{health.timeout}s",
+        retries=health.retries,
+        start_period=f"{health.start_period}s" if health.start_period is not None else None,
+    )

@@ -43,6 +43,8 @@ class Settings:
     vm: str
     key_file: str
     known_hosts: str
+    address: str
+    """The static address, or empty where libvirt's DHCP server gives one."""
     boot_timeout: float
     shutdown_timeout: float
 
@@ -55,6 +57,7 @@ class Settings:
             vm=os.environ["GATEHOUSE_VM"],
             key_file=os.environ["GATEHOUSE_KEY_FILE"],
             known_hosts=os.environ["GATEHOUSE_KNOWN_HOSTS"],
+            address=os.environ["GATEHOUSE_ADDRESS"],
             boot_timeout=float(os.environ["GATEHOUSE_BOOT_TIMEOUT"]),
             shutdown_timeout=float(os.environ["GATEHOUSE_SHUTDOWN_TIMEOUT"]),
         )
@@ -127,8 +130,8 @@ def attached_console(settings: Settings) -> Iterator[Console]:
         os.close(ours)
 
 
-def lease(settings: Settings) -> str | None:
-    """Return the IPv4 address that libvirt's DHCP server gave the VM, if it has one yet.
+def address_of(settings: Settings) -> str | None:
+    """Return the VM's static address, or the IPv4 one that libvirt's DHCP server gave it by now.
 
     Raises:
         BootError: The domain is not running.
@@ -136,6 +139,8 @@ def lease(settings: Settings) -> str | None:
     state = virsh(settings, "domstate", settings.domain)
     if state.returncode != 0 or state.stdout.strip() in ("shut off", "crashed"):
         raise BootError(f"the domain is {state.stdout.strip() or state.stderr.strip()}")
+    if settings.address:
+        return settings.address
     leases = virsh(settings, "domifaddr", settings.domain, "--source", "lease")
     found = _LEASE.search(leases.stdout)
     return found[1] if found else None
@@ -192,7 +197,7 @@ def _wait_for_docker(settings: Settings) -> str:
     address, waiting_for = None, "an address from the network's DHCP server"
     while time.monotonic() < deadline:
         if address is None:
-            address = lease(settings)
+            address = address_of(settings)
             if address is not None:
                 print(f"{settings.vm}: has the address {address}", file=sys.stderr)
         if address is not None:

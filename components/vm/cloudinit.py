@@ -30,6 +30,17 @@ class Guest:
     registry_mirror: str | None
 
 
+@dataclass(frozen=True, kw_only=True)
+class Static:
+    """How a VM on somebody's bridge is addressed; on an own network DHCP tells it."""
+
+    mac: str
+    address: str
+    """With its prefix, as in ``192.0.2.10/24``."""
+    gateway: str
+    dns: tuple[str, ...]
+
+
 def user_data(guest: Guest) -> str:
     """Return the ``user-data`` document; it holds the private host key, so treat it as a secret."""
     document: dict[str, Any] = {
@@ -65,6 +76,22 @@ def user_data(guest: Guest) -> str:
 def meta_data(hostname: str) -> str:
     """Return the ``meta-data`` document."""
     return _yaml({"instance-id": hostname, "local-hostname": hostname})
+
+
+def network_config(static: Static) -> str:
+    """Return the ``network-config`` document of a VM with a static address.
+
+    By the MAC address, because the name of the network card depends on the image.
+    """
+    card: dict[str, Any] = {
+        "match": {"macaddress": static.mac},
+        "set-name": "eth0",
+        "addresses": [static.address],
+        "gateway4": static.gateway,
+    }
+    if static.dns:
+        card["nameservers"] = {"addresses": list(static.dns)}
+    return _yaml({"version": 2, "ethernets": {"eth0": card}})
 
 
 def _docker_daemon(guest: Guest) -> Mapping[str, Any]:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import pulumi
 import pulumi_libvirt as libvirt
 
-from components import config
+from components.models.farm import Farm as FarmConfig
 from components.vm.keys import KeyPair, key_folder, written
 
 
@@ -13,17 +13,18 @@ from components.vm.keys import KeyPair, key_folder, written
 class FarmArgs:
     """Arguments of ``Farm``."""
 
-    config: config.Farm
+    config: FarmConfig
 
 
 class Farm(pulumi.ComponentResource):
     """The ground that VMs stand on; it makes no VM by itself."""
 
     provider: libvirt.Provider
-    config: config.Farm
+    config: FarmConfig
     pool: pulumi.Output[str]
     """The name of the storage pool."""
-    network_id: pulumi.Output[str]
+    network_id: pulumi.Output[str] | None
+    """None where the VMs are on an existing bridge."""
     base_image_id: pulumi.Output[str]
     """The volume that all disks are copy-on-write layers of."""
     ssh_key: KeyPair
@@ -37,7 +38,7 @@ class Farm(pulumi.ComponentResource):
         self.config = args.config
         self.provider = libvirt.Provider(
             f"{name}-libvirt",
-            libvirt.ProviderArgs(uri=args.config.hypervisor),
+            libvirt.ProviderArgs(uri=args.config.hypervisor.uri),
             pulumi.ResourceOptions(parent=self),
         )
         here = pulumi.ResourceOptions(parent=self, provider=self.provider)
@@ -45,28 +46,31 @@ class Farm(pulumi.ComponentResource):
             f"{name}-pool",
             libvirt.PoolArgs(
                 type="dir",
-                target=libvirt.PoolTargetArgs(path=f"{args.config.pool}/{pulumi.get_stack()}"),
+                target=libvirt.PoolTargetArgs(
+                    path=f"{args.config.hypervisor.pool}/{pulumi.get_stack()}"
+                ),
             ),
             here,
         )
-        network = libvirt.Network(
-            f"{name}-network",
-            libvirt.NetworkArgs(
-                mode="nat",
-                addresses=[str(args.config.network.cidr)],
-                dhcp=libvirt.NetworkDhcpArgs(enabled=True),
-                dns=libvirt.NetworkDnsArgs(enabled=True),
-                autostart=True,
-            ),
-            here,
-        )
+        self.network_id = None
+        if args.config.network.bridge is None:
+            self.network_id = libvirt.Network(
+                f"{name}-network",
+                libvirt.NetworkArgs(
+                    mode="nat",
+                    addresses=[str(args.config.cidr)],
+                    dhcp=libvirt.NetworkDhcpArgs(enabled=True),
+                    dns=libvirt.NetworkDnsArgs(enabled=True),
+                    autostart=True,
+                ),
+                here,
+            ).id
         image = libvirt.Volume(
             f"{name}-image",
             libvirt.VolumeArgs(pool=pool.name, source=args.config.image, format="qcow2"),
             here,
         )
         self.pool = pool.name
-        self.network_id = network.id
         self.base_image_id = image.id
         self.ssh_key = KeyPair(
             f"{name}-ssh",
@@ -76,4 +80,4 @@ class Farm(pulumi.ComponentResource):
         self.ssh_key_file = written(
             key_folder(pulumi.get_stack()) / "id_ed25519", self.ssh_key.private_key
         )
-        self.register_outputs({"pool": self.pool, "network_id": self.network_id})
+        self.register_outputs({"pool": self.pool})

@@ -14,9 +14,13 @@ from pulumi_command import local, remote
 
 from components.units import MEBIBYTE
 from components.vm import cloudinit
+from components.vm.addresses import mac_address, static_address
 from components.vm.farm import Farm
 from components.vm.keys import KeyPair, key_folder, written
 from components.vm.ssh import SSH_USER, known_hosts_line, options
+
+_DOCKER = ("apparmor", "docker.io")
+"""A minimal Debian image lacks AppArmor's tools, without which Docker starts no container."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,6 +28,8 @@ class VmArgs:
     """Arguments of ``Vm``."""
 
     farm: Farm
+    index: int
+    """The VM's number in its farm, from 0."""
 
 
 class Vm(pulumi.ComponentResource):
@@ -44,6 +50,9 @@ class Vm(pulumi.ComponentResource):
         super().__init__("gatehouse:vm:Vm", name, None, opts)
         self.name = name
         farm, spec = args.farm, args.farm.config
+        stack = pulumi.get_stack()
+        mac = mac_address(spec, stack, name, args.index)
+        static = static_address(spec, stack, name, args.index)
         host_key = KeyPair(f"{name}-hostkey", name, pulumi.ResourceOptions(parent=self))
         user_data = pulumi.Output.all(
             farm.ssh_key.public_key, host_key.private_key, host_key.public_key
@@ -54,7 +63,7 @@ class Vm(pulumi.ComponentResource):
                     authorized_key=keys[0],
                     host_key_private=keys[1],
                     host_key_public=keys[2],
-                    packages=spec.packages,
+                    packages=(*(_DOCKER if spec.install_docker else ()), *spec.packages),
                     registry_mirror=spec.registry_mirror,
                 )
             )
@@ -67,7 +76,11 @@ class Vm(pulumi.ComponentResource):
         # The provider replaces only the one whose own inputs changed, and would boot a new domain
         # from the old one's disk while that still runs.
         unit = pulumi.ResourceOptions(
-            parent=self, provider=farm.provider, replacement_trigger=generation
+            parent=self,
+            provider=farm.provider,
+            replacement_trigger=generation,
+            # Two VMs cannot have the same static address; the other VMs serve meanwhile.
+            delete_before_replace=static is not None or None,
         )
         disk = libvirt.Volume(
             f"{name}-disk",
@@ -82,6 +95,7 @@ class Vm(pulumi.ComponentResource):
                 pool=farm.pool,
                 user_data=user_data,
                 meta_data=cloudinit.meta_data(name),
+                network_config=cloudinit.network_config(static) if static is not None else None,
             ),
             unit,
         )
@@ -96,7 +110,11 @@ class Vm(pulumi.ComponentResource):
                 ),
                 disks=[libvirt.DomainDiskArgs(volume_id=disk.id)],
                 cloudinit=seed.id,
-                network_interfaces=[libvirt.DomainNetworkInterfaceArgs(network_id=farm.network_id)],
+                network_interfaces=[
+                    libvirt.DomainNetworkInterfaceArgs(
+                        network_id=farm.network_id, bridge=spec.network.bridge, mac=mac
+                    )
+                ],
                 consoles=[
                     libvirt.DomainConsoleArgs(type="pty", target_type="serial", target_port="0")
                 ],
@@ -105,7 +123,7 @@ class Vm(pulumi.ComponentResource):
             unit,
         )
         known_hosts = written(
-            key_folder(pulumi.get_stack()) / f"{name}.known_hosts",
+            key_folder(stack) / f"{name}.known_hosts",
             host_key.public_key.apply(lambda key: known_hosts_line(name, key)),
         )
         gate = local.Command(
@@ -114,7 +132,8 @@ class Vm(pulumi.ComponentResource):
                 create="python3 -m components.vm.boot wait",
                 delete="python3 -m components.vm.boot shutdown",
                 environment={
-                    "GATEHOUSE_URI": spec.hypervisor,
+                    "GATEHOUSE_URI": spec.hypervisor.uri,
+                    "GATEHOUSE_ADDRESS": static.address.partition("/")[0] if static else "",
                     "GATEHOUSE_DOMAIN": self.domain.id,
                     "GATEHOUSE_VM": name,
                     "GATEHOUSE_KEY_FILE": farm.ssh_key_file,

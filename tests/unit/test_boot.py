@@ -37,6 +37,7 @@ def settings(timeout: float = 20) -> Settings:
         vm="web-0",
         key_file="key",
         known_hosts="known_hosts",
+        address="",
         boot_timeout=timeout,
         shutdown_timeout=timeout,
     )

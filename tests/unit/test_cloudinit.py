@@ -35,3 +35,13 @@ def test_an_image_that_has_everything_installs_nothing() -> None:
     text = cloudinit.user_data(bare)
     assert "package" not in text
     assert "registry-mirrors" not in text
+
+
+def test_a_static_address_is_found_by_the_mac() -> None:
+    static = cloudinit.Static(
+        mac="52:54:00:00:00:10",
+        address="192.0.2.10/24",
+        gateway="192.0.2.1",
+        dns=("192.0.2.1", "2001:db8::1"),
+    )
+    golden.check("network-config.yaml", cloudinit.network_config(static))

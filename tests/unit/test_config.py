@@ -1,20 +1,23 @@
 """What the config accepts, and the exact messages for what it does not."""
 
 import copy
-from pathlib import Path
+import ipaddress
 from typing import Any
 
 import pytest
 import yaml
 
-from components import config
-from components.config import ConfigError, machine_problems, parse
+from components import checks, config
+from components.config import ConfigError, parse
+from components.machine import Facts, parse_networks
+from components.models.stack import Stack
 from tests.unit.program import PROJECT
 
 BASE: dict[str, Any] = {
     "farm": {"vms": 2, "image": "/images/debian.qcow2"},
     "services": {"app": {"image": "app:1", "hosts": ["a.example.org"], "port": 80}},
 }
+APP = "services/app"
 
 
 def changed(path: str, value: Any) -> dict[str, Any]:
@@ -30,29 +33,143 @@ def changed(path: str, value: Any) -> dict[str, Any]:
     return raw
 
 
+def another(**changes: Any) -> dict[str, Any]:
+    return {"image": "b:1", "hosts": ["b.example.org"], "port": 80, **changes}
+
+
+SIZES = "must be a size such as 512MiB, 2GiB or 1TiB"
+DURATIONS = "must be a duration such as 30s, 10m or 1h30m"
+DOMAINS = "must be a domain such as www.example.org or *.example.org, in lower case"
+PATHS = "must be a path such as /shop: letters, digits and any of . _ ~ - between single slashes"
+FILES = "must be an absolute path of letters, digits and any of . _ - between single slashes"
+IMAGES = "must be an image name such as matomo:5-apache or name@sha256:<64 hex digits>"
+NAMES = "must be lower-case letters, digits and hyphens, at most 30, a letter first"
+HIDDEN = "(got what is not shown, as it may be a secret)"
+BRIDGE = {"bridge": "br0", "gateway": "192.0.2.1"}
+
 WRONG = [
+    # Types and counts.
     ("farm/vms", 0, "farm.vms: must be at least 1 (got 0)"),
     ("farm/vms", -1, "farm.vms: must be at least 1 (got -1)"),
+    ("farm/vms", 1001, "farm.vms: must be at most 1000 (got 1001)"),
     ("farm/vms", "2", 'farm.vms: must be a whole number (got "2")'),
     ("farm/vms", 1.5, "farm.vms: must be a whole number (got 1.5)"),
     ("farm/vms", True, "farm.vms: must be a whole number (got true)"),
+    ("farm/vms", None, "farm.vms: must be a whole number (got null)"),
     ("farm/vms", ..., "farm.vms: is required (got nothing)"),
     ("farm", ..., "farm: is required (got nothing)"),
     ("farm", "two", "farm: must be a map of keys (got two)"),
+    ("farm", [], "farm: must be a map of keys (got an empty list)"),
     ("farm/image", ..., "farm.image: is required (got nothing)"),
+    ("farm/image", "a\nb", 'farm.image: must not have control characters (got "a\\nb")'),
+    ("services", {}, "services: must have at least 1 entry (got an empty map)"),
+    ("services", ..., "services: is required (got nothing)"),
+    (f"{APP}/replicas", 0, "services.app.replicas: must be at least 1 (got 0)"),
+    (f"{APP}/replicas", -3, "services.app.replicas: must be at least 1 (got -3)"),
+    (f"{APP}/port", 65536, "services.app.port: must be at most 65535 (got 65536)"),
+    (f"{APP}/port", ..., "services.app.port: is required (got nothing)"),
+    (f"{APP}/hosts", [], "services.app.hosts: must have at least 1 entry (got an empty list)"),
+    (f"{APP}/hosts", "a.b", "services.app.hosts: must be a list (got a.b)"),
+    (f"{APP}/read_only", "yes", 'services.app.read_only: must be true or false (got "yes")'),
+    (f"{APP}/cpus", 0, "services.app.cpus: must be more than 0 (got 0)"),
+    (f"{APP}/cpus", "1", 'services.app.cpus: must be a number (got "1")'),
+    ("edge/port", "80", 'edge.port: must be a whole number (got "80")'),
+    # Unknown keys.
     ("farm/vmz", 2, "farm.vmz: unknown key; did you mean vms? (got 2)"),
+    (f"{APP}/replica", 2, "services.app.replica: unknown key; did you mean replicas? (got 2)"),
+    ("egde", {}, "egde: unknown key; did you mean edge? (got an empty map)"),
     (
-        "farm/memory",
-        "2GB",
-        "farm.memory: must be a size such as 512MiB, 2GiB or 1TiB (got 2GB)",
+        f"{APP}/health",
+        {"url": "/"},
+        "services.app.health.url: unknown key; known here are path, command, interval, timeout,"
+        " retries, start_period (got /)",
     ),
-    ("farm/memory", 2, "farm.memory: must be a size such as 512MiB, 2GiB or 1TiB (got 2)"),
+    # Sizes, durations, choices.
+    ("farm/memory", "2GB", f"farm.memory: {SIZES} (got 2GB)"),
+    ("farm/memory", 2, f"farm.memory: {SIZES} (got 2)"),
     (
         "farm/disk",
         "0.5MiB",
         "farm.disk: must be a whole number of MiB, at least 1MiB (got 0.5MiB)",
     ),
+    ("farm/boot_timeout", "10", f'farm.boot_timeout: {DURATIONS} (got "10")'),
+    (f"{APP}/stop_grace", "0s", f"services.app.stop_grace: {DURATIONS} (got 0s)"),
     ("farm/domain_type", "xen", "farm.domain_type: must be 'kvm' or 'qemu' (got xen)"),
+    (
+        f"{APP}/restart",
+        "sometimes",
+        "services.app.restart: must be 'no', 'on-failure', 'unless-stopped' or 'always'"
+        " (got sometimes)",
+    ),
+    # Text that would break out of its place.
+    (f"{APP}/hosts", ["A.example.org"], f"services.app.hosts.0: {DOMAINS} (got A.example.org)"),
+    (f"{APP}/hosts", ["a`) || Host(`b"], f"services.app.hosts.0: {DOMAINS} (got a`) || Host(`b)"),
+    (f"{APP}/hosts", ["a.org\n"], f'services.app.hosts.0: {DOMAINS} (got "a.org\\n")'),
+    (f"{APP}/hosts", ["*"], f"services.app.hosts.0: {DOMAINS} (got *)"),
+    (f"{APP}/path", "shop", f"services.app.path: {PATHS} (got shop)"),
+    (f"{APP}/path", "/a b", f"services.app.path: {PATHS} (got /a b)"),
+    (f"{APP}/path", "/a/../b", f"services.app.path: {PATHS} (got /a/../b)"),
+    (f"{APP}/image", "app@sha256:abc", f"services.app.image: {IMAGES} (got app@sha256:abc)"),
+    (
+        f"{APP}/image",
+        "app:1 --privileged",
+        f"services.app.image: {IMAGES} (got app:1 --privileged)",
+    ),
+    ("services/App", another(), f"services.App: {NAMES} (got App)"),
+    ("services/_nowhere", another(), f"services._nowhere: {NAMES} (got _nowhere)"),
+    ("edge/folder", "/var/../etc", f"edge.folder: {FILES} (got /var/../etc)"),
+    ("edge/folder", "/a b", f"edge.folder: {FILES} (got /a b)"),
+    ("edge/bind", "everywhere", "edge.bind: must be an IP address (got everywhere)"),
+    (
+        "farm/packages",
+        ["htop; reboot"],
+        "farm.packages.0: must be the name of a Debian package (got htop; reboot)",
+    ),
+    (
+        "farm/hypervisors",
+        [{"uri": "qemu:///system; reboot"}],
+        "farm.hypervisors.0.uri: must be a libvirt URI such as qemu:///system"
+        " (got qemu:///system; reboot)",
+    ),
+    (
+        "farm/hypervisors",
+        [{}, {}],
+        "farm.hypervisors: must have at most 1 entry (got a list)",
+    ),
+    (
+        "farm/registry_mirror",
+        "192.0.2.1:5000",
+        "farm.registry_mirror: must be a URL such as http://192.0.2.1:5000 (got 192.0.2.1:5000)",
+    ),
+    (f"{APP}/env", {"A": 1}, "services.app.env.A: must be text; put it in quotes (got 1)"),
+    (
+        f"{APP}/env",
+        {"A-B": "1"},
+        "services.app.env.A-B: must be a name of letters, digits and underscores (got A-B)",
+    ),
+    (
+        f"{APP}/user",
+        "root; id",
+        "services.app.user: must be a user and perhaps a group, such as www-data or 1000:1000"
+        " (got root; id)",
+    ),
+    # Secrets are not shown.
+    (
+        f"{APP}/secret_env",
+        {"PASSWORD": 12345},
+        f"services.app.secret_env.PASSWORD: must be text; put it in quotes {HIDDEN}",
+    ),
+    (
+        f"{APP}/secretenv",
+        "hunter2",
+        f"services.app.secretenv: unknown key; did you mean secret_env? {HIDDEN}",
+    ),
+    (
+        "registries",
+        {"registry.example.org": {"username": "me", "password": ["hunter2"]}},
+        f"registries.registry.example.org.password: must be text; put it in quotes {HIDDEN}",
+    ),
+    # Networks.
     (
         "farm/network",
         {"cidr": "10.0.0.1/24"},
@@ -64,92 +181,120 @@ WRONG = [
         "farm.network.cidr: must have room for VMs: a prefix of /29 or shorter (got 10.0.0.0/30)",
     ),
     (
-        "farm/boot_timeout",
-        "10",
-        'farm.boot_timeout: must be a duration such as 30s, 10m or 1h30m (got "10")',
+        "farm/network",
+        {"cidr": "10.0.0.0/24", "bridge": "br0"},
+        "farm.network: has both cidr and bridge; give one of them (got a map)",
     ),
     (
-        "farm/registry_mirror",
-        "192.0.2.1:5000",
-        "farm.registry_mirror: must be a URL such as http://192.0.2.1:5000 (got 192.0.2.1:5000)",
+        "farm/network",
+        {"bridge": "br0"},
+        "farm.network: needs addresses and gateway with a bridge: it has no DHCP of ours"
+        " (got a map)",
     ),
     (
-        "farm/packages",
-        ["docker.io; reboot"],
-        "farm.packages.0: must be the name of a Debian package (got docker.io; reboot)",
-    ),
-    ("farm/packages", "docker.io", "farm.packages: must be a list (got docker.io)"),
-    ("services", {}, "services: must have at least 1 entry (got {})"),
-    (
-        "services/app/replicas",
-        0,
-        "services.app.replicas: must be at least 1 (got 0)",
-    ),
-    ("services/app/replicas", -3, "services.app.replicas: must be at least 1 (got -3)"),
-    ("services/app/port", 65536, "services.app.port: must be at most 65535 (got 65536)"),
-    ("services/app/port", ..., "services.app.port: is required (got nothing)"),
-    ("services/app/hosts", [], "services.app.hosts: must have at least 1 entry (got [])"),
-    (
-        "services/app/hosts",
-        ["A.example.org"],
-        "services.app.hosts.0: must be a domain such as www.example.org, in lower case"
-        " (got A.example.org)",
+        "farm/network",
+        {"gateway": "192.0.2.1"},
+        "farm.network: gateway goes with a bridge; an own network has DHCP (got a map)",
     ),
     (
-        "services/app/hosts",
-        ["a.example.org`) || Host(`b"],
-        "services.app.hosts.0: must be a domain such as www.example.org, in lower case"
-        " (got a.example.org`) || Host(`b)",
+        "farm/network",
+        {**BRIDGE, "addresses": ["192.0.2.10/24"]},
+        "farm.network.addresses: must have one for each of the 2 VMs (got 1)",
     ),
     (
-        "services/app/hosts",
-        ["a.example.org\n"],
-        "services.app.hosts.0: must be a domain such as www.example.org, in lower case"
-        " (got a.example.org\n)",
+        "farm/network",
+        {**BRIDGE, "addresses": ["192.0.2.10/24", "192.0.2.10/24"]},
+        "farm.network.addresses.1: is given twice (got 192.0.2.10)",
     ),
     (
-        "services/app/hosts",
+        "farm/network",
+        {**BRIDGE, "addresses": ["192.0.2.1/24", "192.0.2.10/24"]},
+        "farm.network.addresses.0: is farm.network.gateway too (got 192.0.2.1/24)",
+    ),
+    (
+        "farm/network",
+        {**BRIDGE, "addresses": ["192.0.2.255/24", "192.0.2.10/24"]},
+        "farm.network.addresses.0: is the network's own address, not a machine's"
+        " (got 192.0.2.255/24)",
+    ),
+    (
+        "farm/network",
+        {**BRIDGE, "addresses": ["192.0.2.10/24", "198.51.100.7/24"]},
+        "farm.network.addresses.1: is not in one network with farm.network.gateway"
+        " (got 198.51.100.7/24)",
+    ),
+    (
+        "farm/network",
+        {"macs": ["52:54:00:00:00:01", "52:54:00:00:00:01"]},
+        "farm.network.macs.1: is given twice (got 52:54:00:00:00:01)",
+    ),
+    (
+        "farm/network",
+        {"macs": ["53:54:00:00:00:01", "52:54:00:00:00:01"]},
+        "farm.network.macs.0: is a multicast address (got 53:54:00:00:00:01)",
+    ),
+    # Across keys and services.
+    (
+        f"{APP}/hosts",
         ["a.example.org", "a.example.org"],
         "services.app.hosts.1: is given twice (got a.example.org)",
     ),
     (
-        "services/app/path",
-        "shop",
-        "services.app.path: must be a path: a slash, then letters, digits and any of . _ ~ / -"
-        " (got shop)",
-    ),
-    (
-        "services/app/image",
-        "app@sha256:abc",
-        "services.app.image: must be an image name such as matomo:5-apache or"
-        " name@sha256:<64 hex digits> (got app@sha256:abc)",
-    ),
-    (
-        "services/app/replica",
-        2,
-        "services.app.replica: unknown key; did you mean replicas? (got 2)",
-    ),
-    (
-        "services/app/env",
-        {"A": 1},
-        "services.app.env.A: must be text; put it in quotes (got 1)",
-    ),
-    (
-        "services/app/env",
-        {"A-B": "1"},
-        "services.app.env.A-B: must be a name of letters, digits and underscores (got A-B)",
-    ),
-    (
-        "services/App",
-        {},
-        "services.App: must be lower-case letters, digits and hyphens, at most 30, a letter first"
-        " (got App)",
+        "services/shop",
+        another(hosts=["a.example.org"]),
+        "services.shop.hosts.0: is claimed by services.app with the same path / (got a.example.org)",
     ),
     (
         "services/shop",
-        {"image": "shop:1", "hosts": ["a.example.org"], "port": 80},
-        "services.shop.hosts.0: is claimed by services.app with the same path /"
-        " (got a.example.org)",
+        another(hosts=["*.example.org"], path="/shop"),
+        "services.shop.path: is shadowed by services.app, which takes all of / on a.example.org,"
+        " and a domain wins over *.example.org (got /shop)",
+    ),
+    (
+        f"{APP}/secret_env",
+        {"PATH": "x"},
+        "services.app.secret_env.PATH: is in env too; give it once (got PATH)",
+    ),
+    (
+        f"{APP}/labels",
+        {"traefik.enable": "false"},
+        "services.app.labels.traefik.enable: is Gatehouse's own to set (got traefik.enable)",
+    ),
+    (
+        "services/db",
+        another(replicas=2, volumes=[{"name": "data", "path": "/data"}]),
+        "services.db.volumes.0: 2 replicas would write to it; say `shared: true` if they may, or"
+        " `replicas: 1` (got /data)",
+    ),
+    (
+        "services/db",
+        another(volumes=[{"path": "/data"}]),
+        "services.db.volumes.0: must have either name or host (got a map)",
+    ),
+    (
+        "services/db",
+        another(volumes=[{"name": "a", "path": "/data"}, {"name": "b", "path": "/data"}]),
+        "services.db.volumes.1.path: is given twice (got /data)",
+    ),
+    (
+        "services/db",
+        another(placement={"vms": ["web-0", "web-7"]}),
+        "services.db.placement.vms.1: is no VM of this farm, which has web-0 to web-1 (got web-7)",
+    ),
+    (
+        "services/db",
+        another(replicas=5, placement={"max_per_vm": 2}),
+        "services.db.replicas: at most 4 can be placed, 2 on each of 2 VMs; raise"
+        " placement.max_per_vm or farm.vms (got 5)",
+    ),
+    (f"{APP}/memory", "4GiB", "services.app.memory: is more than a VM has, 2GiB (got 4GiB)"),
+    (f"{APP}/cpus", 2.5, "services.app.cpus: is more than a VM has, 2 (got 2.5)"),
+    (f"{APP}/strip_path", True, "services.app.strip_path: needs a path to strip (got /)"),
+    (
+        "services/shop",
+        another(path="/shop", health={"path": "/up"}),
+        "services.shop.health.path: must be below services.shop.path, /shop, because the edge asks"
+        " it through the service's own route (got /up)",
     ),
     (
         "edge/host",
@@ -157,26 +302,27 @@ WRONG = [
         "edge.host_key: is required with edge.host, so that the first connection is verified"
         " already; see `ssh-keyscan edge.example.org` (got nothing)",
     ),
-    (
-        "edge/folder",
-        "/var/lib/../../etc passwd",
-        "edge.folder: must be an absolute path without spaces (got /var/lib/../../etc passwd)",
-    ),
-    ("edge/port", "80", 'edge.port: must be a whole number (got "80")'),
-    ("edge/bind", "everywhere", "edge.bind: must be an IP address (got everywhere)"),
-    ("egde", {}, "egde: unknown key; did you mean edge? (got {})"),
+    ("edge/host", "Edge", "edge.host: must be an IP address or a domain in lower case (got Edge)"),
 ]
 
 
 @pytest.mark.parametrize(("path", "value", "message"), WRONG, ids=lambda part: str(part)[:40])
 def test_a_mistake_is_told_by_its_path(path: str, value: Any, message: str) -> None:
+    raw = changed(path, value)
+    if path == f"{APP}/secret_env" and "PATH" in value:
+        raw["services"]["app"]["env"] = {"PATH": "/bin"}
     with pytest.raises(ConfigError) as error:
-        parse(changed(path, value))
+        parse(raw)
     assert message in error.value.problems
+    assert "hunter2" not in str(error.value)
+
+
+def test_the_table_of_mistakes_is_a_long_one() -> None:
+    assert len(WRONG) >= 60
 
 
 def test_all_mistakes_are_told_at_once() -> None:
-    raw = changed("services/app/replicas", 0)
+    raw = changed(f"{APP}/replicas", 0)
     raw["farm"]["vms"] = 0
     with pytest.raises(ConfigError) as error:
         parse(raw)
@@ -196,43 +342,85 @@ def test_more_vms_than_the_network_has_addresses() -> None:
         parse(raw)
 
 
-def test_two_services_share_a_domain_by_their_paths() -> None:
-    shop = {"image": "shop:1", "hosts": ["a.example.org"], "port": 80, "path": "/shop"}
+def test_names_that_make_a_host_name_too_long() -> None:
+    raw = changed(f"services/{'a' * 30}", another(replicas=10))
+    raw["farm"]["name"] = "b" * 30
+    with pytest.raises(ConfigError, match="longer than a host name may be, 63; shorten it"):
+        parse(raw)
+
+
+@pytest.mark.parametrize(
+    "shop",
+    [
+        another(hosts=["a.example.org"], path="/shop"),
+        another(hosts=["*.example.org"]),
+        another(hosts=["*.a.example.org"], path="/shop"),
+    ],
+)
+def test_services_share_domains_by_paths_and_wildcards(shop: dict[str, Any]) -> None:
     assert set(parse(changed("services/shop", shop)).services) == {"app", "shop"}
+
+
+def test_a_remote_edge_does_not_listen_on_its_ssh_port() -> None:
+    raw = changed("edge/host", "192.0.2.7")
+    raw["edge"] |= {"host_key": "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5", "port": 22}
+    with pytest.raises(ConfigError, match=r"edge\.port: is edge\.ssh_port too \(got 22\)"):
+        parse(raw)
 
 
 def test_defaults() -> None:
     stack = parse(BASE)
     assert stack.farm.domain_type == "kvm"
     assert stack.farm.boot_timeout == 600
+    assert str(stack.farm.cidr) == "10.90.0.0/24"
     assert stack.services["app"].replicas == 1
-    assert stack.services["app"].check.path == "/"
+
+
+def on(facts: Facts, raw: dict[str, Any] = BASE) -> list[str]:
+    return list(checks.on_this_machine(parse(raw), facts))
 
 
 def test_a_missing_image_is_told_before_anything_is_made() -> None:
-    assert list(machine_problems(parse(changed("farm/memory", "64MiB")))) == [
+    assert on(Facts(image_problem="does not exist")) == [
         "farm.image: does not exist; give a readable qcow2 file or a URL (got /images/debian.qcow2)"
     ]
 
 
-def test_memory_that_the_hypervisor_does_not_have(tmp_path: Path) -> None:
-    image = tmp_path / "image.qcow2"
-    image.touch()
-    raw = changed("farm/memory", "100TiB")
-    raw["farm"]["image"] = str(image)
-    (problem,) = machine_problems(parse(raw))
-    assert problem.startswith("farm.memory: 2 VMs of 100TiB do not fit the hypervisor's ")
-    assert problem.endswith("lower farm.memory or farm.vms (got 100TiB)")
+def test_memory_that_the_hypervisor_does_not_have() -> None:
+    assert on(Facts(memory=3 * 2**30)) == [
+        "farm.memory: 2 VMs of 2GiB do not fit the hypervisor's 3.0GiB; lower farm.memory or"
+        " farm.vms (got 2GiB)"
+    ]
+    assert on(Facts(memory=4 * 2**30)) == []
 
 
-def test_another_machines_disk_and_memory_are_not_judged_by_this_ones() -> None:
-    raw = changed("farm/memory", "100TiB")
-    raw["farm"]["hypervisor"] = "qemu+ssh://root@kvm1.example.org/system"
-    assert list(machine_problems(parse(raw))) == []
+LINKS = """[
+ {"ifname": "lo", "addr_info": [{"local": "127.0.0.1", "prefixlen": 8}]},
+ {"ifname": "eth0", "addr_info": [{"local": "10.90.7.3", "prefixlen": 16}]},
+ {"ifname": "virbr1", "addr_info": [{"local": "10.90.0.1", "prefixlen": 24}]},
+ {"ifname": "wlan0"}
+]"""
+
+
+def test_a_cidr_that_overlaps_a_network_of_the_host() -> None:
+    networks = parse_networks(LINKS)
+    assert ("eth0", ipaddress.IPv4Interface("10.90.7.3/16")) in networks
+    assert on(Facts(networks=networks)) == [
+        "farm.network.cidr: overlaps 10.90.0.0/16 of this machine's interface eth0; choose another"
+        " one (got 10.90.0.0/24)"
+    ], "and the bridge that libvirt made for this very network is no conflict"
+
+
+def test_another_machines_disk_and_memory_are_not_judged_by_this_ones(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("components.machine._networks", lambda: pytest.fail("was asked"))
+    raw = changed("farm/hypervisors", [{"uri": "qemu+ssh://root@kvm1.example.org/system"}])
+    assert config.machine.facts(parse(raw)).memory is None
 
 
 @pytest.mark.parametrize("stack", ["lab", "prod"])
 def test_the_stacks_that_come_with_gatehouse_are_valid(stack: str) -> None:
     document = yaml.safe_load((PROJECT / f"Pulumi.{stack}.yaml").read_text())
     raw = {key.removeprefix("gatehouse:"): value for key, value in document["config"].items()}
-    assert isinstance(parse(raw), config.Stack)
+    assert isinstance(parse(raw), Stack)

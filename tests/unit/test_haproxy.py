@@ -19,7 +19,7 @@ SERVICES = {
     },
     "shop": {
         "image": "shop:1",
-        "hosts": ["matomo.example.org", "shop.example.org"],
+        "hosts": ["matomo.example.org", "shop.example.org", "*.shop.example.org"],
         "path": "/shop",
         "port": 8080,
     },

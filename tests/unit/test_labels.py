@@ -15,8 +15,9 @@ def service(**changes: Any) -> Any:
 
 def test_the_labels_of_a_service_with_everything() -> None:
     shop = service(
-        hosts=["shop.example.org", "www.example.org"],
+        hosts=["shop.example.org", "www.example.org", "*.shop.example.org"],
         path="/shop/",
+        strip_path=True,
         health={"path": "/up", "interval": "1m", "timeout": "2s"},
     )
     labels = traefik_labels("shop", shop)
@@ -26,13 +27,46 @@ def test_the_labels_of_a_service_with_everything() -> None:
 @pytest.mark.parametrize(
     ("path", "expected"),
     [
-        ("/", "Host(`a.example.org`)"),
+        ("", "Host(`a.example.org`)"),
         ("/shop", "(Host(`a.example.org`)) && (Path(`/shop`) || PathPrefix(`/shop/`))"),
-        ("/shop/", "(Host(`a.example.org`)) && (Path(`/shop`) || PathPrefix(`/shop/`))"),
     ],
 )
 def test_a_path_means_itself_and_what_is_below(path: str, expected: str) -> None:
-    assert rule(service(path=path)) == expected
+    assert rule(["a.example.org"], path) == expected
+
+
+def test_a_wildcard_means_one_label_more() -> None:
+    assert rule(["*.example.org"], "") == "HostRegexp(`^[a-z0-9-]+\\.example\\.org$`)"
+
+
+def test_a_domain_wins_over_a_wildcard_and_then_the_longest_path() -> None:
+    both = traefik_labels("app", service(hosts=["a.example.org", "*.example.org"], path="/shop"))
+    priority = "traefik.http.routers.{}.priority"
+    assert both[priority.format("app")] == "10006"
+    assert both[priority.format("app_wildcard")] == "6"
+
+
+def test_a_path_is_stripped_by_a_middleware_of_the_services_own() -> None:
+    labels = traefik_labels("app", service(path="/shop/", strip_path=True))
+    assert labels["traefik.http.middlewares.app.stripprefix.prefixes"] == "/shop"
+    assert labels["traefik.http.routers.app.middlewares"] == "app"
+
+
+@pytest.mark.parametrize(
+    ("changes", "container", "edge"),
+    [
+        ({}, "/", "/"),
+        ({"path": "/shop"}, "/shop", "/shop"),
+        ({"path": "/shop", "strip_path": True}, "/", "/shop/"),
+        ({"path": "/shop", "health": {"path": "/shop/up"}}, "/shop/up", "/shop/up"),
+        ({"path": "/shop", "strip_path": True, "health": {"path": "/up"}}, "/up", "/shop/up"),
+    ],
+)
+def test_the_edge_asks_through_the_services_own_route(
+    changes: dict[str, Any], container: str, edge: str
+) -> None:
+    assert service(**changes).container_check_path == container
+    assert service(**changes).edge_check_path == edge
 
 
 def test_without_a_health_check_the_services_own_path_is_asked() -> None:

@@ -1,0 +1,61 @@
+"""What this machine can tell about itself, for the checks that a config fits it.
+
+Only where it is the hypervisor too; another machine's memory and networks are not judged by ours.
+"""
+
+import ipaddress
+import json
+import os
+import shutil
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+
+from components.models.stack import Stack
+
+
+@dataclass(frozen=True, kw_only=True)
+class Facts:
+    """What was found; None or empty where it could not be told or does not matter."""
+
+    memory: int | None = None
+    """Bytes installed."""
+    networks: tuple[tuple[str, ipaddress.IPv4Interface], ...] = ()
+    """Interfaces by name, with their address and network."""
+    image_problem: str | None = None
+    """Why the image cannot be read."""
+
+
+def facts(stack: Stack) -> Facts:
+    """Look at what the config depends on; changes nothing."""
+    if not stack.farm.hypervisor.local:
+        return Facts(image_problem=_image_problem(stack.farm.image))
+    return Facts(
+        memory=os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"),
+        networks=_networks(),
+        image_problem=_image_problem(stack.farm.image),
+    )
+
+
+def _image_problem(image: str) -> str | None:
+    if "://" in image or os.access(image, os.R_OK):
+        return None
+    return "cannot be read" if Path(image).exists() else "does not exist"
+
+
+def _networks() -> tuple[tuple[str, ipaddress.IPv4Interface], ...]:
+    if shutil.which("ip") is None:
+        return ()
+    told = subprocess.run(
+        ("ip", "-json", "-4", "address"), check=False, capture_output=True, text=True
+    )
+    return parse_networks(told.stdout) if told.returncode == 0 else ()
+
+
+def parse_networks(text: str) -> tuple[tuple[str, ipaddress.IPv4Interface], ...]:
+    """Read what ``ip -json -4 address`` prints."""
+    return tuple(
+        (link["ifname"], ipaddress.IPv4Interface(f"{each['local']}/{each['prefixlen']}"))
+        for link in json.loads(text or "[]")
+        for each in link.get("addr_info", ())
+    )

@@ -1,0 +1,60 @@
+"""The load balancer in front."""
+
+from typing import Annotated
+
+from pydantic import Field
+
+from components.models.base import (
+    Address,
+    Duration,
+    FilePath,
+    HostAddress,
+    Matching,
+    Model,
+    Name,
+    Port,
+)
+from components.units import parse_duration
+
+_HOST_KEY = r"(ssh-ed25519|ecdsa-sha2-nistp256|ssh-rsa) [A-Za-z0-9+/]{16,}={0,2}"
+
+
+class Edge(Model):
+    """HAProxy, on this machine or on `host` over SSH."""
+
+    bind: Address = Field(
+        default="0.0.0.0",  # noqa: S104 - an edge is there to be reached
+        description="The address to listen on.",
+        examples=["192.0.2.80"],
+    )
+    port: Port = Field(default=80, description="The port of HTTP.", examples=[80])
+    folder: FilePath = Field(
+        default="/var/lib/gatehouse",
+        description="The folder for the edge's files; the stack's name is appended.",
+        examples=["/srv/gatehouse"],
+    )
+    host: HostAddress | None = Field(
+        default=None,
+        description="Another machine to be the edge, reached over SSH; this one if not given.",
+        examples=["edge.example.org"],
+    )
+    user: Name = Field(default="root", description="Who logs in there.", examples=["root"])
+    ssh_port: Port = Field(default=22, description="Its SSH port.", examples=[22])
+    host_key: (
+        Annotated[
+            str,
+            Matching(_HOST_KEY, "a public host key such as `ssh-ed25519 AAAA…`, without a comment"),
+        ]
+        | None
+    ) = Field(
+        default=None,
+        description="Its SSH host key, so that the first connection is verified already. Needed"
+        " with `host`.",
+        examples=["ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIHIcKmz9Q9KUrmNFcK0RkNqsAJYAow0cEEr0AA2keG"],
+    )
+    ready_timeout: Duration = Field(
+        default=parse_duration("2m"),
+        description="How long new servers may take to pass their health check before an update"
+        " fails and the old edge goes on.",
+        examples=["5m"],
+    )

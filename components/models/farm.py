@@ -1,0 +1,179 @@
+"""The VMs: how many, how large, on which hypervisor and network."""
+
+from ipaddress import IPv4Network
+from typing import Annotated, Literal, Self
+
+from pydantic import Field, model_validator
+
+from components.models.base import (
+    Address,
+    Duration,
+    FilePath,
+    HttpUrl,
+    Ipv4Interface,
+    Ipv4Network,
+    List,
+    MacAddress,
+    Matching,
+    Model,
+    Name,
+    PrintableText,
+    Size,
+)
+from components.units import parse_duration, parse_size
+
+_URI = (
+    r"qemu(\+(ssh|tls|tcp|unix))?://([A-Za-z0-9@._:\[\]-]*)/(system|session)"
+    r"(\?[A-Za-z0-9=&%._/-]*)?"
+)
+_Package = Annotated[str, Matching(r"[a-z0-9][a-z0-9+.-]+", "the name of a Debian package")]
+
+DEFAULT_CIDR = "10.90.0.0/24"
+
+
+class Hypervisor(Model):
+    """One libvirt."""
+
+    uri: Annotated[str, Matching(_URI, "a libvirt URI such as qemu:///system")] = Field(
+        default="qemu:///system",
+        description="libvirt's address, as `virsh --connect` takes it.",
+        examples=["qemu+ssh://root@kvm1.example.org/system"],
+    )
+    pool: FilePath = Field(
+        default="/var/lib/libvirt/gatehouse",
+        description="The folder on the hypervisor for the disks; the stack's name is appended.",
+        examples=["/srv/vms"],
+    )
+
+    @property
+    def local(self) -> bool:
+        """Whether it is the machine that the program runs on."""
+        return "://" in self.uri and self.uri.split("://")[1].startswith("/")
+
+
+class Network(Model):
+    """The VMs' network: an own one behind NAT, or an existing bridge with static addresses."""
+
+    cidr: Ipv4Network | None = Field(
+        default=None,
+        description="The own network's addresses; VMs get theirs by DHCP."
+        f" {DEFAULT_CIDR} if there is no bridge either.",
+        examples=["10.90.0.0/24"],
+    )
+    bridge: (
+        Annotated[
+            str, Matching(r"[A-Za-z0-9][A-Za-z0-9._-]{0,14}", "the name of a network interface")
+        ]
+        | None
+    ) = Field(
+        default=None,
+        description="An existing bridge of the hypervisor, instead of an own network.",
+        examples=["br0"],
+    )
+    addresses: Annotated[tuple[Ipv4Interface, ...], List] = Field(
+        default=(),
+        description="With a bridge: each VM's address and prefix, the first VM's first.",
+        examples=[["192.0.2.10/24", "192.0.2.11/24"]],
+    )
+    gateway: Address | None = Field(
+        default=None, description="With a bridge: the default route.", examples=["192.0.2.1"]
+    )
+    dns: Annotated[tuple[Address, ...], List] = Field(
+        default=(), description="With a bridge: the name servers.", examples=[["192.0.2.1"]]
+    )
+    macs: Annotated[tuple[MacAddress, ...], List] = Field(
+        default=(),
+        description="Each VM's MAC address, the first VM's first; made up by libvirt if not given.",
+        examples=[["52:54:00:00:00:10", "52:54:00:00:00:11"]],
+    )
+
+    @model_validator(mode="after")
+    def _either(self) -> Self:
+        if self.bridge is None:
+            for key in ("addresses", "gateway", "dns"):
+                if getattr(self, key):
+                    raise ValueError(f"{key} goes with a bridge; an own network has DHCP")
+        elif self.cidr is not None:
+            raise ValueError("has both cidr and bridge; give one of them")
+        elif not self.addresses or self.gateway is None:
+            raise ValueError("needs addresses and gateway with a bridge: it has no DHCP of ours")
+        return self
+
+
+class Farm(Model):
+    """The VMs: `vms` identical ones, called `<name>-0`, `<name>-1` and so on."""
+
+    vms: Annotated[int, Field(ge=1, le=1000)] = Field(description="How many VMs.", examples=[3])
+    image: PrintableText = Field(
+        description="A qcow2 image with cloud-init: a path on this machine, or a URL. Another one"
+        " replaces the VMs.",
+        examples=["/var/lib/libvirt/images/debian-12-genericcloud-amd64.qcow2"],
+    )
+    name: Name = Field(
+        default="web", description="What the VMs are called, before their number.", examples=["web"]
+    )
+    vcpus: Annotated[int, Field(ge=1, le=256)] = Field(
+        default=2,
+        description="Processors of each VM. Another number replaces the VMs.",
+        examples=[4],
+    )
+    memory: Size = Field(
+        default=parse_size("2GiB"),
+        description="Memory of each VM. Another size replaces the VMs.",
+        examples=["4GiB"],
+    )
+    disk: Size = Field(
+        default=parse_size("20GiB"),
+        description="Disk of each VM, at least the image's size. Another size replaces the VMs.",
+        examples=["40GiB"],
+    )
+    domain_type: Literal["kvm", "qemu"] = Field(
+        default="kvm",
+        description="`kvm`, or `qemu` for an emulated processor where there is no KVM: slow.",
+        examples=["kvm"],
+    )
+    hypervisors: Annotated[tuple[Hypervisor, ...], Field(min_length=1, max_length=1), List] = Field(
+        default=(Hypervisor(),),
+        description="Where the VMs run; one for now.",
+        examples=[[{"uri": "qemu+ssh://root@kvm1.example.org/system"}]],
+    )
+    network: Network = Field(
+        default=Network(),
+        description="How the VMs are connected.",
+        examples=[{"cidr": "10.90.0.0/24"}],
+    )
+    install_docker: bool = Field(
+        default=True,
+        description="Install Docker at the first boot; `false` for an image that has it.",
+        examples=[False],
+    )
+    packages: Annotated[tuple[_Package, ...], List] = Field(
+        default=(),
+        description="More Debian packages to install at the first boot. Others replace the VMs.",
+        examples=[["htop", "tcpdump"]],
+    )
+    registry_mirror: HttpUrl | None = Field(
+        default=None,
+        description="A mirror of Docker Hub that the VMs pull through.",
+        examples=["http://192.0.2.1:5000"],
+    )
+    boot_timeout: Duration = Field(
+        default=parse_duration("10m"),
+        description="How long a VM may take until its Docker answers.",
+        examples=["5m"],
+    )
+    shutdown_timeout: Duration = Field(
+        default=parse_duration("1m"),
+        description="How long a VM that goes may take to power off before it is cut.",
+        examples=["2m"],
+    )
+
+    @property
+    def hypervisor(self) -> Hypervisor:
+        """The one hypervisor."""
+        return self.hypervisors[0]
+
+    @property
+    def cidr(self) -> IPv4Network:
+        """The own network's addresses; meaningless with a bridge."""
+        return self.network.cidr or IPv4Network(DEFAULT_CIDR)

@@ -1,0 +1,230 @@
+"""A service: what runs, how often, under which domains, and how it is checked."""
+
+from typing import Annotated, Literal, Self
+
+from pydantic import Field, model_validator
+
+from components.models.base import (
+    Duration,
+    FilePath,
+    HostPattern,
+    List,
+    Matching,
+    Model,
+    Name,
+    Port,
+    PrintableText,
+    Secret,
+    Size,
+    UrlPath,
+)
+from components.units import MEBIBYTE, parse_duration
+
+_ImageName = Annotated[
+    str,
+    Matching(
+        r"[a-z0-9][a-z0-9._-]*(:[0-9]{1,5})?(/[a-z0-9][a-z0-9._-]*)*"
+        r"(:[A-Za-z0-9_][A-Za-z0-9._-]{0,127})?(@sha256:[0-9a-f]{64})?",
+        "an image name such as matomo:5-apache or name@sha256:<64 hex digits>",
+    ),
+]
+_EnvName = Annotated[
+    str, Matching(r"[A-Za-z_][A-Za-z0-9_]*", "a name of letters, digits and underscores")
+]
+_NAME_OR_ID = r"([a-z_][a-z0-9_-]{0,31}|[0-9]{1,10})"
+_User = Annotated[
+    str,
+    Matching(
+        rf"{_NAME_OR_ID}(:{_NAME_OR_ID})?",
+        "a user and perhaps a group, such as www-data or 1000:1000",
+    ),
+]
+_LabelKey = Annotated[
+    str,
+    Matching(
+        r"[a-z0-9]([a-z0-9._/-]{0,126}[a-z0-9])?",
+        "a label's key of lower-case letters, digits and any of . _ / -",
+    ),
+]
+
+
+class Health(Model):
+    """When a container is fit to serve: seen over HTTP from both tiers, and by Docker."""
+
+    path: UrlPath | None = Field(
+        default=None,
+        description="What answers with a status from 200 to 399 when all is well; by default the"
+        " service's own path.",
+        examples=["/health"],
+    )
+    command: Annotated[tuple[PrintableText, ...], Field(min_length=1), List] | None = Field(
+        default=None,
+        description="A command in the container that ends with 0 when all is well; Docker runs it"
+        " beside the HTTP check.",
+        examples=[["pg_isready", "-q"]],
+    )
+    interval: Duration = Field(
+        default=parse_duration("10s"), description="The time between checks.", examples=["5s"]
+    )
+    timeout: Duration = Field(
+        default=parse_duration("5s"), description="How long one check may take.", examples=["2s"]
+    )
+    retries: Annotated[int, Field(ge=1, le=100)] = Field(
+        default=3, description="How many failures of the command make it unhealthy.", examples=[3]
+    )
+    start_period: Duration | None = Field(
+        default=None,
+        description="How long after its start failures of the command do not count.",
+        examples=["30s"],
+    )
+
+
+class Placement(Model):
+    """Which VMs run the service's containers: spread over all of them by default."""
+
+    vms: Annotated[tuple[Name, ...], Field(min_length=1), List] | None = Field(
+        default=None, description="Only these VMs, by name.", examples=[["web-0", "web-1"]]
+    )
+    max_per_vm: Annotated[int, Field(ge=1)] | None = Field(
+        default=None, description="At most so many containers on one VM.", examples=[2]
+    )
+
+
+class Volume(Model):
+    """Storage that outlives a container, but not its VM."""
+
+    path: FilePath = Field(
+        description="Where the container sees it.", examples=["/var/lib/postgresql/data"]
+    )
+    name: Name | None = Field(
+        default=None, description="A Docker volume on the VM, by name.", examples=["data"]
+    )
+    host: FilePath | None = Field(
+        default=None, description="Instead of a name: a folder of the VM.", examples=["/srv/matomo"]
+    )
+    read_only: bool = Field(
+        default=False, description="The container cannot write to it.", examples=[True]
+    )
+    shared: bool = Field(
+        default=False,
+        description="Several replicas may use it: those on one VM see the same files, those on"
+        " different VMs do not. Needed with more than one replica.",
+        examples=[True],
+    )
+
+    @model_validator(mode="after")
+    def _either(self) -> Self:
+        if (self.name is None) == (self.host is None):
+            raise ValueError("must have either name or host")
+        return self
+
+
+class Service(Model):
+    """One image, run `replicas` times in total, under `hosts` and `path`."""
+
+    image: _ImageName = Field(
+        description="The container image; a digest is better than a tag.",
+        examples=["matomo@sha256:" + "0123456789abcdef" * 4],
+    )
+    hosts: Annotated[tuple[HostPattern, ...], Field(min_length=1), List] = Field(
+        description="The domains it serves; `*.example.org` is every name one level below.",
+        examples=[["matomo.example.org"]],
+    )
+    port: Port = Field(description="The port that the container listens on.", examples=[80])
+    path: UrlPath = Field(
+        default="/",
+        description="Only requests to this path and below; the longest one wins.",
+        examples=["/shop"],
+    )
+    strip_path: bool = Field(
+        default=False,
+        description="Take the path away before the container sees the request.",
+        examples=[True],
+    )
+    replicas: Annotated[int, Field(ge=1, le=10_000)] = Field(
+        default=1, description="How many containers in total.", examples=[4]
+    )
+    placement: Placement = Field(
+        default=Placement(),
+        description="Which VMs run them.",
+        examples=[{"vms": ["web-0", "web-1"], "max_per_vm": 2}],
+    )
+    command: Annotated[tuple[PrintableText, ...], Field(min_length=1), List] | None = Field(
+        default=None,
+        description="What to run instead of the image's own command.",
+        examples=[["server", "--listen", ":8080"]],
+    )
+    env: dict[_EnvName, PrintableText] = Field(
+        default_factory=dict, description="Environment variables.", examples=[{"LOG_LEVEL": "info"}]
+    )
+    secret_env: dict[_EnvName, Secret] = Field(
+        default_factory=dict,
+        description="Environment variables that are secret: set them with"
+        " `pulumi config set --secret --path`.",
+        examples=[{"DATABASE_PASSWORD": {"secure": "v1:…"}}],
+    )
+    health: Health = Field(
+        default=Health(),
+        description="When a container is fit to serve.",
+        examples=[{"path": "/health", "interval": "5s"}],
+    )
+    volumes: Annotated[tuple[Volume, ...], List] = Field(
+        default=(),
+        description="Storage that outlives the containers.",
+        examples=[[{"name": "data", "path": "/data", "shared": True}]],
+    )
+    cpus: Annotated[float, Field(gt=0, le=256)] | None = Field(
+        default=None, description="How many processors a container may use.", examples=[0.5]
+    )
+    memory: Size | None = Field(
+        default=None,
+        description="How much memory a container may use before it is killed.",
+        examples=["512MiB"],
+    )
+    user: _User | None = Field(
+        default=None, description="Whom it runs as, instead of the image's user.", examples=["1000"]
+    )
+    read_only: bool = Field(
+        default=False, description="The container's own files cannot be written.", examples=[True]
+    )
+    labels: dict[_LabelKey, PrintableText] = Field(
+        default_factory=dict,
+        description="More labels; `traefik.*` and `gatehouse.*` are Gatehouse's own.",
+        examples=[{"team": "shop"}],
+    )
+    restart: Literal["no", "on-failure", "unless-stopped", "always"] = Field(
+        default="unless-stopped",
+        description="When Docker starts a container again by itself.",
+        examples=["always"],
+    )
+    stop_grace: Duration = Field(
+        default=parse_duration("30s"),
+        description="How long a container that is told to stop may take.",
+        examples=["1m"],
+    )
+
+    @property
+    def container_check_path(self) -> str:
+        """What Traefik asks a container."""
+        return self.health.path or ("/" if self.strip_path else self.path)
+
+    @property
+    def edge_check_path(self) -> str:
+        """What the edge asks a VM, to get to the same answer through Traefik's route."""
+        prefix = self.path.rstrip("/") if self.strip_path else ""
+        return f"{prefix}{self.container_check_path}"
+
+    @property
+    def memory_mebibytes(self) -> int | None:
+        """The memory limit in Docker's provider's unit."""
+        return None if self.memory is None else self.memory // MEBIBYTE
+
+    def url(self, port: int) -> str:
+        """Return where clients find the service, with the edge listening on ``port``."""
+        suffix = "" if port == 80 else f":{port}"
+        return f"http://{self.example_host}{suffix}{self.path}"
+
+    @property
+    def example_host(self) -> str:
+        """A name that the first of the domains means, for checks and examples."""
+        return self.hosts[0].replace("*", "gatehouse-check")
