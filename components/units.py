@@ -52,3 +52,11 @@ def parse_duration(text: object) -> int:
     if seconds < 1:
         raise ValueError("must be a duration such as 30s, 10m or 1h30m")
     return seconds
+
+
+def format_duration(seconds: int) -> str:
+    """Return seconds as a duration: ``parse_duration(format_duration(n)) == n``."""
+    hours, rest = divmod(seconds, 3600)
+    minutes, rest = divmod(rest, 60)
+    parts = ((hours, "h"), (minutes, "m"), (rest, "s"))
+    return "".join(f"{number}{unit}" for number, unit in parts if number)

@@ -48,7 +48,7 @@ class Service(pulumi.ComponentResource):
         }
         self._volumes = {
             (vm, volume.name): docker.Volume(
-                f"{name}-{vm}-{volume.name}", None, args.hosts[vm].on_vm(self)
+                f"{name}-{vm}-{volume.name}", docker.VolumeArgs(), args.hosts[vm].on_vm(self)
             )
             for vm in args.counts
             for volume in args.config.volumes

@@ -3,12 +3,12 @@
 import os
 from pathlib import Path
 
-_FOLDER = Path(__file__).parent / "golden"
+FOLDER = Path(__file__).parent / "golden"
 
 
 def check(name: str, text: str) -> None:
     """Compare with the golden file; ``GOLDEN=write`` writes it instead, for review in the diff."""
-    path = _FOLDER / name
+    path = FOLDER / name
     if os.environ.get("GOLDEN") == "write":
         path.write_text(text)
     assert text == path.read_text(), f"{path} differs; run with GOLDEN=write and review its diff"

@@ -8,6 +8,7 @@ import asyncio
 import copy
 import json
 import runpy
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -148,7 +149,10 @@ def run(
     if addresses is None:
         addresses = {f"web-{index}": f"10.90.0.{10 + index}" for index in range(count)}
     provider = Provider(addresses, preview)
-    asyncio.run(_run_in_stack(raw, provider, done))
+    # In a thread of its own: the SDK nests event loops and leaves Python 3.11's recursion counter
+    # wrong, upon which the next thing that is parsed fails with "AST constructor recursion depth".
+    with ThreadPoolExecutor(1) as thread:
+        thread.submit(asyncio.run, _run_in_stack(raw, provider, done)).result()
     return done
 
 

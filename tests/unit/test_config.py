@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import yaml
 
-from components import checks, config
+from components import checks, machine
 from components.config import ConfigError, parse
 from components.machine import Facts, parse_networks
 from components.models.stack import Stack
@@ -242,7 +242,8 @@ WRONG = [
     (
         "services/shop",
         another(hosts=["a.example.org"]),
-        "services.shop.hosts.0: is claimed by services.app with the same path / (got a.example.org)",
+        "services.shop.hosts.0: is claimed by services.app with the same path /"
+        " (got a.example.org)",
     ),
     (
         "services/shop",
@@ -416,7 +417,7 @@ def test_another_machines_disk_and_memory_are_not_judged_by_this_ones(
 ) -> None:
     monkeypatch.setattr("components.machine._networks", lambda: pytest.fail("was asked"))
     raw = changed("farm/hypervisors", [{"uri": "qemu+ssh://root@kvm1.example.org/system"}])
-    assert config.machine.facts(parse(raw)).memory is None
+    assert machine.facts(parse(raw)).memory is None
 
 
 @pytest.mark.parametrize("stack", ["lab", "prod"])

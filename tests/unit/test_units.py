@@ -2,13 +2,24 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from components.units import MEBIBYTE, format_size, parse_duration, parse_size
+from components.units import (
+    MEBIBYTE,
+    format_duration,
+    format_size,
+    parse_duration,
+    parse_size,
+)
 
 
 @given(st.integers(min_value=1, max_value=2**30))
 def test_a_size_survives_being_written_and_read(mebibytes: int) -> None:
     size = mebibytes * MEBIBYTE
     assert parse_size(format_size(size)) == size
+
+
+@given(st.integers(min_value=1, max_value=10**8))
+def test_a_duration_survives_being_written_and_read(seconds: int) -> None:
+    assert parse_duration(format_duration(seconds)) == seconds
 
 
 @pytest.mark.parametrize(

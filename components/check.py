@@ -1,0 +1,67 @@
+"""Checks stack files without touching anything: ``python -m components.check FILE...``.
+
+What only the machine can tell (its memory, its networks, whether the image is there) is left to a
+preview: the file may be meant for another machine.
+"""
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from components.config import ConfigError, parse
+
+_PREFIX = "gatehouse:"
+
+
+def raw_config(text: str) -> dict[str, Any]:
+    """Return the ``gatehouse:`` keys of a stack file, with something in the place of secrets.
+
+    Raises:
+        ConfigError: It is no stack file.
+    """
+    try:
+        document = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise ConfigError([f"config: is no YAML: {error} (got what is in the file)"]) from None
+    config = document.get("config") if isinstance(document, dict) else None
+    if not isinstance(config, dict):
+        raise ConfigError(["config: must be a map of keys (got nothing)"])
+    return {
+        str(key).removeprefix(_PREFIX): _without_secrets(value)
+        for key, value in config.items()
+        if str(key).startswith(_PREFIX)
+    }
+
+
+def _without_secrets(value: Any) -> Any:
+    if isinstance(value, dict):
+        if set(value) == {"secure"}:
+            return "encrypted"
+        return {key: _without_secrets(each) for key, each in value.items()}
+    if isinstance(value, list):
+        return [_without_secrets(each) for each in value]
+    return value
+
+
+def main(paths: list[str]) -> int:
+    """Check each file; 0 if all are right, else 1 and their errors on stdout."""
+    wrong = 0
+    for path in paths:
+        try:
+            parse(raw_config(Path(path).read_text(encoding="utf-8")))
+        except ConfigError as error:
+            wrong += 1
+            print(f"{path}:")
+            print("\n".join(f"  {problem}" for problem in error.problems))
+        except (OSError, UnicodeDecodeError) as error:
+            wrong += 1
+            print(f"{path}: cannot be read: {error}")
+        else:
+            print(f"{path}: valid")
+    return 1 if wrong else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

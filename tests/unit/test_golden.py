@@ -1,0 +1,67 @@
+"""Three whole configs, and the whole files that come of them, to be reviewed as files."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pulumi.runtime import rpc
+
+from components.check import raw_config
+from tests.unit import golden, program
+
+FOLDERS = ("one-vm", "shop", "bridge")
+
+
+@pytest.fixture(params=FOLDERS)
+def stack(
+    request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> tuple[str, program.Run]:
+    monkeypatch.chdir(tmp_path)
+    raw = raw_config((golden.FOLDER / request.param / "stack.yaml").read_text())
+    monkeypatch.setattr("components.machine._networks", lambda: ())
+    farm = raw["farm"]
+    addresses = {
+        f"{farm.get('name', 'web')}-{index}": f"10.90.0.{10 + index}"
+        for index in range(farm["vms"])
+    }
+    return request.param, program.run(raw, addresses=addresses)
+
+
+def plain(value: Any) -> Any:
+    return rpc.unwrap_rpc_secret(value) if rpc.is_rpc_secret(value) else value
+
+
+def test_haproxy_cfg(stack: tuple[str, program.Run]) -> None:
+    name, run = stack
+    golden.check(f"{name}/haproxy.cfg", run.haproxy_cfg)
+
+
+def test_what_docker_is_told(stack: tuple[str, program.Run]) -> None:
+    name, run = stack
+    lines = []
+    for slot, container in run.of_type("docker:index/container:Container").items():
+        lines.append(f"{slot}\n")
+        for key, value in sorted(container.inputs.items()):
+            if key == "labels":
+                lines += [f"    label {each['label']}={each['value']}\n" for each in value]
+            elif rpc.is_rpc_secret(value):
+                lines.append(f"    {key}: (secret) {plain(value)}\n")
+            else:
+                lines.append(f"    {key}: {value}\n")
+    golden.check(f"{name}/containers.txt", "".join(lines))
+
+
+def test_what_the_first_vm_is_told(stack: tuple[str, program.Run]) -> None:
+    name, run = stack
+    first = next(iter(run.of_type("libvirt:index/cloudInitDisk:CloudInitDisk").values()))
+    golden.check(f"{name}/user-data.yaml", plain(first.inputs["userData"]))
+    if "networkConfig" in first.inputs:
+        golden.check(f"{name}/network-config.yaml", first.inputs["networkConfig"])
+
+
+def test_secrets_are_secret(stack: tuple[str, program.Run]) -> None:
+    _, run = stack
+    for resource in run.resources.values():
+        for key, value in resource.inputs.items():
+            if "DATABASE_PASSWORD" in str(value) or "encrypted" in str(value):
+                assert "4dabf18193072939515e22adb298388d" in str(value), f"{resource.name}.{key}"
