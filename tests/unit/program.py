@@ -66,8 +66,8 @@ class Run:
     outputs: dict[str, Any] = field(default_factory=dict)
 
     def of_type(self, kind: str) -> dict[str, Registered]:
-        """Return the resources of a type, by name."""
-        return {name: each for name, each in self.resources.items() if each.type == kind}
+        """Return the resources of a type, by name, sorted: their order of registration is not."""
+        return {name: each for name, each in sorted(self.resources.items()) if each.type == kind}
 
     @property
     def haproxy_cfg(self) -> str:
