@@ -7,10 +7,14 @@ import json
 import os
 import shlex
 import sys
+import time
 from datetime import datetime
 from pathlib import Path
 from types import TracebackType
 from typing import Self
+
+ORPHAN_TIMEOUT = 10.0  # s; a holder was killed, and what it had started is just being killed too
+POLL = 0.05  # s
 
 
 class LockError(Exception):
@@ -31,12 +35,13 @@ class Lock:
     def __enter__(self) -> Self:
         self.path.parent.mkdir(parents=True, exist_ok=True)
         fd = os.open(self.path, os.O_RDWR | os.O_CREAT, 0o644)
-        try:
-            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
+        deadline = time.monotonic() + ORPHAN_TIMEOUT
+        while not _taken(fd):
             holder = os.pread(fd, 4096, 0).decode(errors="replace")
-            os.close(fd)
-            raise LockError(busy(self.path, holder)) from None
+            if alive(holder) or time.monotonic() > deadline:
+                os.close(fd)
+                raise LockError(busy(self.path, holder))
+            time.sleep(POLL)
         os.ftruncate(fd, 0)
         os.pwrite(fd, describe(os.getpid(), sys.argv).encode(), 0)
         self._fd = fd
@@ -57,6 +62,22 @@ class Lock:
     def fileno(self) -> int | None:
         """The descriptor that carries the lock, for a child that works under it, if held."""
         return self._fd
+
+
+def _taken(fd: int) -> bool:
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+def alive(holder: str) -> bool:
+    """Whether the process that `describe` told of still runs; one that is not known is taken to."""
+    try:
+        return (Path("/proc") / str(json.loads(holder)["pid"])).exists()
+    except (ValueError, KeyError, TypeError):
+        return True
 
 
 def describe(pid: int, argv: list[str]) -> str:

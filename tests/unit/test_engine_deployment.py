@@ -103,7 +103,8 @@ def with_provider(each: Goal, reference: str) -> Goal:
 
 
 @pytest.fixture
-def lab(tmp_path: Path) -> Lab:
+def lab(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Lab:
+    monkeypatch.setattr("os.fsync", lambda _: None)  # slow, and no test cuts the power
     return Lab(tmp_path)
 
 

@@ -88,6 +88,7 @@ class Project:
 def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Project]:
     monkeypatch.chdir(tmp_path)  # the engine changes it, and this puts it back
     monkeypatch.setattr(sys, "argv", sys.argv)
+    monkeypatch.setattr("os.fsync", lambda _: None)  # slow, and no test cuts the power
     monkeypatch.setenv("FAKE_WORLD", str(tmp_path / "world"))
     yield Project(tmp_path)
     settings.reset_options()

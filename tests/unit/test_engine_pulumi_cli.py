@@ -6,6 +6,7 @@ import signal
 import stat
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -209,20 +210,26 @@ def test_outputs_of_a_stack_that_is_not_there_are_none(fake: Fake) -> None:
 def test_a_tree_of_processes_is_killed_to_the_last(tmp_path: Path) -> None:
     script = f"setsid sleep 60 & echo $! > {tmp_path}/new; mv {tmp_path}/new {tmp_path}/pid; wait"
     with subprocess.Popen(("sh", "-c", script)) as process:
-        while not (tmp_path / "pid").exists():
-            assert process.poll() is None
+        while not (tmp_path / "pid").exists() and process.poll() is None:
+            time.sleep(0.01)
         kill_tree(process.pid)
         assert process.wait() == -signal.SIGKILL
     assert ended(int((tmp_path / "pid").read_text()))
 
 
 def test_processes_are_found_by_name_and_environment() -> None:
+    variable = f"GATEHOUSE_TEST_MARK={os.getpid()}"
     marked = {**os.environ, "GATEHOUSE_TEST_MARK": str(os.getpid())}
     with subprocess.Popen(("sleep", "60"), env=marked) as process:
-        variable = f"GATEHOUSE_TEST_MARK={os.getpid()}"
-        assert processes_with(variable, "sleep") == [process.pid]
-        assert processes_with(variable, "pulumi") == []
-        process.kill()
+        try:
+            # Just after it is started, a process has its parent's name for a moment.
+            deadline = time.monotonic() + 5
+            while not (found := processes_with(variable, "sleep")) and time.monotonic() < deadline:
+                time.sleep(0.01)
+            assert found == [process.pid]
+            assert processes_with(variable, "pulumi") == []
+        finally:
+            process.kill()
 
 
 def test_the_cli_is_preferred_where_it_is_whole(fake: Fake) -> None:

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from lab import datacentre, kvm, machine, namespaces
+from lab import datacentre, kvm, layout, machine, namespaces
 from lab.console import duration, note, step
-from lab.lock import Lock, LockError, busy, describe
+from lab.lock import Lock, LockError, alive, busy, describe
 
 
 @pytest.mark.parametrize("name", ["", "Lab", "a/b", "-a", "a b", "..", "ä"])
@@ -26,22 +26,22 @@ def test_everything_of_a_lab_is_in_its_folder_but_its_lock() -> None:
 
 
 def test_hosts_resolve_to_the_edge() -> None:
-    assert datacentre.hosts_file(["hello.lab", "b.lab"]).splitlines()[-1] == (
+    assert layout.hosts_file(["hello.lab", "b.lab"]).splitlines()[-1] == (
         "198.18.0.1 hello.lab b.lab"
     )
-    assert "198.18.0.1" not in datacentre.hosts_file([])
+    assert "198.18.0.1" not in layout.hosts_file([])
 
 
 def test_an_account_is_added_once() -> None:
     line = "libvirt-qemu:x:64055:"
-    once = datacentre.with_account("root:x:0:\n", line)
+    once = layout.with_account("root:x:0:\n", line)
     assert once == f"root:x:0:\n{line}\n"
-    assert datacentre.with_account(once, line) == once
+    assert layout.with_account(once, line) == once
 
 
 def test_production_s_folders_are_private_in_the_lab() -> None:
-    commands = datacentre.set_up(Path("/labs/lab"), Path("/cache/debian-12.qcow2"))
-    for path in datacentre.PRIVATE:
+    commands = layout.set_up(Path("/labs/lab"), Path("/cache/debian-12.qcow2"))
+    for path in layout.PRIVATE:
         assert ["mount", "--bind", f"/labs/lab/fs{path}", path] in commands
     sysfs = commands.index(["mount", "-t", "sysfs", "sysfs", "/sys"])
     assert "umount" in commands[sysfs - 1], "libvirt must not see the machine's cgroups"
@@ -55,6 +55,12 @@ def test_the_second_holder_is_told_of_the_first(tmp_path: Path) -> None:
             Lock(path).__enter__()
     with Lock(path):
         pass
+
+
+def test_a_holder_that_was_killed_is_told_from_one_that_works() -> None:
+    assert alive(describe(os.getpid(), ["make"]))
+    assert not alive(describe(2**22 + 1, ["make"]))  # above the kernel's largest process id
+    assert alive(""), "it has the lock and has not written yet"
 
 
 def test_a_lock_lasts_as_long_as_a_descriptor_of_it(tmp_path: Path) -> None:

@@ -24,14 +24,17 @@ def cleared(deployment: dict[str, Any], operation: dict[str, Any]) -> bool:
     if operation["type"] != "creating":
         return True
     resource = operation["resource"]
-    provider: dict[str, Any] = next(
+    provider: dict[str, Any] | None = next(
         (
             each
             for each in deployment.get("resources") or []
             if f"{each['urn']}::{each.get('id', '')}" == resource.get("provider")
         ),
-        {},
+        None,
     )
+    if provider is None:
+        # What a provider managed goes with what it was the provider of.
+        return True
     try:
         delete_leftover(
             resource["type"],
