@@ -1,5 +1,6 @@
 """Three whole configs, and the whole files that come of them, to be reviewed as files."""
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -44,10 +45,10 @@ def test_what_docker_is_told(stack: tuple[str, program.Run]) -> None:
         for key, value in sorted(container.inputs.items()):
             if key == "labels":
                 lines += [f"    label {each['label']}={each['value']}\n" for each in value]
-            elif rpc.is_rpc_secret(value):
-                lines.append(f"    {key}: (secret) {plain(value)}\n")
             else:
-                lines.append(f"    {key}: {value}\n")
+                mark = "(secret) " if rpc.is_rpc_secret(value) else ""
+                text = json.dumps(plain(value), sort_keys=True, ensure_ascii=False)
+                lines.append(f"    {key}: {mark}{text}\n")
     golden.check(f"{name}/containers.txt", "".join(lines))
 
 
