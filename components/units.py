@@ -6,7 +6,7 @@ leave it to the reader to guess which unit was meant.
 
 import re
 
-SIZE = r"([0-9]{1,9}(?:\.[0-9]{1,9})?)(MiB|GiB|TiB)"
+SIZE = r"([0-9]{1,12}(?:\.[0-9]{1,12})?)(MiB|GiB|TiB)"
 DURATION = r"(?:([0-9]{1,6})h)?(?:([0-9]{1,6})m)?(?:([0-9]{1,6})s)?"
 
 MEBIBYTE = 2**20

@@ -1,5 +1,6 @@
 """The edge: HAProxy on this machine, or on another one over SSH, in front of all VMs."""
 
+import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +14,8 @@ from components.host.host import ContainerHost
 from components.models.edge import Edge as EdgeConfig
 from components.scripts import python_command
 from components.service.service import Service
+
+_LOCAL = ("exec", "python3", "-m", "components.edge.apply")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,9 +56,9 @@ class Edge(pulumi.ComponentResource):
         self.haproxy_cfg = self.pools.apply(
             lambda pools: haproxy.render(pools, folder=folder, bind=edge.bind, port=edge.port)
         )
+        apply = (folder, stack, str(edge.ready_timeout))
+        remove = (folder, stack)
         script = Path(__file__).with_name("apply.py")
-        apply = python_command(script, "apply", folder, stack, str(edge.ready_timeout))
-        remove = python_command(script, "remove", folder, stack)
         after_containers = pulumi.ResourceOptions(
             parent=self,
             depends_on=[
@@ -67,7 +70,11 @@ class Edge(pulumi.ComponentResource):
         if edge.host is None:
             local.Command(
                 f"{name}-haproxy",
-                local.CommandArgs(create=apply, delete=remove, stdin=self.haproxy_cfg),
+                local.CommandArgs(
+                    create=shlex.join((*_LOCAL, "apply", *apply)),
+                    delete=shlex.join((*_LOCAL, "remove", *remove)),
+                    stdin=self.haproxy_cfg,
+                ),
                 after_containers,
             )
         else:
@@ -77,8 +84,8 @@ class Edge(pulumi.ComponentResource):
                     connection=remote.ConnectionArgs(
                         host=edge.host, port=edge.ssh_port, user=edge.user, host_key=edge.host_key
                     ),
-                    create=apply,
-                    delete=remove,
+                    create=python_command(script, "apply", *apply),
+                    delete=python_command(script, "remove", *remove),
                     stdin=self.haproxy_cfg,
                 ),
                 after_containers,

@@ -6,11 +6,10 @@ from pathlib import Path
 
 import pulumi
 import pulumi_docker as docker
-from pulumi_command import remote
+from pulumi_command import local
 
 from components.host import traefik
 from components.models.stack import Registry
-from components.scripts import python_command
 from components.vm.vm import Vm
 
 _READY_SECONDS = 120
@@ -90,19 +89,17 @@ class ContainerHost(pulumi.ComponentResource):
             # Two cannot publish the same port; the edge sends requests to the other VMs meanwhile.
             pulumi.ResourceOptions.merge(on_vm, pulumi.ResourceOptions(delete_before_replace=True)),
         )
-        ready = remote.Command(
+        ready = local.Command(
             f"{name}-traefik-ready",
-            remote.CommandArgs(
-                connection=self.vm.connection,
-                create=container.id.apply(
-                    lambda container: python_command(
-                        Path(__file__).with_name("ready.py"),
-                        container,
-                        str(traefik.PING_PORT),
-                        "/ping",
-                        str(_READY_SECONDS),
-                    )
+            local.CommandArgs(
+                create=pulumi.Output.concat(
+                    "exec ",
+                    self.vm.ssh_command,
+                    " python3 - ",
+                    container.id,
+                    f" {traefik.PING_PORT} /ping {_READY_SECONDS}",
                 ),
+                stdin=Path(__file__).with_name("ready.py").read_text(encoding="utf-8"),
                 triggers=[container.id],
             ),
             pulumi.ResourceOptions(parent=self, deleted_with=self.vm.domain),

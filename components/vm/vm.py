@@ -6,11 +6,12 @@ nothing: the gate does, because it can tell from the console why a VM does not c
 
 import hashlib
 import json
+import shlex
 from dataclasses import dataclass
 
 import pulumi
 import pulumi_libvirt as libvirt
-from pulumi_command import local, remote
+from pulumi_command import local
 
 from components.units import MEBIBYTE
 from components.vm import cloudinit
@@ -43,8 +44,8 @@ class Vm(pulumi.ComponentResource):
     docker_host: pulumi.Output[str]
     ssh_options: pulumi.Output[list[str]]
     """How ``ssh`` reaches the VM with its host key verified."""
-    connection: remote.ConnectionArgs
-    """How a remote command reaches the VM with its host key verified."""
+    ssh_command: pulumi.Output[str]
+    """The same as a shell command; what is to be run there follows it."""
 
     def __init__(self, name: str, args: VmArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("gatehouse:vm:Vm", name, None, opts)
@@ -129,8 +130,8 @@ class Vm(pulumi.ComponentResource):
         gate = local.Command(
             f"{name}-boot",
             local.CommandArgs(
-                create="python3 -m components.vm.boot wait",
-                delete="python3 -m components.vm.boot shutdown",
+                create="exec python3 -m components.vm.boot wait",
+                delete="exec python3 -m components.vm.boot shutdown",
                 environment={
                     "GATEHOUSE_URI": spec.hypervisor.uri,
                     "GATEHOUSE_ADDRESS": static.address.partition("/")[0] if static else "",
@@ -155,11 +156,8 @@ class Vm(pulumi.ComponentResource):
         self.ssh_options = pulumi.Output.all(farm.ssh_key_file, known_hosts).apply(
             lambda files: list(options(key_file=files[0], known_hosts=files[1], host=name))
         )
-        self.connection = remote.ConnectionArgs(
-            host=self.address,
-            user=SSH_USER,
-            private_key=farm.ssh_key.private_key,
-            host_key=host_key.public_key,
+        self.ssh_command = pulumi.Output.all(self.ssh_options, self.address).apply(
+            lambda parts: shlex.join(("ssh", *parts[0], f"{SSH_USER}@{parts[1]}"))
         )
         self.register_outputs({"address": self.address})
 
