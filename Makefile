@@ -6,7 +6,8 @@ VENV := .venv
 PYTHON := $(VENV)/bin/python
 RUN_LAB = $(PYTHON) -m lab --name $(LAB) --engine $(ENGINE)
 
-.PHONY: help up preview status smoke scale down shell test test-unit test-e2e lint types venv
+.PHONY: help up preview status smoke scale down shell check-config reference test test-unit \
+        test-e2e lint types venv
 
 help:  ## what there is
 	@sed -n 's/^\([a-z0-9-]*\):.*## /\1\t/p' Makefile
@@ -39,6 +40,12 @@ test-unit: venv  ## no root, no network
 
 test-e2e: venv  ## the whole graph for real, in a lab of its own; as root
 	ENGINE=$(ENGINE) $(PYTHON) -m pytest tests/e2e -x
+
+check-config: venv  ## FILE=Pulumi.prod.yaml: all that is wrong in a stack file, touching nothing
+	@$(PYTHON) -m components.check $(or $(FILE),Pulumi.prod.yaml)
+
+reference: venv  ## write docs/config.md and Pulumi.schema.json from the models
+	$(PYTHON) -m components.reference
 
 lint: venv
 	$(VENV)/bin/ruff check .
