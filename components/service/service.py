@@ -95,7 +95,12 @@ class Service(pulumi.ComponentResource):
             # The provider asks for the old container to be deleted first, which its generated name
             # makes needless, and which would leave nobody to answer meanwhile.
             pulumi.ResourceOptions.merge(
-                host.on_vm(self), pulumi.ResourceOptions(delete_before_replace=False)
+                host.on_vm(self),
+                pulumi.ResourceOptions(
+                    delete_before_replace=False,
+                    # Changed in place, says the provider, and changes nothing.
+                    replace_on_changes=["healthcheck"],
+                ),
             ),
         )
 

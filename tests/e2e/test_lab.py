@@ -1,8 +1,10 @@
 """The whole graph for real: one lab, the scenarios in the order of a deployment's life."""
 
+import json
 import re
 import signal
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -68,6 +70,59 @@ def test_replicas_up_and_down_leave_the_others_alone(driver: Driver) -> None:
     driver.ok("scale", "--service", "hello", "--replicas", "3")
     driver.smoke()
     assert driver.facts() == before
+
+
+def test_a_service_with_everything(driver: Driver) -> None:
+    before = driver.config.read_text()
+    driver.set_config(
+        "services/full",
+        {
+            "image": "hello:1",
+            "hosts": ["full.lab", "*.full.lab"],
+            "path": "/app",
+            "strip_path": True,
+            "port": 8080,
+            "replicas": 1,
+            "placement": {"vms": ["web-1"]},
+            "health": {"path": "/health", "command": ["/caddy", "version"], "interval": "1m"},
+            "env": {"GREETING": 'it\'s "quoted", $HOME & `tricky`'},
+            "secret_env": {"TOKEN": "do-not-show-me"},
+            "volumes": [{"name": "data", "path": "/data"}],
+            "cpus": 0.5,
+            "memory": "128MiB",
+            "user": "1000:1000",
+            "read_only": True,
+            "labels": {"team": "lab"},
+            "restart": "always",
+            "stop_grace": "20s",
+        },
+    )
+    result = driver.ok("up")
+    assert "do-not-show-me" not in result.text
+    edge = driver.outputs()["edge"]["address"]
+    for url, expected in (
+        ("http://full.lab/app/", "200 full-web-1-0"),
+        ("http://any.full.lab/app", "200 full-web-1-0"),
+        ("http://full.lab/apple", "404"),
+        ("http://a.b.full.lab/app", "404"),
+        ("http://full.lab/", "404"),
+    ):
+        script = "import sys; from lab.web import get; print(*get(*sys.argv[1:]))"
+        assert driver.inside(sys.executable, "-c", script, edge, url).startswith(expected), url
+    told = json.loads(
+        driver.on_vm("web-1", "docker inspect $(docker ps -qf label=gatehouse.slot=full-web-1-0)")
+    )[0]
+    assert 'GREETING=it\'s "quoted", $HOME & `tricky`' in told["Config"]["Env"]
+    assert "TOKEN=do-not-show-me" in told["Config"]["Env"]
+    assert told["Config"]["User"] == "1000:1000"
+    assert told["Config"]["Labels"]["team"] == "lab"
+    assert told["HostConfig"]["ReadonlyRootfs"] is True
+    assert told["HostConfig"]["Memory"] == 128 * 2**20
+    assert told["HostConfig"]["NanoCpus"] == 5 * 10**8
+    assert told["Mounts"][0]["Destination"] == "/data"
+    driver.config.write_text(before)
+    driver.ok("up")
+    assert {"hello-web-0-0", "hello-web-0-1", "hello-web-1-0"} == set(driver.facts().containers)
 
 
 def test_two_at_once_never_both_write(driver: Driver) -> None:

@@ -16,6 +16,7 @@ from lab.engine.providers.docker_host import DockerHost, find_image, gone_is_fin
 from lab.engine.schema import Effect, Schema
 from lab.engine.values import Props, plain
 
+_NANO = 10**9
 _MEBIBYTE = 1024 * 1024
 _WAIT_SECONDS = 60
 """The provider's default of `wait_timeout`."""
@@ -60,9 +61,10 @@ class Container(Handler[DockerHost]):
             "stopTimeout": Effect.REPLACE,
             "logDriver": Effect.REPLACE,
             "logOpts.**": Effect.REPLACE,
-            "readOnly": Effect.UPDATE,
+            "readOnly": Effect.REPLACE,
+            "tmpfs.**": Effect.REPLACE,
+            "cpus": Effect.REPLACE,
             "init": Effect.UPDATE,
-            "tmpfs.**": Effect.UPDATE,
             "healthcheck.tests[*]": Effect.UPDATE,
             "healthcheck.interval": Effect.UPDATE,
             "healthcheck.timeout": Effect.UPDATE,
@@ -71,6 +73,7 @@ class Container(Handler[DockerHost]):
             "restart": Effect.UPDATE,
             "maxRetryCount": Effect.UPDATE,
             "memory": Effect.UPDATE,
+            "memorySwap": Effect.UPDATE,
             "cpuShares": Effect.UPDATE,
             "start": Effect.UPDATE,
             "mustRun": Effect.UPDATE,
@@ -119,12 +122,13 @@ class Container(Handler[DockerHost]):
                 and inputs.get("start", True)
             ):
                 client.api.start(old.id)
-            limits = ("restart", "maxRetryCount", "memory", "cpuShares")
+            limits = ("restart", "maxRetryCount", "memory", "memorySwap", "cpuShares")
             if any(inputs.get(key) != before.get(key) for key in limits):
                 client.api.update_container(
                     old.id,
                     restart_policy=_restart(inputs),  # type: ignore[arg-type]
                     mem_limit=inputs.get("memory", 0) * _MEBIBYTE,
+                    memswap_limit=inputs.get("memorySwap", 0) * _MEBIBYTE,
                     cpu_shares=inputs.get("cpuShares", 0),
                 )
             return _outputs(client, old.id)
@@ -223,6 +227,8 @@ def _host_config(inputs: Props) -> dict[str, Any]:
         "Tmpfs": inputs.get("tmpfs"),
         "Init": bool(inputs.get("init")),
         "Memory": inputs.get("memory", 0) * _MEBIBYTE,
+        "MemorySwap": inputs.get("memorySwap", 0) * _MEBIBYTE,
+        "NanoCpus": round(float(inputs.get("cpus", "0")) * _NANO),
         "CpuShares": inputs.get("cpuShares", 0),
         "LogConfig": {"Type": inputs.get("logDriver", ""), "Config": inputs.get("logOpts", {})},
     }
