@@ -21,6 +21,7 @@ from lab.console import note, step
 from lab.datacentre import Datacentre
 
 PROJECT = Path(__file__).parents[1]
+_BOOT_SECONDS = 600  # farm.boot_timeout's default
 
 
 class LabError(Exception):
@@ -134,17 +135,18 @@ class Lab:
     def _heal(self, engine: engines.Engine) -> None:
         """Bring back VMs that were powered off or removed behind the engine's back.
 
-        A refresh asks each VM's Docker, which one that is off does not answer; so libvirt's part
-        of the stack is refreshed and applied first.
+        A refresh asks each VM's Docker, which one that is off does not answer. So libvirt's part of
+        the stack is refreshed and applied first; then the rest without a refresh, because a VM that
+        had to be made anew has another address than the state knows.
         """
         outputs = engine.outputs()
         if not outputs or self._inside("docker-answers", outputs, seconds=0) == 0:
             return
         with step("a VM's Docker does not answer: bring its VM back first"):
-            code = engine.up(refresh=True, target_types=("libvirt:*",))
-            if code != 0:
+            if engine.up(refresh=True, target_types=("libvirt:*",)) or engine.up():
                 raise LabError("the VMs could not be brought back; see above")
-            self._inside("docker-answers", outputs, seconds=600)
+            if self._inside("docker-answers", engine.outputs(), seconds=_BOOT_SECONDS):
+                raise LabError(f"a VM's Docker does not answer {_BOOT_SECONDS} s after its start")
 
     def _show(self, engine: engines.Engine) -> int:
         return self._inside("show", engine.outputs())
