@@ -44,6 +44,11 @@ def on_this_machine(stack: Stack, facts: Facts) -> Iterable[str]:
             f" {facts.memory / 2**30:.1f}GiB; lower farm.memory or farm.vms"
             f" (got {format_size(farm.memory)})"
         )
+    if farm.domain_type == "kvm" and not facts.kvm:
+        yield (
+            "farm.domain_type: the hypervisor has no /dev/kvm; turn virtualisation on in its"
+            " firmware, or use qemu, which emulates and is slow (got kvm)"
+        )
     if farm.network.bridge is None:
         cidr = farm.cidr
         for interface, address in facts.networks:

@@ -13,6 +13,8 @@ from pathlib import Path
 
 from components.models.stack import Stack
 
+_KVM = Path("/dev/kvm")
+
 
 @dataclass(frozen=True, kw_only=True)
 class Facts:
@@ -24,6 +26,8 @@ class Facts:
     """Interfaces by name, with their address and network."""
     image_problem: str | None = None
     """Why the image cannot be read."""
+    kvm: bool = True
+    """Whether there is a /dev/kvm."""
 
 
 def facts(stack: Stack) -> Facts:
@@ -33,6 +37,7 @@ def facts(stack: Stack) -> Facts:
     return Facts(
         memory=os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"),
         networks=_networks(),
+        kvm=_KVM.exists(),
         image_problem=_image_problem(stack.farm.image),
     )
 

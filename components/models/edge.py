@@ -35,7 +35,8 @@ class Edge(Model):
     )
     host: HostAddress | None = Field(
         default=None,
-        description="Another machine to be the edge, reached over SSH; this one if not given.",
+        description="Another machine to be the edge, reached over SSH with the keys of your agent;"
+        " this one if not given.",
         examples=["edge.example.org"],
     )
     user: Name = Field(default="root", description="Who logs in there.", examples=["root"])

@@ -22,7 +22,12 @@ from pulumi.runtime.sync_await import _ensure_event_loop
 PROJECT = Path(__file__).parents[2]
 
 CONFIG: dict[str, Any] = {
-    "farm": {"vms": 2, "image": str(PROJECT / "Pulumi.yaml"), "memory": "64MiB"},
+    "farm": {
+        "vms": 2,
+        "image": str(PROJECT / "Pulumi.yaml"),
+        "memory": "64MiB",
+        "domain_type": "qemu",
+    },
     "services": {
         "hello": {
             "image": "hello:1",

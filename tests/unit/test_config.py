@@ -395,6 +395,14 @@ def test_memory_that_the_hypervisor_does_not_have() -> None:
     assert on(Facts(memory=4 * 2**30)) == []
 
 
+def test_a_hypervisor_without_kvm() -> None:
+    assert on(Facts(kvm=False)) == [
+        "farm.domain_type: the hypervisor has no /dev/kvm; turn virtualisation on in its firmware,"
+        " or use qemu, which emulates and is slow (got kvm)"
+    ]
+    assert on(Facts(kvm=False), changed("farm/domain_type", "qemu")) == []
+
+
 LINKS = """[
  {"ifname": "lo", "addr_info": [{"local": "127.0.0.1", "prefixlen": 8}]},
  {"ifname": "eth0", "addr_info": [{"local": "10.90.7.3", "prefixlen": 16}]},

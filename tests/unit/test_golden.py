@@ -8,6 +8,7 @@ import pytest
 from pulumi.runtime import rpc
 
 from components.check import raw_config
+from components.machine import Facts
 from tests.unit import golden, program
 
 FOLDERS = ("one-vm", "shop", "bridge")
@@ -19,7 +20,7 @@ def stack(
 ) -> tuple[str, program.Run]:
     monkeypatch.chdir(tmp_path)
     raw = raw_config((golden.FOLDER / request.param / "stack.yaml").read_text())
-    monkeypatch.setattr("components.machine._networks", lambda: ())
+    monkeypatch.setattr("components.machine.facts", lambda _: Facts())
     farm = raw["farm"]
     addresses = {
         f"{farm.get('name', 'web')}-{index}": f"10.90.0.{10 + index}"
