@@ -9,10 +9,14 @@ from __future__ import annotations
 import fcntl
 import hashlib
 import shutil
+import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
 CACHE = Path("/var/cache/gatehouse-lab")
+KEPT = 1  # a disk image is 0.7 GB; going back and forth between two checkouts builds nothing
+REMOVE_TIMEOUT = 15.0  # s
+POLL = 0.2  # s
 
 
 def digest(parts: Iterable[tuple[str, bytes]]) -> str:
@@ -38,11 +42,33 @@ def recipe_files(root: Path) -> list[tuple[str, bytes]]:
     ]
 
 
+def remove(folder: Path) -> None:
+    """Remove `folder`, if it is there.
+
+    The processes of a build that was killed may go on writing there for a moment.
+    """
+    deadline = time.monotonic() + REMOVE_TIMEOUT
+    while folder.exists():
+        try:
+            shutil.rmtree(folder)
+        except OSError:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(POLL)
+
+
+def outdated(cache: Path, name: str, current: Path) -> list[Path]:
+    """The folders of `name` in `cache` that may go, now that there is `current`."""
+    others = [path for path in cache.glob(f"{name}-*") if path != current and path.is_dir()]
+    return sorted(others, key=lambda path: path.stat().st_mtime, reverse=True)[KEPT:]
+
+
 def cached(name: str, key: str, build: Callable[[Path], None], cache: Path | None = None) -> Path:
     """The folder `<cache>/<name>-<key>`, filled by `build(folder)` unless it is there already.
 
     `build` gets an empty folder on the same file system. When it raises, that folder is removed
-    and nothing is cached. Folders with another key stay: another checkout may use them.
+    and nothing is cached. Of the folders with other keys the `KEPT` newest stay. A lab that runs
+    from an older one is not disturbed: it has the files it uses mounted.
     """
     cache = cache or CACHE
     final = cache / f"{name}-{key}"
@@ -54,13 +80,14 @@ def cached(name: str, key: str, build: Callable[[Path], None], cache: Path | Non
         if final.is_dir():
             return final
         for leftover in cache.glob(f"{name}-*.part"):
-            shutil.rmtree(leftover)
+            remove(leftover)
         part = cache / f"{name}-{key}.part"
         part.mkdir()
         try:
             build(part)
             part.rename(final)
+            for old in outdated(cache, name, final):
+                remove(old)
         finally:
-            if part.exists():
-                shutil.rmtree(part)
+            remove(part)
     return final

@@ -120,6 +120,7 @@ def mmdebstrap(root: Path, sources: Iterable[apt.Source], options: Iterable[str]
     # The namespaces are for mmdebstrap's mounts and maintainer scripts: all gone when it ends, even
     # if killed.
     return [
+        *("setpriv", "--pdeathsig", "KILL"),
         *("unshare", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc"),
         *("mmdebstrap", "--mode=root", "--variant=apt", "--format=directory"),
         f"--include={','.join(PACKAGES)}",

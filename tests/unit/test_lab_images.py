@@ -4,6 +4,7 @@ import gzip
 import hashlib
 import io
 import json
+import os
 import tarfile
 from pathlib import Path
 
@@ -41,6 +42,17 @@ def test_a_build_runs_once_per_key(tmp_path: Path) -> None:
     assert (first / "disk").read_text() == "full"
     cached("debian", "k2", build, tmp_path)
     assert len(built) == 2
+
+
+def test_the_cache_keeps_the_newest_before_this_one(tmp_path: Path) -> None:
+    for age, key in enumerate(["k3", "k2", "k1"]):
+        folder = cached("debian", key, lambda folder: (folder / "disk").touch(), tmp_path)
+        os.utime(folder, (1000 - age, 1000 - age))
+    cached("debian", "k4", lambda folder: (folder / "disk").touch(), tmp_path)
+    assert sorted(path.name for path in tmp_path.iterdir() if path.is_dir()) == [
+        "debian-k3",
+        "debian-k4",
+    ]
 
 
 def test_a_failed_build_leaves_nothing(tmp_path: Path) -> None:
@@ -88,7 +100,8 @@ def test_the_way_to_the_mirror_is_kept_and_nothing_else() -> None:
 def test_the_disk_image_is_built_in_namespaces_of_its_own() -> None:
     source = apt.Source(uri="https://mirror.example", codename="bookworm", components=("main",))
     command = debian.mmdebstrap(Path("/build/root"), [source], ['Acquire::Retries "3";'])
-    assert command[:2] == ["unshare", "--mount"], "mounts must not outlive a killed build"
+    assert command[:3] == ["setpriv", "--pdeathsig", "KILL"], "no builder outlives its caller"
+    assert command[3:5] == ["unshare", "--mount"], "mounts must not outlive a killed build"
     assert command[-3:] == ["bookworm", "/build/root", "deb https://mirror.example bookworm main"]
     assert '--aptopt=Acquire::Retries "3";' in command
 
