@@ -18,7 +18,7 @@ POLL = 0.05  # s
 
 
 class LockError(Exception):
-    """Somebody else holds the lock; the text says who."""
+    """Somebody else holds the lock, or this user may not; the text says who, and what to do."""
 
 
 class Lock:
@@ -33,8 +33,13 @@ class Lock:
         self._fd: int | None = None
 
     def __enter__(self) -> Self:
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        fd = os.open(self.path, os.O_RDWR | os.O_CREAT, 0o644)
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            fd = os.open(self.path, os.O_RDWR | os.O_CREAT, 0o644)
+        except PermissionError as error:
+            raise LockError(
+                f"{self.path}: only root may lock a lab (this is uid {os.geteuid()}): run it as root"
+            ) from error
         deadline = time.monotonic() + ORPHAN_TIMEOUT
         while not _taken(fd):
             holder = os.pread(fd, 4096, 0).decode(errors="replace")
