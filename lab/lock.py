@@ -38,7 +38,7 @@ class Lock:
             fd = os.open(self.path, os.O_RDWR | os.O_CREAT, 0o644)
         except PermissionError as error:
             raise LockError(
-                f"{self.path}: only root may lock a lab (this is uid {os.geteuid()}): run it as root"
+                f"{self.path}: only root may use a lab (this is uid {os.geteuid()}): run it as root"
             ) from error
         deadline = time.monotonic() + ORPHAN_TIMEOUT
         while not _taken(fd):

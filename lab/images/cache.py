@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 
 CACHE = Path("/var/cache/gatehouse-lab")
-KEPT = 1  # a disk image is 0.7 GB; going back and forth between two checkouts builds nothing
+KEPT = 2  # a disk image is 0.7 GB; going back and forth between checkouts builds nothing
 REMOVE_TIMEOUT = 15.0  # s
 POLL = 0.2  # s
 

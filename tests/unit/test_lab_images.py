@@ -45,14 +45,12 @@ def test_a_build_runs_once_per_key(tmp_path: Path) -> None:
 
 
 def test_the_cache_keeps_the_newest_before_this_one(tmp_path: Path) -> None:
-    for age, key in enumerate(["k3", "k2", "k1"]):
+    for age, key in enumerate(["k4", "k3", "k2", "k1"]):
         folder = cached("debian", key, lambda folder: (folder / "disk").touch(), tmp_path)
         os.utime(folder, (1000 - age, 1000 - age))
-    cached("debian", "k4", lambda folder: (folder / "disk").touch(), tmp_path)
-    assert sorted(path.name for path in tmp_path.iterdir() if path.is_dir()) == [
-        "debian-k3",
-        "debian-k4",
-    ]
+    cached("debian", "k5", lambda folder: (folder / "disk").touch(), tmp_path)
+    folders = sorted(path.name for path in tmp_path.iterdir() if path.is_dir())
+    assert folders == ["debian-k3", "debian-k4", "debian-k5"]
 
 
 def test_a_failed_build_leaves_nothing(tmp_path: Path) -> None:
