@@ -65,6 +65,7 @@ class Datacentre:
         self.lock = Lock(LABS / f"{name}.lock")
         self._space = Namespaces(self.root)
         self._ready = self.root / "ready"
+        self._domain_type = self.root / "domain-type"
 
     def running(self) -> bool:
         """Whether the lab is up and complete."""
@@ -92,8 +93,14 @@ class Datacentre:
                 raise
 
     def domain_type(self) -> str:
-        """`kvm` where a guest really runs on /dev/kvm, else `qemu`."""
-        return probe_kvm(debian.disk().with_name(debian.KERNEL))
+        """`kvm` if a guest really ran on /dev/kvm when the lab was started, else `qemu`.
+
+        Not asked again: another answer would replace the VMs. Raises `DatacentreError` if the lab
+        does not run.
+        """
+        if not self.running():
+            raise DatacentreError(f"the lab {self.name!r} does not run: start it first")
+        return self._domain_type.read_text()
 
     def enter(
         self,
@@ -174,6 +181,7 @@ class Datacentre:
                     target,
                 ]
             )
+        self._domain_type.write_text(probe_kvm(images.kernel))
         self._ready.touch()
 
     def _daemons(self) -> None:

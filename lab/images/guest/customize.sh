@@ -17,6 +17,7 @@ in_root systemctl mask \
     apt-daily.timer apt-daily-upgrade.timer dpkg-db-backup.timer e2scrub_all.timer \
     fstrim.timer logrotate.timer man-db.timer systemd-tmpfiles-clean.timer
 
+mkdir -p "$root/etc/systemd/system-generators"
 # Generators run one after the other before anything else; these find nothing in a lab VM.
 for name in cryptsetup debug gpt-auto hibernate-resume integritysetup rc-local run system-update sysv \
     veritysetup; do
