@@ -16,7 +16,7 @@ import yaml
 from lab.commands import PROJECT
 from lab.datacentre import Datacentre
 
-LAB = "test"
+LAB = os.environ.get("E2E_LAB", "test")
 
 
 @dataclass(frozen=True)
