@@ -15,6 +15,7 @@ from components.units import format_size
 
 _OWN_LABELS = ("traefik.", "gatehouse.")
 _HOSTNAME_LIMIT = 63  # of Linux and DNS
+_SOCKET_FOLDER_LIMIT = 85  # HAProxy keeps 97 characters for a socket's path: `/master.sock` has 12
 _LIBVIRT_BRIDGE = "virbr"  # what libvirt calls the bridges of its own networks
 
 
@@ -28,6 +29,16 @@ def across(stack: Stack) -> Iterable[str]:
         yield from _limits(f"services.{name}", service, stack.farm)
     yield from _claims(stack)
     yield from _edge(stack)
+
+
+def in_stack(stack: Stack, name: str) -> Iterable[str]:
+    """Yield what cannot work in the Pulumi stack called ``name``."""
+    folder = f"{stack.edge.folder}/{name}"
+    if len(folder) > _SOCKET_FOLDER_LIMIT:
+        yield (
+            f"edge.folder: with the stack's name it has {len(folder)} characters, and HAProxy's"
+            f" sockets in it allow {_SOCKET_FOLDER_LIMIT}; shorten it (got {stack.edge.folder})"
+        )
 
 
 def on_this_machine(stack: Stack, facts: Facts) -> Iterable[str]:

@@ -7,8 +7,9 @@ edge to be known is deliberately not checked here.
 
 import difflib
 import json
+import re
 from collections.abc import Iterable, Mapping
-from typing import Any, get_args
+from typing import Any, get_args, get_origin
 
 import pulumi
 import yaml
@@ -42,7 +43,10 @@ def load() -> Stack:
     given = {**get_config_env(), **CONFIG.get()}  # the SDK's Config can only look up known keys
     keys = [key for key in given if key.startswith(prefix)]
     stack = parse({key.removeprefix(prefix): _value(get_config(key)) for key in keys})
-    problems = tuple(checks.on_this_machine(stack, machine.facts(stack)))
+    problems = (
+        *checks.in_stack(stack, pulumi.get_stack()),
+        *checks.on_this_machine(stack, machine.facts(stack)),
+    )
     if problems:
         raise ConfigError(problems)
     return stack
@@ -52,7 +56,7 @@ def _value(text: str | None) -> object:
     """Turn a config value back into what the file has; structured ones arrive as JSON."""
     try:
         return json.loads(text or "null")
-    except ValueError:
+    except (ValueError, RecursionError):
         return text
 
 
@@ -72,12 +76,17 @@ def parse(raw: Mapping[str, Any]) -> Stack:
     return stack
 
 
+_YAML_TEXT = "tag:yaml.org,2002:str"
 _MESSAGES: Mapping[str, str] = {
     "missing": "is required",
     "int_type": "must be a whole number",
     "float_type": "must be a number",
     "finite_number": "must be a finite number",
     "string_type": "must be text; put it in quotes",
+    "string_unicode": "must be text that can be written as UTF-8",
+    "string_too_short": "must not be empty",
+    "string_too_long": "must have at most {max_length} characters",
+    "invalid_key": "must have a key that is text; put it in quotes",
     "bool_type": "must be true or false",
     "dict_type": "must be a map of keys",
     "model_type": "must be a map of keys",
@@ -93,8 +102,12 @@ _MESSAGES: Mapping[str, str] = {
 
 
 def _explain(item: Any) -> str:
-    location = [str(part) for part in item["loc"] if part != "[key]"]
-    path = ".".join(location)
+    location = [str(part) for part in item["loc"]] or [str(item["input"])]
+    about_key = item["loc"][-2:] == (item["input"], "[key]")  # pydantic's way to say so
+    if about_key:
+        del location[-1]
+    if about_key or item["type"] == "invalid_key":  # pydantic has True as 1 there
+        location[-1] = json.dumps(item["input"], default=str).strip('"')
     if item["type"] == "extra_forbidden":
         message = _unknown_key(location)
     else:
@@ -102,16 +115,23 @@ def _explain(item: Any) -> str:
         message = template.format(**item.get("ctx", {})) if template else item["msg"]
     if item["type"] == "missing":
         got = "nothing"
-    elif _hidden(location, message):
+    elif _hidden(location, message) and not about_key:
         got = "what is not shown, as it may be a secret"
     else:
         got = _shown(item["input"])
-    return f"{path}: {message} (got {got})"
+    return f"{'.'.join(map(_part, location))}: {message} (got {got})"
+
+
+def _part(key: str) -> str:
+    """Return a key as a part of a path, in quotes if it could not be told from what follows."""
+    return key if re.fullmatch(r"[A-Za-z0-9_./:@-]{1,100}", key) else _cut(json.dumps(key))
 
 
 def _hidden(location: list[str], message: str) -> bool:
     """Whether a value is a secret, or may have been meant as one under a misspelt key."""
-    named = any(part in SECRET_KEYS for part in location) and "[key]" not in location
+    if location[0] == "registries":  # a token may stand in place of the whole login
+        return location[-1] != "username"
+    named = any(part in SECRET_KEYS for part in location)
     return named or any(f"did you mean {key}?" in message for key in SECRET_KEYS)
 
 
@@ -125,10 +145,12 @@ def _unknown_key(location: list[str]) -> str:
 
 def _keys_at(location: list[str]) -> list[str]:
     model: type[BaseModel] = Stack
-    for part in location:
-        field = model.model_fields.get(part)
-        if field is not None:  # else a name that the operator chose, such as a service's
-            model = _model_in(field.annotation) or model
+    parts = iter(location)
+    for part in parts:
+        annotation = model.model_fields[part].annotation
+        model = _model_in(annotation) or model
+        if get_origin(annotation) in (dict, tuple):
+            next(parts, None)  # a name that the operator chose, or a number in a list
     return list(model.model_fields)
 
 
@@ -146,13 +168,25 @@ def _shown(value: object) -> str:
     if isinstance(value, list | tuple):
         return "a list" if value else "an empty list"
     if isinstance(value, str) and _reads_as_text(value):
-        return value if len(value) <= 80 else f"{value[:77]}..."
-    return json.dumps(value, default=str)
+        return _cut(value)
+    try:
+        return _cut(json.dumps(value, default=str))
+    except ValueError:  # Python's limit
+        return "a number of thousands of digits"
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= 80 else f"{text[:77]}..."
 
 
 def _reads_as_text(value: str) -> bool:
     """Whether YAML would take it as text without quotes, on one line."""
+    if not value.isprintable() or value == "":
+        return False
+    if len(value) > 80:
+        return True
     try:
-        return value.isprintable() and isinstance(yaml.safe_load(f"- {value}")[0], str)
-    except (yaml.YAMLError, ValueError, TypeError, KeyError, IndexError):
-        return value.isprintable() and value != ""
+        node = yaml.compose(f"- {value}", yaml.SafeLoader)
+    except yaml.YAMLError:
+        return True
+    return isinstance(node, yaml.SequenceNode) and bool(node.value[0].tag == _YAML_TEXT)

@@ -26,6 +26,7 @@ from components.units import DURATION, SIZE, parse_duration, parse_size
 
 _NO_DOTS = r"(?!\.{1,2}(?:/|$))"  # a part that is . or .. means another path than it says
 _LABEL = r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?"
+_DOMAIN_LIMIT = 253  # DNS has room for no more
 
 
 class Model(BaseModel):
@@ -59,8 +60,11 @@ class Matching:
 
 
 def printable(value: str) -> str:
-    """Refuse control characters, which no layer below has a use for and some would act on."""
-    if any(ord(character) < 32 or ord(character) == 127 for character in value):
+    """Refuse control characters, which no layer below has a use for and some would act on.
+
+    And halves of surrogate pairs, which cannot be written.
+    """
+    if re.search(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]", value):
         raise ValueError("must not have control characters")
     return value
 
@@ -69,9 +73,15 @@ def _tuple(value: object) -> object:
     return tuple(value) if isinstance(value, list) else value
 
 
+def _ip(value: str) -> str:
+    if "%" in value:  # an IPv6 zone, which Python takes any text for
+        raise ValueError("has a zone")
+    return str(ipaddress.ip_address(value))
+
+
 def _address(value: str) -> str:
     try:
-        return str(ipaddress.ip_address(value))
+        return _ip(value)
     except ValueError:
         raise ValueError("must be an IP address") from None
 
@@ -82,7 +92,7 @@ def _host(value: str) -> str:
     ):
         return value
     try:
-        return str(ipaddress.ip_address(value))
+        return _ip(value)
     except ValueError:
         raise ValueError("must be an IP address or a domain in lower case") from None
 
@@ -129,10 +139,13 @@ Name = Annotated[
     ),
 ]
 Domain = Annotated[
-    str, Matching(rf"{_LABEL}(\.{_LABEL})*", "a domain such as www.example.org, in lower case")
+    str,
+    Field(max_length=_DOMAIN_LIMIT),
+    Matching(rf"{_LABEL}(\.{_LABEL})*", "a domain such as www.example.org, in lower case"),
 ]
 HostPattern = Annotated[
     str,
+    Field(max_length=_DOMAIN_LIMIT),
     Matching(
         rf"(\*\.)?{_LABEL}(\.{_LABEL})*",
         "a domain such as www.example.org or *.example.org, in lower case",
@@ -140,6 +153,7 @@ HostPattern = Annotated[
 ]
 UrlPath = Annotated[
     str,
+    Field(max_length=1024),
     Matching(
         rf"/|(/{_NO_DOTS}[A-Za-z0-9._~-]+)+/?",
         "a path such as /shop: letters, digits and any of . _ ~ - between single slashes",
@@ -147,6 +161,7 @@ UrlPath = Annotated[
 ]
 FilePath = Annotated[
     str,
+    Field(max_length=1024),
     Matching(
         rf"(/{_NO_DOTS}[A-Za-z0-9._-]+)+",
         "an absolute path of letters, digits and any of . _ - between single slashes",

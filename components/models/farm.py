@@ -3,7 +3,7 @@
 from ipaddress import IPv4Network
 from typing import Annotated, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
 from components.models.base import (
     Address,
@@ -17,8 +17,8 @@ from components.models.base import (
     Matching,
     Model,
     Name,
-    PrintableText,
     Size,
+    printable,
 )
 from components.units import parse_duration, parse_size
 
@@ -26,6 +26,15 @@ _URI = (
     r"qemu(\+(ssh|tls|tcp|unix))?://([A-Za-z0-9@._:\[\]-]*)/(system|session)"
     r"(\?[A-Za-z0-9=&%._/-]*)?"
 )
+
+
+def _path_or_url(value: str) -> str:
+    if not printable(value).isprintable():
+        raise ValueError("must be a path or a URL without characters that cannot be seen")
+    return value
+
+
+_Image = Annotated[str, Field(min_length=1, max_length=1000), AfterValidator(_path_or_url)]
 _Package = Annotated[str, Matching(r"[a-z0-9][a-z0-9+.-]+", "the name of a Debian package")]
 
 DEFAULT_CIDR = "10.90.0.0/24"
@@ -104,7 +113,7 @@ class Farm(Model):
     """The VMs: `vms` identical ones, called `<name>-0`, `<name>-1` and so on."""
 
     vms: Annotated[int, Field(ge=1, le=1000)] = Field(description="How many VMs.", examples=[3])
-    image: PrintableText = Field(
+    image: _Image = Field(
         description="A qcow2 image with cloud-init: a path on this machine, or a URL. Another one"
         " replaces the VMs.",
         examples=["/var/lib/libvirt/images/debian-12-genericcloud-amd64.qcow2"],

@@ -29,7 +29,9 @@ _ImageName = Annotated[
     ),
 ]
 _EnvName = Annotated[
-    str, Matching(r"[A-Za-z_][A-Za-z0-9_]*", "a name of letters, digits and underscores")
+    str,
+    Field(max_length=255),
+    Matching(r"[A-Za-z_][A-Za-z0-9_]*", "a name of letters, digits and underscores"),
 ]
 _NAME_OR_ID = r"([a-z_][a-z0-9_-]{0,31}|[0-9]{1,10})"
 _User = Annotated[
