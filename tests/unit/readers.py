@@ -1,0 +1,127 @@
+"""Readers of what is rendered, written from its readers' manuals and not from what writes it."""
+
+import ast
+import re
+from dataclasses import dataclass, field
+
+_SECTIONS = (
+    *("global", "defaults", "frontend", "backend", "listen", "resolvers", "peers", "userlist"),
+    *("cache", "mailers", "program", "ring", "http-errors", "log-forward", "fcgi-app"),
+)
+
+
+@dataclass
+class Section:
+    """A section of a haproxy.cfg: the words of its first line, and of each line in it."""
+
+    heading: list[str]
+    lines: list[list[str]] = field(default_factory=list)
+
+    def called(self, keyword: str) -> list[list[str]]:
+        """Return the lines that start with a keyword."""
+        return [line for line in self.lines if line[0] == keyword]
+
+
+def haproxy_sections(text: str) -> list[Section]:
+    """Read a haproxy.cfg, where any word of ``_SECTIONS`` starts a section, indented or not."""
+    sections: list[Section] = []
+    for line in text.split("\n"):
+        words = haproxy_words(line)
+        if words and words[0] in _SECTIONS:
+            sections.append(Section(words))
+        elif words:
+            sections[-1].lines.append(words)
+    return sections
+
+
+def haproxy_words(line: str) -> list[str]:
+    """Split a line into words as chapter 2.2 of HAProxy's manual has it.
+
+    Raises:
+        ValueError: A quote is not closed, or there is a variable of the environment.
+    """
+    words: list[str] = []
+    word: str | None = None
+    quote = ""
+    rest = iter(line)
+    for character in rest:
+        if character == "\\" and quote != "'":
+            following = next(rest, "")
+            # Only these are escapes; any other backslash stands for itself.
+            word = (word or "") + (following if following in " #\\\"'" else f"\\{following}")
+        elif character == quote:
+            quote = ""
+        elif quote:
+            if quote == '"' and character == "$":
+                raise ValueError(f"a variable of the environment in {line!r}")
+            word = (word or "") + character
+        elif character in "\"'":
+            quote, word = character, word or ""
+        elif character == "#":
+            break
+        elif character in " \t\r\v\f":
+            words += [word] if word is not None else []
+            word = None
+        else:
+            word = (word or "") + character
+    if quote:
+        raise ValueError(f"an open quote in {line!r}")
+    return words + ([word] if word is not None else [])
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rule:
+    """A rule of a Traefik router."""
+
+    text: str
+    tree: ast.expr
+    literals: tuple[str, ...]
+
+    @property
+    def matchers(self) -> list[tuple[str, str]]:
+        """Each matcher with what it matches, in order."""
+        calls = [node for node in ast.walk(self.tree) if isinstance(node, ast.Call)]
+        return sorted(self._matcher(call) for call in calls)
+
+    def matches(self, host: str, path: str) -> bool:
+        """Whether a router with this rule takes a request."""
+        return self._holds(self.tree, host, path)
+
+    def _holds(self, node: ast.expr, host: str, path: str) -> bool:
+        if isinstance(node, ast.BoolOp):
+            parts = [self._holds(value, host, path) for value in node.values]
+            return all(parts) if isinstance(node.op, ast.And) else any(parts)
+        assert isinstance(node, ast.Call), f"{ast.dump(node)} in {self.text}"
+        match self._matcher(node):
+            case "Host", value:
+                return host == value
+            case "HostRegexp", value:
+                return re.search(value, host) is not None
+            case "Path", value:
+                return path == value
+            case "PathPrefix", value:
+                return path.startswith(value)
+            case other:
+                raise AssertionError(f"{other} in {self.text}")
+
+    def _matcher(self, call: ast.Call) -> tuple[str, str]:
+        assert isinstance(call.func, ast.Name)
+        assert len(call.args) == 1, f"one argument each in {self.text}"
+        (argument,) = call.args
+        assert isinstance(argument, ast.Constant), self.text
+        assert isinstance(argument.value, int)
+        return call.func.id, self.literals[argument.value]
+
+
+def traefik_rule(text: str) -> Rule:
+    """Read a rule: its grammar is Python's, with other operators and with text in backticks.
+
+    Raises:
+        AssertionError: There is anything in it that is not of a rule.
+    """
+    literals = tuple(re.findall("`([^`]*)`", text))
+    numbers = iter(range(len(literals)))
+    plain = re.sub("`[^`]*`", lambda _: str(next(numbers)), text)
+    assert re.fullmatch(r"[A-Za-z0-9()&| ]*", plain), f"{plain!r} is no rule"
+    tree = ast.parse(plain.replace("&&", "and").replace("||", "or"), mode="eval").body
+    return Rule(text=text, tree=tree, literals=literals)

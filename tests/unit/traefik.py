@@ -1,0 +1,150 @@
+"""The real Traefik, told by a Docker that is none which containers there are.
+
+Its Docker provider reads the labels as it does on a VM, and its API tells what came of them. There
+is nothing behind the containers' address, which no request leaves this machine for.
+"""
+
+import json
+import re
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from threading import Thread
+from typing import Any
+
+from components.host import traefik
+
+BINARY = Path(sys.executable).with_name("traefik")
+_NETWORK = "fuzz"
+_NOWHERE = "255.255.255.255"  # Linux refuses to connect to it, at once
+_SECONDS = 60.0
+
+
+def understood(containers: Mapping[str, Mapping[str, str]]) -> dict[str, dict[str, Any]]:
+    """Return the routers, services and middlewares that Traefik makes of containers' labels.
+
+    Args:
+        containers: Labels by the container's name.
+    """
+    with _docker(containers) as docker, _traefik(docker) as api:
+        return _told(api)
+
+
+@contextmanager
+def _docker(containers: Mapping[str, Mapping[str, str]]) -> Iterator[str]:
+    class Api(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+        disable_nagle_algorithm = True  # else each answer takes 40 ms
+
+        def do_HEAD(self) -> None:
+            self._answer(b"")
+
+        def do_GET(self) -> None:
+            path = re.sub(r"^/v[0-9.]+|\?.*", "", self.path)
+            self._answer(json.dumps(_answer(path, containers)).encode())
+
+        def _answer(self, body: bytes) -> None:
+            self.send_response(200)
+            self.send_header("Api-Version", "1.41")
+            self.send_header("Content-Type", "application/json")
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *_: object) -> None:
+            """Say nothing."""
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Api)
+    thread = Thread(target=server.serve_forever)
+    thread.start()
+    try:
+        yield f"tcp://127.0.0.1:{server.server_port}"
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
+
+
+def _answer(path: str, containers: Mapping[str, Mapping[str, str]]) -> Any:
+    match path.strip("/").split("/"):
+        case ["version"]:
+            return {"Version": "20.10.24", "ApiVersion": "1.41", "MinAPIVersion": "1.12"}
+        case ["containers", "json"]:
+            return [{"Id": name, "Names": [f"/{name}"]} for name in containers]
+        case ["containers", name, "json"]:
+            return {
+                "Id": name,
+                "Name": f"/{name}",
+                "State": {"Running": True, "Status": "running"},
+                "HostConfig": {"NetworkMode": _NETWORK},
+                "Config": {"Labels": dict(containers[name])},
+                "NetworkSettings": {"Networks": {_NETWORK: {"IPAddress": _NOWHERE}}, "Ports": {}},
+            }
+        case _:
+            return {}
+
+
+@contextmanager
+def _traefik(docker: str) -> Iterator[str]:
+    api, *ports = (str(port) for port in _free_ports(3))
+    flags = [
+        re.sub(r"(\.address=):\d+", lambda match: f"{match[1]}127.0.0.1:{ports.pop()}", flag)
+        for flag in traefik.command(_NETWORK)
+    ]
+    process = subprocess.Popen(
+        (
+            str(BINARY),
+            *flags,
+            f"--providers.docker.endpoint={docker}",
+            "--providers.docker.watch=false",
+            "--api.insecure",
+            f"--entrypoints.traefik.address=127.0.0.1:{api}",
+        ),
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    try:
+        yield f"http://127.0.0.1:{api}/api/rawdata"
+    finally:
+        process.kill()
+        process.wait()
+
+
+def _free_ports(count: int) -> list[int]:
+    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
+    ports = [each.getsockname()[1] for each in sockets]
+    for each in sockets:
+        each.close()
+    return ports
+
+
+def _told(api: str) -> dict[str, dict[str, Any]]:
+    deadline = time.monotonic() + _SECONDS
+    while True:
+        try:
+            with urllib.request.urlopen(api, timeout=10) as answer:  # noqa: S310 - ours
+                raw = json.load(answer)
+        except (urllib.error.URLError, OSError):
+            raw = {}
+        told = {
+            kind: _of_docker(raw.get(kind) or {}) for kind in ("routers", "services", "middlewares")
+        }
+        if told["services"]:
+            return told
+        if time.monotonic() > deadline:
+            raise TimeoutError(f"Traefik knows no container after {_SECONDS:.0f} s, only {raw}")
+        time.sleep(0.1)
+
+
+def _of_docker(things: Mapping[str, Any]) -> dict[str, Any]:
+    ending = "@docker"
+    return {
+        name.removesuffix(ending): each for name, each in things.items() if name.endswith(ending)
+    }
