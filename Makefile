@@ -4,10 +4,11 @@ ENGINE ?= auto
 LAB ?= lab
 VENV := .venv
 PYTHON := $(VENV)/bin/python
+AS_ROOT := -o APT::Sandbox::User=root
 RUN_LAB = $(PYTHON) -m lab --name $(LAB) --engine $(ENGINE)
 
 .PHONY: help up preview status smoke scale down shell check-config reference test test-unit \
-        test-e2e lint types venv
+        fuzz test-e2e lint types venv
 
 help:  ## what there is
 	@sed -n 's/^\([a-z0-9-]*\):.*## /\1\t/p' Makefile
@@ -33,10 +34,13 @@ shell: venv  ## a shell inside the lab, where its network is
 down: venv  ## destroy the stack and leave nothing of the lab behind
 	@$(RUN_LAB) down
 
-test: lint types test-unit test-e2e  ## everything
+test: lint types $(VENV)/cloud-init test-unit test-e2e  ## everything
 
 test-unit: venv  ## no root, no network
 	$(PYTHON) -m pytest
+
+fuzz: venv $(VENV)/cloud-init  ## over 100,000 generated configs, each refused with a path or read back by the real readers
+	FUZZ=full $(PYTHON) -m pytest tests/unit/test_fuzz.py -rs
 
 test-e2e: venv  ## the whole graph for real, in a lab of its own; as root
 	ENGINE=$(ENGINE) $(PYTHON) -m pytest tests/e2e -x
@@ -60,3 +64,11 @@ venv: $(VENV)/made
 $(VENV)/made: requirements.txt requirements-dev.txt
 	@lab/bootstrap.sh $(VENV) requirements-dev.txt
 	@touch $@
+
+# Only its schema is read; nothing of it runs or is installed.
+$(VENV)/cloud-init: $(VENV)/made
+	@rm -rf $@ $@.part && mkdir -p $@.part/tree
+	@cd $@.part && (apt-get download $(AS_ROOT) -qq cloud-init || \
+	    { apt-get update -qq && apt-get download $(AS_ROOT) -qq cloud-init; })
+	@dpkg-deb -x $@.part/*.deb $@.part/tree && touch $@.part/tree
+	@mv $@.part/tree $@ && rm -r $@.part

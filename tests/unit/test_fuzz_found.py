@@ -118,11 +118,6 @@ def test_a_value_of_the_config_that_is_no_json_is_text() -> None:
     assert config._value("[" * 100_000) == "[" * 100_000
 
 
-@pytest.mark.xfail(
-    strict=True,
-    reason="haproxy.cfg names all domains of a service in one line, and HAProxy reads 64 words of"
-    " it: a line for each domain would do",
-)
 def test_more_domains_than_haproxy_reads_words_of_a_line() -> None:
     hosts = [f"a{number}.example.org" for number in range(70)]
     service = parse({**BASE, **app(hosts=hosts)}).services["app"]
