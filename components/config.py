@@ -103,12 +103,14 @@ _MESSAGES: Mapping[str, str] = {
 
 def _explain(item: Any) -> str:
     location = [str(part) for part in item["loc"]] or [str(item["input"])]
-    about_key = item["loc"][-2:] == (item["input"], "[key]")  # pydantic's way to say so
+    unknown = item["type"] == "extra_forbidden"
+    # pydantic's way to say so; an unknown key may be called that.
+    about_key = not unknown and item["loc"][-2:] == (item["input"], "[key]")
     if about_key:
         del location[-1]
     if about_key or item["type"] == "invalid_key":  # pydantic has True as 1 there
         location[-1] = json.dumps(item["input"], default=str).strip('"')
-    if item["type"] == "extra_forbidden":
+    if unknown:
         message = _unknown_key(location)
     else:
         template = _MESSAGES.get(item["type"])
@@ -130,7 +132,7 @@ def _part(key: str) -> str:
 def _hidden(location: list[str], message: str) -> bool:
     """Whether a value is a secret, or may have been meant as one under a misspelt key."""
     if location[0] == "registries":  # a token may stand in place of the whole login
-        return location[-1] != "username"
+        return len(location) < 3 or location[-1] != "username"
     named = any(part in SECRET_KEYS for part in location)
     return named or any(f"did you mean {key}?" in message for key in SECRET_KEYS)
 

@@ -34,6 +34,11 @@ REFUSED: dict[str, tuple[dict[Any, Any], str]] = {
         {"[key]": 1},
         '"[key]": unknown key; known here are farm, services, edge, registries (got 1)',
     ),
+    "that key, with a value like a place in a list": (
+        app(volumes=[{"[key]": 0}]),
+        'services.app.volumes.0."[key]": unknown key; known here are path, name, host, read_only,'
+        " shared (got 0)",
+    ),
     "a key of several lines": (
         {"edge": {"port\nfarm: all is well (got 1)": 80}},
         'edge."port\\nfarm: all is well (got 1)": unknown key; known here are bind, port, folder,'
@@ -87,6 +92,10 @@ REFUSED: dict[str, tuple[dict[Any, Any], str]] = {
     "a token in the place of a login": (
         {"registries": {"ghcr.io": SECRET}},
         f"registries.ghcr.io: must be a map of keys {NOT_SHOWN}",
+    ),
+    "a token where a registry should be": (
+        {"registries": {"username": SECRET}},
+        f"registries.username: must be a map of keys {NOT_SHOWN}",
     ),
     "a token under another key": (
         {"registries": {"ghcr.io": {"username": "a", "token": SECRET}}},
