@@ -59,12 +59,12 @@ class Edge(pulumi.ComponentResource):
         apply = (folder, stack, str(edge.ready_timeout))
         remove = (folder, stack)
         script = Path(__file__).with_name("apply.py")
-        after_containers = pulumi.ResourceOptions(
+        after_serving = pulumi.ResourceOptions(
             parent=self,
             depends_on=[
-                container
+                serving
                 for service in args.services.values()
-                for container in service.containers.values()
+                for serving in service.serving.values()
             ],
         )
         if edge.host is None:
@@ -75,7 +75,7 @@ class Edge(pulumi.ComponentResource):
                     delete=shlex.join((*_LOCAL, "remove", *remove)),
                     stdin=self.haproxy_cfg,
                 ),
-                after_containers,
+                after_serving,
             )
         else:
             remote.Command(
@@ -88,6 +88,6 @@ class Edge(pulumi.ComponentResource):
                     delete=python_command(script, "remove", *remove),
                     stdin=self.haproxy_cfg,
                 ),
-                after_containers,
+                after_serving,
             )
         self.register_outputs({"address": self.address, "haproxy_cfg": self.haproxy_cfg})

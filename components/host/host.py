@@ -8,9 +8,12 @@ import pulumi
 import pulumi_docker as docker
 from pulumi_command import local
 
-from components.host import traefik
+from components.host import agent, traefik
 from components.models.stack import Registry
 from components.vm.vm import Vm
+
+_AGENT_SECONDS = 120
+"""The agent is started by cloud-init's last stage, which Docker does not wait for."""
 
 _READY_SECONDS = 120
 """Traefik is up in 1 s with KVM and took up to 20 s on an emulated CPU under load."""
@@ -64,32 +67,57 @@ class ContainerHost(pulumi.ComponentResource):
             docker.RemoteImageArgs(name=traefik.IMAGE, keep_locally=True),
             on_vm,
         )
+        self._agent = local.Command(
+            f"{name}-agent",
+            local.CommandArgs(
+                create=pulumi.Output.concat(
+                    "exec ",
+                    self.vm.ssh_command,
+                    " 'cat > agent.part && mv agent.part agent.py"
+                    f" && exec python3 agent.py deployed {_AGENT_SECONDS}'",
+                ),
+                stdin=Path(agent.__file__).read_text(encoding="utf-8"),
+                triggers=[self.vm.domain.id],
+            ),
+            pulumi.ResourceOptions(parent=self, deleted_with=self.vm.domain),
+        )
         container = docker.Container(
             f"{name}-traefik",
             docker.ContainerArgs(
                 image=image.image_id,
                 command=network.name.apply(lambda network: list(traefik.command(network))),
                 networks_advanced=[docker.ContainerNetworksAdvancedArgs(name=network.name)],
+                labels=[
+                    docker.ContainerLabelArgs(
+                        label=agent.TRAEFIK_LABEL, value=str(traefik.API_PORT)
+                    )
+                ],
                 ports=[
                     docker.ContainerPortArgs(
-                        internal=traefik.ENTRYPOINT_PORT, external=traefik.ENTRYPOINT_PORT
+                        internal=traefik.ENTRYPOINT_PORT, external=traefik.published_port()
                     )
                 ],
                 mounts=[
                     docker.ContainerMountArgs(
                         type="bind",
-                        source="/var/run/docker.sock",
-                        target="/var/run/docker.sock",
+                        source=f"{agent.FOLDER}/traefik",
+                        target=traefik.AGENT_FOLDER,
                         read_only=True,
                     )
                 ],
                 restart="unless-stopped",
-                destroy_grace_seconds=10,
+                destroy_grace_seconds=traefik.STOP_GRACE + 5,
             ),
-            # Two cannot publish the same port; the edge sends requests to the other VMs meanwhile.
-            pulumi.ResourceOptions.merge(on_vm, pulumi.ResourceOptions(delete_before_replace=True)),
+            pulumi.ResourceOptions.merge(
+                on_vm,
+                pulumi.ResourceOptions(
+                    # The new one publishes another port, so both can be there.
+                    delete_before_replace=False,
+                    depends_on=[self._agent],
+                ),
+            ),
         )
-        ready = local.Command(
+        self._ready = local.Command(
             f"{name}-traefik-ready",
             local.CommandArgs(
                 create=pulumi.Output.concat(
@@ -97,17 +125,56 @@ class ContainerHost(pulumi.ComponentResource):
                     self.vm.ssh_command,
                     " python3 - ",
                     container.id,
-                    f" {traefik.PING_PORT} /ping {_READY_SECONDS}",
+                    f" {traefik.API_PORT} /ping {_READY_SECONDS}",
                 ),
                 stdin=Path(__file__).with_name("ready.py").read_text(encoding="utf-8"),
                 triggers=[container.id],
             ),
             pulumi.ResourceOptions(parent=self, deleted_with=self.vm.domain),
         )
-        self.entrypoint = pulumi.Output.all(self.vm.address, ready.id).apply(
-            lambda parts: f"{parts[0]}:{traefik.ENTRYPOINT_PORT}"
+        self.entrypoint = pulumi.Output.all(self.vm.address, self._ready.id).apply(
+            lambda parts: f"{parts[0]}:{traefik.published_port()}"
         )
         self.register_outputs({"entrypoint": self.entrypoint})
+
+    def serving(
+        self,
+        name: str,
+        container: docker.Container,
+        *,
+        ready: int,
+        grace: int,
+        parent: pulumi.Resource,
+    ) -> pulumi.Resource:
+        """Return what has a container take part: it joins when this is made, and leaves with it.
+
+        Args:
+            name: Of the resource.
+            container: One on this host.
+            ready: How long it may take to become healthy, in seconds.
+            grace: How long its requests in flight may take when it goes, in seconds.
+            parent: The service.
+        """
+        ask = pulumi.Output.concat(self.vm.ssh_command, " python3 agent.py")
+        return local.Command(
+            name,
+            local.CommandArgs(
+                create=pulumi.Output.concat("exec ", ask, " join ", container.id, f" {ready}"),
+                # 255 is ssh's own: a VM that cannot be reached has nothing to leave.
+                delete=pulumi.Output.concat(
+                    ask, " leave ", container.id, f" {grace} || [ $? = 255 ]"
+                ),
+                triggers=[container.id],
+            ),
+            pulumi.ResourceOptions(
+                parent=parent,
+                deleted_with=self.vm.domain,
+                depends_on=[self._ready],
+                custom_timeouts=pulumi.CustomTimeouts(
+                    create=f"{2 * ready + 60}s", delete=f"{grace + 120}s"
+                ),
+            ),
+        )
 
     def on_vm(self, parent: pulumi.Resource) -> pulumi.ResourceOptions:
         """Return the options of what lives in the VM's Docker: it comes and goes with the VM.

@@ -1,28 +1,62 @@
 """How Traefik is started on each VM: its flags and its ports, as plain values.
 
-It finds containers by Docker's labels alone. Its dashboard and API stay off, and its ping is on an
-entrypoint of its own that is not published, so that it takes no path away from any service.
+It finds containers by Docker's labels alone, of those that the agent shows it. Its dashboard stays
+off; its ping and API are on an entrypoint of their own that is not published, so that they take no
+path away from any service.
 """
+
+import hashlib
 
 IMAGE = "traefik:v3.7.15"
 """Pinned; 3.6.16 is the oldest that speaks Docker API 1.40 and up."""
 
-ENTRYPOINT_PORT = 80
-"""The one port that a VM publishes, to the edge."""
+API_PORT = 8082
+"""Of its ping and its API, which are not published; the agent asks there who gets requests."""
 
-PING_PORT = 8082
+AGENT_FOLDER = "/run/gatehouse"
+"""Where Traefik sees the folder of the agent's socket."""
+
+_FIRST_PUBLISHED_PORT, _PUBLISHED_PORTS = 8000, 1000
+
+ENTRYPOINT_PORT = 80
+"""In the container."""
+
+STOP_GRACE = 30
+"""Seconds for requests in flight when Traefik itself is replaced."""
 
 
 def command(network: str) -> tuple[str, ...]:
     """Return Traefik's flags, with containers reached over the Docker network ``network``."""
     return (
         f"--entrypoints.web.address=:{ENTRYPOINT_PORT}",
-        f"--entrypoints.ping.address=:{PING_PORT}",
-        "--ping.entrypoint=ping",
+        f"--entrypoints.web.transport.lifecycle.gracetimeout={STOP_GRACE}s",
+        f"--entrypoints.traefik.address=:{API_PORT}",
+        "--ping=true",
+        "--api.insecure=true",
+        "--api.dashboard=false",
         "--providers.docker=true",
+        f"--providers.docker.endpoint=unix://{AGENT_FOLDER}/docker.sock",
         "--providers.docker.exposedbydefault=false",
         f"--providers.docker.network={network}",
+        # 2 s by default, in which requests would go to a container that has died.
+        "--providers.providersthrottleduration=100ms",
+        # 30 s by default; a container that is gone leaves an address that never answers.
+        "--serverstransport.forwardingtimeouts.dialtimeout=1s",
+        # So short that no application ends an idle connection first, at which a request that is not
+        # safe to repeat would be lost; and so that an open connection means a request in flight.
+        "--serverstransport.forwardingtimeouts.idleconntimeout=1s",
         "--global.checknewversion=false",
         "--global.sendanonymoususage=false",
         "--log.level=INFO",
     )
+
+
+def published_port() -> int:
+    """Return the VM's port for Traefik: another one for each other way to start it.
+
+    Two cannot publish the same port, and the old one has to serve until the new one does. It is
+    known before anything runs, so that a preview shows it.
+    """
+    started_as = "\n".join((IMAGE, AGENT_FOLDER, *command("")))
+    digest = int(hashlib.sha256(started_as.encode()).hexdigest(), 16)
+    return _FIRST_PUBLISHED_PORT + digest % _PUBLISHED_PORTS

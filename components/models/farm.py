@@ -171,6 +171,11 @@ class Farm(Model):
         description="How long a VM may take until its Docker answers.",
         examples=["5m"],
     )
+    drain_timeout: Duration = Field(
+        default=parse_duration("30s"),
+        description="How long requests in flight on a VM that goes may take.",
+        examples=["1m"],
+    )
     shutdown_timeout: Duration = Field(
         default=parse_duration("1m"),
         description="How long a VM that goes may take to power off before it is cut.",

@@ -199,9 +199,16 @@ class Service(Model):
         description="When Docker starts a container again by itself.",
         examples=["always"],
     )
+    start_timeout: Duration = Field(
+        default=parse_duration("2m"),
+        description="How long a new container may take to pass its health check before an update"
+        " fails and the old containers serve on.",
+        examples=["5m"],
+    )
     stop_grace: Duration = Field(
         default=parse_duration("30s"),
-        description="How long a container that is told to stop may take.",
+        description="How long requests in flight may take when a container goes, and then the"
+        " container itself when it is told to stop.",
         examples=["1m"],
     )
 

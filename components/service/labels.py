@@ -3,6 +3,8 @@
 All containers of a service carry the same ones: that is how Traefik knows that they share its load.
 """
 
+import hashlib
+import json
 import re
 from collections.abc import Mapping, Sequence
 
@@ -15,9 +17,30 @@ _EXACT_FIRST = 10_000
 """Added to the priority of a router for whole domains; longer than any path can be."""
 
 
+_ATTEMPTS = 4
+"""So that a request that could not be sent goes to another container, more than once if need be;
+Traefik repeats none of which it has sent anything."""
+
+
 def traefik_labels(name: str, service: Service) -> Mapping[str, str]:
     """Return Traefik's labels for the containers of the service called ``name``, sorted by key."""
+    return dict(sorted(_labels(traefik_name(name, service), service).items()))
+
+
+def traefik_name(name: str, service: Service) -> str:
+    """Return what Traefik is to call the service: its name and a digest of its labels.
+
+    Traefik drops a router or a service that two containers describe differently, and while a change
+    goes on, the old and the new containers do; by this they are two services, and the old one ends
+    with its last container.
+    """
+    described = json.dumps(_labels(name, service), sort_keys=True)
+    return f"{name}-{hashlib.sha256(described.encode()).hexdigest()[:8]}"
+
+
+def _labels(name: str, service: Service) -> dict[str, str]:
     balancer = f"traefik.http.services.{name}.loadbalancer"
+    middleware = "traefik.http.middlewares"
     labels = {
         "traefik.enable": "true",
         f"{balancer}.server.port": str(service.port),
@@ -26,10 +49,14 @@ def traefik_labels(name: str, service: Service) -> Mapping[str, str]:
         f"{balancer}.healthcheck.interval": f"{service.health.interval}s",
         f"{balancer}.healthcheck.timeout": f"{service.health.timeout}s",
         f"{balancer}.healthcheck.followredirects": "false",
+        f"{middleware}.{name}_retry.retry.attempts": str(_ATTEMPTS),
+        f"{middleware}.{name}_retry.retry.initialinterval": "50ms",
     }
     path = service.path.rstrip("/")
+    chain = [f"{name}_retry"]
     if service.strip_path:
-        labels[f"traefik.http.middlewares.{name}.stripprefix.prefixes"] = path
+        labels[f"{middleware}.{name}_strip.stripprefix.prefixes"] = path
+        chain.append(f"{name}_strip")
     exact = [host for host in service.hosts if not host.startswith("*.")]
     wild = [host for host in service.hosts if host.startswith("*.")]
     # An underscore, because no service can have one in its name.
@@ -42,10 +69,9 @@ def traefik_labels(name: str, service: Service) -> Mapping[str, str]:
                 # be the edge's: domains before wildcards, then the longest path.
                 f"traefik.http.routers.{router}.priority": str(first + len(path) + 1),
                 f"traefik.http.routers.{router}.service": name,
+                f"traefik.http.routers.{router}.middlewares": ",".join(chain),
             }
-            if service.strip_path:
-                labels[f"traefik.http.routers.{router}.middlewares"] = name
-    return dict(sorted(labels.items()))
+    return labels
 
 
 def rule(hosts: Sequence[str], path: str) -> str:

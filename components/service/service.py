@@ -30,7 +30,9 @@ class Service(pulumi.ComponentResource):
     config: ServiceConfig
     counts: Mapping[str, int]
     containers: Mapping[str, docker.Container]
-    """By slot name; what depends on the service being there depends on these."""
+    """By slot name."""
+    serving: Mapping[str, pulumi.Resource]
+    """By slot name: there once the container is healthy and Traefik sends it requests."""
 
     def __init__(
         self, name: str, args: ServiceArgs, opts: pulumi.ResourceOptions | None = None
@@ -56,6 +58,16 @@ class Service(pulumi.ComponentResource):
         }
         self.containers = {
             slot.name: self._container(slot, args.hosts[slot.vm], images[slot.vm])
+            for slot in slots(name, args.counts)
+        }
+        self.serving = {
+            slot.name: args.hosts[slot.vm].serving(
+                f"{slot.name}-serving",
+                self.containers[slot.name],
+                ready=self.config.start_timeout,
+                grace=self.config.stop_grace,
+                parent=self,
+            )
             for slot in slots(name, args.counts)
         }
         self.register_outputs({"containers": list(self.containers)})

@@ -1,8 +1,8 @@
 """The gate of a VM, run on the controller: ``python3 -m components.vm.boot wait|shutdown``.
 
 ``wait`` ends when Docker answers over SSH, with the VM's address as the only line on stdout.
-``shutdown`` asks the guest to power off, and ends when it has or when its time is over; a domain
-that is gone already is fine.
+``shutdown`` lets the requests in flight end, asks the guest to power off, and ends when it has or
+when its time is over; a domain that is gone already is fine. The edge sends it no requests by then.
 
 A program of its own, with the standard library only, because only a running command can watch the
 console while the VM boots: the domain resource could only say that no address came.
@@ -46,6 +46,7 @@ class Settings:
     address: str
     """The static address, or empty where libvirt's DHCP server gives one."""
     boot_timeout: float
+    drain_timeout: float
     shutdown_timeout: float
 
     @classmethod
@@ -59,6 +60,7 @@ class Settings:
             known_hosts=os.environ["GATEHOUSE_KNOWN_HOSTS"],
             address=os.environ["GATEHOUSE_ADDRESS"],
             boot_timeout=float(os.environ["GATEHOUSE_BOOT_TIMEOUT"]),
+            drain_timeout=float(os.environ["GATEHOUSE_DRAIN_TIMEOUT"]),
             shutdown_timeout=float(os.environ["GATEHOUSE_SHUTDOWN_TIMEOUT"]),
         )
 
@@ -212,8 +214,38 @@ def _wait_for_docker(settings: Settings) -> str:
     )
 
 
-def shutdown(settings: Settings) -> None:
-    """Power the guest off by ACPI within the time limit; deleting the domain does the rest."""
+def evacuate(settings: Settings, address: str) -> None:
+    """Have the VM's agent wait for the requests in flight and stop the containers."""
+    connection = options(
+        key_file=settings.key_file, known_hosts=settings.known_hosts, host=settings.vm
+    )
+    command = f"python3 agent.py evacuate {settings.drain_timeout:.0f}"
+    try:
+        done = subprocess.run(
+            ("ssh", *connection, f"{SSH_USER}@{address}", command),
+            check=False,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            stdin=subprocess.DEVNULL,
+            timeout=2 * settings.drain_timeout + _SSH_SECONDS,
+        )
+        said = done.stdout.strip()
+    except subprocess.TimeoutExpired:
+        said = "evacuate: no answer"
+    print(f"{settings.vm}: {said}", file=sys.stderr)
+
+
+def shutdown(settings: Settings, address: str) -> None:
+    """Empty the guest and power it off by ACPI; deleting the domain does the rest.
+
+    Args:
+        settings: Which VM, and the time limits.
+        address: Where it was reached last; empty if it never was.
+    """
+    state = virsh(settings, "domstate", settings.domain)
+    if address and state.stdout.strip() == "running":
+        evacuate(settings, address)
     deadline = time.monotonic() + settings.shutdown_timeout
     if virsh(settings, "shutdown", settings.domain).returncode != 0:
         return  # gone, or off already
@@ -232,7 +264,8 @@ def main(arguments: list[str]) -> int:
         if arguments == ["wait"]:
             print(wait(settings))
         elif arguments == ["shutdown"]:
-            shutdown(settings)
+            # What ``wait`` has printed, which the command's provider keeps.
+            shutdown(settings, os.environ.get("PULUMI_COMMAND_STDOUT", "").strip())
         else:
             print("usage: python3 -m components.vm.boot wait|shutdown", file=sys.stderr)
             return 2

@@ -18,6 +18,29 @@ from components.vm.ssh import SSH_USER
 _SSHD = "MaxStartups 100:30:200\nMaxSessions 100\nPasswordAuthentication no\n"
 
 
+# The agent's text comes over SSH and may change without another VM. The path unit starts the daemon
+# when the text first comes, and at each boot after that.
+_AGENT = f"""\
+[Unit]
+Description=Gatehouse agent: shows Traefik the containers that may serve
+StartLimitIntervalSec=0
+
+[Service]
+User={SSH_USER}
+StateDirectory=gatehouse
+ExecStart=/usr/bin/python3 /home/{SSH_USER}/agent.py serve /var/lib/gatehouse
+Restart=always
+RestartSec=100ms
+"""
+_AGENT_PATH = f"""\
+[Path]
+PathExists=/home/{SSH_USER}/agent.py
+
+[Install]
+WantedBy=multi-user.target
+"""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Guest:
     """What differs from VM to VM, or comes from config."""
@@ -66,7 +89,10 @@ def user_data(guest: Guest) -> str:
         "write_files": [
             _file("/etc/ssh/sshd_config.d/50-gatehouse.conf", _SSHD),
             _file("/etc/docker/daemon.json", json.dumps(_docker_daemon(guest), indent=2) + "\n"),
+            _file("/etc/systemd/system/gatehouse-agent.service", _AGENT),
+            _file("/etc/systemd/system/gatehouse-agent.path", _AGENT_PATH),
         ],
+        "runcmd": [["systemctl", "enable", "--now", "gatehouse-agent.path"]],
     }
     if guest.packages:
         document |= {"package_update": True, "packages": sorted(guest.packages)}

@@ -140,6 +140,7 @@ class Vm(pulumi.ComponentResource):
                     "GATEHOUSE_KEY_FILE": farm.ssh_key_file,
                     "GATEHOUSE_KNOWN_HOSTS": known_hosts,
                     "GATEHOUSE_BOOT_TIMEOUT": str(spec.boot_timeout),
+                    "GATEHOUSE_DRAIN_TIMEOUT": str(spec.drain_timeout),
                     "GATEHOUSE_SHUTDOWN_TIMEOUT": str(spec.shutdown_timeout),
                 },
                 triggers=[self.domain.id],
@@ -147,7 +148,8 @@ class Vm(pulumi.ComponentResource):
             pulumi.ResourceOptions(
                 parent=self,
                 custom_timeouts=pulumi.CustomTimeouts(
-                    create=f"{spec.boot_timeout + 60}s", delete=f"{spec.shutdown_timeout + 60}s"
+                    create=f"{spec.boot_timeout + 60}s",
+                    delete=f"{2 * spec.drain_timeout + spec.shutdown_timeout + 120}s",
                 ),
             ),
         )

@@ -21,7 +21,7 @@ from components.edge.pools import Pool, by_precedence, pool
 from components.models.service import Service
 from components.models.stack import Stack
 from components.placement import allowed, spread, vm_names
-from components.service.labels import SLOT_LABEL, traefik_labels
+from components.service.labels import SLOT_LABEL, traefik_labels, traefik_name
 from components.vm import cloudinit
 from components.vm.addresses import static_address
 from tests.unit.readers import Section, haproxy_sections, traefik_rule
@@ -129,7 +129,7 @@ def labels(stack: Stack) -> dict[str, dict[str, str]]:
         pairs = [f"{key}={value}".partition("=") for key, value in found[name].items()]
         assert {key: value for key, _, value in pairs} == found[name]
         assert SECRET not in str(found[name])
-        _rules(name, service, ours)
+        _rules(traefik_name(name, service), service, ours)
     return found
 
 

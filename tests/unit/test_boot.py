@@ -39,6 +39,7 @@ def settings(timeout: float = 20) -> Settings:
         known_hosts="known_hosts",
         address="",
         boot_timeout=timeout,
+        drain_timeout=timeout,
         shutdown_timeout=timeout,
     )
 
@@ -121,17 +122,30 @@ def test_shutdown_asks_the_guest_and_waits_for_it(program: Program, tmp_path: Pa
         "virsh",
         'case "$*" in *shutdown*) touch "$STATE/asked" ;;'
         ' *domstate*) echo x >>"$STATE/polls";'
-        ' [ "$(wc -l <"$STATE/polls")" -gt 1 ] && echo "shut off" || echo running ;; esac',
+        ' [ "$(wc -l <"$STATE/polls")" -gt 2 ] && echo "shut off" || echo running ;; esac',
     )
-    boot.shutdown(settings())
+    boot.shutdown(settings(), "")
     assert (tmp_path / "asked").exists()
-    assert len((tmp_path / "polls").read_text().splitlines()) == 2
+    assert len((tmp_path / "polls").read_text().splitlines()) == 3
+
+
+def test_shutdown_empties_the_guest_before_it_is_asked(program: Program, tmp_path: Path) -> None:
+    program("ssh", 'echo "$*" >>"$STATE/order"; echo "evacuate: nothing in flight"')
+    program(
+        "virsh",
+        'case "$*" in *shutdown*) echo shutdown >>"$STATE/order"; touch "$STATE/asked" ;;'
+        ' *domstate*) [ -e "$STATE/asked" ] && echo "shut off" || echo running ;; esac',
+    )
+    boot.shutdown(settings(), "10.90.0.23")
+    evacuated, asked = (tmp_path / "order").read_text().splitlines()
+    assert evacuated.endswith("gatehouse@10.90.0.23 python3 agent.py evacuate 20")
+    assert asked == "shutdown"
 
 
 def test_shutdown_of_a_domain_that_is_gone_is_fine(program: Program) -> None:
     program("virsh", 'echo "error: failed to get domain" >&2; exit 1')
     began = time.monotonic()
-    boot.shutdown(settings(timeout=3600))
+    boot.shutdown(settings(timeout=3600), "10.90.0.23")
     assert time.monotonic() - began < 600, "it must not wait for what is not there"
 
 
@@ -139,7 +153,7 @@ def test_shutdown_gives_a_stubborn_guest_up_after_its_time(
     program: Program, capsys: pytest.CaptureFixture[str]
 ) -> None:
     program("virsh", 'case "$*" in *domstate*) echo running ;; esac')
-    boot.shutdown(settings(timeout=1))
+    boot.shutdown(settings(timeout=1), "")
     assert "web-0: did not power off in 1 s" in capsys.readouterr().err
 
 

@@ -3,7 +3,7 @@ from typing import Any
 import pytest
 
 from components.config import parse
-from components.service.labels import rule, traefik_labels
+from components.service.labels import rule, traefik_labels, traefik_name
 from tests.unit import golden
 
 
@@ -40,16 +40,24 @@ def test_a_wildcard_means_one_label_more() -> None:
 
 
 def test_a_domain_wins_over_a_wildcard_and_then_the_longest_path() -> None:
-    both = traefik_labels("app", service(hosts=["a.example.org", "*.example.org"], path="/shop"))
-    priority = "traefik.http.routers.{}.priority"
-    assert both[priority.format("app")] == "10006"
-    assert both[priority.format("app_wildcard")] == "6"
+    app = service(hosts=["a.example.org", "*.example.org"], path="/shop")
+    both, name = traefik_labels("app", app), traefik_name("app", app)
+    assert both[f"traefik.http.routers.{name}.priority"] == "10006"
+    assert both[f"traefik.http.routers.{name}_wildcard.priority"] == "6"
 
 
 def test_a_path_is_stripped_by_a_middleware_of_the_services_own() -> None:
-    labels = traefik_labels("app", service(path="/shop/", strip_path=True))
-    assert labels["traefik.http.middlewares.app.stripprefix.prefixes"] == "/shop"
-    assert labels["traefik.http.routers.app.middlewares"] == "app"
+    app = service(path="/shop/", strip_path=True)
+    labels, name = traefik_labels("app", app), traefik_name("app", app)
+    assert labels[f"traefik.http.middlewares.{name}_strip.stripprefix.prefixes"] == "/shop"
+    assert labels[f"traefik.http.routers.{name}.middlewares"] == f"{name}_retry,{name}_strip"
+
+
+def test_containers_that_say_something_else_are_another_service_to_traefik() -> None:
+    before, after = service(), service(health={"path": "/up"})
+    shared = traefik_labels("app", before).keys() & traefik_labels("app", after).keys()
+    assert shared == {"traefik.enable"}, "Traefik drops what two containers describe differently"
+    assert traefik_labels("app", service(image="app:2")) == traefik_labels("app", before)
 
 
 @pytest.mark.parametrize(
@@ -70,5 +78,6 @@ def test_the_edge_asks_through_the_services_own_route(
 
 
 def test_without_a_health_check_the_services_own_path_is_asked() -> None:
-    labels = traefik_labels("app", service(path="/shop"))
-    assert labels["traefik.http.services.app.loadbalancer.healthcheck.path"] == "/shop"
+    app = service(path="/shop")
+    key = f"traefik.http.services.{traefik_name('app', app)}.loadbalancer.healthcheck.path"
+    assert traefik_labels("app", app)[key] == "/shop"

@@ -93,7 +93,7 @@ def _answer(path: str, containers: Mapping[str, Mapping[str, str]]) -> Any:
 
 @contextmanager
 def _traefik(docker: str) -> Iterator[str]:
-    api, *ports = (str(port) for port in _free_ports(3))
+    api, *ports = (str(port) for port in free_ports(3))
     flags = [
         re.sub(r"(\.address=):\d+", lambda match: f"{match[1]}127.0.0.1:{ports.pop()}", flag)
         for flag in traefik.command(_NETWORK)
@@ -117,7 +117,8 @@ def _traefik(docker: str) -> Iterator[str]:
         process.wait()
 
 
-def _free_ports(count: int) -> list[int]:
+def free_ports(count: int) -> list[int]:
+    """Return ports that nobody listens on now."""
     sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
     ports = [each.getsockname()[1] for each in sockets]
     for each in sockets:

@@ -1,0 +1,646 @@
+"""The agent on each VM: it decides which containers Traefik gets to see.
+
+    python3 agent.py serve FOLDER            the daemon, under systemd
+    python3 agent.py deployed SECONDS        wait until the daemon runs this very text
+    python3 agent.py join CONTAINER SECONDS  show a container once it is healthy, wait for Traefik
+    python3 agent.py leave CONTAINER GRACE   hide it, wait until its requests in flight are over
+    python3 agent.py evacuate GRACE          wait for all requests in flight, stop all containers
+
+Traefik's Docker provider has no drain: it sends requests to whatever runs. So it does not talk to
+Docker but to the daemon's socket, which passes on what Docker says of containers that may serve,
+and nothing else. A container may serve when it has joined and has answered its health check since
+its last start. One that leaves is hidden first, and stopped only when nothing is in flight; Traefik
+forgets it without touching its open requests. While the daemon is away, Traefik keeps what it has.
+
+Sent to the VM as text, so it imports nothing but the standard library.
+"""
+
+import contextlib
+import hashlib
+import http.client
+import json
+import os
+import re
+import socket
+import socketserver
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
+from http.server import BaseHTTPRequestHandler
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+DOCKER_SOCKET = "/var/run/docker.sock"
+FOLDER = "/var/lib/gatehouse"
+TRAEFIK_LABEL = "gatehouse.traefik"
+"""On Traefik's own container: the port of its API."""
+
+_VERSION = hashlib.sha256(Path(__file__).read_bytes()).hexdigest()[:16]
+_POLL_SECONDS = 0.25
+_QUIET_SECONDS = 1.5
+"""No connection for so long means no request: Traefik keeps idle ones for 1 s."""
+_FORGET_SECONDS = 30.0
+"""Traefik takes up a change within 0.1 s; on an emulated CPU under load it took up to 3 s."""
+_LOG_LINES = "15"
+_ESTABLISHED = "01"  # of proc_pid_net(5)
+_READABLE = re.compile(r"(/v[0-9.]+)?/(_ping|version|containers/json|containers/[0-9a-f]+/json)")
+_EVENTS = re.compile(r"(/v[0-9.]+)?/events")
+_PORT = re.compile(r"traefik\.http\.services\.(?P<service>.+)\.loadbalancer\.server\.port")
+
+
+class AgentError(Exception):
+    """What was asked for cannot be done; the text says why."""
+
+
+class DockerConnection(http.client.HTTPConnection):
+    """HTTP to Docker's socket."""
+
+    def __init__(self, timeout: float | None = 30.0) -> None:
+        super().__init__("docker", timeout=timeout)
+
+    def connect(self) -> None:
+        """Connect to the socket instead of a host."""
+        self.sock = socket.socket(socket.AF_UNIX)
+        self.sock.settimeout(self.timeout)
+        self.sock.connect(DOCKER_SOCKET)
+
+
+def ask_docker(path: str) -> tuple[int, bytes]:
+    """Return status and body of a GET.
+
+    Raises:
+        OSError: Docker does not answer.
+    """
+    connection = DockerConnection()
+    try:
+        connection.request("GET", path)
+        answer = connection.getresponse()
+        return answer.status, answer.read()
+    except http.client.HTTPException as error:
+        raise OSError(str(error)) from error
+    finally:
+        connection.close()
+
+
+@dataclass(frozen=True)
+class Container:
+    """What matters of a container."""
+
+    id: str
+    running: bool
+    started_at: str
+    """When, as Docker writes it; another one after each start."""
+    pid: int
+    address: str
+    labels: dict[str, str]
+
+    @property
+    def service(self) -> str:
+        """What Traefik calls its service; empty if it is for Traefik at all."""
+        return next((found["service"] for found in map(_PORT.fullmatch, self.labels) if found), "")
+
+    @property
+    def port(self) -> int:
+        """The port that it serves on."""
+        return int(self._of_service("server.port"))
+
+    def _of_service(self, key: str) -> str:
+        return self.labels[f"traefik.http.services.{self.service}.loadbalancer.{key}"]
+
+    def health_problem(self) -> str | None:
+        """Return why it does not pass the health check that Traefik will make, or None."""
+        connection = http.client.HTTPConnection(self.address, self.port, timeout=10)
+        path = self._of_service("healthcheck.path")
+        try:
+            connection.request(
+                "GET", path, headers={"Host": self._of_service("healthcheck.hostname")}
+            )
+            status = connection.getresponse().status
+        except (OSError, http.client.HTTPException) as error:
+            return f"{path} on port {self.port}: {error or type(error).__name__}"
+        finally:
+            connection.close()
+        return None if 200 <= status < 400 else f"{path} on port {self.port}: status {status}"
+
+    def connections(self) -> int:
+        """Return how many connections there are to its port."""
+        count = 0
+        for table in ("tcp", "tcp6"):
+            with contextlib.suppress(OSError):  # it has ended
+                lines = Path(f"/proc/{self.pid}/net/{table}").read_text().splitlines()[1:]
+                count += sum(is_connection(line, self.port) for line in lines)
+        return count
+
+
+def is_connection(line: str, port: int) -> bool:
+    """Whether a line of /proc/PID/net/tcp is an established connection to the local ``port``."""
+    _, local, _, state, *_ = line.split()
+    return state == _ESTABLISHED and int(local.rpartition(":")[2], 16) == port
+
+
+def inspected(text: bytes) -> Container:
+    """Return the container that Docker's JSON is about."""
+    told = json.loads(text)
+    networks = told["NetworkSettings"]["Networks"] or {}
+    return Container(
+        id=told["Id"],
+        running=told["State"]["Running"] and not told["State"]["Paused"],
+        started_at=told["State"]["StartedAt"],
+        pid=told["State"]["Pid"],
+        address=next((each["IPAddress"] for each in networks.values() if each["IPAddress"]), ""),
+        labels=told["Config"]["Labels"] or {},
+    )
+
+
+def find(container: str) -> Container | None:
+    """Return a container by its id, or None if there is none.
+
+    Raises:
+        OSError: Docker does not answer.
+    """
+    status, body = ask_docker(f"/containers/{container}/json")
+    return inspected(body) if status == 200 else None
+
+
+def poll(condition: Callable[[], bool], seconds: float) -> bool:
+    """Return whether the condition came true within the time."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(_POLL_SECONDS)
+    return True
+
+
+@dataclass
+class Member:
+    """A container that has joined."""
+
+    id: str
+    healthy_since: str | None = None
+    """The ``started_at`` for which its health check has passed."""
+
+
+class Members:
+    """Who has joined; kept in a file, so that it outlives the daemon and the VM's reboot."""
+
+    def __init__(self, file: Path) -> None:
+        self._file = file
+        self._lock = threading.RLock()
+        self._members: dict[str, Member] = {}
+        if file.exists():
+            self._members = {each["id"]: Member(**each) for each in json.loads(file.read_text())}
+
+    def __iter__(self) -> Iterator[Member]:
+        with self._lock:
+            return iter(list(self._members.values()))
+
+    def get(self, container: str) -> Member | None:
+        """Return a member by its container's id."""
+        with self._lock:
+            return self._members.get(container)
+
+    def put(self, container: str, healthy_since: str | None) -> None:
+        """Add a member, or note since which start it is healthy."""
+        with self._lock:
+            self._members[container] = Member(container, healthy_since)
+            self._save()
+
+    def remove(self, container: str) -> None:
+        """Forget a member, if it is one."""
+        with self._lock:
+            if self._members.pop(container, None) is not None:
+                self._save()
+
+    def _save(self) -> None:
+        partial = self._file.with_suffix(".partial")
+        partial.write_text(json.dumps([asdict(each) for each in self._members.values()]))
+        partial.replace(self._file)
+
+
+class Agent:
+    """The daemon: the members, and who wants to know of changes."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.members = Members(folder / "members.json")
+        self._changed = threading.Condition()
+        self._changes = 0
+        self._watched: set[str] = set()
+
+    # What Traefik sees.
+
+    def may_serve(self, container: str) -> bool:
+        """Whether a container has joined and been healthy since its last start."""
+        member = self.members.get(container)
+        if member is None or member.healthy_since is None:
+            return False
+        found = find(container)
+        return found is not None and found.running and found.started_at == member.healthy_since
+
+    def changes(self) -> int:
+        """Return a number that is another one after each change."""
+        with self._changed:
+            return self._changes
+
+    def await_change(self, seen: int, seconds: float) -> int:
+        """Return the number of changes when it is no longer ``seen``, or the time is over."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._changes != seen, seconds)
+            return self._changes
+
+    def tell(self) -> None:
+        """Have every Traefik look again."""
+        with self._changed:
+            self._changes += 1
+            self._changed.notify_all()
+
+    # What Docker does.
+
+    def follow_docker(self) -> None:
+        """Look again whenever a container starts, ends or changes its health; never returns."""
+        while True:
+            connection = DockerConnection(timeout=None)
+            try:
+                connection.request("GET", '/events?filters={"type":["container"]}')
+                answer = connection.getresponse()
+                self._look_again()
+                while line := answer.readline():
+                    if json.loads(line)["Action"].startswith(("start", "die", "health_status")):
+                        self._look_again()
+            except (OSError, http.client.HTTPException, ValueError) as error:
+                print(f"Docker does not tell its events: {error}", flush=True)
+            finally:
+                connection.close()
+            time.sleep(_POLL_SECONDS)  # Docker is being restarted
+
+    def _look_again(self) -> None:
+        for member in self.members:
+            try:
+                container = find(member.id)
+            except OSError:
+                return  # the events end too then, and all is looked at when they come again
+            if container is None:
+                self.members.remove(member.id)
+            elif container.running and container.started_at != member.healthy_since:
+                self._watch(member.id)
+        self.tell()
+
+    def _watch(self, container: str) -> None:
+        """Wait, in a thread of its own, until a member that was started again is healthy."""
+
+        def wait() -> None:
+            try:
+                self._await_health(container, float("inf"))
+            except (AgentError, OSError) as error:
+                print(f"{container[:12]}: {error}", flush=True)
+            finally:
+                self._watched.discard(container)
+
+        if container not in self._watched:
+            self._watched.add(container)
+            threading.Thread(target=wait, daemon=True).start()
+
+    def _await_health(self, container: str, seconds: float) -> Container:
+        deadline = time.monotonic() + seconds
+        while True:
+            found = find(container)
+            if found is None:
+                raise AgentError("there is no such container")
+            if self.members.get(container) is None:
+                raise AgentError("it has left meanwhile")
+            problem = found.health_problem() if found.running else "it is not running"
+            if problem is None:
+                self.members.put(container, found.started_at)
+                self.tell()
+                return found
+            if time.monotonic() > deadline:
+                raise AgentError(f"is not healthy after {seconds:.0f} s: {problem}")
+            time.sleep(_POLL_SECONDS)
+
+    # What Gatehouse asks for.
+
+    def join(self, container: str, seconds: float) -> None:
+        """Show a container to Traefik once it is healthy, and wait until Traefik has taken it up.
+
+        Raises:
+            AgentError: It is not healthy in time; it stays hidden.
+        """
+        member = self.members.get(container)
+        try:
+            if member is None:
+                self.members.put(container, None)
+            found = self._await_health(container, seconds)
+            self._await_listed(found, seconds)
+        except AgentError as error:
+            if member is None:
+                self.members.remove(container)
+                self.tell()
+            raise AgentError(f"container {container[:12]} {error}{last_lines(container)}") from None
+        self._remove_leftovers(found)
+
+    def _await_listed(self, container: Container, seconds: float) -> None:
+        if not poll(lambda: all(self._listed(container)), seconds):
+            raise AgentError(f"is healthy, but Traefik does not take it up within {seconds:.0f} s")
+
+    def _remove_leftovers(self, joined: Container) -> None:
+        """Remove containers for the same slot that were made before and never joined.
+
+        An update that was killed has left them, and no state knows of them.
+        """
+        slot = joined.labels.get("gatehouse.slot")
+        if slot is None:
+            return
+        wanted = json.dumps({"label": [f"gatehouse.slot={slot}"]})
+        status, body = ask_docker(f"/containers/json?all=1&filters={wanted}".replace(" ", ""))
+        listed = json.loads(body) if status == 200 else []
+        own = next((each["Created"] for each in listed if each["Id"] == joined.id), 0)
+        for each in listed:
+            if each["Created"] < own and self.members.get(each["Id"]) is None:
+                subprocess.run(("docker", "rm", "--force", each["Id"]), check=False)
+
+    def leave(self, container: str, grace: float) -> str:
+        """Hide a container, and wait until its requests in flight are over or the time is.
+
+        Returns:
+            What there is to say of it.
+        """
+        self.members.remove(container)
+        self.tell()
+        found = find(container)
+        if found is None or not found.running:
+            return "it does not run"
+        if not poll(lambda: not any(self._listed(found)), _FORGET_SECONDS):
+            return f"Traefik has not forgotten it after {_FORGET_SECONDS:.0f} s"
+        return await_quiet([found], grace)
+
+    def evacuate(self, grace: float) -> str:
+        """Wait until no container has a request in flight or the time is over, and stop all."""
+        containers = [each for each in (find(member.id) for member in self.members) if each]
+        running = [each for each in containers if each.running]
+        said = await_quiet(running, grace)
+        if running:
+            ids = [each.id for each in running]
+            subprocess.run(("docker", "stop", "--time", f"{grace:.0f}", *ids), check=False)
+        return said
+
+    def _listed(self, container: Container) -> list[bool]:
+        """Return for each Traefik that answers whether it sends requests to the container."""
+        url = f"http://{container.address}:{container.port}"
+        return [
+            url in [server["url"] for server in service.get("loadBalancer", {}).get("servers", [])]
+            for service in (ask_traefik(each, container.service) for each in traefiks())
+            if service is not None
+        ]
+
+
+def await_quiet(containers: list[Container], grace: float) -> str:
+    """Wait until nothing is in flight in any of the containers or the time is over."""
+    began = quiet_since = time.monotonic()
+    while True:
+        now = time.monotonic()
+        count = sum(container.connections() for container in containers)
+        if count:
+            quiet_since = now
+        if now - quiet_since >= _QUIET_SECONDS:
+            return f"nothing in flight after {now - began:.1f} s"
+        if now - began > grace + _QUIET_SECONDS:
+            return f"{count} connections are still open after {grace:.0f} s and will be cut"
+        time.sleep(_POLL_SECONDS)
+
+
+def traefiks() -> list[Container]:
+    """Return the Traefiks that run here: two while one takes over from the other."""
+    _, body = ask_docker(f'/containers/json?filters={{"label":["{TRAEFIK_LABEL}"]}}')
+    found = [find(each["Id"]) for each in json.loads(body)]
+    return [each for each in found if each is not None and each.running]
+
+
+def ask_traefik(traefik: Container, service: str) -> dict[str, Any] | None:
+    """Return what a Traefik knows of a service, or None if it does not answer."""
+    port = int(traefik.labels[TRAEFIK_LABEL])
+    connection = http.client.HTTPConnection(traefik.address, port, timeout=5)
+    try:
+        connection.request("GET", f"/api/http/services/{service}@docker")
+        answer = connection.getresponse()
+        body = answer.read()
+        known: dict[str, Any] | None = json.loads(body) if answer.status == 200 else {}
+    except (OSError, http.client.HTTPException, ValueError):
+        known = None
+    finally:
+        connection.close()
+    return known
+
+
+def last_lines(container: str) -> str:
+    """Return the last lines of a container's log, below a heading."""
+    logs = subprocess.run(
+        ("docker", "logs", "--tail", _LOG_LINES, container),
+        check=False,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        errors="replace",
+    )
+    return f"\n  Its last log lines:\n{logs.stdout}"
+
+
+class UnixServer(socketserver.ThreadingMixIn, socketserver.UnixStreamServer):
+    """Serves an agent on a socket that takes the place of an older one."""
+
+    daemon_threads = True
+    request_queue_size = 128
+
+    def __init__(self, path: Path, handler: type[socketserver.BaseRequestHandler], agent: Agent):
+        path.parent.mkdir(exist_ok=True)
+        path.unlink(missing_ok=True)
+        super().__init__(str(path), handler)
+        self.agent = agent
+
+
+class FilteredDocker(BaseHTTPRequestHandler):
+    """Docker's API as Traefik sees it: to read, and only of containers that may serve."""
+
+    protocol_version = "HTTP/1.1"
+    server: UnixServer
+
+    def log_message(self, *_: object) -> None:
+        """Say nothing: Traefik asks often."""
+
+    def do_HEAD(self) -> None:
+        """Answer the client library's ping."""
+        self.do_GET()
+
+    def do_GET(self) -> None:
+        """Answer what is asked if it may be."""
+        path = urlsplit(self.path).path
+        try:
+            if _EVENTS.fullmatch(path):
+                self._events()
+            elif _READABLE.fullmatch(path):
+                self._answer(*self._filtered(path, *ask_docker(self.path)))
+            else:
+                self._answer(403, b'{"message":"not for Traefik"}')
+        except (BrokenPipeError, ConnectionResetError):
+            self.close_connection = True
+        except OSError as error:
+            self._answer(503, json.dumps({"message": str(error)}).encode())
+
+    def _filtered(self, path: str, status: int, body: bytes) -> tuple[int, bytes]:
+        agent = self.server.agent
+        if status == 200 and path.endswith("/containers/json"):
+            shown = [each for each in json.loads(body) if agent.may_serve(each["Id"])]
+            return 200, json.dumps(shown).encode()
+        if status == 200 and "/containers/" in path:
+            told = json.loads(body)
+            told["Config"]["Env"] = []  # not Traefik's business
+            return 200, json.dumps(told).encode()
+        return status, body
+
+    def _answer(self, status: int, body: bytes) -> None:
+        self.send_response(status)
+        self.send_header("Api-Version", "1.40")
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        if self.command != "HEAD":
+            self.wfile.write(body)
+
+    def _events(self) -> None:
+        """Write an event that has Traefik list the containers again after each change."""
+        self.send_response(200)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Transfer-Encoding", "chunked")
+        self.end_headers()
+        self.wfile.flush()
+        # One at once: what changed between Traefik's list and this request would be missed.
+        seen = -1
+        while True:
+            now = self.server.agent.await_change(seen, 60.0)
+            if now != seen:
+                seen = now
+                self._write_event("health_status: healthy")
+            else:
+                self._write_event("top")  # means nothing, and fails if Traefik has gone
+
+    def _write_event(self, action: str) -> None:
+        event = {
+            "Type": "container",
+            "Action": action,
+            "Actor": {"ID": "gatehouse", "Attributes": {}},
+            "time": int(time.time()),
+        }
+        line = json.dumps(event).encode() + b"\n"
+        self.wfile.write(b"%x\r\n%s\r\n" % (len(line), line))
+        self.wfile.flush()
+
+
+class Control(socketserver.StreamRequestHandler):
+    """One request of Gatehouse: a line of words; the answer is a JSON document."""
+
+    server: UnixServer
+
+    def handle(self) -> None:
+        """Do what is asked, and answer with an error or with what there is to say."""
+        what, *arguments = self.rfile.readline().decode().split()
+        try:
+            answer = {"said": self._do(what, arguments)}
+        except (AgentError, OSError) as error:
+            answer = {"error": str(error)}
+        self.wfile.write(json.dumps(answer).encode())
+
+    def _do(self, what: str, arguments: list[str]) -> str:
+        agent = self.server.agent
+        if what == "version":
+            return _VERSION
+        if what == "restart":
+            threading.Thread(target=self.server.shutdown, daemon=True).start()
+            return ""
+        if what == "join":
+            agent.join(arguments[0], float(arguments[1]))
+            return ""
+        if what == "leave":
+            return agent.leave(arguments[0], float(arguments[1]))
+        if what == "evacuate":
+            return agent.evacuate(float(arguments[0]))
+        raise AgentError(f"{what}: unknown request")
+
+
+def serve(folder: Path) -> None:
+    """Run the daemon until it is asked to restart; systemd starts it again."""
+    agent = Agent(folder)
+    control = UnixServer(folder / "control.sock", Control, agent)
+    docker = UnixServer(folder / "traefik" / "docker.sock", FilteredDocker, agent)
+    threading.Thread(target=agent.follow_docker, daemon=True).start()
+    threading.Thread(target=docker.serve_forever, daemon=True).start()
+    control.serve_forever()
+
+
+def ask(folder: Path, *words: str) -> str:
+    """Ask the daemon, and return what it says.
+
+    Raises:
+        AgentError: It says why not.
+        OSError: It does not answer.
+    """
+    with socket.socket(socket.AF_UNIX) as connection:
+        connection.connect(str(folder / "control.sock"))
+        connection.sendall(" ".join(words).encode() + b"\n")
+        with connection.makefile() as reader:
+            text = reader.read()
+    if not text:
+        raise OSError("the agent ended while it was asked")
+    answer: dict[str, str] = json.loads(text)
+    if "error" in answer:
+        raise AgentError(answer["error"])
+    return answer["said"]
+
+
+def await_deployed(folder: Path, seconds: float) -> None:
+    """Wait until the daemon that runs is this text; one of an older text is asked to restart.
+
+    Raises:
+        AgentError: It does not run in time.
+    """
+
+    def runs() -> bool:
+        try:
+            if ask(folder, "version") == _VERSION:
+                return True
+            ask(folder, "restart")
+        except OSError:
+            pass  # not started yet, or in between
+        return False
+
+    if not poll(runs, seconds):
+        raise AgentError(
+            f"the agent does not run after {seconds:.0f} s; see `journalctl -u gatehouse-agent` on"
+            f" {socket.gethostname()}"
+        )
+
+
+def main(arguments: list[str]) -> int:
+    """Run one of the commands; code 1 and the reason on stderr if it fails."""
+    folder = Path(os.environ.get("GATEHOUSE_FOLDER", FOLDER))
+    what, *rest = arguments
+    try:
+        if what == "serve":
+            serve(Path(rest[0]))
+        elif what == "deployed":
+            await_deployed(folder, float(rest[0]))
+        else:
+            said = ask(folder, what, *rest)
+            if said:
+                print(f"{what}: {said}")
+    except (AgentError, OSError) as error:
+        print(error, file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
