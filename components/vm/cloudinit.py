@@ -5,13 +5,17 @@ of its place. cloud-init acts on this at the first boot only; a change has to re
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import yaml
 
+from components.models.farm import Farm
 from components.vm.ssh import SSH_USER
+
+_DOCKER = ("apparmor", "docker.io")
+"""A minimal Debian image lacks AppArmor's tools, without which Docker starts no container."""
 
 # The Docker provider opens a connection per request and several at once; OpenSSH's default of
 # 10:30:100 starts to drop them at 10 that are not authenticated yet.
@@ -51,6 +55,24 @@ class Guest:
     host_key_public: str
     packages: tuple[str, ...]
     registry_mirror: str | None
+
+
+def guest(name: str, spec: Farm, *, keys: Sequence[str]) -> Guest:
+    """Return what the VM called ``name`` is told.
+
+    Args:
+        name: Its host name.
+        spec: Its farm's config.
+        keys: The user's public key, the host's private one and the host's public one.
+    """
+    return Guest(
+        hostname=name,
+        authorized_key=keys[0],
+        host_key_private=keys[1],
+        host_key_public=keys[2],
+        packages=(*(_DOCKER if spec.install_docker else ()), *spec.packages),
+        registry_mirror=spec.registry_mirror,
+    )
 
 
 @dataclass(frozen=True, kw_only=True)

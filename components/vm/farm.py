@@ -1,11 +1,15 @@
 """What a farm's VMs share: the hypervisor, a storage pool, a network, the image and the SSH key."""
 
+import hashlib
+import json
 from dataclasses import dataclass
 
 import pulumi
 import pulumi_libvirt as libvirt
+from pulumi_command import local
 
 from components.models.farm import Farm as FarmConfig
+from components.vm import cloudinit
 from components.vm.keys import KeyPair, key_folder, written
 
 
@@ -27,6 +31,8 @@ class Farm(pulumi.ComponentResource):
     """None where the VMs are on an existing bridge."""
     base_image_id: pulumi.Output[str]
     """The volume that all disks are copy-on-write layers of."""
+    room: pulumi.Resource
+    """Made, or made again, only when the hypervisor has room for the VMs to come."""
     ssh_key: KeyPair
     ssh_key_file: pulumi.Output[str]
     """Where the private key is readable for ``ssh``, relative to the program's folder."""
@@ -70,6 +76,21 @@ class Farm(pulumi.ComponentResource):
             libvirt.VolumeArgs(pool=pool.name, source=args.config.image, format="qcow2"),
             here,
         )
+        self.room = local.Command(
+            f"{name}-room",
+            local.CommandArgs(
+                create="exec python3 -m components.vm.room",
+                environment={
+                    "GATEHOUSE_URI": args.config.hypervisor.uri,
+                    "GATEHOUSE_GENERATION": image.id.apply(
+                        lambda image: _generation(image, args.config)
+                    ),
+                    "GATEHOUSE_VMS": str(args.config.vms),
+                    "GATEHOUSE_MEMORY": str(args.config.memory),
+                },
+            ),
+            pulumi.ResourceOptions(parent=self),
+        )
         self.pool = pool.name
         self.base_image_id = image.id
         self.ssh_key = KeyPair(
@@ -81,3 +102,15 @@ class Farm(pulumi.ComponentResource):
             key_folder(pulumi.get_stack()) / "id_ed25519", self.ssh_key.private_key
         )
         self.register_outputs({"pool": self.pool})
+
+
+def _generation(image: str, spec: FarmConfig) -> str:
+    """Return a digest of everything that has all VMs replaced when it changes."""
+    guest = cloudinit.guest("", spec, keys=("", "", ""))
+    parts = (image, cloudinit.user_data(guest), *size(spec))
+    return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:16]
+
+
+def size(spec: FarmConfig) -> tuple[object, ...]:
+    """Return what of a VM's size cannot be changed while it lives."""
+    return (spec.vcpus, spec.memory, spec.disk, spec.domain_type)

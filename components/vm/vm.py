@@ -16,12 +16,9 @@ from pulumi_command import local
 from components.units import MEBIBYTE
 from components.vm import cloudinit
 from components.vm.addresses import mac_address, static_address
-from components.vm.farm import Farm
+from components.vm.farm import Farm, size
 from components.vm.keys import KeyPair, key_folder, written
 from components.vm.ssh import SSH_USER, known_hosts_line, options
-
-_DOCKER = ("apparmor", "docker.io")
-"""A minimal Debian image lacks AppArmor's tools, without which Docker starts no container."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,21 +54,10 @@ class Vm(pulumi.ComponentResource):
         host_key = KeyPair(f"{name}-hostkey", name, pulumi.ResourceOptions(parent=self))
         user_data = pulumi.Output.all(
             farm.ssh_key.public_key, host_key.private_key, host_key.public_key
-        ).apply(
-            lambda keys: cloudinit.user_data(
-                cloudinit.Guest(
-                    hostname=name,
-                    authorized_key=keys[0],
-                    host_key_private=keys[1],
-                    host_key_public=keys[2],
-                    packages=(*(_DOCKER if spec.install_docker else ()), *spec.packages),
-                    registry_mirror=spec.registry_mirror,
-                )
-            )
-        )
+        ).apply(lambda keys: cloudinit.user_data(cloudinit.guest(name, spec, keys=keys)))
         generation = pulumi.Output.unsecret(
             pulumi.Output.all(farm.base_image_id, user_data).apply(
-                lambda parts: _digest(*parts, spec.vcpus, spec.memory, spec.disk, spec.domain_type)
+                lambda parts: _digest(*parts, *size(spec))
             )
         )
         # The provider replaces only the one whose own inputs changed, and would boot a new domain
@@ -80,6 +66,7 @@ class Vm(pulumi.ComponentResource):
             parent=self,
             provider=farm.provider,
             replacement_trigger=generation,
+            depends_on=[farm.room],
             # Two VMs cannot have the same static address; the other VMs serve meanwhile.
             delete_before_replace=static is not None or None,
         )
