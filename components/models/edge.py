@@ -59,3 +59,9 @@ class Edge(Model):
         " fails and the old edge goes on.",
         examples=["5m"],
     )
+    hard_stop_after: Duration = Field(
+        default=parse_duration("30m"),
+        description="How long downloads, WebSockets and other long connections may outlive a reload"
+        " of HAProxy, which comes with each change of the VMs or services.",
+        examples=["2h"],
+    )

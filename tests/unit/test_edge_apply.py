@@ -7,6 +7,7 @@ import shutil
 import socket
 import subprocess
 import sys
+import tempfile
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -73,11 +74,12 @@ class Edge:
             path="",
             check_host="app.example.org",
             check_path=path,
-            check_interval=1,
             check_timeout=1,
             servers=servers,
         )
-        return render([pool], folder=str(self.folder), bind="127.0.0.1", port=self.port)
+        return render(
+            [pool], folder=str(self.folder), bind="127.0.0.1", port=self.port, hard_stop_after=60
+        )
 
     def run(
         self, action: str, text: str = "", seconds: float = 10
@@ -93,10 +95,13 @@ class Edge:
 
 
 @pytest.fixture
-def edge(tmp_path: Path) -> Iterator[Edge]:
-    made = Edge(tmp_path / "edge")
-    yield made
-    made.run("remove")
+def edge() -> Iterator[Edge]:
+    # Not pytest's own folder, which nobody but root can pass through.
+    with tempfile.TemporaryDirectory() as folder:
+        Path(folder).chmod(0o711)
+        made = Edge(Path(folder) / "edge")
+        yield made
+        made.run("remove")
 
 
 def test_it_starts_serves_and_goes(edge: Edge) -> None:
@@ -104,7 +109,7 @@ def test_it_starts_serves_and_goes(edge: Edge) -> None:
         result = edge.run("apply", edge.text(backend))
         assert result.returncode == 0, result.stderr
         assert edge.get() == (200, backend.split(":")[1])
-        assert edge.folder.stat().st_mode & 0o777 == 0o700
+        assert edge.folder.stat().st_mode & 0o777 == 0o710
         assert edge.run("remove").returncode == 0
     assert not edge.folder.exists()
     with pytest.raises(OSError, match="refused"):

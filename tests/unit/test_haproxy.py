@@ -36,7 +36,7 @@ def pools() -> list[Pool]:
 
 
 def rendered(folder: str = "/var/lib/gatehouse/test") -> str:
-    return render(pools(), folder=folder, bind="0.0.0.0", port=80)  # noqa: S104
+    return render(pools(), folder=folder, bind="0.0.0.0", port=80, hard_stop_after=1800)  # noqa: S104
 
 
 def test_the_whole_file() -> None:
@@ -56,6 +56,7 @@ def test_weights_fit_haproxy() -> None:
 
 @pytest.mark.skipif(shutil.which("haproxy") is None, reason="haproxy is not installed here")
 def test_haproxy_accepts_it(tmp_path: Path) -> None:
+    (tmp_path / "servers.state").write_text("1\n")
     path = tmp_path / "haproxy.cfg"
     path.write_text(rendered(str(tmp_path)).replace(":80\n", ":8980\n"))
     result = subprocess.run(
