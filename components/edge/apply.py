@@ -102,13 +102,13 @@ def check_problem(check: Check) -> str | None:
     return None if 200 <= status < 400 else f"it answers with status {status}"
 
 
-def poll(condition: Callable[[], bool], seconds: float) -> bool:
-    """Return whether the condition came true within the time."""
+def poll(condition: Callable[[], bool], seconds: float, pause: float = _POLL_SECONDS) -> bool:
+    """Return whether the condition came true within the time, asked with pauses between."""
     deadline = time.monotonic() + seconds
     while not condition():
         if time.monotonic() > deadline:
             return False
-        time.sleep(_POLL_SECONDS)
+        time.sleep(pause)
     return True
 
 
@@ -129,7 +129,7 @@ def await_servers(new: set[Check], seconds: float) -> None:
                 missing[check] = why
         return not missing
 
-    if not poll(all_pass, seconds):
+    if not poll(all_pass, seconds, pause=0.2):
         lines = [
             f"  services.{check.pool} on {check.server}: http://{check.address}{check.path} with"
             f" Host {check.host}: {why}"

@@ -48,6 +48,11 @@ def test_the_longest_path_is_matched_first() -> None:
     assert text.index("use_backend shop") < text.index("use_backend matomo")
 
 
+def test_a_leaving_worker_asks_the_current_one_before_any_route_of_its_own() -> None:
+    routes = [line.strip() for line in rendered().splitlines() if "use_backend" in line]
+    assert routes[0] == "use_backend _next if { stopping }"
+
+
 def test_weights_fit_haproxy() -> None:
     services = parse({"farm": {"vms": 2, "image": "x"}, "services": SERVICES}).services
     many = pool("matomo", services["matomo"], {"web-0": 1024, "web-1": 1}, ENTRYPOINTS)
