@@ -47,6 +47,9 @@ class Servers:
     """Addresses of those that close the connection in place of an answer."""
     refusing: set[str] = field(default_factory=set)
     """Addresses of those that answer everything, checks too, with 503."""
+    silent: set[str] = field(default_factory=set)
+    """Addresses of those that do not answer until ``wake`` is set, but for checks."""
+    wake: threading.Event = field(default_factory=threading.Event)
 
     @contextlib.contextmanager
     def running(self, *addresses: str) -> Iterator[None]:
@@ -98,6 +101,8 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         if self.path != HEALTH and name in servers.hanging_up:
             self.close_connection = True
             return
+        if self.path != HEALTH and name in servers.silent:
+            servers.wake.wait(30)
         body = name.encode() + sent
         self.send_response(503 if name in servers.refusing else 200)
         self.send_header("Content-Length", str(len(body)))
