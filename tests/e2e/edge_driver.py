@@ -2,9 +2,11 @@
 
 import contextlib
 import http.client
+import itertools
 import re
+import socket
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from components.edge import apply
@@ -12,9 +14,16 @@ from components.edge.haproxy import render
 from components.edge.pools import Pool, Server
 from tests.e2e import edge_load
 
-PORT = 18080
-SERVER_PORT = 18081
-SOCKETS_PORT = 18082
+
+def _free(ports: Iterable[int]) -> Iterator[int]:
+    for port in ports:
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.bind(("", port))
+            yield port
+
+
+# Below the ports that connections take for themselves.
+PORT, SERVER_PORT, SOCKETS_PORT = itertools.islice(_free(range(21_080, 22_000)), 3)
 
 
 class Edge:

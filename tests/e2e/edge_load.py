@@ -36,6 +36,11 @@ class Arrival:
     method: str
     id: str
 
+    @property
+    def sent(self) -> float:
+        """When the client sent it, on the same clock."""
+        return float(self.id.partition("-")[0])
+
 
 @dataclass
 class Servers:
@@ -178,11 +183,16 @@ class Load:
 Client = Callable[[Load], None]
 
 
+def new_id() -> str:
+    """Return an id for a request that is about to be sent."""
+    return f"{time.monotonic()}-{uuid.uuid4().hex}"
+
+
 def exchange(
     connection: http.client.HTTPConnection, method: str = "GET", path: str = "/"
 ) -> tuple[int, str]:
     """Send one request of its own id, and return the answer's status and body."""
-    connection.request(method, path, headers={"Host": APP, "X-Id": uuid.uuid4().hex})
+    connection.request(method, path, headers={"Host": APP, "X-Id": new_id()})
     answer = connection.getresponse()
     return answer.status, answer.read().decode()
 
@@ -220,7 +230,7 @@ def posts(load: Load) -> None:
     with contextlib.closing(http.client.HTTPConnection(*load.address, timeout=10)) as connection:
         while load.pause(0.01):
             connection.putrequest("POST", "/", skip_host=True)
-            headers = {"Host": APP, "X-Id": uuid.uuid4().hex, "Content-Length": "30"}
+            headers = {"Host": APP, "X-Id": new_id(), "Content-Length": "30"}
             for name, value in headers.items():
                 connection.putheader(name, value)
             connection.endheaders()
@@ -290,7 +300,7 @@ class _Http2:
         """Send a request and return the answer's status."""
         stream = self._protocol.get_next_available_stream_id()
         headers = {":method": "GET", ":path": "/", ":scheme": "http", ":authority": APP}
-        fields = [*headers.items(), ("x-id", uuid.uuid4().hex)]
+        fields = [*headers.items(), ("x-id", new_id())]
         self._protocol.send_headers(stream, fields, end_stream=True)
         status = b""
         while True:
