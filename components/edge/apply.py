@@ -212,9 +212,7 @@ class Instance:
         """Return whether each worker from before the reload knows that it is to leave."""
         processes = (self.ask_master("show proc") or "").partition("# old workers")[2]
         pids = re.findall(r"^(\d+)\s+worker\s", processes, re.MULTILINE)
-        return not any(
-            "Stopping: 0" in (self.ask_master(f"@!{pid} show info") or "") for pid in pids
-        )
+        return all("Stopping: 1" in (self.ask_master(f"@!{pid} show info") or "") for pid in pids)
 
     def running(self) -> bool:
         """Return whether the master answers."""
