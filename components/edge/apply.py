@@ -3,11 +3,15 @@
     python3 - apply FOLDER NAME READY_SECONDS < haproxy.cfg
     python3 - remove FOLDER NAME
 
-The edge is an HAProxy of its own, in FOLDER, under systemd as ``gatehouse-NAME.service`` where
-systemd runs and as a master-worker daemon elsewhere; the distribution's instance is not touched.
+The edge is an HAProxy of its own, in FOLDER, kept running by systemd as ``gatehouse-NAME.service``
+where systemd runs and by a loop in a shell elsewhere; the distribution's instance is not touched.
 The new text is checked beside the live file, each new server is asked what HAProxy will ask it,
 and only then is the file swapped and HAProxy reloaded, and the result of the reload read. Whatever
 fails, the old configuration goes on serving, and the reason is on stderr.
+
+A reload leaves the workers before it to finish what they have begun; what else their clients send
+goes through the socket ``next.sock`` to the current one, as the configuration says. So when this
+script ends well, no new request goes to a server that is no longer in the text.
 
 Sent to the host as text, so it imports nothing but the standard library.
 """
@@ -16,9 +20,11 @@ import fcntl
 import http.client
 import os
 import re
+import shlex
 import shutil
 import signal
 import socket
+import stat
 import subprocess
 import sys
 import time
@@ -29,7 +35,9 @@ from pathlib import Path
 
 _START_SECONDS = 30.0
 _STOP_SECONDS = 30.0
-_POLL_SECONDS = 0.2
+_POLL_SECONDS = 0.05
+_RESTART_SECONDS = 0.2  # the pause before an HAProxy that ended is started again
+_NO_STATE = "1\n"  # the version of the format; no servers
 _UNITS = Path("/etc/systemd/system")
 
 
@@ -59,9 +67,26 @@ def checks(text: str) -> set[Check]:
         elif words[:2] == ["http-check", "send"]:
             path = words[words.index("uri") + 1]
             host = words[words.index("Host") + 1]
-        elif words[:1] == ["server"]:
+        elif words[:1] == ["server"] and path:
             found.add(Check(pool=pool, server=words[1], address=words[2], host=host, path=path))
     return found
+
+
+def kept_state(state: str, before: str, after: str) -> str:
+    """Return the part of a dump by ``show servers state`` that is still true after a change.
+
+    HAProxy would give a new server the health, and even the port, of an old one of its name.
+
+    Args:
+        state: The dump, in version 1 of its format.
+        before: The haproxy.cfg that it was made under.
+        after: The haproxy.cfg that will read it.
+    """
+    same = {(check.pool, check.server) for check in checks(before) & checks(after)}
+    lines = (line.split(" ") for line in state.splitlines() if not line.startswith("#"))
+    return _NO_STATE + "".join(
+        f"{' '.join(words)}\n" for words in lines if len(words) > 4 and (words[1], words[3]) in same
+    )
 
 
 def check_problem(check: Check) -> str | None:
@@ -77,13 +102,13 @@ def check_problem(check: Check) -> str | None:
     return None if 200 <= status < 400 else f"it answers with status {status}"
 
 
-def poll(condition: Callable[[], bool], seconds: float) -> bool:
-    """Return whether the condition came true within the time."""
+def poll(condition: Callable[[], bool], seconds: float, pause: float = _POLL_SECONDS) -> bool:
+    """Return whether the condition came true within the time, asked with pauses between."""
     deadline = time.monotonic() + seconds
     while not condition():
         if time.monotonic() > deadline:
             return False
-        time.sleep(_POLL_SECONDS)
+        time.sleep(pause)
     return True
 
 
@@ -104,7 +129,7 @@ def await_servers(new: set[Check], seconds: float) -> None:
                 missing[check] = why
         return not missing
 
-    if not poll(all_pass, seconds):
+    if not poll(all_pass, seconds, pause=0.2):
         lines = [
             f"  services.{check.pool} on {check.server}: http://{check.address}{check.path} with"
             f" Host {check.host}: {why}"
@@ -125,16 +150,37 @@ class Instance:
         self.live = self.folder / "haproxy.cfg"
         self.pid_file = self.folder / "haproxy.pid"
         self.master_socket = self.folder / "master.sock"
+        self.state = self.folder / "servers.state"
+        self.log = self.folder / "haproxy.log"
+        self.name = name
         self.unit = f"gatehouse-{name}.service"
         self.under_systemd = Path("/run/systemd/system").is_dir()
 
     @contextmanager
     def locked(self) -> Iterator[None]:
         """Hold the folder against another run of this script."""
-        self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self.folder.mkdir(mode=0o710, parents=True, exist_ok=True)
         with (self.folder / "lock").open("w") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
             yield
+
+    def open_to_workers(self) -> None:
+        """Let the workers, which are not root, reach the socket to the next one of them.
+
+        Raises:
+            EdgeError: A folder on the way to it is closed, or this is not root.
+        """
+        try:
+            shutil.chown(self.folder, group="haproxy")
+        except (LookupError, PermissionError) as error:
+            raise EdgeError(f"cannot give {self.folder} to the group haproxy: {error}") from error
+        self.folder.chmod(0o710)
+        for parent in self.folder.parents:
+            if not parent.stat().st_mode & stat.S_IXOTH:
+                raise EdgeError(
+                    f"edge.folder {self.folder}: the user haproxy cannot pass through {parent};"
+                    f" run `chmod o+x {parent}`, or choose another folder"
+                )
 
     def ask_master(self, command: str) -> str | None:
         """Return the answer of the master process, or None if there is none."""
@@ -162,12 +208,18 @@ class Instance:
         # The master answers before the new worker is there; without one it is not done yet.
         return (int(found[1]), failed) if failed or has_worker else None
 
+    def all_old_leave(self) -> bool:
+        """Return whether each worker from before the reload knows that it is to leave."""
+        processes = (self.ask_master("show proc") or "").partition("# old workers")[2]
+        pids = re.findall(r"^(\d+)\s+worker\s", processes, re.MULTILINE)
+        return all("Stopping: 1" in (self.ask_master(f"@!{pid} show info") or "") for pid in pids)
+
     def running(self) -> bool:
         """Return whether the master answers."""
         return self.ask_master("show proc") is not None
 
     def command(self, mode: str) -> list[str]:
-        """Return HAProxy's command line; ``mode`` is -Ws under systemd, else -W -D."""
+        """Return HAProxy's command line; ``mode`` is -Ws under systemd, else -W."""
         return [
             haproxy(),
             *mode.split(),
@@ -189,32 +241,61 @@ class Instance:
             self._write_unit()
             result = run("systemctl", "enable", "--now", self.unit)
             if result.returncode != 0:
-                log = run("journalctl", "-u", self.unit, "-n", "20", "--no-pager", "-o", "cat")
-                raise EdgeError(f"{self.unit} does not start:\n{result.stdout}{log.stdout}")
+                raise EdgeError(f"{self.unit} does not start:\n{result.stdout}{self.last_words()}")
         else:
-            result = run(*self.command("-W -D"))
-            if result.returncode != 0:
-                raise EdgeError(f"HAProxy does not start:\n{result.stdout}")
+            self._supervise()
         if not poll(lambda: self.reloads() is not None, _START_SECONDS):
-            raise EdgeError(f"HAProxy's master did not answer within {_START_SECONDS:.0f} s")
+            log = self.last_words()
+            self.live.unlink()
+            raise EdgeError(f"HAProxy does not answer within {_START_SECONDS:.0f} s:\n{log}")
+
+    def _supervise(self) -> None:
+        """Start HAProxy in a loop that starts it again until it ends well or its file is gone.
+
+        A master whose worker was killed ends with that worker's code, one that was told to stop
+        with 0 (HAProxy 2.6.12).
+        """
+        self.log.write_bytes(b"")
+        live, log = shlex.quote(str(self.live)), shlex.quote(str(self.log))
+        loop = (
+            f"while [ -e {live} ] && ! {shlex.join(self.command('-W'))} 2>>{log};"
+            f" do sleep {_RESTART_SECONDS}; done"
+        )
+        # Never two loops, which would both listen; nor may a worker hold the lock for its loop.
+        lock = ("flock", "--nonblock", "--close", str(self.folder / "loop.lock"))
+        run("setsid", "--fork", *lock, "/bin/sh", "-c", loop, output=subprocess.DEVNULL)
+
+    def last_words(self) -> str:
+        """Return the end of what HAProxy said."""
+        if self.under_systemd:
+            return run("journalctl", "-u", self.unit, "-n", "20", "--no-pager", "-o", "cat").stdout
+        return "\n".join(self.log.read_text(errors="replace").splitlines()[-20:])
 
     def _write_unit(self) -> None:
         unit = _UNITS / self.unit
-        text = (
-            "[Unit]\n"
-            f"Description=Gatehouse edge {self.unit.removesuffix('.service')}\n"
-            "After=network-online.target\nWants=network-online.target\n\n"
-            "[Service]\nType=notify\n"
-            f"ExecStart={' '.join(self.command('-Ws'))}\n"
-            "KillMode=mixed\nRestart=always\nSuccessExitStatus=143\n\n"
-            "[Install]\nWantedBy=multi-user.target\n"
-        )
+        text = unit_text(self.name, self.command("-Ws"))
         if not unit.exists() or unit.read_text() != text:
             unit.write_text(text)
             run("systemctl", "daemon-reload")
 
+    def save_state(self, before: str, after: str) -> None:
+        """Keep for the next worker which servers are down or drained in this one."""
+        dump = self.ask_master("@1 show servers state") or ""
+        self.state.write_text(kept_state(dump, before, after))
+
+    def forget_state(self) -> None:
+        """Leave no state to a start in the future, when it will not be true any more."""
+        self.state.write_text(_NO_STATE)
+
     def reload(self) -> bool:
-        """Reload HAProxy with the live file, and return whether that succeeded."""
+        """Reload HAProxy with the live file, and return whether that succeeded.
+
+        If so, every older worker has begun to leave.
+        """
+        if self.under_systemd:
+            self._write_unit()
+        elif self.log.exists():
+            os.truncate(self.log, 0)
         before = self.reloads()
         count = before[0] if before else -1
         self.ask_master("reload")
@@ -226,7 +307,7 @@ class Instance:
         if not poll(done, _START_SECONDS):
             return False
         after = self.reloads()
-        return after is not None and after[1] == 0
+        return after is not None and after[1] == 0 and poll(self.all_old_leave, _START_SECONDS)
 
     def stop(self) -> None:
         """End HAProxy, requests in flight first, and remove what it left."""
@@ -255,13 +336,36 @@ class Instance:
         return pid if str(self.live).encode() in command.split(b"\0") else None
 
 
-def run(*command: str) -> subprocess.CompletedProcess[str]:
+def unit_text(name: str, command: list[str]) -> str:
+    """Return the systemd unit that keeps an edge running, whatever ends it and however often."""
+    return f"""[Unit]
+Description=Gatehouse edge {name}
+After=network-online.target
+Wants=network-online.target
+StartLimitIntervalSec=0
+
+[Service]
+Type=notify
+ExecStart={" ".join(command)}
+KillMode=mixed
+KillSignal=SIGUSR1
+TimeoutStopSec={_STOP_SECONDS:.0f}
+Restart=always
+RestartSec={_RESTART_SECONDS * 1000:.0f}ms
+SuccessExitStatus=143
+
+[Install]
+WantedBy=multi-user.target
+"""
+
+
+def run(*command: str, output: int = subprocess.PIPE) -> subprocess.CompletedProcess[str]:
     """Run a command with both outputs in ``stdout``."""
     return subprocess.run(
         command,
         check=False,
         stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
+        stdout=output,
         stderr=subprocess.STDOUT,
         text=True,
     )
@@ -305,13 +409,18 @@ def apply(instance: Instance, text: str, ready_seconds: float) -> None:
     Raises:
         EdgeError: It cannot be; what was in force before still is.
     """
+    program = haproxy()
+    instance.open_to_workers()
+    if not instance.state.exists():
+        instance.forget_state()
     candidate = instance.live.with_suffix(".cfg.new")
     candidate.write_text(text)
-    result = run(haproxy(), "-c", "-f", str(candidate))
+    result = run(program, "-c", "-f", str(candidate))
     if result.returncode != 0:
         candidate.unlink()
         raise EdgeError(f"HAProxy refuses the new configuration:\n{result.stdout}")
-    running = instance.running()
+    # One whose worker was just killed is about to be back.
+    running = poll(instance.running, 10 * _RESTART_SECONDS if instance.live.exists() else 0)
     previous = instance.live.read_text() if running and instance.live.exists() else ""
     taken = ports_in_use(text, previous)
     if taken:
@@ -321,17 +430,23 @@ def apply(instance: Instance, text: str, ready_seconds: float) -> None:
     if running and previous == text:
         candidate.unlink()
         return
+    if running:
+        instance.save_state(previous, text)
     candidate.replace(instance.live)
-    if not running:
-        instance.start()
-    elif not instance.reload():
-        candidate.write_text(previous)
-        candidate.replace(instance.live)
-        instance.reload()
-        raise EdgeError(
-            "HAProxy could not take up the new configuration when it was reloaded, and goes on with"
-            " the old one; its log has the reason"
-        )
+    try:
+        if not running:
+            instance.start()
+        elif not instance.reload():
+            log = instance.last_words()
+            candidate.write_text(previous)
+            candidate.replace(instance.live)
+            instance.reload()
+            raise EdgeError(
+                "HAProxy could not take up the new configuration when it was reloaded, and goes on"
+                f" with the old one:\n{log}"
+            )
+    finally:
+        instance.forget_state()
 
 
 def main(arguments: list[str]) -> int:

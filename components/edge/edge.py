@@ -54,7 +54,13 @@ class Edge(pulumi.ComponentResource):
             )
         )
         self.haproxy_cfg = self.pools.apply(
-            lambda pools: haproxy.render(pools, folder=folder, bind=edge.bind, port=edge.port)
+            lambda pools: haproxy.render(
+                pools,
+                folder=folder,
+                bind=edge.bind,
+                port=edge.port,
+                hard_stop_after=edge.hard_stop_after,
+            )
         )
         apply = (folder, stack, str(edge.ready_timeout))
         remove = (folder, stack)

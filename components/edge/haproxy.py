@@ -18,7 +18,9 @@ _TEMPLATES = Environment(
 )
 
 
-def render(pools: Iterable[Pool], *, folder: str, bind: str, port: int) -> str:
+def render(
+    pools: Iterable[Pool], *, folder: str, bind: str, port: int, hard_stop_after: int
+) -> str:
     """Return the whole haproxy.cfg.
 
     Args:
@@ -26,7 +28,12 @@ def render(pools: Iterable[Pool], *, folder: str, bind: str, port: int) -> str:
         folder: The edge's own folder on its host, absolute.
         bind: The address to listen on.
         port: The port of HTTP.
+        hard_stop_after: How long a worker that leaves may take, in seconds.
     """
     return _TEMPLATES.get_template("haproxy.cfg.j2").render(
-        pools=by_precedence(tuple(pools)), folder=folder, bind=bind, port=port
+        pools=by_precedence(tuple(pools)),
+        folder=folder,
+        bind=bind,
+        port=port,
+        hard_stop_after=hard_stop_after,
     )

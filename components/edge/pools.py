@@ -30,8 +30,6 @@ class Pool:
     """Without a slash at its end; empty for the whole domain."""
     check_host: str
     check_path: str
-    check_interval: int
-    """Seconds."""
     check_timeout: int
     """Seconds."""
     servers: tuple[Server, ...]
@@ -67,7 +65,6 @@ def pool(
         path=service.path.rstrip("/"),
         check_host=service.example_host,
         check_path=service.edge_check_path,
-        check_interval=service.health.interval,
         check_timeout=service.health.timeout,
         servers=tuple(
             Server(name=vm, address=entrypoints[vm], weight=weights[vm]) for vm in counts

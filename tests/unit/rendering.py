@@ -62,9 +62,22 @@ def haproxy_cfg(stack: Stack) -> str:
         )
     )
     edge = stack.edge
-    text = render(pools, folder=f"{edge.folder}/{STACK}", bind=edge.bind, port=edge.port)
+    hard_stop = edge.hard_stop_after
+    text = render(
+        pools,
+        folder=f"{edge.folder}/{STACK}",
+        bind=edge.bind,
+        port=edge.port,
+        hard_stop_after=hard_stop,
+    )
     twins = tuple(_twin(each, index, len(pools)) for index, each in enumerate(pools))
-    plain = render(twins, folder="/twin/folder", bind="192.0.2.99", port=edge.port)
+    plain = render(
+        twins,
+        folder="/twin/folder",
+        bind="192.0.2.99",
+        port=edge.port,
+        hard_stop_after=hard_stop,
+    )
     names = {"/twin/folder": f"{edge.folder}/{STACK}", "192.0.2.99": edge.bind}
     for each, twin in zip(pools, twins, strict=True):
         names |= _names(each, twin)
@@ -76,6 +89,7 @@ def haproxy_cfg(stack: Stack) -> str:
         ["defaults"],
         ["frontend", "http"],
         *(["backend", each.name] for each in pools),
+        ["backend", "_next"],
         ["backend", "_nowhere"],
     ]
     for each, section in zip(pools, real[3:], strict=False):

@@ -184,6 +184,7 @@ def _edge(pick: _Choices) -> dict[str, Any]:
         folder=_of(*hostile.FILE_PATHS),
         user=_of(*hostile.NAMES),
         ready_timeout=_of(*_DURATIONS),
+        hard_stop_after=_of(*_DURATIONS),
     )
     if pick.sometimes(3):
         edge["host"] = pick.one(("edge.example.org", "192.0.2.80", "2001:db8::80", "fe80::1"))

@@ -7,6 +7,7 @@ import shutil
 import socket
 import subprocess
 import sys
+import tempfile
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -73,11 +74,12 @@ class Edge:
             path="",
             check_host="app.example.org",
             check_path=path,
-            check_interval=1,
             check_timeout=1,
             servers=servers,
         )
-        return render([pool], folder=str(self.folder), bind="127.0.0.1", port=self.port)
+        return render(
+            [pool], folder=str(self.folder), bind="127.0.0.1", port=self.port, hard_stop_after=60
+        )
 
     def run(
         self, action: str, text: str = "", seconds: float = 10
@@ -93,10 +95,13 @@ class Edge:
 
 
 @pytest.fixture
-def edge(tmp_path: Path) -> Iterator[Edge]:
-    made = Edge(tmp_path / "edge")
-    yield made
-    made.run("remove")
+def edge() -> Iterator[Edge]:
+    # Not pytest's own folder, which nobody but root can pass through.
+    with tempfile.TemporaryDirectory() as folder:
+        Path(folder).chmod(0o711)
+        made = Edge(Path(folder) / "edge")
+        yield made
+        made.run("remove")
 
 
 def test_it_starts_serves_and_goes(edge: Edge) -> None:
@@ -104,7 +109,7 @@ def test_it_starts_serves_and_goes(edge: Edge) -> None:
         result = edge.run("apply", edge.text(backend))
         assert result.returncode == 0, result.stderr
         assert edge.get() == (200, backend.split(":")[1])
-        assert edge.folder.stat().st_mode & 0o777 == 0o700
+        assert edge.folder.stat().st_mode & 0o777 == 0o710
         assert edge.run("remove").returncode == 0
     assert not edge.folder.exists()
     with pytest.raises(OSError, match="refused"):
@@ -207,3 +212,83 @@ def test_the_script_is_plain_python_of_the_standard_library() -> None:
         if line.startswith(("import ", "from "))
     ]
     assert set(imported) <= set(sys.stdlib_module_names)
+
+
+CHECKED = """backend {pool}
+    http-check send meth GET uri / ver HTTP/1.1 hdr Host a.example.org
+"""
+HEADER = "1\n# be_id be_name srv_id srv_name srv_addr srv_op_state …\n"
+
+
+def config(*servers: str) -> str:
+    return CHECKED.format(pool="app") + "".join(f"    server {server}\n" for server in servers)
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "kept"),
+    [
+        (["a 10.0.0.1:80 weight 1"], ["a 10.0.0.1:80 weight 2"], ["a"]),
+        (["a 10.0.0.1:80", "b 10.0.0.2:80"], ["b 10.0.0.2:80", "c 10.0.0.3:80"], ["b"]),
+        (["a 10.0.0.1:80"], ["a 10.0.0.2:80"], []),
+        (["a 10.0.0.1:80"], ["a 10.0.0.1:8080"], []),
+        (["a 10.0.0.1:80", "b 10.0.0.2:80"], ["a 10.0.0.2:80", "b 10.0.0.1:80"], []),
+        ([], ["a 10.0.0.1:80"], []),
+        (["a 10.0.0.1:80"], [], []),
+    ],
+    ids=["same", "one-stays", "moved", "other-port", "swapped", "new", "gone"],
+)
+def test_only_the_state_of_servers_that_stay_is_kept(
+    before: list[str], after: list[str], kept: list[str]
+) -> None:
+    lines = {
+        server.split()[0]: f"3 app 1 {server.split()[0]} 10.0.0.1 0 0 1 1" for server in before
+    }
+    dump = HEADER + "".join(f"{line}\n" for line in lines.values()) + "\n"
+    state = apply.kept_state(dump, config(*before), config(*after))
+    assert state == "1\n" + "".join(f"{lines[server]}\n" for server in kept)
+
+
+def test_the_same_server_in_another_pool_is_another() -> None:
+    other = CHECKED.format(pool="shop") + "    server a 10.0.0.1:80\n"
+    line = "3 app 1 a 10.0.0.1 0 0 1 1\n"
+    assert apply.kept_state(f"{HEADER}{line}", config("a 10.0.0.1:80"), other) == "1\n"
+
+
+def test_no_answer_is_no_state() -> None:
+    assert apply.kept_state("", config("a 10.0.0.1:80"), config("a 10.0.0.1:80")) == "1\n"
+
+
+def test_a_folder_that_the_workers_cannot_reach_is_refused(tmp_path: Path) -> None:
+    tmp_path.chmod(0o700)
+    made = Edge(tmp_path / "edge")
+    with server() as backend:
+        result = made.run("apply", made.text(backend))
+    assert result.returncode == 1
+    assert f"the user haproxy cannot pass through {tmp_path}; run `chmod o+x" in result.stderr
+
+
+def test_the_unit_brings_the_edge_back_always_and_at_once() -> None:
+    unit = apply.unit_text("prod", ["/usr/sbin/haproxy", "-Ws"])
+    assert "Description=Gatehouse edge prod\n" in unit
+    assert "Restart=always\nRestartSec=200ms\n" in unit
+    assert "StartLimitIntervalSec=0\n\n[Service]" in unit
+
+
+def test_nothing_of_it_is_left_running(edge: Edge) -> None:
+    with server() as backend:
+        assert edge.run("apply", edge.text(backend)).returncode == 0
+        assert edge.run("remove").returncode == 0
+    folder = str(edge.folder).encode()
+    running = [
+        line
+        for process in Path("/proc").glob("[0-9]*")
+        if folder in (line := _command_line(process))
+    ]
+    assert running == []
+
+
+def _command_line(process: Path) -> bytes:
+    try:
+        return (process / "cmdline").read_bytes()
+    except OSError:
+        return b""

@@ -158,8 +158,14 @@ def is_rendered(stack: Stack, tally: Counter[str]) -> None:
 
 def haproxy_accepts(text: str) -> None:
     """Have the real HAProxy check a configuration; it binds nothing."""
-    with tempfile.NamedTemporaryFile("w", suffix=".cfg") as file:
-        file.write(text)
+    with (
+        tempfile.NamedTemporaryFile("w", suffix=".cfg") as file,
+        tempfile.NamedTemporaryFile("w", suffix=".state") as state,
+    ):
+        # The one file that it reads, and that the edge's script always makes first.
+        state.write("1\n")
+        state.flush()
+        file.write(re.sub(r"(?<=    server-state-file )\S+", state.name, text, count=1))
         file.flush()
         checked = subprocess.run(
             ("haproxy", "-c", "-f", file.name), check=False, capture_output=True, text=True

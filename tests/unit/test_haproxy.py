@@ -36,7 +36,7 @@ def pools() -> list[Pool]:
 
 
 def rendered(folder: str = "/var/lib/gatehouse/test") -> str:
-    return render(pools(), folder=folder, bind="0.0.0.0", port=80)  # noqa: S104
+    return render(pools(), folder=folder, bind="0.0.0.0", port=80, hard_stop_after=1800)  # noqa: S104
 
 
 def test_the_whole_file() -> None:
@@ -48,6 +48,11 @@ def test_the_longest_path_is_matched_first() -> None:
     assert text.index("use_backend shop") < text.index("use_backend matomo")
 
 
+def test_a_leaving_worker_asks_the_current_one_before_any_route_of_its_own() -> None:
+    routes = [line.strip() for line in rendered().splitlines() if "use_backend" in line]
+    assert routes[0] == "use_backend _next if { stopping }"
+
+
 def test_weights_fit_haproxy() -> None:
     services = parse({"farm": {"vms": 2, "image": "x"}, "services": SERVICES}).services
     many = pool("matomo", services["matomo"], {"web-0": 1024, "web-1": 1}, ENTRYPOINTS)
@@ -56,6 +61,7 @@ def test_weights_fit_haproxy() -> None:
 
 @pytest.mark.skipif(shutil.which("haproxy") is None, reason="haproxy is not installed here")
 def test_haproxy_accepts_it(tmp_path: Path) -> None:
+    (tmp_path / "servers.state").write_text("1\n")
     path = tmp_path / "haproxy.cfg"
     path.write_text(rendered(str(tmp_path)).replace(":80\n", ":8980\n"))
     result = subprocess.run(

@@ -1,0 +1,104 @@
+"""An edge on loopback: the script, the real HAProxy, one service on changing servers."""
+
+import contextlib
+import http.client
+import itertools
+import re
+import socket
+import tempfile
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+from components.edge import apply
+from components.edge.haproxy import render
+from components.edge.pools import Pool, Server
+from tests.e2e import edge_load
+
+
+def _free(ports: Iterable[int]) -> Iterator[int]:
+    for port in ports:
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.bind(("", port))
+            yield port
+
+
+# Below the ports that connections take for themselves.
+PORT, SERVER_PORT, SOCKETS_PORT = itertools.islice(_free(range(21_080, 22_000)), 3)
+
+
+class Edge:
+    """An edge with one service on changing servers, and one with WebSockets."""
+
+    def __init__(self, folder: Path) -> None:
+        self.instance = apply.Instance(str(folder), "test-edge")
+        self.address = ("127.0.0.1", PORT)
+
+    def text(self, servers: dict[str, str]) -> str:
+        """Return the haproxy.cfg for servers by name."""
+        pools = [
+            _pool(
+                "app", edge_load.APP, {name: f"{at}:{SERVER_PORT}" for name, at in servers.items()}
+            ),
+            _pool("sockets", edge_load.SOCKETS, {"web-9": f"127.0.0.1:{SOCKETS_PORT}"}),
+        ]
+        folder = str(self.instance.folder)
+        return render(pools, folder=folder, bind="127.0.0.1", port=PORT, hard_stop_after=600)
+
+    def apply(self, servers: dict[str, str]) -> None:
+        with self.instance.locked():
+            apply.apply(self.instance, self.text(servers), 10)
+
+    def get(self, method: str = "GET") -> tuple[int, str]:
+        with contextlib.closing(http.client.HTTPConnection(*self.address, timeout=10)) as each:
+            return edge_load.exchange(each, method)
+
+    def ask(self, command: str) -> str:
+        """Return what the current worker answers."""
+        return self.instance.ask_master(f"@1 {command}") or ""
+
+    def state(self, server: str) -> tuple[int, int]:
+        """Return a server's operational and administrative state, as its management guide says."""
+        found = re.search(rf" app \d+ {server} \S+ (\d+) (\d+) ", self.ask("show servers state"))
+        assert found is not None
+        return int(found[1]), int(found[2])
+
+    def master(self) -> int | None:
+        found = re.search(r"(\d+)\s+master", self.instance.ask_master("show proc") or "")
+        return int(found[1]) if found else None
+
+    def is_back(self, old: int) -> bool:
+        return self.master() not in {old, None}
+
+    def worker(self) -> int:
+        processes = self.instance.ask_master("show proc") or ""
+        found = re.search(r"# workers\n(\d+)", processes)
+        assert found is not None, processes
+        return int(found[1])
+
+
+def _pool(name: str, host: str, servers: dict[str, str]) -> Pool:
+    return Pool(
+        name=name,
+        hosts=(host,),
+        path="",
+        check_host=host,
+        check_path=edge_load.HEALTH,
+        check_timeout=2,
+        servers=tuple(
+            Server(name=each, address=address, weight=1) for each, address in servers.items()
+        ),
+    )
+
+
+@contextlib.contextmanager
+def an_edge() -> Iterator[Edge]:
+    """Yield an edge that is removed at the end."""
+    # Not pytest's own folder, which nobody but root can pass through.
+    with tempfile.TemporaryDirectory() as folder:
+        Path(folder).chmod(0o711)
+        made = Edge(Path(folder) / "edge")
+        with edge_load.echoing("127.0.0.1", SOCKETS_PORT):
+            try:
+                yield made
+            finally:
+                made.instance.stop()

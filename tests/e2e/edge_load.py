@@ -1,0 +1,342 @@
+"""Servers that note what reaches them, and clients of every kind that never try twice."""
+
+import contextlib
+import http.client
+import http.server
+import select
+import socket
+import threading
+import time
+import uuid
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Self
+
+import h2.connection
+import h2.events
+import websockets.sync.client
+import websockets.sync.server
+from websockets.datastructures import Headers
+from websockets.http11 import Request, Response
+
+APP = "app.example.org"
+SOCKETS = "sockets.example.org"
+HEALTH = "/health"
+_GOAWAY = 7  # RFC 9113, 6.8
+
+
+@dataclass(frozen=True)
+class Arrival:
+    """A request that reached a server."""
+
+    at: float
+    """On the monotonic clock, in seconds."""
+    address: str
+    method: str
+    id: str
+
+    @property
+    def sent(self) -> float:
+        """When the client sent it, on the same clock."""
+        return float(self.id.partition("-")[0])
+
+
+@dataclass
+class Servers:
+    """HTTP servers on addresses of loopback, which answer with their address."""
+
+    port: int
+    arrivals: list[Arrival] = field(default_factory=list)
+    hanging_up: set[str] = field(default_factory=set)
+    """Addresses of those that close the connection in place of an answer."""
+    refusing: set[str] = field(default_factory=set)
+    """Addresses of those that answer everything, checks too, with 503."""
+    silent: set[str] = field(default_factory=set)
+    """Addresses of those that do not answer until ``wake`` is set, but for checks."""
+    wake: threading.Event = field(default_factory=threading.Event)
+
+    @contextlib.contextmanager
+    def running(self, *addresses: str) -> Iterator[None]:
+        """Serve on each of the addresses."""
+        servers = [_Server((address, self.port), self) for address in addresses]
+        threads = [
+            threading.Thread(target=server.serve_forever, args=(0.05,)) for server in servers
+        ]
+        for thread in threads:
+            thread.start()
+        try:
+            yield
+        finally:
+            for server in servers:
+                server.shutdown()
+                server.server_close()
+            for thread in threads:
+                thread.join()
+
+    def ids(self) -> Counter[str]:
+        """How often each request arrived."""
+        return Counter(arrival.id for arrival in self.arrivals)
+
+
+class _Server(http.server.ThreadingHTTPServer):
+    daemon_threads = True
+    request_queue_size = 128
+
+    def __init__(self, address: tuple[str, int], servers: Servers) -> None:
+        self.servers = servers
+        super().__init__(address, _Handler)
+
+    def handle_error(self, request: object, client_address: object) -> None:
+        """Say nothing: HAProxy's checks end their connections with a reset."""
+
+
+class _Handler(http.server.BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    server: _Server
+
+    def do_GET(self) -> None:
+        name = str(self.server.server_address[0])
+        servers = self.server.servers
+        if self.path != HEALTH:
+            servers.arrivals.append(
+                Arrival(time.monotonic(), name, self.command, self.headers["X-Id"])
+            )
+        sent = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+        if self.path != HEALTH and name in servers.hanging_up:
+            self.close_connection = True
+            return
+        if self.path != HEALTH and name in servers.silent:
+            servers.wake.wait(30)
+        body = name.encode() + sent
+        self.send_response(503 if name in servers.refusing else 200)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    do_POST = do_GET  # noqa: N815 - the name that the base class looks for
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+@contextlib.contextmanager
+def echoing(address: str, port: int) -> Iterator[None]:
+    """Serve WebSockets that send back what they get."""
+
+    def echo(connection: websockets.sync.server.ServerConnection) -> None:
+        for message in connection:
+            connection.send(message)
+
+    def healthy(_: object, request: Request) -> Response | None:
+        return Response(200, "OK", Headers()) if request.path == HEALTH else None
+
+    with websockets.sync.server.serve(echo, address, port, process_request=healthy) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        try:
+            yield
+        finally:
+            server.shutdown()
+            thread.join()
+
+
+@dataclass
+class Load:
+    """Clients that run until they are told to stop, and what they saw."""
+
+    address: tuple[str, int]
+    done: Counter[str] = field(default_factory=Counter)
+    errors: list[str] = field(default_factory=list)
+    _end: threading.Event = field(default_factory=threading.Event)
+
+    @contextlib.contextmanager
+    def running(self, *clients: "Client") -> Iterator[None]:
+        """Run each of the clients in a thread of its own."""
+        threads = [threading.Thread(target=self._run, args=(client,)) for client in clients]
+        for thread in threads:
+            thread.start()
+        try:
+            yield
+        finally:
+            self._end.set()
+            for thread in threads:
+                thread.join()
+
+    def _run(self, client: "Client") -> None:
+        kind = client.__name__
+        while not self._end.is_set():
+            try:
+                client(self)
+            except Exception as error:
+                self.errors.append(f"{kind}: {error!r}")
+
+    def count(self, kind: str) -> None:
+        """Note a request that went well."""
+        self.done[kind] += 1
+
+    def pause(self, seconds: float) -> bool:
+        """Wait, and return whether to go on."""
+        return not self._end.wait(seconds)
+
+
+Client = Callable[[Load], None]
+
+
+def new_id() -> str:
+    """Return an id for a request that is about to be sent."""
+    return f"{time.monotonic()}-{uuid.uuid4().hex}"
+
+
+def exchange(
+    connection: http.client.HTTPConnection, method: str = "GET", path: str = "/"
+) -> tuple[int, str]:
+    """Send one request of its own id, and return the answer's status and body."""
+    connection.request(method, path, headers={"Host": APP, "X-Id": new_id()})
+    answer = connection.getresponse()
+    return answer.status, answer.read().decode()
+
+
+def new_connections(load: Load) -> None:
+    """A connection for each request."""
+    while load.pause(0.02):
+        connection = http.client.HTTPConnection(*load.address, timeout=10)
+        with contextlib.closing(connection):
+            status, _ = exchange(connection)
+            assert status == 200, status
+        load.count("new_connections")
+
+
+def _keep_alive(load: Load, kind: str, pause: float) -> None:
+    with contextlib.closing(http.client.HTTPConnection(*load.address, timeout=10)) as connection:
+        while load.pause(pause):
+            status, _ = exchange(connection)
+            assert status == 200, status
+            load.count(kind)
+
+
+def keep_alive(load: Load) -> None:
+    """One connection for all requests, until the edge says in an answer that it closes it."""
+    _keep_alive(load, "keep_alive", 0.02)
+
+
+def slow_keep_alive(load: Load) -> None:
+    """The same, idle for longer than a few reloads take."""
+    _keep_alive(load, "slow_keep_alive", 0.5)
+
+
+def posts(load: Load) -> None:
+    """A body that takes a while, often longer than a reload."""
+    with contextlib.closing(http.client.HTTPConnection(*load.address, timeout=10)) as connection:
+        while load.pause(0.01):
+            connection.putrequest("POST", "/", skip_host=True)
+            headers = {"Host": APP, "X-Id": new_id(), "Content-Length": "30"}
+            for name, value in headers.items():
+                connection.putheader(name, value)
+            connection.endheaders()
+            for _ in range(3):
+                load.pause(0.05)
+                connection.send(b"0123456789")
+            answer = connection.getresponse()
+            body = answer.read()
+            assert answer.status == 200, answer.status
+            assert body.endswith(b"0123456789" * 3), body
+            load.count("posts")
+
+
+def long_websocket(load: Load) -> None:
+    """One connection that stays."""
+    with _websocket(load) as connection:
+        while load.pause(0.05):
+            _echo(connection)
+            load.count("long_websocket")
+
+
+def short_websockets(load: Load) -> None:
+    """A connection for a few messages."""
+    while load.pause(0.05):
+        with _websocket(load) as connection:
+            for _ in range(3):
+                _echo(connection)
+        load.count("short_websockets")
+
+
+def _websocket(load: Load) -> websockets.sync.client.ClientConnection:
+    sock = socket.create_connection(load.address, timeout=10)
+    return websockets.sync.client.connect(f"ws://{SOCKETS}/", sock=sock)
+
+
+def _echo(connection: websockets.sync.client.ClientConnection) -> None:
+    message = uuid.uuid4().hex
+    connection.send(message)
+    answer = connection.recv(timeout=10)
+    assert answer == message, answer
+
+
+class _Http2:
+    """A client of HTTP/2 with prior knowledge, on one connection."""
+
+    def __init__(self, address: tuple[str, int]) -> None:
+        self.goodbye = False
+        """Whether the edge said that it takes no more requests here."""
+        self._socket = socket.create_connection(address, timeout=10)
+        self._received = b""
+        self._protocol = h2.connection.H2Connection()
+        self._protocol.initiate_connection()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._socket.close()
+
+    def may_request(self) -> bool:
+        """Return whether the edge still takes requests, as far as has been heard."""
+        while not self.goodbye and select.select([self._socket], [], [], 0)[0]:
+            self._events()
+        return not self.goodbye
+
+    def get(self) -> str:
+        """Send a request and return the answer's status."""
+        stream = self._protocol.get_next_available_stream_id()
+        headers = {":method": "GET", ":path": "/", ":scheme": "http", ":authority": APP}
+        fields = [*headers.items(), ("x-id", new_id())]
+        self._protocol.send_headers(stream, fields, end_stream=True)
+        status = b""
+        while True:
+            self._socket.sendall(self._protocol.data_to_send())
+            for event in self._events():
+                if isinstance(event, h2.events.ResponseReceived):
+                    status = dict(event.headers)[b":status"]
+                elif isinstance(event, h2.events.StreamReset):
+                    raise ConnectionResetError("the stream was reset")
+                elif isinstance(event, h2.events.StreamEnded):
+                    return status.decode()
+
+    def _events(self) -> list[h2.events.Event]:
+        data = self._socket.recv(65536)
+        if not data:
+            raise ConnectionError("the connection was closed without a goodbye")
+        self._received += data
+        events = []
+        while len(self._received) >= 9:
+            end = 9 + int.from_bytes(self._received[:3], "big")
+            frame, rest = self._received[:end], self._received[end:]
+            if len(frame) < end:
+                break
+            self._received = rest
+            # The library takes a goodbye for the end of the requests under way, too; it is not.
+            if frame[3] == _GOAWAY:
+                self.goodbye = True
+            else:
+                events += self._protocol.receive_data(frame)
+        return events
+
+
+def http2(load: Load) -> None:
+    """HTTP/2: on one connection until the edge says that it takes no more there."""
+    with _Http2(load.address) as client:
+        while load.pause(0.02) and client.may_request():
+            status = client.get()
+            assert status == "200", status
+            load.count("http2")

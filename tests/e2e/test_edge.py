@@ -1,0 +1,224 @@
+"""The edge's script and the real HAProxy on loopback: changes and faults under load, none lost."""
+
+import functools
+import http.client
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Iterator
+
+import pytest
+
+from components.edge import apply
+from lab import packages
+from tests.e2e import edge_load
+from tests.e2e.edge_driver import SERVER_PORT, Edge, an_edge
+from tests.e2e.edge_load import Load, Servers
+from tests.e2e.edge_vanishing import NO_VETH
+
+ADDRESSES = tuple(f"127.0.0.{last}" for last in range(21, 41))
+pytestmark = pytest.mark.skipif(
+    os.geteuid() != 0, reason="the edge's HAProxy is started by root: run this as root"
+)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def installed() -> None:
+    packages.ensure()
+
+
+@pytest.fixture
+def edge() -> Iterator[Edge]:
+    with an_edge() as made:
+        yield made
+
+
+@pytest.fixture
+def servers() -> Servers:
+    return Servers(SERVER_PORT)
+
+
+def changing(times: int) -> Iterator[dict[str, str]]:
+    """Yield pools: servers come, go, and change their addresses."""
+    chance = random.Random(5)  # noqa: S311 - the same changes in each run
+    last: dict[str, str] = {}
+    for _ in range(times):
+        pool = last
+        while pool == last:
+            names = chance.sample(["web-0", "web-1", "web-2"], k=chance.randint(1, 3))
+            pool = dict(zip(names, chance.sample(ADDRESSES, k=len(names)), strict=True))
+        yield pool
+        last = pool
+
+
+def changed_under_load(edge: Edge, servers: Servers, load: Load, times: int) -> list[str]:
+    """Change the pool under load, and return what still reached servers that had left."""
+    clients = (
+        edge_load.new_connections,
+        edge_load.keep_alive,
+        edge_load.keep_alive,
+        edge_load.http2,
+        edge_load.posts,
+        edge_load.posts,
+        edge_load.long_websocket,
+        edge_load.short_websockets,
+        *[edge_load.slow_keep_alive] * 4,
+    )
+    absences: list[tuple[str, float, float]] = []
+    since: dict[str, float] = {}
+    with servers.running(*ADDRESSES):
+        edge.apply({"web-0": ADDRESSES[0]})
+        with load.running(*clients):
+            for pool in changing(times):
+                now = time.monotonic()
+                back = since.keys() & set(pool.values())
+                absences += [(address, since.pop(address), now) for address in back]
+                edge.apply(pool)
+                now = time.monotonic()
+                for address in set(ADDRESSES) - set(pool.values()):
+                    since.setdefault(address, now)
+        end = time.monotonic()
+    absences += [(address, start, end) for address, start in since.items()]
+    return [
+        f"{arrival}, sent {arrival.sent - start:.3f} s after {address} had left"
+        for address, start, until in absences
+        for arrival in servers.arrivals
+        if arrival.address == address and start < arrival.sent and arrival.at < until
+    ]
+
+
+def test_a_hundred_changes_of_the_pool_lose_no_request(edge: Edge, servers: Servers) -> None:
+    load = Load(edge.address)
+    strays = changed_under_load(edge, servers, load, 100)
+    print(
+        f"\n100 changes: {sum(load.done.values())} requests, {len(load.errors)} failed {load.done}"
+    )
+    assert load.errors == []
+    assert strays == []
+    assert set(servers.ids().values()) == {1}, "each arrives once"
+    kinds = {"new_connections", "keep_alive", "slow_keep_alive", "posts", "http2"}
+    for kind in kinds | {"long_websocket", "short_websockets"}:
+        assert load.done[kind] > 20, f"{kind} did take part"
+
+
+def test_the_load_notices_workers_that_keep_their_servers(
+    edge: Edge, servers: Servers, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = Edge.text
+
+    def without(edge: Edge, pool: dict[str, str]) -> str:
+        text = whole(edge, pool)
+        assert text.count("use_backend _next if { stopping }\n") == 1
+        return text.replace("use_backend _next if { stopping }\n", "\n")
+
+    monkeypatch.setattr(Edge, "text", without)
+    assert changed_under_load(edge, servers, Load(edge.address), 30) != []
+
+
+def test_a_server_that_is_down_or_drained_stays_so_over_a_reload(
+    edge: Edge, servers: Servers
+) -> None:
+    first, second, third, fourth, *_ = ADDRESSES
+    with servers.running(first, second, third, fourth):
+        edge.apply({"web-0": first, "web-1": second, "web-2": third})
+        edge.ask("set server app/web-1 state drain")
+        servers.refusing.add(third)
+        assert apply.poll(lambda: edge.state("web-2")[0] == 0, 5)
+        edge.apply({"web-0": first, "web-1": second, "web-2": third, "web-3": fourth})
+        assert edge.state("web-1")[1] == 8, "forced to drain"
+        assert edge.state("web-2")[0] == 0, "down"
+        assert {edge.get() for _ in range(10)} == {(200, first), (200, fourth)}
+        edge.ask("set server app/web-1 state ready")
+        servers.refusing.clear()
+        assert apply.poll(lambda: edge.state("web-2")[0] == 2, 5), "back when it is healthy"
+
+
+def test_a_server_that_moved_does_not_inherit_what_was_wrong_with_it(
+    edge: Edge, servers: Servers
+) -> None:
+    first, second, third, *_ = ADDRESSES
+    with servers.running(first, second, third):
+        edge.apply({"web-0": first, "web-1": second})
+        servers.refusing.add(second)
+        assert apply.poll(lambda: edge.state("web-1")[0] == 0, 5)
+        edge.apply({"web-0": first, "web-1": third})
+        assert edge.state("web-1")[0] == 2
+        assert (200, third) in {edge.get() for _ in range(4)}
+
+
+@pytest.mark.parametrize("victim", ["worker", "master"])
+def test_an_edge_that_is_killed_serves_again_within_3_s(
+    edge: Edge, servers: Servers, victim: str
+) -> None:
+    def serves() -> bool:
+        try:
+            return edge.get()[0] == 200
+        except (OSError, http.client.HTTPException):
+            return False
+
+    with servers.running(ADDRESSES[0]):
+        edge.apply({"web-0": ADDRESSES[0]})
+        for _ in range(3):
+            master = int(edge.instance.pid_file.read_text())
+            killed = edge.worker() if victim == "worker" else master
+            start = time.monotonic()
+            os.kill(killed, signal.SIGKILL)
+            assert apply.poll(functools.partial(edge.is_back, master), 3)
+            assert apply.poll(serves, 3)
+            assert time.monotonic() - start < 3
+        edge.apply({"web-0": ADDRESSES[0]})
+
+
+def test_a_change_just_after_a_kill_finds_one_edge(edge: Edge, servers: Servers) -> None:
+    with servers.running(*ADDRESSES):
+        edge.apply({"web-0": ADDRESSES[0]})
+        os.kill(edge.worker(), signal.SIGKILL)
+        edge.apply({"web-0": ADDRESSES[1]})
+        assert {edge.get() for _ in range(10)} == {(200, ADDRESSES[1])}
+
+
+@pytest.mark.parametrize("method", ["GET", "POST"])
+def test_only_what_is_safe_is_sent_twice(edge: Edge, servers: Servers, method: str) -> None:
+    first, second, *_ = ADDRESSES
+    servers.hanging_up.add(first)
+    with servers.running(first, second):
+        edge.apply({"web-0": first, "web-1": second})
+        statuses = Counter(edge.get(method)[0] for _ in range(10))
+        assert first in {arrival.address for arrival in servers.arrivals}
+        if method == "GET":
+            assert statuses == {200: 10}
+        else:
+            assert set(servers.ids().values()) == {1}
+            assert statuses.keys() == {200, 502}, "the client is told, and decides"
+
+
+def test_what_could_not_be_sent_goes_to_another_server(edge: Edge, servers: Servers) -> None:
+    first, second, *_ = ADDRESSES
+    with servers.running(second):
+        with servers.running(first):
+            edge.apply({"web-0": first, "web-1": second})
+        assert {edge.get("POST") for _ in range(10)} == {(200, second)}
+        assert set(servers.ids().values()) == {1}
+        assert apply.poll(lambda: edge.state("web-0")[0] == 0, 3), "ejected within 3 s"
+
+
+def test_a_vm_that_vanishes_is_ejected_within_3_s_and_what_was_safe_is_answered() -> None:
+    command = ["unshare", "--net", sys.executable, "-m", "tests.e2e.edge_vanishing"]
+    result = subprocess.run(command, check=False, capture_output=True, text=True)
+    if result.returncode == NO_VETH:
+        pytest.skip("this kernel makes no veth pair, in which packets could vanish")
+    assert result.returncode == 0, result.stderr
+    seen = json.loads(result.stdout)
+    print(f"\nvanished: {seen}")
+    assert seen["ejected"] < 3
+    assert seen["get"][0] == 200
+    assert seen["get"][1] < 5
+    assert seen["post"][0] == 502
+    assert seen["post"][1] < 5
+    assert seen["meanwhile"] == [200]
+    assert seen["posts_sent"] == 1
