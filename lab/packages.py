@@ -22,7 +22,6 @@ PACKAGES = (
     "docker-registry",
     "e2fsprogs",  # mke2fs fills the disk image's file system from a folder
     "fdisk",  # sfdisk
-    "genisoimage",  # mkisofs, for cloud-init's disk
     "grub-common",  # grub-mkimage
     "grub-pc-bin",  # GRUB's images for SeaBIOS
     "haproxy",

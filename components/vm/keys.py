@@ -77,15 +77,18 @@ def written(path: Path, content: pulumi.Input[str]) -> pulumi.Output[str]:
     Not a resource on purpose: the file has to be there on each machine that runs the program, also
     on one where the state says that it was made elsewhere.
     """
+    return pulumi.Output.unsecret(
+        pulumi.Output.from_input(content).apply(lambda text: write_private(path, text.encode()))
+    )
 
-    def write(text: str) -> str:
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        descriptor = os.open(
-            partial := path.with_suffix(".partial"), os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600
-        )
-        with os.fdopen(descriptor, "w") as file:
-            file.write(text)
-        partial.replace(path)
-        return str(path)
 
-    return pulumi.Output.unsecret(pulumi.Output.from_input(content).apply(write))
+def write_private(path: Path, content: bytes) -> str:
+    """Put ``content`` into ``path``, readable by this user only, and return the path."""
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    descriptor = os.open(
+        partial := path.with_suffix(".partial"), os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600
+    )
+    with os.fdopen(descriptor, "wb") as file:
+        file.write(content)
+    partial.replace(path)
+    return str(path)

@@ -14,10 +14,10 @@ import pulumi_libvirt as libvirt
 from pulumi_command import local
 
 from components.units import MEBIBYTE
-from components.vm import cloudinit
+from components.vm import cloudinit, seed
 from components.vm.addresses import mac_address, static_address
 from components.vm.farm import Farm, size
-from components.vm.keys import KeyPair, key_folder, written
+from components.vm.keys import KeyPair, key_folder, write_private, written
 from components.vm.ssh import SSH_USER, known_hosts_line, options
 
 
@@ -77,13 +77,14 @@ class Vm(pulumi.ComponentResource):
             ),
             unit,
         )
-        seed = libvirt.CloudInitDisk(
+        seed_disk = libvirt.Volume(
             f"{name}-cloudinit",
-            libvirt.CloudInitDiskArgs(
+            libvirt.VolumeArgs(
                 pool=farm.pool,
-                user_data=user_data,
-                meta_data=cloudinit.meta_data(name),
-                network_config=cloudinit.network_config(static) if static is not None else None,
+                source=pulumi.Output.unsecret(
+                    user_data.apply(lambda text: _seed_file(stack, name, text, static))
+                ),
+                format="raw",
             ),
             unit,
         )
@@ -96,8 +97,7 @@ class Vm(pulumi.ComponentResource):
                 cpu=libvirt.DomainCpuArgs(
                     mode="host-passthrough" if spec.domain_type == "kvm" else "maximum"
                 ),
-                disks=[libvirt.DomainDiskArgs(volume_id=disk.id)],
-                cloudinit=seed.id,
+                disks=[libvirt.DomainDiskArgs(volume_id=each.id) for each in (disk, seed_disk)],
                 network_interfaces=[
                     libvirt.DomainNetworkInterfaceArgs(
                         network_id=farm.network_id, bridge=spec.network.bridge, mac=mac
@@ -149,6 +149,21 @@ class Vm(pulumi.ComponentResource):
             lambda parts: shlex.join(("ssh", *parts[0], f"{SSH_USER}@{parts[1]}"))
         )
         self.register_outputs({"address": self.address})
+
+
+def _seed_file(stack: str, name: str, user_data: str, static: cloudinit.Static | None) -> str:
+    """Write the image of the disk for cloud-init, and return its path; older ones of the VM go.
+
+    The path tells the content, as libvirt's provider only looks at the path.
+    """
+    documents = {"user-data": user_data, "meta-data": cloudinit.meta_data(name)}
+    if static is not None:
+        documents["network-config"] = cloudinit.network_config(static)
+    path = key_folder(stack) / f"{name}-{_digest(documents)}.iso"
+    for older in path.parent.glob(f"{name}-{'?' * 16}.iso"):
+        if older != path:
+            older.unlink()
+    return str(path) if path.exists() else write_private(path, seed.image(documents))
 
 
 def _digest(*parts: object) -> str:

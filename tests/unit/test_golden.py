@@ -9,6 +9,7 @@ from pulumi.runtime import rpc
 
 from components.check import raw_config
 from components.machine import Facts
+from components.vm import seed
 from tests.unit import golden, program
 
 FOLDERS = ("one-vm", "shop", "bridge")
@@ -55,10 +56,12 @@ def test_what_docker_is_told(stack: tuple[str, program.Run]) -> None:
 
 def test_what_the_first_vm_is_told(stack: tuple[str, program.Run]) -> None:
     name, run = stack
-    first = next(iter(run.of_type("libvirt:index/cloudInitDisk:CloudInitDisk").values()))
-    golden.check(f"{name}/user-data.yaml", plain(first.inputs["userData"]))
-    if "networkConfig" in first.inputs:
-        golden.check(f"{name}/network-config.yaml", first.inputs["networkConfig"])
+    disks = run.of_type("libvirt:index/volume:Volume")
+    first = next(disk for key, disk in disks.items() if key.endswith("-cloudinit"))
+    documents = seed.documents(Path(first.inputs["source"]).read_bytes())
+    golden.check(f"{name}/user-data.yaml", documents["user-data"])
+    if "network-config" in documents:
+        golden.check(f"{name}/network-config.yaml", documents["network-config"])
 
 
 def test_secrets_are_secret(stack: tuple[str, program.Run]) -> None:

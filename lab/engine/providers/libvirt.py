@@ -5,7 +5,7 @@ from __future__ import annotations
 from lab.engine.handler import Package
 from lab.engine.providers.libvirt_domain import Domain
 from lab.engine.providers.libvirt_network import Network
-from lab.engine.providers.libvirt_storage import CloudInitDisk, Pool, Volume
+from lab.engine.providers.libvirt_storage import Pool, Volume
 from lab.engine.providers.virsh import Virsh
 from lab.engine.schema import Effect, Schema
 
@@ -16,5 +16,5 @@ PACKAGE = Package(
         type="pulumi:providers:libvirt", inputs={"uri": Effect.UPDATE}, required=("uri",)
     ),
     connect=lambda inputs: Virsh(inputs["uri"]),
-    handlers=(Pool(), Network(), Volume(), CloudInitDisk(), Domain()),
+    handlers=(Pool(), Network(), Volume(), Domain()),
 )

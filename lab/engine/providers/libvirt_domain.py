@@ -35,7 +35,6 @@ class Domain(Handler[Virsh]):
             "networkInterfaces[*].networkId": Effect.UPDATE,
             "networkInterfaces[*].bridge": Effect.UPDATE,
             "networkInterfaces[*].mac": Effect.UPDATE,
-            "cloudinit": Effect.UPDATE,
             "consoles[*].type": Effect.REPLACE,
             "consoles[*].targetPort": Effect.REPLACE,
             "consoles[*].targetType": Effect.REPLACE,
@@ -64,15 +63,10 @@ class Domain(Handler[Virsh]):
         return Made(connection("domuuid", name).strip(), {"running": inputs.get("running", True)})
 
     def update(self, connection: Virsh, call: Call, old: Resource) -> Props:
-        """Start it if it is off, change the cloud-init disk and autostart; no more is done."""
+        """Start it if it is off, and change autostart; no more is done."""
         inputs, before = call.inputs, plain(old.inputs)
         if connection("domstate", old.id).strip() != "running":
             connection("start", old.id)
-        if inputs.get("cloudinit") != before.get("cloudinit"):
-            disk = ET.Element("devices")
-            _add_cloudinit(disk, inputs["cloudinit"])
-            document = ET.tostring(disk[0], encoding="unicode")
-            connection("update-device", old.id, "/dev/stdin", "--live", "--config", stdin=document)
         if inputs.get("autostart") != before.get("autostart"):
             connection("autostart", old.id, *([] if inputs.get("autostart") else ["--disable"]))
         return {"running": True}
@@ -138,8 +132,6 @@ def _document(connection: Virsh, inputs: Props) -> ET.Element:
     devices = ET.SubElement(document, "devices")
     for index, disk in enumerate(inputs.get("disks", [])):
         _add_disk(devices, connection, index, disk["volumeId"])
-    if inputs.get("cloudinit"):
-        _add_cloudinit(devices, inputs["cloudinit"])
     for interface in inputs.get("networkInterfaces", []):
         _add_interface(devices, connection, interface)
     for console in inputs.get("consoles", []):
@@ -161,14 +153,6 @@ def _add_disk(devices: ET.Element, connection: Virsh, index: int, key: str) -> N
     pool = connection("vol-pool", key).strip()
     ET.SubElement(disk, "source", pool=pool, volume=text_of(volume, "name"))
     ET.SubElement(disk, "target", dev=f"vd{chr(ord('a') + index)}", bus="virtio")
-
-
-def _add_cloudinit(devices: ET.Element, identifier: str) -> None:
-    disk = ET.SubElement(devices, "disk", type="file", device="cdrom")
-    ET.SubElement(disk, "driver", name="qemu", type="raw")
-    ET.SubElement(disk, "source", file=identifier.partition(";")[0])
-    ET.SubElement(disk, "target", dev="hdd", bus="ide")
-    ET.SubElement(disk, "serial").text = "cloudinit"
 
 
 def _add_interface(devices: ET.Element, connection: Virsh, inputs: Props) -> None:

@@ -1,10 +1,7 @@
-"""Storage pools, volumes and cloud-init disks."""
+"""Storage pools and volumes."""
 
 from __future__ import annotations
 
-import subprocess
-import tempfile
-import uuid
 import xml.etree.ElementTree as ET
 from collections.abc import Sequence
 from pathlib import Path
@@ -225,49 +222,3 @@ class Volume(_InPool):
 
 def _info(connection: Virsh, key: str) -> dict[str, str]:
     return {"capacity": text_of(connection.xml("vol-dumpxml", key), "capacity")}
-
-
-class CloudInitDisk(_InPool):
-    """`libvirt:index/cloudInitDisk:CloudInitDisk`: an ISO image made by mkisofs."""
-
-    schema = Schema(
-        type="libvirt:index/cloudInitDisk:CloudInitDisk",
-        inputs=dict.fromkeys(
-            ("name", "pool", "userData", "metaData", "networkConfig"), Effect.REPLACE
-        ),
-        required=("pool",),
-        autonamed=True,
-    )
-
-    def create(self, connection: Virsh, call: Call) -> Made:
-        """Make the image and put it into the pool."""
-        pool = call.inputs["pool"]
-        with tempfile.TemporaryDirectory(prefix="gatehouse-") as folder:
-            image = _iso(Path(folder), call.inputs)
-            with connection.pools[pool]:
-                document = _volume(call.inputs["name"], image.stat().st_size, "raw")
-                key = self._make(connection, pool, document)
-                self._upload(connection, key, image)
-        return Made(f"{key};{uuid.uuid4()}", {})
-
-
-def _iso(folder: Path, inputs: Props) -> Path:
-    names = {"user-data": "userData", "meta-data": "metaData", "network-config": "networkConfig"}
-    for name, key in names.items():
-        (folder / name).write_text(inputs.get(key, ""), encoding="utf-8")
-    image = folder / "cidata.iso"
-    try:
-        done = subprocess.run(
-            (
-                *("mkisofs", "-output", str(image), "-volid", "cidata", "-joliet", "-rock"),
-                *(str(folder / name) for name in names),
-            ),
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-    except FileNotFoundError as error:
-        raise EngineError("mkisofs is not installed: install genisoimage") from error
-    if done.returncode != 0:
-        raise EngineError(f"mkisofs: {done.stderr.strip()}")
-    return image
