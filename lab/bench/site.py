@@ -1,0 +1,208 @@
+"""The lab that is measured: its config, its commands, and ways to its parts."""
+
+from __future__ import annotations
+
+import json
+import shlex
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from components.edge.apply import Instance
+from components.models.edge import Edge
+from components.vm.keys import key_folder
+from components.vm.ssh import SSH_USER, options
+from lab import live
+from lab.bench.load import Load
+from lab.commands import PROJECT
+from lab.datacentre import Datacentre
+from lab.web import POLL_SECONDS
+
+COMMAND_SECONDS = 120.0
+HOST = "hello.lab"
+
+Notes = dict[str, Any]
+"""What is worth telling of a scenario, beside the load's result."""
+
+
+class Trouble(Exception):  # noqa: N818 - what it is
+    """A scenario does not go as it should; the text says what happened instead."""
+
+
+@dataclass(frozen=True)
+class Result:
+    """How a command of the lab ended, with both of its outputs in one text."""
+
+    code: int
+    text: str
+
+
+class Site:
+    """One lab under measurement, with a config of its own."""
+
+    def __init__(self, *, name: str, engine: str, folder: Path, log: Path) -> None:
+        """Prepare; nothing is started.
+
+        Args:
+            name: The lab.
+            engine: ``auto``, ``pulumi`` or ``lab``.
+            folder: Where the config is kept while the run lasts.
+            log: A file to which the commands' output goes.
+        """
+        self.name = name
+        self.datacentre = Datacentre(name)
+        self._engine = engine
+        self._log = log
+        self._config = Path(shutil.copy(PROJECT / "Pulumi.lab.yaml", folder))
+        self._applied: str | None = None
+
+    def run(self, *arguments: str) -> Result:
+        """Run one of the lab's commands, as the Makefile does."""
+        began = time.monotonic()
+        done = subprocess.run(
+            [
+                *(sys.executable, "-m", "lab", "--name", self.name, "--engine", self._engine),
+                *("--config-file", str(self._config), *arguments),
+            ],
+            cwd=PROJECT,
+            check=False,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+        with self._log.open("a") as log:
+            seconds = time.monotonic() - began
+            log.write(f"$ lab {' '.join(arguments)}  # {done.returncode}, {seconds:.0f} s\n")
+            log.write(done.stdout)
+        return Result(done.returncode, done.stdout)
+
+    def up(self) -> None:
+        """Apply the config.
+
+        Raises:
+            Trouble: It failed.
+        """
+        text = self._config.read_text()
+        result = self.run("up")
+        if result.code != 0:
+            tail = "\n".join(result.text.splitlines()[-25:])
+            raise Trouble(f"up ended with code {result.code}:\n{tail}")
+        self._applied = text
+
+    def change(self, values: Mapping[str, Any]) -> None:
+        """Set values of the config by their path, as in ``farm.vms``, and apply them."""
+        self.configure(values)
+        self.up()
+
+    def settle(self, values: Mapping[str, Any]) -> None:
+        """See to it that the config has these values and is applied."""
+        self.configure(values)
+        if self._config.read_text() != self._applied:
+            self.up()
+
+    def configure(self, values: Mapping[str, Any]) -> None:
+        """Set values of the config, and apply nothing."""
+        document = yaml.safe_load(self._config.read_text())
+        for path, value in values.items():
+            first, *parents, last = path.split(".")
+            place = document["config"][f"gatehouse:{first}"]
+            for parent in parents:
+                place = place[parent]
+            place[last] = value
+        self._config.write_text(yaml.safe_dump(document, sort_keys=False))
+
+    def inside(self, *command: str) -> str:
+        """Run a program inside the lab and return what it prints.
+
+        Raises:
+            Trouble: It failed.
+        """
+        done = self.datacentre.enter(
+            list(command), cwd=PROJECT, capture=True, timeout=COMMAND_SECONDS
+        )
+        if done.returncode != 0:
+            raise Trouble(f"{shlex.join(command)}: code {done.returncode}: {done.stderr}")
+        return done.stdout
+
+    def outputs(self) -> dict[str, Any]:
+        """Return the stack's outputs."""
+        engines = self.datacentre.root / "engines"
+        engine = "pulumi" if (engines / "pulumi").is_dir() else "lab"
+        told = self.inside(
+            *(sys.executable, "-m", {"pulumi": "lab.pulumi_cli", "lab": "lab.engine"}[engine]),
+            *("outputs", "--stack", self.name, "--state", str(engines / engine)),
+            *("--config-file", str(self._config)),
+        )
+        found: dict[str, Any] = json.loads(told)
+        return found
+
+    def on_vm(self, vm: str, command: str) -> str:
+        """Run a shell command on a VM, as the user that Gatehouse made."""
+        keys = key_folder(self.name)
+        connection = options(
+            key_file=str(keys / "id_ed25519"), known_hosts=str(keys / f"{vm}.known_hosts"), host=vm
+        )
+        address = self.outputs()["vms"][vm]["address"]
+        return self.inside("ssh", *connection, f"{SSH_USER}@{address}", command)
+
+    def as_root(self, vm: str, command: str) -> str:
+        """Run a shell command on a VM as root, which whoever may use Docker can be."""
+        # The image has no programs of its own: nsenter and its libraries are the VM's.
+        mounts = " ".join(f"--volume {each}:{each}:ro" for each in ("/usr", "/lib", "/lib64"))
+        return self.on_vm(
+            vm,
+            f"docker run --rm --privileged --pid host --network none {mounts}"
+            " --entrypoint /usr/bin/nsenter hello:1 --target 1 --mount --net --pid --"
+            f" sh -c {shlex.quote(command)}",
+        )
+
+    def load(self, rate: float, name: str, most_requests: int) -> Load:
+        """Start load on the edge."""
+        return Load(
+            self.datacentre,
+            target=self.outputs()["edge"]["address"],
+            host=HOST,
+            rate=rate,
+            section=name,
+            most_requests=most_requests,
+        )
+
+    @property
+    def edge(self) -> Instance:
+        """The edge; its sockets are files, which can be reached from outside the lab too."""
+        folder = Path(Edge().folder).relative_to("/") / self.name
+        return Instance(str(self.datacentre.root / "fs" / folder), self.name)
+
+    def edge_states(self) -> dict[str, str] | None:
+        """Return the state of each server as ``pool/vm``, or None if the edge does not answer."""
+        stats = live.ask_edge(self.edge.folder / "admin.sock", "show stat")
+        if stats is None:
+            return None
+        return {
+            f"{pool}/{vm}": state
+            for vm, pools in live.edge_states(stats).items()
+            for pool, state in pools.items()
+        }
+
+    def all_up(self) -> bool:
+        """Return whether the edge answers and every server is up."""
+        states = self.edge_states()
+        return bool(states) and all(state == "UP" for state in (states or {}).values())
+
+
+def until(condition: Callable[[], bool], seconds: float) -> float | None:
+    """Return after how many s a condition came true, or None if it did not within the time."""
+    began = time.monotonic()
+    while not condition():
+        if time.monotonic() - began > seconds:
+            return None
+        time.sleep(POLL_SECONDS)
+    return time.monotonic() - began

@@ -1,0 +1,117 @@
+"""What is to be asked, of whom and when: plain values, and no connection to anything."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from ipaddress import IPv4Network, ip_address
+from itertools import pairwise
+
+ALLOWED = tuple(IPv4Network(each) for each in ("127.0.0.0/8", "198.18.0.0/15", "10.90.0.0/16"))
+"""Loopback, the lab's edge and the lab's VMs: load goes nowhere else."""
+
+MOST_RATE = 2000.0
+"""Requests/s; one process makes about that many on one core of today."""
+
+
+class LoadError(Exception):
+    """The load is refused; the text says what is wrong and what is allowed."""
+
+
+class Kind(StrEnum):
+    """A kind of client."""
+
+    KEEP_ALIVE = "keep-alive"
+    NEW = "new connection"
+    HTTP2 = "http/2"
+    POST = "post"
+
+
+SHARES: Mapping[Kind, int] = {Kind.KEEP_ALIVE: 8, Kind.NEW: 5, Kind.HTTP2: 5, Kind.POST: 2}
+"""Of 20 requests. Of the POSTs, which take 1 to 2 s each, one is in flight for each 7/s or so."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """One run of the load generator."""
+
+    address: str
+    port: int
+    host: str
+    """The Host header."""
+    rate: float
+    """Requests/s, of all clients together."""
+    body: re.Pattern[str]
+    """What the whole body of an answer to ``GET /`` has to be."""
+    timeout: float = 10.0
+    """s, from when a request (with all of its body) was due until all of its answer is there."""
+    most_requests: int = 100_000
+    most_seconds: float = 3600.0
+    most_open: int = 1000
+    """Requests in flight; one that is due beyond is not sent and counts as failed."""
+    connections: int = 4
+    """How many the keep-alive client opens before it uses one again."""
+    shares: Mapping[Kind, int] = field(default_factory=lambda: SHARES)
+    post_seconds: tuple[float, float] = (1.0, 2.0)
+    """The shortest and the longest time over which the body of a POST is sent."""
+    post_pieces: int = 5
+    post_bytes: int = 2048
+
+    def __post_init__(self) -> None:
+        if not 0 < self.rate <= MOST_RATE:
+            raise LoadError(f"rate: must be above 0 and at most {MOST_RATE:g}/s (got {self.rate})")
+        if not any(ip_address(self.address) in network for network in ALLOWED):
+            allowed = ", ".join(str(network) for network in ALLOWED)
+            raise LoadError(
+                f"target: {self.address}: load goes to loopback and to a lab's addresses only"
+                f" ({allowed})"
+            )
+
+    def sending_seconds(self, kind: Kind, number: int) -> float:
+        """Return how long the sending of request ``number`` is spread over."""
+        if kind is not Kind.POST:
+            return 0.0
+        low, high = self.post_seconds
+        return low + (high - low) * (number * 7 % 11) / 10
+
+
+def target(text: str) -> tuple[str, int]:
+    """Return address and port of ``address:port``.
+
+    Raises:
+        LoadError: It is no such thing; a name is not resolved, because it may point anywhere.
+    """
+    address, _, port = text.rpartition(":")
+    try:
+        ip_address(address)
+        return address, int(port)
+    except ValueError:
+        raise LoadError(
+            f"target: {text!r}: must be address:port, for example 198.18.0.1:80"
+        ) from None
+
+
+def mixed(shares: Mapping[Kind, int]) -> Iterator[Kind]:
+    """Yield kinds for ever, each as often as its share says and as evenly as that can be."""
+    total = sum(shares.values())
+    credit = dict.fromkeys(shares, 0)
+    while True:
+        for kind, share in shares.items():
+            credit[kind] += share
+        chosen = max(credit, key=lambda kind: credit[kind])
+        credit[chosen] -= total
+        yield chosen
+
+
+def post_body(identity: str, size: int) -> bytes:
+    """Return a body of ``size`` bytes that no other request has."""
+    text = f"{identity}.".encode()
+    return (text * (size // len(text) + 1))[:size]
+
+
+def pieces(body: bytes, count: int) -> list[bytes]:
+    """Return ``body`` cut into ``count`` parts, of which none is empty if it has enough bytes."""
+    cuts = [len(body) * index // count for index in range(count + 1)]
+    return [body[start:end] for start, end in pairwise(cuts)]
