@@ -37,7 +37,7 @@ down: venv  ## destroy the stack and leave nothing of the lab behind
 test: lint types $(VENV)/cloud-init test-unit test-e2e  ## everything
 
 test-unit: venv  ## no root, no network
-	$(PYTHON) -m pytest
+	$(PYTHON) -m pytest -n 2
 
 fuzz: venv $(VENV)/cloud-init  ## over 100,000 generated configs, each refused with a path or read back by the real readers
 	FUZZ=full $(PYTHON) -m pytest tests/unit/test_fuzz.py -rs

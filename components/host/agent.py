@@ -39,6 +39,16 @@ FOLDER = "/var/lib/gatehouse"
 TRAEFIK_LABEL = "gatehouse.traefik"
 """On Traefik's own container: the port of its API."""
 
+NOWHERE = """\
+http:
+  routers:
+    nowhere: {entryPoints: [web], rule: "PathPrefix(`/`)", priority: 1, service: nowhere}
+  services:
+    nowhere: {loadBalancer: {servers: []}}
+"""
+"""Has Traefik answer 503 rather than 404 for a service that has no container left here: the edge
+sends only what should be here, and tries a 503 on another VM if that is safe."""
+
 _VERSION = hashlib.sha256(Path(__file__).read_bytes()).hexdigest()[:16]
 _POLL_SECONDS = 0.25
 _QUIET_SECONDS = 1.5
@@ -572,6 +582,8 @@ class Control(socketserver.StreamRequestHandler):
 
 def serve(folder: Path) -> None:
     """Run the daemon until it is asked to restart; systemd starts it again."""
+    (folder / "traefik").mkdir(exist_ok=True)
+    (folder / "traefik" / "nowhere.yml").write_text(NOWHERE)
     agent = Agent(folder)
     control = UnixServer(folder / "control.sock", Control, agent)
     docker = UnixServer(folder / "traefik" / "docker.sock", FilteredDocker, agent)

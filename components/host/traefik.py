@@ -37,6 +37,7 @@ def command(network: str) -> tuple[str, ...]:
         "--providers.docker=true",
         f"--providers.docker.endpoint=unix://{AGENT_FOLDER}/docker.sock",
         "--providers.docker.exposedbydefault=false",
+        f"--providers.file.filename={AGENT_FOLDER}/nowhere.yml",
         f"--providers.docker.network={network}",
         # 2 s by default, in which requests would go to a container that has died.
         "--providers.providersthrottleduration=100ms",

@@ -7,12 +7,15 @@ import shutil
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import yaml
 
+from lab.bench.load import Load
 from lab.commands import PROJECT
 from lab.datacentre import Datacentre
 
@@ -129,6 +132,40 @@ class Driver:
         }
         assert result.last_line == f"smoke: {len(slots)}/{len(slots)} containers answered"
         return slots
+
+    @contextmanager
+    def under_load(self, rate: float = 5.0) -> Iterator[dict[str, Any]]:
+        """Send requests while the block runs; gives what came of them, once it has ended.
+
+        Args:
+            rate: Per second, in all: so few because the VMs' processors may be emulated.
+        """
+        result: dict[str, Any] = {}
+        load = Load(
+            self.datacentre,
+            target=self.outputs()["edge"]["address"],
+            host="hello.lab",
+            rate=rate,
+            section="e2e",
+            most_requests=20_000,
+        )
+        try:
+            load.go_on(2.0)
+            yield result
+            load.go_on(2.0)
+            result |= load.finish()
+        except BaseException:
+            load.kill()
+            raise
+        print(f"\nunder load: {json.dumps(result)}")
+
+    @contextmanager
+    def losing_nothing(self) -> Iterator[None]:
+        """Check that no client sees a failed request while the block runs."""
+        with self.under_load() as result:
+            yield
+        assert result["requests"] > 0
+        assert result["failed"] == 0, result
 
     def domain(self, vm: str) -> str:
         """Return the name of a VM's domain, which an engine has made up."""

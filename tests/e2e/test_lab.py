@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from lab.commands import PROJECT
+from lab.images.containers import SICK_REASON
 from lab.namespaces import wait_until
 from tests.e2e.driver import LAB, Driver
 
@@ -62,14 +63,55 @@ def test_a_second_up_changes_nothing(driver: Driver) -> None:
 
 def test_replicas_up_and_down_leave_the_others_alone(driver: Driver) -> None:
     before = driver.facts()
-    driver.ok("scale", "--service", "hello", "--replicas", "5")
+    with driver.losing_nothing():
+        driver.ok("scale", "--service", "hello", "--replicas", "5")
     driver.smoke()
     more = driver.facts()
     assert set(more.containers) - set(before.containers) == {"hello-web-0-2", "hello-web-1-1"}
     assert more.containers.items() >= before.containers.items(), "no other container is touched"
-    driver.ok("scale", "--service", "hello", "--replicas", "3")
+    with driver.losing_nothing():
+        driver.ok("scale", "--service", "hello", "--replicas", "3")
     driver.smoke()
     assert driver.facts() == before
+
+
+def test_an_image_that_is_never_healthy_is_told_and_the_old_one_serves_on(driver: Driver) -> None:
+    before, config = driver.facts(), driver.config.read_text()
+    driver.set_config("services/hello/image", "hello:sick")
+    driver.set_config("services/hello/start_timeout", "15s")
+    with driver.losing_nothing():
+        result = driver.run("up")
+        assert result.code != 0
+        assert "is not healthy after 15 s: /health on port 8080: status 500" in result.text
+        assert SICK_REASON in result.text, "the container's last log lines"
+        assert driver.facts().containers.items() >= before.containers.items()
+        driver.config.write_text(config)
+        driver.ok("up")
+    driver.smoke()
+    on_vms = "docker ps --all --quiet --filter label=gatehouse.slot | wc -l"
+    assert [driver.on_vm(vm, on_vms).strip() for vm in ("web-0", "web-1")] == ["2", "1"]
+
+
+def test_a_new_image_takes_over_and_nothing_is_lost(driver: Driver) -> None:
+    before = driver.facts()
+    driver.set_config("services/hello/image", "hello:rude")
+    with driver.losing_nothing():
+        driver.ok("up")
+    after = driver.facts()
+    assert after.containers.keys() == before.containers.keys()
+    assert not set(after.containers.values()) & set(before.containers.values())
+    driver.set_config("services/hello/image", "hello:1")
+    with driver.losing_nothing():  # this time those go that end at once when they are told to
+        driver.ok("up")
+
+
+def test_without_a_drain_the_load_counts_what_is_lost(driver: Driver) -> None:
+    with driver.under_load(10) as result:
+        for vm in ("web-0", "web-1"):
+            driver.on_vm(
+                vm, "docker restart --time 0 $(docker ps --quiet --filter label=gatehouse.slot)"
+            )
+    assert result["failed"] > 0, "or the load could not tell a loss in the other tests either"
 
 
 def test_a_service_with_everything(driver: Driver) -> None:
@@ -160,7 +202,8 @@ def test_an_up_that_was_killed_can_simply_be_run_again(driver: Driver) -> None:
 
 def test_from_three_vms_to_one(driver: Driver) -> None:
     before = driver.facts()
-    driver.ok("scale", "--vms", "1")
+    with driver.losing_nothing():
+        driver.ok("scale", "--vms", "1")
     assert driver.smoke() == {"hello-web-0-0", "hello-web-0-1", "hello-web-0-2"}
     after = driver.facts()
     assert after.domains.items() <= before.domains.items()
@@ -195,7 +238,8 @@ def test_another_memory_replaces_the_vm_and_its_containers(driver: Driver) -> No
     before = driver.facts()
     driver.set_config("farm/memory", "1152MiB")
     driver.set_config("farm/vms", 2)
-    driver.ok("up")
+    with driver.losing_nothing():
+        driver.ok("up")
     assert driver.smoke() == {"hello-web-0-0", "hello-web-0-1", "hello-web-1-0"}
     after = driver.facts()
     assert not set(before.domains.values()) & set(after.domains.values())

@@ -192,7 +192,7 @@ class Traefik:
 
     def runs(self) -> bool:
         try:
-            return self.get()[0] == 404
+            return self.get()[0] == 503
         except OSError:
             return False
 
@@ -208,6 +208,7 @@ class Vm:
         self.server = agent.UnixServer(self.socket, agent.FilteredDocker, self.agent)
         threading.Thread(target=self.server.serve_forever, daemon=True).start()
         threading.Thread(target=self.agent.follow_docker, daemon=True).start()
+        (folder / "traefik" / "nowhere.yml").write_text(agent.NOWHERE)
         self.traefik = Traefik(self.docker, folder)
         eventually(self.traefik.runs)
 
@@ -327,6 +328,14 @@ def test_containers_described_differently_take_over_without_a_gap(vm: Vm) -> Non
     asking.join()
     assert statuses == {200}
     assert vm.answering() == {new.id}
+
+
+def test_without_a_container_the_edge_is_told_to_ask_elsewhere(vm: Vm) -> None:
+    app = vm.app(1)
+    vm.agent.join(app.id, 60)
+    app.running = False
+    vm.docker.happens("die")
+    eventually(lambda: vm.traefik.get()[0] == 503)
 
 
 def test_a_new_agent_knows_who_had_joined(vm: Vm, tmp_path: Path) -> None:
