@@ -1,10 +1,13 @@
-"""The disk that cloud-init reads at a VM's first boot: NoCloud, as an ISO image.
+"""The disk that cloud-init reads at a VM's first boot: NoCloud, an ISO image within a qcow2 one.
 
 An ordinary volume to libvirt. The provider has a resource for it too, which reads the whole disk
-back at each refresh, and can fail or hang in that; docs/adr/0007 has the figures.
+back at each refresh, and can fail or hang in that; docs/adr/0007 has the figures. In qcow2, because
+libvirt calls the format of a bare ISO image ``raw`` first and ``iso`` later, and the provider would
+replace it for that.
 """
 
 import io
+import struct
 from collections.abc import Mapping
 
 import pycdlib
@@ -13,8 +16,49 @@ _LABEL = "cidata"  # by which cloud-init finds the disk
 _LEVEL = 3  # of ISO 9660; Rock Ridge and Joliet have the real names
 
 
+_CLUSTER = 1 << 16
+_ALLOCATED = 1 << 63  # the only reference to its cluster
+
+
 def image(documents: Mapping[str, str]) -> bytes:
-    """Return an ISO image with ``documents``, by their file names such as ``user-data``."""
+    """Return a disk image with ``documents``, by their file names such as ``user-data``."""
+    return qcow2(iso(documents))
+
+
+def qcow2(content: bytes) -> bytes:
+    """Return ``content``, a whole number of sectors, as a qcow2 image of version 3.
+
+    It has its tables in one cluster each: header, reference counts' table and block, first and
+    second table; then the content, which therefore may have 512 MiB.
+
+    Raises:
+        ValueError: It is larger.
+    """
+    tables, clusters = 5, -(-len(content) // _CLUSTER)
+    if clusters > _CLUSTER // 8:
+        raise ValueError(f"{len(content)} bytes are more than one table of a qcow2 image holds")
+    place = [number * _CLUSTER for number in range(tables + clusters)]
+    header = struct.pack(
+        ">4sIQIIQIIQQIIQQQQII",
+        *(b"QFI\xfb", 3, 0, 0),  # no image behind it
+        *(16, len(content), 0),  # cluster bits, no encryption
+        *(1, place[3], place[1], 1),
+        *(0, 0, 0, 0, 0),  # no snapshots, no features
+        *(4, 104),  # reference counts of 2^4 bits; the header's length
+    )
+    parts = (
+        header,
+        struct.pack(">Q", place[2]),
+        struct.pack(f">{len(place)}H", *(1 for _ in place)),
+        struct.pack(">Q", place[4] | _ALLOCATED),
+        struct.pack(f">{clusters}Q", *(each | _ALLOCATED for each in place[tables:])),
+    )
+    whole = clusters * _CLUSTER
+    return b"".join(part.ljust(_CLUSTER, b"\0") for part in parts) + content.ljust(whole, b"\0")
+
+
+def iso(documents: Mapping[str, str]) -> bytes:
+    """Return an ISO image with ``documents``."""
     disk = pycdlib.PyCdlib()
     disk.new(interchange_level=_LEVEL, vol_ident=_LABEL, rock_ridge="1.09", joliet=3)
     for number, (name, text) in enumerate(sorted(documents.items())):
@@ -30,18 +74,3 @@ def image(documents: Mapping[str, str]) -> bytes:
     disk.write_fp(written)
     disk.close()
     return written.getvalue()
-
-
-def documents(image: bytes) -> dict[str, str]:
-    """Return what ``image`` was made of."""
-    disk = pycdlib.PyCdlib()
-    disk.open_fp(io.BytesIO(image))
-    found = {}
-    for child in disk.list_children(joliet_path="/"):
-        if child.is_file():
-            name = child.file_identifier().decode("utf-16-be")
-            content = io.BytesIO()
-            disk.get_file_from_iso_fp(content, joliet_path=f"/{name}")
-            found[name.removesuffix(";1")] = content.getvalue().decode()
-    disk.close()
-    return found

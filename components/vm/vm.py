@@ -84,7 +84,7 @@ class Vm(pulumi.ComponentResource):
                 source=pulumi.Output.unsecret(
                     user_data.apply(lambda text: _seed_file(stack, name, text, static))
                 ),
-                format="raw",
+                format="qcow2",
             ),
             unit,
         )
@@ -159,8 +159,8 @@ def _seed_file(stack: str, name: str, user_data: str, static: cloudinit.Static |
     documents = {"user-data": user_data, "meta-data": cloudinit.meta_data(name)}
     if static is not None:
         documents["network-config"] = cloudinit.network_config(static)
-    path = key_folder(stack) / f"{name}-{_digest(documents)}.iso"
-    for older in path.parent.glob(f"{name}-{'?' * 16}.iso"):
+    path = key_folder(stack) / f"{name}-{_digest(documents)}.qcow2"
+    for older in path.parent.glob(f"{name}-{'?' * 16}.qcow2"):
         if older != path:
             older.unlink()
     return str(path) if path.exists() else write_private(path, seed.image(documents))

@@ -9,8 +9,7 @@ from pulumi.runtime import rpc
 
 from components.check import raw_config
 from components.machine import Facts
-from components.vm import seed
-from tests.unit import golden, program
+from tests.unit import golden, program, seeds
 
 FOLDERS = ("one-vm", "shop", "bridge")
 
@@ -58,7 +57,7 @@ def test_what_the_first_vm_is_told(stack: tuple[str, program.Run]) -> None:
     name, run = stack
     disks = run.of_type("libvirt:index/volume:Volume")
     first = next(disk for key, disk in disks.items() if key.endswith("-cloudinit"))
-    documents = seed.documents(Path(first.inputs["source"]).read_bytes())
+    documents = seeds.documents(Path(first.inputs["source"]).read_bytes())
     golden.check(f"{name}/user-data.yaml", documents["user-data"])
     if "network-config" in documents:
         golden.check(f"{name}/network-config.yaml", documents["network-config"])
