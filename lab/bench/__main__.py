@@ -12,10 +12,11 @@ from datetime import datetime
 from pathlib import Path
 
 from lab.bench import machine, report
+from lab.bench.faults import RETURN_SECONDS
 from lab.bench.load import LoadTrouble
 from lab.bench.report import Measured
 from lab.bench.scenarios import SCENARIOS, Scenario, chosen
-from lab.bench.site import Site, Trouble
+from lab.bench.site import Site, Trouble, until
 
 LEAD_SECONDS = 3.0
 """Load before a scenario: all four kinds of client have their connections by then."""
@@ -37,6 +38,11 @@ class Bench:
         """Run one scenario under load; what goes wrong in it is in the result."""
         site, error, notes = self.site, None, {}
         site.settle(scenario.config)
+        if until(site.all_up, RETURN_SECONDS) is None:
+            raise Trouble(
+                f"before {scenario.name!r}: the edge does not have all servers up:"
+                f" {site.edge_states()}"
+            )
         load = site.load(rate, scenario.name, MOST_REQUESTS)
         try:
             load.go_on(LEAD_SECONDS)
@@ -52,6 +58,7 @@ class Bench:
             raise
         if "fault at" in notes:
             failing = report.failing_for(result, datetime.fromisoformat(notes["fault at"]))
+            notes["POSTs handled twice"] = site.posts_handled_twice()
             notes["clients saw failures for"] = f"{failing:.1f} s"
         return Measured(
             scenario=scenario.name, fault=scenario.fault, load=result, notes=notes, error=error

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import re
 import shlex
 import shutil
 import subprocess
 import sys
 import time
+from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -164,6 +166,19 @@ class Site:
             f" sh -c {shlex.quote(command)}",
         )
 
+    def posts_handled_twice(self) -> int:
+        """Return how many POSTs the containers that still exist answered more than once.
+
+        Each POST has an id of its own, and the application logs it once it is answered. What a
+        container took and died of before it answered is not in its log.
+        """
+        logs = (
+            "for each in $(docker ps --all --quiet --filter label=gatehouse.slot);"
+            " do docker logs $each 2>&1; done"
+        )
+        told = "".join(self.on_vm(vm, logs) for vm in self.outputs()["vms"])
+        return sum(count > 1 for count in post_counts(told).values())
+
     def load(self, rate: float, name: str, most_requests: int) -> Load:
         """Start load on the edge."""
         return Load(
@@ -196,6 +211,11 @@ class Site:
         """Return whether the edge answers and every server is up."""
         states = self.edge_states()
         return bool(states) and all(state == "UP" for state in (states or {}).values())
+
+
+def post_counts(logs: str) -> Counter[str]:
+    """Return how often each POST is in the logs of containers of `hello`, by its id."""
+    return Counter(re.findall(r'"uri":"/echo\?id=([^"]+)"', logs))
 
 
 def until(condition: Callable[[], bool], seconds: float) -> float | None:

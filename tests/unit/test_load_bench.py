@@ -10,7 +10,7 @@ from lab.bench import machine, report
 from lab.bench.faults import is_up
 from lab.bench.report import Measured
 from lab.bench.scenarios import SCENARIOS, chosen
-from lab.bench.site import Trouble
+from lab.bench.site import Trouble, post_counts
 
 
 def load(requests: int = 100, failed: int = 0, **changed: Any) -> dict[str, Any]:
@@ -150,6 +150,14 @@ def test_a_server_whose_check_just_failed_is_still_up() -> None:
     assert is_up("UP 1/2")
     assert not is_up("DOWN 1/2")
     assert not is_up("MAINT")
+
+
+def test_a_post_that_two_containers_answered_is_in_their_logs_twice() -> None:
+    lines = [
+        f'{{"request":{{"method":"POST","uri":"/echo?id={identity}","headers":{{}}}}}}'
+        for identity in ("r-1", "r-2", "r-1")
+    ]
+    assert post_counts("\n".join(lines)) == {"r-1": 2, "r-2": 1}
 
 
 def test_a_value_of_proc() -> None:
