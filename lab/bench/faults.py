@@ -148,11 +148,12 @@ def docker_restarted(site: Site) -> Notes:
             return False
 
     with watched(site, notes):
-        # Later, because the command itself runs by means of the Docker that it restarts.
+        # Later and not waited for: it is run by means of the Docker that it restarts.
         site.as_root(
             vm,
             f"systemd-run --on-active={_RESTART_SECONDS} --timer-property=AccuracySec=100ms"
             " systemctl restart docker",
+            wait=False,
         )
         took = until(again, RETURN_SECONDS)
         if took is None:

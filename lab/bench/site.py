@@ -155,13 +155,17 @@ class Site:
         address = self.outputs()["vms"][vm]["address"]
         return self.inside("ssh", *connection, f"{SSH_USER}@{address}", command)
 
-    def as_root(self, vm: str, command: str) -> str:
-        """Run a shell command on a VM as root, which whoever may use Docker can be."""
+    def as_root(self, vm: str, command: str, *, wait: bool = True) -> str:
+        """Run a shell command on a VM as root, which whoever may use Docker can be.
+
+        Without `wait` it is only started, and what it prints is not returned.
+        """
         # The image has no programs of its own: nsenter and its libraries are the VM's.
         mounts = " ".join(f"--volume {each}:{each}:ro" for each in ("/usr", "/lib", "/lib64"))
         return self.on_vm(
             vm,
-            f"docker run --rm --privileged --pid host --network none {mounts}"
+            f"docker run --rm --detach={str(not wait).lower()} --privileged --pid host"
+            f" --network none {mounts}"
             " --entrypoint /usr/bin/nsenter hello:1 --target 1 --mount --net --pid --"
             f" sh -c {shlex.quote(command)}",
         )
