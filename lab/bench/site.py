@@ -45,6 +45,11 @@ class Result:
     code: int
     text: str
 
+    @property
+    def last_line(self) -> str:
+        """The last line that was printed."""
+        return self.text.strip().splitlines()[-1] if self.text.strip() else ""
+
 
 class Site:
     """One lab under measurement, with a config of its own."""
@@ -62,17 +67,21 @@ class Site:
         self.datacentre = Datacentre(name)
         self._engine = engine
         self._log = log
-        self._config = Path(shutil.copy(PROJECT / "Pulumi.lab.yaml", folder))
+        self.config = Path(shutil.copy(PROJECT / "Pulumi.lab.yaml", folder))
         self._applied: str | None = None
 
+    def command(self, *arguments: str) -> list[str]:
+        """Return the command line that the Makefile would run."""
+        return [
+            *(sys.executable, "-m", "lab", "--name", self.name, "--engine", self._engine),
+            *("--config-file", str(self.config), *arguments),
+        ]
+
     def run(self, *arguments: str) -> Result:
-        """Run one of the lab's commands, as the Makefile does."""
+        """Run one of the lab's commands to its end."""
         began = time.monotonic()
         done = subprocess.run(
-            [
-                *(sys.executable, "-m", "lab", "--name", self.name, "--engine", self._engine),
-                *("--config-file", str(self._config), *arguments),
-            ],
+            self.command(*arguments),
             cwd=PROJECT,
             check=False,
             stdin=subprocess.DEVNULL,
@@ -92,7 +101,7 @@ class Site:
         Raises:
             Trouble: It failed.
         """
-        text = self._config.read_text()
+        text = self.config.read_text()
         result = self.run("up")
         if result.code != 0:
             tail = "\n".join(result.text.splitlines()[-25:])
@@ -107,19 +116,19 @@ class Site:
     def settle(self, values: Mapping[str, Any]) -> None:
         """See to it that the config has these values and is applied."""
         self.configure(values)
-        if self._config.read_text() != self._applied:
+        if self.config.read_text() != self._applied:
             self.up()
 
     def configure(self, values: Mapping[str, Any]) -> None:
         """Set values of the config, and apply nothing."""
-        document = yaml.safe_load(self._config.read_text())
+        document = yaml.safe_load(self.config.read_text())
         for path, value in values.items():
             first, *parents, last = path.split(".")
             place = document["config"][f"gatehouse:{first}"]
             for parent in parents:
                 place = place[parent]
             place[last] = value
-        self._config.write_text(yaml.safe_dump(document, sort_keys=False))
+        self.config.write_text(yaml.safe_dump(document, sort_keys=False))
 
     def inside(self, *command: str) -> str:
         """Run a program inside the lab and return what it prints.
@@ -141,7 +150,7 @@ class Site:
         told = self.inside(
             *(sys.executable, "-m", {"pulumi": "lab.pulumi_cli", "lab": "lab.engine"}[engine]),
             *("outputs", "--stack", self.name, "--state", str(engines / engine)),
-            *("--config-file", str(self._config)),
+            *("--config-file", str(self.config)),
         )
         found: dict[str, Any] = json.loads(told)
         return found
