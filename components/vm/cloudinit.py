@@ -102,7 +102,7 @@ def user_data(guest: Guest) -> str:
         "users": [
             {
                 "name": SSH_USER,
-                "groups": ["docker"],
+                "groups": ["docker", "systemd-journal"],
                 "shell": "/bin/bash",
                 "lock_passwd": True,
                 "ssh_authorized_keys": [guest.authorized_key],
