@@ -49,7 +49,8 @@ def edge_states(stats: str) -> dict[str, dict[str, str]]:
     """
     states: dict[str, dict[str, str]] = {}
     for row in csv.DictReader(io.StringIO(stats.removeprefix("# "))):
-        if row["svname"] not in ("FRONTEND", "BACKEND"):
+        # A pool with an underscore is the edge's own; no service can be called that.
+        if row["svname"] not in ("FRONTEND", "BACKEND") and not row["pxname"].startswith("_"):
             states.setdefault(row["svname"], {})[row["pxname"]] = row["status"]
     return states
 

@@ -9,6 +9,8 @@ http,FRONTEND,,OPEN,,
 hello,web-0,0,UP,2,
 hello,web-1,0,DOWN,1,
 hello,BACKEND,0,UP,3,
+_next,current,0,no check,1,
+_next,BACKEND,0,UP,1,
 _nowhere,BACKEND,0,UP,0,
 """
 
