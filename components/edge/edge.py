@@ -53,15 +53,7 @@ class Edge(pulumi.ComponentResource):
                 for name, service in args.services.items()
             )
         )
-        self.haproxy_cfg = self.pools.apply(
-            lambda pools: haproxy.render(
-                pools,
-                folder=folder,
-                bind=edge.bind,
-                port=edge.port,
-                hard_stop_after=edge.hard_stop_after,
-            )
-        )
+        self.haproxy_cfg = self.pools.apply(lambda pools: haproxy.render(pools, edge, folder))
         apply = (folder, stack, str(edge.ready_timeout))
         remove = (folder, stack)
         script = Path(__file__).with_name("apply.py")

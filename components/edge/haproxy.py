@@ -6,6 +6,7 @@ from pathlib import Path
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from components.edge.pools import Pool, by_precedence
+from components.models.edge import Edge
 
 _TEMPLATES = Environment(
     loader=FileSystemLoader(Path(__file__).with_name("templates")),
@@ -18,22 +19,14 @@ _TEMPLATES = Environment(
 )
 
 
-def render(
-    pools: Iterable[Pool], *, folder: str, bind: str, port: int, hard_stop_after: int
-) -> str:
+def render(pools: Iterable[Pool], edge: Edge, folder: str) -> str:
     """Return the whole haproxy.cfg.
 
     Args:
         pools: In any order; the text has them in the order in which requests are matched.
+        edge: The edge's config.
         folder: The edge's own folder on its host, absolute.
-        bind: The address to listen on.
-        port: The port of HTTP.
-        hard_stop_after: How long a worker that leaves may take, in seconds.
     """
     return _TEMPLATES.get_template("haproxy.cfg.j2").render(
-        pools=by_precedence(tuple(pools)),
-        folder=folder,
-        bind=bind,
-        port=port,
-        hard_stop_after=hard_stop_after,
+        pools=by_precedence(tuple(pools)), edge=edge, folder=folder
     )

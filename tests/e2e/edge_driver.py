@@ -12,6 +12,7 @@ from pathlib import Path
 from components.edge import apply
 from components.edge.haproxy import render
 from components.edge.pools import Pool, Server
+from components.models.edge import Edge as EdgeConfig
 from tests.e2e import edge_load
 
 
@@ -42,7 +43,8 @@ class Edge:
             _pool("sockets", edge_load.SOCKETS, {"web-9": f"127.0.0.1:{SOCKETS_PORT}"}),
         ]
         folder = str(self.instance.folder)
-        return render(pools, folder=folder, bind="127.0.0.1", port=PORT, hard_stop_after=600)
+        config = EdgeConfig(bind="127.0.0.1", port=PORT)
+        return render(pools, config, folder)
 
     def apply(self, servers: dict[str, str]) -> None:
         with self.instance.locked():

@@ -62,22 +62,9 @@ def haproxy_cfg(stack: Stack) -> str:
         )
     )
     edge = stack.edge
-    hard_stop = edge.hard_stop_after
-    text = render(
-        pools,
-        folder=f"{edge.folder}/{STACK}",
-        bind=edge.bind,
-        port=edge.port,
-        hard_stop_after=hard_stop,
-    )
+    text = render(pools, edge, f"{edge.folder}/{STACK}")
     twins = tuple(_twin(each, index, len(pools)) for index, each in enumerate(pools))
-    plain = render(
-        twins,
-        folder="/twin/folder",
-        bind="192.0.2.99",
-        port=edge.port,
-        hard_stop_after=hard_stop,
-    )
+    plain = render(twins, edge.model_copy(update={"bind": "192.0.2.99"}), "/twin/folder")
     names = {"/twin/folder": f"{edge.folder}/{STACK}", "192.0.2.99": edge.bind}
     for each, twin in zip(pools, twins, strict=True):
         names |= _names(each, twin)

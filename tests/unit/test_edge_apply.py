@@ -17,6 +17,7 @@ import pytest
 from components.edge import apply
 from components.edge.haproxy import render
 from components.edge.pools import Pool, Server
+from components.models.edge import Edge as EdgeConfig
 from components.scripts import python_command
 from lab.web import get
 
@@ -77,9 +78,7 @@ class Edge:
             check_timeout=1,
             servers=servers,
         )
-        return render(
-            [pool], folder=str(self.folder), bind="127.0.0.1", port=self.port, hard_stop_after=60
-        )
+        return render([pool], EdgeConfig(bind="127.0.0.1", port=self.port), str(self.folder))
 
     def run(
         self, action: str, text: str = "", seconds: float = 10

@@ -8,6 +8,7 @@ from components import checks, config
 from components.config import ConfigError, parse
 from components.edge.haproxy import render
 from components.edge.pools import pool
+from components.models.edge import Edge
 from tests.unit.readers import haproxy_sections
 from tests.unit.strategies import SECRET
 
@@ -131,7 +132,5 @@ def test_more_domains_than_haproxy_reads_words_of_a_line() -> None:
     hosts = [f"a{number}.example.org" for number in range(70)]
     service = parse({**BASE, **app(hosts=hosts)}).services["app"]
     one = pool("app", service, {"web-0": 1}, {"web-0": "192.0.2.1:80"})
-    sections = haproxy_sections(
-        render([one], folder="/a", bind="192.0.2.80", port=80, hard_stop_after=1)
-    )
+    sections = haproxy_sections(render([one], Edge(), "/a"))
     assert max(len(line) for section in sections for line in section.lines) <= 64

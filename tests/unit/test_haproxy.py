@@ -7,6 +7,7 @@ import pytest
 from components.config import parse
 from components.edge.haproxy import render
 from components.edge.pools import Pool, pool
+from components.models.edge import Edge
 from tests.unit import golden
 
 SERVICES = {
@@ -36,7 +37,7 @@ def pools() -> list[Pool]:
 
 
 def rendered(folder: str = "/var/lib/gatehouse/test") -> str:
-    return render(pools(), folder=folder, bind="0.0.0.0", port=80, hard_stop_after=1800)  # noqa: S104
+    return render(pools(), Edge(), folder)
 
 
 def test_the_whole_file() -> None:
