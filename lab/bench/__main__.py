@@ -15,7 +15,7 @@ from lab.bench import machine, report
 from lab.bench.faults import RETURN_SECONDS
 from lab.bench.load import LoadTrouble
 from lab.bench.report import Measured
-from lab.bench.scenarios import SCENARIOS, Scenario, chosen
+from lab.bench.scenarios import SCENARIOS, SMALLEST, Scenario, chosen
 from lab.bench.site import Site, Trouble, until
 
 LEAD_SECONDS = 3.0
@@ -50,8 +50,7 @@ class Bench:
                 notes = scenario.act(site)
             except Trouble as trouble:
                 error = str(trouble)
-            quiet = scenario is SCENARIOS[0]
-            load.go_on(self.quiet_seconds if quiet else TAIL_SECONDS)
+            load.go_on(self.quiet_seconds if scenario.quiet else TAIL_SECONDS)
             result = load.finish()
         except BaseException:
             load.kill()
@@ -65,14 +64,14 @@ class Bench:
         )
 
     def calibrate(self, start: float, most: float) -> float:
-        """Find the highest rate without loss when nothing changes.
+        """Find the highest rate that the smallest site carries when nothing changes.
 
         Raises:
             Trouble: Not even the first one is carried.
         """
 
         def carries(rate: float) -> bool:
-            measured = self.measure(SCENARIOS[0], rate)
+            measured = self.measure(SMALLEST, rate)
             print(f"# at {rate:g}/s: {report.line(measured)}", flush=True)
             self.keep(measured, rate)
             return report.carried(measured.load)
@@ -126,7 +125,7 @@ def _run(bench: Bench, scenarios: Sequence[Scenario], args: argparse.Namespace) 
     for old in ("results.jsonl", "summary.csv"):
         (bench.out / old).unlink(missing_ok=True)
     print(f"# the lab {args.name!r} is brought up; `make down LAB={args.name}` removes it")
-    bench.site.settle(scenarios[0].config)
+    bench.site.settle((SMALLEST if args.rate == "highest" else scenarios[0]).config)
     told = machine.described(bench.site)
     machine.write(bench.out, told)
     print("\n".join(f"# {name}: {value}" for name, value in told.items()), flush=True)

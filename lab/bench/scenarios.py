@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import cycle
 from typing import Any
 
 from lab.bench import faults
@@ -34,6 +35,8 @@ class Scenario:
     fault: bool = False
     short: bool = False
     """Whether it belongs to the short form."""
+    quiet: bool = False
+    """Whether nothing is done, for a while."""
 
     @property
     def config(self) -> dict[str, Any]:
@@ -89,8 +92,33 @@ def _reloads(site: Site) -> Notes:
     return {}
 
 
+def _killed(path: str, values: Sequence[Any], moments: Sequence[float]) -> Callable[[Site], Notes]:
+    """Return what changes a value, kills that at each of the moments, and runs it again."""
+
+    def act(site: Site) -> Notes:
+        under_way = []
+        for value, moment in zip(cycle(values), moments, strict=False):
+            site.configure({path: value})
+            under_way.append(site.up_killed(moment))
+            site.up()
+            extra = site.left_over()
+            if extra:
+                raise Trouble(f"killed after {moment:g} s and run again, it left {extra}")
+        return {"killed under way": f"{sum(under_way)} of {len(moments)}"}
+
+    return act
+
+
+SMALLEST = Scenario(
+    name="nothing changes with one container",
+    act=_nothing,
+    start={"farm.vms": 1, "services.hello.replicas": 1},
+    quiet=True,
+)
+"""The least that a scenario begins with: a rate that it does not carry, they cannot either."""
+
 SCENARIOS: tuple[Scenario, ...] = (
-    Scenario(name="nothing changes", act=_nothing, short=True),
+    Scenario(name="nothing changes", act=_nothing, short=True, quiet=True),
     Scenario(
         name="replicas 1 to 5",
         act=_set("services.hello.replicas", 5),
@@ -111,6 +139,14 @@ SCENARIOS: tuple[Scenario, ...] = (
     Scenario(name="new VM memory", act=_set("farm.memory", "1152MiB")),
     Scenario(name="VMs 1 to 3", act=_set("farm.vms", 3), start={"farm.vms": 1}),
     Scenario(name="VMs 3 to 1", act=_set("farm.vms", 1), start={"farm.vms": 3}),
+    Scenario(
+        name="new image killed and run again",
+        act=_killed("services.hello.image", ("hello:2", "hello:rude"), range(1, 15)),
+    ),
+    Scenario(
+        name="another VM killed and run again",
+        act=_killed("farm.vms", (3, 2), (3, 3, 6, 6, 15, 9)),
+    ),
     Scenario(name="container killed", act=faults.container_killed, fault=True, short=True),
     Scenario(name="Traefik restarted", act=faults.traefik_restarted, fault=True),
     Scenario(name="Docker restarted", act=faults.docker_restarted, fault=True),

@@ -108,6 +108,54 @@ class Site:
             raise Trouble(f"up ended with code {result.code}:\n{tail}")
         self._applied = text
 
+    def up_killed(self, after: float) -> bool:
+        """Begin to apply the config and kill that with -9 after so many s.
+
+        Returns:
+            Whether it was still under way then.
+        """
+        self._applied = None
+        with self._log.open("a") as log:
+            log.write(f"$ lab up  # to be killed after {after:g} s\n")
+            log.flush()
+            with subprocess.Popen(
+                self.command("up"),
+                cwd=PROJECT,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+            ) as process:
+                try:
+                    process.wait(after)
+                except subprocess.TimeoutExpired:
+                    process.kill()
+                    return True
+                return False
+
+    def left_over(self) -> list[str]:
+        """Return what exists beside what the outputs tell of: containers, domains, volumes."""
+        outputs = self.outputs()
+        names = (
+            "docker ps --all --filter label=gatehouse.slot --format '{{.Label \"gatehouse.slot\"}}'"
+        )
+        found = [slot for vm in outputs["vms"] for slot in self.on_vm(vm, names).split()]
+        wanted = [
+            slot
+            for service in outputs["services"].values()
+            for slots in service["containers"].values()
+            for slot in slots
+        ]
+        extra = [f"container {slot}" for slot in (Counter(found) - Counter(wanted)).elements()]
+        domains = self.inside("virsh", "--quiet", "list", "--all", "--name").split()
+        if len(domains) != len(outputs["vms"]):
+            extra += [f"domain {name} of {len(domains)}" for name in domains]
+        folder = f"/var/lib/libvirt/gatehouse/{self.name}"
+        volumes = self.inside("ls", folder).split()
+        disks = [each for each in volumes if re.match(rf"({'|'.join(outputs['vms'])})-", each)]
+        if len(disks) != 2 * len(outputs["vms"]):
+            extra += [f"volume {name} of {len(disks)}" for name in disks]
+        return extra
+
     def change(self, values: Mapping[str, Any]) -> None:
         """Set values of the config by their path, as in ``farm.vms``, and apply them."""
         self.configure(values)
