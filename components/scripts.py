@@ -1,13 +1,22 @@
-"""Python programs that run where only ``python3`` is known to be, sent along as text."""
+"""Python programs that run where only ``python3`` is known to be, sent along in a command."""
 
+import base64
 import shlex
-from pathlib import Path
+
+# In memory: nothing is left on the host, whatever ends the program.
+_FROM_MEMORY = """import base64, os, runpy, sys
+file = os.memfd_create("program")
+os.write(file, base64.b64decode(sys.argv.pop(1)))
+sys.argv[0] = f"/proc/self/fd/{file}"
+runpy.run_path(sys.argv[0], run_name="__main__")
+"""
 
 
-def python_command(program: str | Path, *arguments: str) -> str:
-    """Return the shell command that runs the program in the file ``program`` with ``arguments``.
+def archive_command(archive: bytes, *arguments: str) -> str:
+    """Return the shell command that runs an archive of Python modules with ``arguments``.
 
-    The program goes into the command line, so that its standard input stays free.
+    The archive goes into the command line, so that its standard input stays free. Linux takes at
+    most 128 KiB in one argument, hence at most 96 KiB of archive.
     """
-    source = Path(program).read_text(encoding="utf-8")
-    return shlex.join(("python3", "-c", source, *arguments))
+    text = base64.b64encode(archive).decode("ascii")
+    return shlex.join(("python3", "-c", _FROM_MEMORY, text, *arguments))

@@ -3,19 +3,19 @@
 import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 
 import pulumi
 from pulumi_command import local, remote
 
 from components.edge import haproxy
+from components.edge.keeper.archive import archive
 from components.edge.pools import Pool, pool
 from components.host.host import ContainerHost
 from components.models.edge import Edge as EdgeConfig
-from components.scripts import python_command
+from components.scripts import archive_command
 from components.service.service import Service
 
-_LOCAL = ("exec", "python3", "-m", "components.edge.apply")
+_LOCAL = ("exec", "python3", "-m", "components.edge.keeper")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,7 +56,6 @@ class Edge(pulumi.ComponentResource):
         self.haproxy_cfg = self.pools.apply(lambda pools: haproxy.render(pools, edge, folder))
         apply = (folder, stack, str(edge.ready_timeout))
         remove = (folder, stack)
-        script = Path(__file__).with_name("apply.py")
         after_serving = pulumi.ResourceOptions(
             parent=self,
             depends_on=[
@@ -82,8 +81,8 @@ class Edge(pulumi.ComponentResource):
                     connection=remote.ConnectionArgs(
                         host=edge.host, port=edge.ssh_port, user=edge.user, host_key=edge.host_key
                     ),
-                    create=python_command(script, "apply", *apply),
-                    delete=python_command(script, "remove", *remove),
+                    create=archive_command(archive(), "apply", *apply),
+                    delete=archive_command(archive(), "remove", *remove),
                     stdin=self.haproxy_cfg,
                 ),
                 after_serving,

@@ -17,7 +17,7 @@ from typing import Any
 
 import yaml
 
-from components.edge.apply import Instance
+from components.edge.keeper.instance import Instance
 from components.models.edge import Edge
 from components.vm.keys import key_folder
 from components.vm.ssh import SSH_USER, options

@@ -9,8 +9,9 @@ import tempfile
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from components.edge import apply
 from components.edge.haproxy import render
+from components.edge.keeper.apply import apply
+from components.edge.keeper.instance import Instance
 from components.edge.pools import Pool, Server
 from components.models.edge import Edge as EdgeConfig
 from tests.e2e import edge_load
@@ -31,7 +32,7 @@ class Edge:
     """An edge with one service on changing servers, and one with WebSockets."""
 
     def __init__(self, folder: Path) -> None:
-        self.instance = apply.Instance(str(folder), "test-edge")
+        self.instance = Instance(str(folder), "test-edge")
         self.address = ("127.0.0.1", PORT)
 
     def text(self, servers: dict[str, str]) -> str:
@@ -48,7 +49,7 @@ class Edge:
 
     def apply(self, servers: dict[str, str]) -> None:
         with self.instance.locked():
-            apply.apply(self.instance, self.text(servers), 10)
+            apply(self.instance, self.text(servers), 10)
 
     def get(self, method: str = "GET") -> tuple[int, str]:
         with contextlib.closing(http.client.HTTPConnection(*self.address, timeout=10)) as each:

@@ -11,7 +11,7 @@ import sys
 import time
 from concurrent.futures import Future, ThreadPoolExecutor
 
-from components.edge import apply
+from components.edge.keeper.system import poll
 from tests.e2e.edge_driver import SERVER_PORT, Edge, an_edge
 from tests.e2e.edge_load import Servers
 
@@ -59,7 +59,7 @@ def on_the_vm(
 
     while True:
         request = pool.submit(answer, edge, method)
-        if not apply.poll(functools.partial(reached, request), 5):
+        if not poll(functools.partial(reached, request), 5):
             raise TimeoutError(f"a {method} reached no server")
         if not request.done():
             return request
@@ -74,7 +74,7 @@ def watch(edge: Edge, servers: Servers) -> dict[str, object]:
         off = time.monotonic()
         ip("address", "delete", f"{VM}/32", "dev", "lo")
         meanwhile = [pool.submit(answer, edge, "POST") for _ in range(4)]
-        apply.poll(lambda: edge.state("web-0")[0] == 0, 6)
+        poll(lambda: edge.state("web-0")[0] == 0, 6)
         ejected = time.monotonic() - off
         (got, got_at), (posted, posted_at) = get.result(), post.result()
     posts = [each for each in servers.arrivals if each.method == "POST"]

@@ -14,7 +14,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from components.edge import apply
+from components.edge.keeper.system import poll
 from lab import packages
 from tests.e2e import edge_load
 from tests.e2e.edge_driver import SERVER_PORT, Edge, an_edge
@@ -128,14 +128,14 @@ def test_a_server_that_is_down_or_drained_stays_so_over_a_reload(
         edge.apply({"web-0": first, "web-1": second, "web-2": third})
         edge.ask("set server app/web-1 state drain")
         servers.refusing.add(third)
-        assert apply.poll(lambda: edge.state("web-2")[0] == 0, 5)
+        assert poll(lambda: edge.state("web-2")[0] == 0, 5)
         edge.apply({"web-0": first, "web-1": second, "web-2": third, "web-3": fourth})
         assert edge.state("web-1")[1] == 8, "forced to drain"
         assert edge.state("web-2")[0] == 0, "down"
         assert {edge.get() for _ in range(10)} == {(200, first), (200, fourth)}
         edge.ask("set server app/web-1 state ready")
         servers.refusing.clear()
-        assert apply.poll(lambda: edge.state("web-2")[0] == 2, 5), "back when it is healthy"
+        assert poll(lambda: edge.state("web-2")[0] == 2, 5), "back when it is healthy"
 
 
 def test_a_server_that_moved_does_not_inherit_what_was_wrong_with_it(
@@ -145,7 +145,7 @@ def test_a_server_that_moved_does_not_inherit_what_was_wrong_with_it(
     with servers.running(first, second, third):
         edge.apply({"web-0": first, "web-1": second})
         servers.refusing.add(second)
-        assert apply.poll(lambda: edge.state("web-1")[0] == 0, 5)
+        assert poll(lambda: edge.state("web-1")[0] == 0, 5)
         edge.apply({"web-0": first, "web-1": third})
         assert edge.state("web-1")[0] == 2
         assert (200, third) in {edge.get() for _ in range(4)}
@@ -168,8 +168,8 @@ def test_an_edge_that_is_killed_serves_again_within_3_s(
             killed = edge.worker() if victim == "worker" else master
             start = time.monotonic()
             os.kill(killed, signal.SIGKILL)
-            assert apply.poll(functools.partial(edge.is_back, master), 3)
-            assert apply.poll(serves, 3)
+            assert poll(functools.partial(edge.is_back, master), 3)
+            assert poll(serves, 3)
             assert time.monotonic() - start < 3
         edge.apply({"web-0": ADDRESSES[0]})
 
@@ -204,7 +204,7 @@ def test_what_could_not_be_sent_goes_to_another_server(edge: Edge, servers: Serv
             edge.apply({"web-0": first, "web-1": second})
         assert {edge.get("POST") for _ in range(10)} == {(200, second)}
         assert set(servers.ids().values()) == {1}
-        assert apply.poll(lambda: edge.state("web-0")[0] == 0, 3), "ejected within 3 s"
+        assert poll(lambda: edge.state("web-0")[0] == 0, 3), "ejected within 3 s"
 
 
 def test_a_vm_that_vanishes_is_ejected_within_3_s_and_what_was_safe_is_answered() -> None:

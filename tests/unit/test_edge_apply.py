@@ -14,11 +14,15 @@ from pathlib import Path
 
 import pytest
 
-from components.edge import apply
+from components.edge import keeper
 from components.edge.haproxy import render
+from components.edge.keeper import parts
+from components.edge.keeper.archive import archive
+from components.edge.keeper.checks import Check, checks, kept_state
+from components.edge.keeper.instance import Instance, unit_text
 from components.edge.pools import Pool, Server
 from components.models.edge import Edge as EdgeConfig
-from components.scripts import python_command
+from components.scripts import archive_command
 from lab.web import get
 
 pytestmark = [
@@ -84,7 +88,7 @@ class Edge:
         self, action: str, text: str = "", seconds: float = 10
     ) -> subprocess.CompletedProcess[str]:
         arguments = (action, str(self.folder), "test", str(seconds))
-        command = python_command(apply.__file__, *arguments)
+        command = archive_command(archive(), *arguments)
         return subprocess.run(
             ["/bin/sh", "-c", command], check=False, input=text, capture_output=True, text=True
         )
@@ -126,9 +130,9 @@ def test_a_change_is_in_force_when_the_script_ends(edge: Edge) -> None:
 def test_the_same_text_again_reloads_nothing(edge: Edge) -> None:
     with server() as backend:
         edge.run("apply", edge.text(backend))
-        before = apply.Instance(str(edge.folder), "test").reloads()
+        before = Instance(str(edge.folder), "test").reloads()
         assert edge.run("apply", edge.text(backend)).returncode == 0
-        assert apply.Instance(str(edge.folder), "test").reloads() == before
+        assert Instance(str(edge.folder), "test").reloads() == before
 
 
 def test_text_that_haproxy_refuses_leaves_the_old_edge(edge: Edge) -> None:
@@ -188,13 +192,58 @@ def test_a_reload_that_fails_leaves_the_old_edge_and_the_old_file(edge: Edge) ->
         assert edge.run("apply", edge.text(backend, backend)).returncode == 0, "and it can go on"
 
 
+def with_page(edge: Edge, backend: str, page: str) -> str:
+    """Return a text whose route for `/page` answers with a file."""
+    rule = f'errorfile 503 "{edge.folder}/files/errors/page.http"\n    http-request deny'
+    text = edge.text(backend).replace(
+        "frontend http\n", f"frontend http\n    {rule} deny_status 503 if {{ path /page }}\n"
+    )
+    return text + parts.file_line("errors/page.http", page)
+
+
+def page(edge: Edge) -> str:
+    return get(f"127.0.0.1:{edge.port}", "http://app.example.org/page")[1]
+
+
+def test_files_are_checked_swapped_and_restored_with_the_text(edge: Edge) -> None:
+    head = "HTTP/1.1 503 Busy\r\nContent-Length: 3\r\n\r\n"
+    kept = edge.folder / "files/errors/page.http"
+    with server() as backend:
+        result = edge.run("apply", with_page(edge, backend, f"{head}one"))
+        assert result.returncode == 0, result.stderr
+        assert page(edge) == "one"
+        assert edge.run("apply", with_page(edge, backend, f"{head}two")).returncode == 0
+        assert page(edge) == "two", "a file alone changed"
+        refused = edge.run("apply", with_page(edge, backend, "no HTTP\r\n\r\n"))
+        assert refused.returncode == 1
+        assert str(kept) in refused.stderr, "by the name that it would have had"
+        bad = with_page(edge, backend, f"{head}bad").replace(
+            "frontend http\n", f"frontend http\n    bind unix@{edge.folder}/none/here.sock\n"
+        )
+        assert "could not take up" in edge.run("apply", bad).stderr
+        assert (page(edge), kept.read_bytes()) == ("two", f"{head}two".encode())
+        assert edge.run("apply", edge.text(backend)).returncode == 0
+        assert list((edge.folder / "files").iterdir()) == []
+
+
+def test_a_copy_of_the_keeper_stays_with_the_edge(edge: Edge) -> None:
+    with server() as backend:
+        edge.run("apply", edge.text(backend))
+    assert (edge.folder / "keeper.pyz").read_bytes() == archive()
+    removed = subprocess.run(
+        [sys.executable, edge.folder / "keeper.pyz", "remove", edge.folder, "test"], check=False
+    )
+    assert removed.returncode == 0
+    assert not edge.folder.exists()
+
+
 def test_removing_what_is_not_there_is_fine(edge: Edge) -> None:
     assert edge.run("remove").returncode == 0
 
 
 def test_the_checks_are_read_from_the_text_that_haproxy_gets(edge: Edge) -> None:
-    assert apply.checks(edge.text("10.0.0.1:80", path="/up")) == {
-        apply.Check(
+    assert checks(edge.text("10.0.0.1:80", path="/up")) == {
+        Check(
             pool="app",
             server="web-0",
             address="10.0.0.1:80",
@@ -204,13 +253,20 @@ def test_the_checks_are_read_from_the_text_that_haproxy_gets(edge: Edge) -> None
     }
 
 
-def test_the_script_is_plain_python_of_the_standard_library() -> None:
-    imported = [
-        line.split()[1].split(".")[0]
-        for line in Path(apply.__file__).read_text().splitlines()
+def test_the_keeper_is_plain_python_of_the_standard_library_and_itself() -> None:
+    imported = {
+        line.split()[1]
+        for module in Path(keeper.__path__[0]).glob("*.py")
+        for line in module.read_text().splitlines()
         if line.startswith(("import ", "from "))
-    ]
-    assert set(imported) <= set(sys.stdlib_module_names)
+    }
+    others = {name for name in imported if not f"{name}.".startswith(f"{keeper.__name__}.")}
+    assert {name.split(".")[0] for name in others} <= set(sys.stdlib_module_names)
+
+
+def test_the_same_program_is_the_same_bytes_and_fits_a_command_line() -> None:
+    assert archive() == archive()
+    assert len(archive()) < 96 * 1024
 
 
 CHECKED = """backend {pool}
@@ -243,18 +299,18 @@ def test_only_the_state_of_servers_that_stay_is_kept(
         server.split()[0]: f"3 app 1 {server.split()[0]} 10.0.0.1 0 0 1 1" for server in before
     }
     dump = HEADER + "".join(f"{line}\n" for line in lines.values()) + "\n"
-    state = apply.kept_state(dump, config(*before), config(*after))
+    state = kept_state(dump, config(*before), config(*after))
     assert state == "1\n" + "".join(f"{lines[server]}\n" for server in kept)
 
 
 def test_the_same_server_in_another_pool_is_another() -> None:
     other = CHECKED.format(pool="shop") + "    server a 10.0.0.1:80\n"
     line = "3 app 1 a 10.0.0.1 0 0 1 1\n"
-    assert apply.kept_state(f"{HEADER}{line}", config("a 10.0.0.1:80"), other) == "1\n"
+    assert kept_state(f"{HEADER}{line}", config("a 10.0.0.1:80"), other) == "1\n"
 
 
 def test_no_answer_is_no_state() -> None:
-    assert apply.kept_state("", config("a 10.0.0.1:80"), config("a 10.0.0.1:80")) == "1\n"
+    assert kept_state("", config("a 10.0.0.1:80"), config("a 10.0.0.1:80")) == "1\n"
 
 
 def test_a_folder_that_the_workers_cannot_reach_is_refused(tmp_path: Path) -> None:
@@ -267,7 +323,7 @@ def test_a_folder_that_the_workers_cannot_reach_is_refused(tmp_path: Path) -> No
 
 
 def test_the_unit_brings_the_edge_back_always_and_at_once() -> None:
-    unit = apply.unit_text("prod", ["/usr/sbin/haproxy", "-Ws"])
+    unit = unit_text("prod", ["/usr/sbin/haproxy", "-Ws"])
     assert "Description=Gatehouse edge prod\n" in unit
     assert "Restart=always\nRestartSec=200ms\n" in unit
     assert "StartLimitIntervalSec=0\n\n[Service]" in unit

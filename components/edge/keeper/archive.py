@@ -1,0 +1,30 @@
+"""The keeper as one file that ``python3`` runs: the same bytes for the same program."""
+
+import io
+import zipfile
+from pathlib import Path
+
+_ROOT = Path(__file__).parents[3]
+_PACKAGES = ("components", "components/edge")
+_KEEPER = "components/edge/keeper"
+_START = """import sys
+from components.edge.keeper.__main__ import main
+sys.exit(main(sys.argv[1:]))
+"""
+
+
+def archive() -> bytes:
+    """Return the archive; the very file, if this is run from one."""
+    if _ROOT.is_file():
+        return _ROOT.read_bytes()
+    names = [f"{package}/__init__.py" for package in _PACKAGES]
+    names += [path.relative_to(_ROOT).as_posix() for path in sorted((_ROOT / _KEEPER).glob("*.py"))]
+    made = io.BytesIO()
+    with zipfile.ZipFile(made, "w", zipfile.ZIP_DEFLATED) as target:
+        for name, text in (
+            ("__main__.py", _START.encode()),
+            *((name, (_ROOT / name).read_bytes()) for name in names),
+        ):
+            # ZipInfo's own date and rights are fixed ones.
+            target.writestr(zipfile.ZipInfo(name), text, zipfile.ZIP_DEFLATED)
+    return made.getvalue()
