@@ -95,6 +95,8 @@ class Bench:
         return runs
 
     def _told(self, scenario: Scenario, rate: float) -> Measured:
+        if scenario.boots:
+            rate /= 2
         measured = self.measure(scenario, rate)
         print("\n".join([report.line(measured), *report.remarks(measured)]), flush=True)
         self.keep(measured, rate)
