@@ -159,6 +159,28 @@ SCENARIOS: tuple[Scenario, ...] = (
 )
 
 
+def way_to(scenario: Scenario, site: Site) -> Scenario | None:
+    """Return the change that leads from the site's config to a scenario's; none if there is none.
+
+    Whatever failed on the way to a scenario would be a request lost by a change.
+    """
+    now = {key: site.value(key) for key in _BASE}
+    wanted = scenario.config
+    if now == wanted and site.applied:
+        return None
+
+    def act(site: Site) -> Notes:
+        site.settle(wanted)
+        return {}
+
+    changed = [f"{key} {now[key]} to {value}" for key, value in wanted.items() if now[key] != value]
+    return Scenario(
+        name=f"on the way: {' and '.join(changed)}",
+        act=act,
+        boots=wanted["farm.vms"] > now["farm.vms"] or wanted["farm.memory"] != now["farm.memory"],
+    )
+
+
 def chosen(names: str, *, short: bool) -> list[Scenario]:
     """Return the scenarios with these names, in the list's order, or all of the form.
 

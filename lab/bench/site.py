@@ -164,8 +164,21 @@ class Site:
     def settle(self, values: Mapping[str, Any]) -> None:
         """See to it that the config has these values and is applied."""
         self.configure(values)
-        if self.config.read_text() != self._applied:
+        if not self.applied:
             self.up()
+
+    @property
+    def applied(self) -> bool:
+        """Whether the config is the one that was applied last."""
+        return self.config.read_text() == self._applied
+
+    def value(self, path: str) -> Any:
+        """Return a value of the config by its path, as in ``farm.vms``; none if it has none."""
+        first, *rest = path.split(".")
+        found = yaml.safe_load(self.config.read_text())["config"][f"gatehouse:{first}"]
+        for each in rest:
+            found = found.get(each)
+        return found
 
     def configure(self, values: Mapping[str, Any]) -> None:
         """Set values of the config, and apply nothing."""

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -9,8 +10,8 @@ import pytest
 from lab.bench import machine, report
 from lab.bench.faults import is_up
 from lab.bench.report import Measured
-from lab.bench.scenarios import SCENARIOS, chosen
-from lab.bench.site import Trouble, post_counts
+from lab.bench.scenarios import SCENARIOS, chosen, way_to
+from lab.bench.site import Site, Trouble, post_counts
 
 
 def load(requests: int = 100, failed: int = 0, **changed: Any) -> dict[str, Any]:
@@ -163,3 +164,18 @@ def test_a_post_that_two_containers_answered_is_in_their_logs_twice() -> None:
 def test_a_value_of_proc() -> None:
     assert machine.field("MemTotal:   24 kB\nmodel name\t: A CPU\n", "model name") == "A CPU"
     assert machine.field("", "MemTotal") == "unknown"
+
+
+def test_the_way_to_a_scenario_is_a_change_of_its_own(tmp_path: Path) -> None:
+    site = Site(name="test", engine="lab", folder=tmp_path, log=tmp_path / "log")
+    first, memory = SCENARIOS[0], next(each for each in SCENARIOS if each.name == "VMs 1 to 3")
+    site.configure(first.config)
+    way = way_to(memory, site)
+    assert way is not None
+    assert way.name == "on the way: farm.vms 2 to 1"
+    assert not way.boots
+    site.configure(memory.config)
+    back = way_to(first, site)
+    assert back is not None
+    assert back.name == "on the way: farm.vms 1 to 2"
+    assert back.boots, "at half of the rate"
