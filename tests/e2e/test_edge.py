@@ -218,6 +218,8 @@ def test_a_vm_that_vanishes_is_ejected_within_3_s_and_what_was_safe_is_answered(
     assert seen["ejected"] < 3
     assert seen["get"][0] == 200
     assert seen["get"][1] < 5
+    assert seen["kept"][0] == [200]
+    assert seen["kept"][1] < 5
     assert seen["post"][0] == 502
     assert seen["post"][1] < 5
     assert seen["meanwhile"] == [200]
