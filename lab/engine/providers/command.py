@@ -186,9 +186,11 @@ def _execute(
     said: dict[str, list[bytes]] = {"stdout": [], "stderr": []}
     every: list[bytes] = []
     logged = _LOGGED[call.inputs.get("logging")]
-    with (
-        tempfile.TemporaryFile() as stdin,
-        subprocess.Popen(
+    with tempfile.TemporaryFile() as stdin:
+        # Before the command starts, which reads the same file at the same place.
+        stdin.write(call.inputs.get("stdin", "").encode())
+        stdin.seek(0)
+        with subprocess.Popen(
             (*_DIES_TOO, *arguments),
             stdin=stdin,
             stdout=subprocess.PIPE,
@@ -196,23 +198,20 @@ def _execute(
             cwd=call.inputs.get("dir"),
             env=environment,
             start_new_session=True,
-        ) as process,
-    ):
-        stdin.write(call.inputs.get("stdin", "").encode())
-        stdin.seek(0)
-        ended = False
-        try:
-            for name, chunk in _chunks(process, call.timeout):
-                said[name].append(chunk)
-                every.append(chunk)
-                if name in logged and not call.hushed & {"stdout", "stderr"}:
-                    for line in chunk.decode(errors="replace").splitlines():
-                        call.say(line)
-            code = process.wait()
-            ended = True
-        finally:
-            if not ended:
-                os.killpg(process.pid, signal.SIGKILL)
+        ) as process:
+            ended = False
+            try:
+                for name, chunk in _chunks(process, call.timeout):
+                    said[name].append(chunk)
+                    every.append(chunk)
+                    if name in logged and not call.hushed & {"stdout", "stderr"}:
+                        for line in chunk.decode(errors="replace").splitlines():
+                            call.say(line)
+                code = process.wait()
+                ended = True
+            finally:
+                if not ended:
+                    os.killpg(process.pid, signal.SIGKILL)
     if code != 0:
         text = b"".join(every).decode(errors="replace").strip()
         shown = "[secret]" if call.hushed else text
