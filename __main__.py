@@ -6,13 +6,14 @@ import pulumi
 
 from components import config
 from components.edge.edge import Edge, EdgeArgs
+from components.edge.source import sources
 from components.host.host import ContainerHost, ContainerHostArgs
 from components.placement import allowed, slots, spread, vm_names
 from components.service.service import Service, ServiceArgs
 from components.vm.farm import Farm, FarmArgs
 from components.vm.vm import Vm, VmArgs
 
-stack = config.load()
+stack, facts = config.load()
 names = vm_names(stack.farm.name, stack.farm.vms)
 placement = {
     name: spread(service.replicas, allowed(service.placement.vms, names))
@@ -22,7 +23,10 @@ placement = {
 farm = Farm("farm", FarmArgs(config=stack.farm))
 vms = {name: Vm(name, VmArgs(farm=farm, index=index)) for index, name in enumerate(names)}
 hosts = {
-    name: ContainerHost(f"{name}-host", ContainerHostArgs(vm=vm, registries=stack.registries))
+    name: ContainerHost(
+        f"{name}-host",
+        ContainerHostArgs(vm=vm, registries=stack.registries, edge=sources(stack, facts)),
+    )
     for name, vm in vms.items()
 }
 services = {

@@ -6,6 +6,7 @@ Each check yields ``path: what is wrong (got what)``. Pure: what is known of the
 import ipaddress
 from collections.abc import Iterable, Sequence
 
+from components.edge.source import sources
 from components.machine import Facts
 from components.models.farm import Farm
 from components.models.service import Service
@@ -59,6 +60,14 @@ def on_this_machine(stack: Stack, facts: Facts) -> Iterable[str]:
         yield (
             "farm.domain_type: the hypervisor has no /dev/kvm; turn virtualisation on in its"
             " firmware, or use qemu, which emulates and is slow (got kvm)"
+        )
+    if not sources(stack, facts):
+        way = f"edge.host {stack.edge.host} has no IPv4 address that this machine knows"
+        if stack.edge.host is None:
+            way = "this machine has no route to farm.network.addresses"
+        yield (
+            f"edge.source: {way}; give the address from which the VMs will see the edge"
+            " (got nothing)"
         )
     if farm.network.bridge is None:
         cidr = farm.cidr
@@ -192,6 +201,9 @@ def _covers(wild: str, host: str) -> bool:
 
 def _edge(stack: Stack) -> Iterable[str]:
     edge = stack.edge
+    binds = {edge.stats.bind, edge.bind}
+    if edge.stats.port == edge.port and (len(binds) == 1 or binds & {"0.0.0.0", "::"}):  # noqa: S104
+        yield f"edge.stats.port: is edge.port too (got {edge.port})"
     if edge.host is None:
         return
     if edge.host_key is None:

@@ -33,8 +33,11 @@ class ConfigError(pulumi.RunError):
         super().__init__(f"the stack config is wrong, nothing was changed:\n{lines}")
 
 
-def load() -> Stack:
+def load() -> tuple[Stack, machine.Facts]:
     """Read and validate the stack config of the running program.
+
+    Returns:
+        The config, and what this machine told of itself, which it fits.
 
     Raises:
         ConfigError: Something in it is wrong; every problem found is in the message.
@@ -43,13 +46,14 @@ def load() -> Stack:
     given = {**get_config_env(), **CONFIG.get()}  # the SDK's Config can only look up known keys
     keys = [key for key in given if key.startswith(prefix)]
     stack = parse({key.removeprefix(prefix): _value(get_config(key)) for key in keys})
+    facts = machine.facts(stack)
     problems = (
         *checks.in_stack(stack, pulumi.get_stack()),
-        *checks.on_this_machine(stack, machine.facts(stack)),
+        *checks.on_this_machine(stack, facts),
     )
     if problems:
         raise ConfigError(problems)
-    return stack
+    return stack, facts
 
 
 def _value(text: str | None) -> object:

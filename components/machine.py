@@ -1,12 +1,14 @@
-"""What this machine can tell about itself, for the checks that a config fits it.
+"""What this machine can tell about itself and its ways, for the checks that a config fits it.
 
-Only where it is the hypervisor too; another machine's memory and networks are not judged by ours.
+Another hypervisor's memory and networks are not judged by ours.
 """
 
+import dataclasses
 import ipaddress
 import json
 import os
 import shutil
+import socket
 import subprocess
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,18 +30,50 @@ class Facts:
     """Why the image cannot be read."""
     kvm: bool = True
     """Whether there is a /dev/kvm."""
+    edge_addresses: tuple[str, ...] = ()
+    """The IPv4 addresses that an edge outside of the VMs' own network has towards them."""
 
 
 def facts(stack: Stack) -> Facts:
     """Look at what the config depends on; changes nothing."""
+    everywhere = Facts(
+        image_problem=_image_problem(stack.farm.image), edge_addresses=_edge_addresses(stack)
+    )
     if not stack.farm.hypervisor.local:
-        return Facts(image_problem=_image_problem(stack.farm.image))
-    return Facts(
+        return everywhere
+    return dataclasses.replace(
+        everywhere,
         memory=os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"),
         networks=_networks(),
         kvm=_KVM.exists(),
-        image_problem=_image_problem(stack.farm.image),
     )
+
+
+def _edge_addresses(stack: Stack) -> tuple[str, ...]:
+    if stack.edge.host is not None:
+        return resolved(stack.edge.host)
+    static = stack.farm.network.addresses[: stack.farm.vms]
+    ways = {_way_to(str(address.ip)) for address in static}
+    return tuple(sorted(way for way in ways if way is not None))
+
+
+def resolved(host: str) -> tuple[str, ...]:
+    """Return the IPv4 addresses that a name or an address means, sorted; none if it means none."""
+    try:
+        found = socket.getaddrinfo(host, None, socket.AF_INET)
+    except OSError:
+        return ()
+    return tuple(sorted({str(each[4][0]) for each in found}))
+
+
+def _way_to(address: str) -> str | None:
+    """Return this machine's own address on the way to another one; sends nothing there."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        try:
+            probe.connect((address, 9))
+        except OSError:
+            return None
+        return str(probe.getsockname()[0])
 
 
 def _image_problem(image: str) -> str | None:

@@ -6,6 +6,7 @@ from pathlib import Path
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from components.edge.pools import Pool, by_precedence
+from components.host.traefik import METRICS_HOST
 from components.models.edge import Edge
 
 _TEMPLATES = Environment(
@@ -19,6 +20,28 @@ _TEMPLATES = Environment(
 )
 
 
+_ACCESS_LOG = {
+    "time": "%Ts.%ms",
+    "id": '"%[var(txn.id)]"',
+    "client": '"%[src,regsub(^::ffff:,)]"',
+    "method": '"%[capture.req.method,json(utf8s)]"',
+    "scheme": '"%[var(txn.scheme)]"',
+    "host": '"%[var(txn.host),bytes(0,255),json(utf8s)]"',
+    "path": '"%[capture.req.uri,json(utf8s)]"',
+    "protocol": '"%HV"',
+    "agent": '"%[var(txn.agent),bytes(0,255),json(utf8s)]"',
+    "status": "%ST",
+    "bytes": "%B",
+    "service": '"%b"',
+    "vm": '"%s"',
+    "ms": '{"request":%TR,"queue":%Tw,"connect":%Tc,"response":%Tr,"total":%Ta}',
+    "retries": '"%rc"',
+    "end": '"%ts"',
+}
+"""One line of JSON per request: each key with HAProxy's expression. What a client chooses is
+escaped and cut, so that a line is whole within the 8192 bytes that the log takes."""
+
+
 def render(pools: Iterable[Pool], edge: Edge, folder: str) -> str:
     """Return the whole haproxy.cfg.
 
@@ -27,6 +50,13 @@ def render(pools: Iterable[Pool], edge: Edge, folder: str) -> str:
         edge: The edge's config.
         folder: The edge's own folder on its host, absolute.
     """
+    pools = by_precedence(tuple(pools))
+    vms = {server.name: server.address for pool in pools for server in pool.servers}
     return _TEMPLATES.get_template("haproxy.cfg.j2").render(
-        pools=by_precedence(tuple(pools)), edge=edge, folder=folder
+        pools=pools,
+        edge=edge,
+        folder=folder,
+        vms=dict(sorted(vms.items())),
+        metrics_host=METRICS_HOST,
+        access_log=",".join(f'"{key}":{value}' for key, value in _ACCESS_LOG.items()),
     )

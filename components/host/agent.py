@@ -42,11 +42,19 @@ NOWHERE = """\
 http:
   routers:
     nowhere: {entryPoints: [web], rule: "PathPrefix(`/`)", priority: 1, service: nowhere}
+    metrics:
+      entryPoints: [web]
+      rule: "Host(`_metrics`) && Path(`/metrics`)"
+      middlewares: [edge]
+      service: prometheus@internal
   services:
     nowhere: {loadBalancer: {servers: []}}
+  middlewares:
+    edge: {ipAllowList: {sourceRange: [{{ env "GATEHOUSE_EDGE" }}]}}
 """
 """Has Traefik answer 503 rather than 404 for a service that has no container left here: the edge
-sends only what should be here, and tries a 503 on another VM if that is safe."""
+sends only what should be here, and tries a 503 on another VM if that is safe. And has it show its
+metrics to the edge, under a domain that no service can have; Traefik puts the address in."""
 
 _VERSION = hashlib.sha256(Path(__file__).read_bytes()).hexdigest()[:16]
 _POLL_SECONDS = 0.25

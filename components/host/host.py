@@ -1,6 +1,6 @@
 """A container host: Docker on one VM over SSH, a network, and Traefik as the one published port."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -26,6 +26,8 @@ class ContainerHostArgs:
     vm: Vm
     registries: Mapping[str, Registry]
     """Logins by the registry's address."""
+    edge: Sequence[str]
+    """The addresses from which the edge's requests come."""
 
 
 class ContainerHost(pulumi.ComponentResource):
@@ -42,6 +44,7 @@ class ContainerHost(pulumi.ComponentResource):
     ) -> None:
         super().__init__("gatehouse:host:ContainerHost", name, None, opts)
         self.vm = args.vm
+        port = traefik.published_port(args.edge)
         self.provider = docker.Provider(
             f"{name}-docker",
             docker.ProviderArgs(
@@ -85,18 +88,17 @@ class ContainerHost(pulumi.ComponentResource):
             f"{name}-traefik",
             docker.ContainerArgs(
                 image=image.image_id,
-                command=network.name.apply(lambda network: list(traefik.command(network))),
+                command=network.name.apply(
+                    lambda network: list(traefik.command(network, args.edge))
+                ),
+                envs=list(traefik.environment(args.edge)),
                 networks_advanced=[docker.ContainerNetworksAdvancedArgs(name=network.name)],
                 labels=[
                     docker.ContainerLabelArgs(
                         label=agent.TRAEFIK_LABEL, value=str(traefik.API_PORT)
                     )
                 ],
-                ports=[
-                    docker.ContainerPortArgs(
-                        internal=traefik.ENTRYPOINT_PORT, external=traefik.published_port()
-                    )
-                ],
+                ports=[docker.ContainerPortArgs(internal=traefik.ENTRYPOINT_PORT, external=port)],
                 mounts=[
                     docker.ContainerMountArgs(
                         type="bind",
@@ -133,7 +135,7 @@ class ContainerHost(pulumi.ComponentResource):
             pulumi.ResourceOptions(parent=self, deleted_with=self.vm.domain),
         )
         self.entrypoint = pulumi.Output.all(self.vm.address, self._ready.id).apply(
-            lambda parts: f"{parts[0]}:{traefik.published_port()}"
+            lambda parts: f"{parts[0]}:{port}"
         )
         self.register_outputs({"entrypoint": self.entrypoint})
 

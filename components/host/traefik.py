@@ -2,10 +2,12 @@
 
 It finds containers by Docker's labels alone, of those that the agent shows it. Its dashboard stays
 off; its ping and API are on an entrypoint of their own that is not published, so that they take no
-path away from any service.
+path away from any service. Its metrics are where the services are, under a domain that no service
+can have, and for the edge only.
 """
 
 import hashlib
+from collections.abc import Sequence
 
 IMAGE = "traefik:v3.7.15"
 """Pinned; 3.6.16 is the oldest that speaks Docker API 1.40 and up."""
@@ -21,14 +23,35 @@ _FIRST_PUBLISHED_PORT, _PUBLISHED_PORTS = 8000, 1000
 ENTRYPOINT_PORT = 80
 """In the container."""
 
+METRICS_HOST = "_metrics"
+"""With the path ``/metrics``."""
+
+EDGE_VARIABLE = "GATEHOUSE_EDGE"
+"""Tells the rules that Traefik reads beside the labels who the edge is."""
+
+_LOGGED = (
+    *("StartUTC", "RequestMethod", "RequestHost", "RequestPath", "DownstreamStatus"),
+    *("DownstreamContentSize", "Duration", "OriginStatus", "OriginDuration", "RetryAttempts"),
+    *("RouterName", "ServiceAddr"),
+)
+"""Of the access log; the edge's has the client."""
+
 STOP_GRACE = 30
 """Seconds for requests in flight when Traefik itself is replaced."""
 
 
-def command(network: str) -> tuple[str, ...]:
-    """Return Traefik's flags, with containers reached over the Docker network ``network``."""
+def command(network: str, edge: Sequence[str]) -> tuple[str, ...]:
+    """Return Traefik's flags.
+
+    Args:
+        network: The Docker network over which containers are reached.
+        edge: The addresses from which the edge's requests come.
+    """
     return (
         f"--entrypoints.web.address=:{ENTRYPOINT_PORT}",
+        # The edge's X-Forwarded-For names the client and nobody else, and so it stays.
+        f"--entrypoints.web.forwardedheaders.trustedips={','.join(edge)}",
+        "--entrypoints.web.forwardedheaders.notappendxforwardedfor=true",
         f"--entrypoints.web.transport.lifecycle.gracetimeout={STOP_GRACE}s",
         f"--entrypoints.traefik.address=:{API_PORT}",
         "--ping=true",
@@ -49,15 +72,27 @@ def command(network: str) -> tuple[str, ...]:
         "--global.checknewversion=false",
         "--global.sendanonymoususage=false",
         "--log.level=INFO",
+        "--accesslog=true",
+        "--accesslog.format=json",
+        "--accesslog.fields.defaultmode=drop",
+        *(f"--accesslog.fields.names.{name}=keep" for name in _LOGGED),
+        "--accesslog.fields.headers.names.X-Request-Id=keep",
+        "--metrics.prometheus=true",
+        "--metrics.prometheus.manualrouting=true",
     )
 
 
-def published_port() -> int:
+def environment(edge: Sequence[str]) -> tuple[str, ...]:
+    """Return Traefik's environment, as ``NAME=value``; ``edge`` as in ``command``."""
+    return (f"{EDGE_VARIABLE}={','.join(edge)}",)
+
+
+def published_port(edge: Sequence[str]) -> int:
     """Return the VM's port for Traefik: another one for each other way to start it.
 
     Two cannot publish the same port, and the old one has to serve until the new one does. It is
     known before anything runs, so that a preview shows it.
     """
-    started_as = "\n".join((IMAGE, AGENT_FOLDER, *command("")))
+    started_as = "\n".join((IMAGE, AGENT_FOLDER, *command("", edge)))
     digest = int(hashlib.sha256(started_as.encode()).hexdigest(), 16)
     return _FIRST_PUBLISHED_PORT + digest % _PUBLISHED_PORTS

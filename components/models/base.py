@@ -86,6 +86,13 @@ def _address(value: str) -> str:
         raise ValueError("must be an IP address") from None
 
 
+def _ipv4(value: str) -> str:
+    try:
+        return str(ipaddress.IPv4Address(value))
+    except ValueError:
+        raise ValueError("must be an IPv4 address") from None
+
+
 def _host(value: str) -> str:
     if re.fullmatch(r"[0-9.]+|.*:.*", value) is None and re.fullmatch(
         rf"{_LABEL}(\.{_LABEL})*", value
@@ -179,6 +186,7 @@ Duration = Annotated[
     WithJsonSchema({"type": "string", "pattern": f"^(?:{DURATION})$"}),
 ]
 Address = Annotated[str, AfterValidator(_address)]
+Ipv4Address = Annotated[str, AfterValidator(_ipv4)]
 HostAddress = Annotated[str, AfterValidator(_host)]
 Ipv4Network = Annotated[
     ipaddress.IPv4Network,

@@ -9,6 +9,7 @@ from components.models.base import (
     Duration,
     FilePath,
     HostAddress,
+    Ipv4Address,
     Matching,
     Model,
     Name,
@@ -27,6 +28,17 @@ def _haproxy_time(seconds: int) -> int:
     if seconds > _LONGEST:
         raise ValueError("must be at most 596h")
     return seconds
+
+
+class Stats(Model):
+    """Where HAProxy's page (at `/`) and the metrics (`/metrics`, `/metrics/<vm>`) are."""
+
+    bind: Address = Field(
+        default="127.0.0.1",
+        description="The address; whoever reaches it can read them.",
+        examples=["192.0.2.80"],
+    )
+    port: Port = Field(default=8404, description="The port.", examples=[9101])
 
 
 class Edge(Model):
@@ -62,6 +74,17 @@ class Edge(Model):
         description="Its SSH host key, so that the first connection is verified already. Needed"
         " with `host`.",
         examples=["ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIHIcKmz9Q9KUrmNFcK0RkNqsAJYAow0cEEr0AA2keG"],
+    )
+    source: Ipv4Address | None = Field(
+        default=None,
+        description="The address from which the VMs see the edge, whose word on a client's address"
+        " they take. Only needed where it cannot be told, such as behind NAT.",
+        examples=["192.0.2.80"],
+    )
+    stats: Stats = Field(
+        default=Stats(),
+        description="HAProxy's own page, and metrics for Prometheus.",
+        examples=[{"bind": "192.0.2.80", "port": 9101}],
     )
     ready_timeout: Duration = Field(
         default=parse_duration("2m"),

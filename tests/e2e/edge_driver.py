@@ -14,6 +14,7 @@ from components.edge.keeper.apply import apply
 from components.edge.keeper.instance import Instance
 from components.edge.pools import Pool, Server
 from components.models.edge import Edge as EdgeConfig
+from components.models.edge import Stats
 from tests.e2e import edge_load
 
 
@@ -25,7 +26,7 @@ def _free(ports: Iterable[int]) -> Iterator[int]:
 
 
 # Below the ports that connections take for themselves.
-PORT, SERVER_PORT, SOCKETS_PORT = itertools.islice(_free(range(21_080, 22_000)), 3)
+PORT, SERVER_PORT, SOCKETS_PORT, STATS_PORT = itertools.islice(_free(range(21_080, 22_000)), 4)
 
 
 class Edge:
@@ -44,7 +45,7 @@ class Edge:
             _pool("sockets", edge_load.SOCKETS, {"web-9": f"127.0.0.1:{SOCKETS_PORT}"}),
         ]
         folder = str(self.instance.folder)
-        config = EdgeConfig(bind="127.0.0.1", port=PORT)
+        config = EdgeConfig(bind="127.0.0.1", port=PORT, stats=Stats(port=STATS_PORT))
         return render(pools, config, folder)
 
     def apply(self, servers: dict[str, str]) -> None:

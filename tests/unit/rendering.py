@@ -64,8 +64,18 @@ def haproxy_cfg(stack: Stack) -> str:
     edge = stack.edge
     text = render(pools, edge, f"{edge.folder}/{STACK}")
     twins = tuple(_twin(each, index, len(pools)) for index, each in enumerate(pools))
-    plain = render(twins, edge.model_copy(update={"bind": "192.0.2.99"}), "/twin/folder")
-    names = {"/twin/folder": f"{edge.folder}/{STACK}", "192.0.2.99": edge.bind}
+    plain_edge = edge.model_copy(
+        update={
+            "bind": "192.0.2.99",
+            "stats": edge.stats.model_copy(update={"bind": "192.0.2.98"}),
+        }
+    )
+    plain = render(twins, plain_edge, "/twin/folder")
+    names = {
+        "/twin/folder": f"{edge.folder}/{STACK}",
+        "192.0.2.99": edge.bind,
+        "192.0.2.98": edge.stats.bind,
+    }
     for each, twin in zip(pools, twins, strict=True):
         names |= _names(each, twin)
     real = haproxy_sections(text)
@@ -78,6 +88,9 @@ def haproxy_cfg(stack: Stack) -> str:
         *(["backend", each.name] for each in pools),
         ["backend", "_next"],
         ["backend", "_nowhere"],
+        ["frontend", "_stats"],
+        ["backend", "_page"],
+        ["backend", "_metrics"],
     ]
     for each, section in zip(pools, real[3:], strict=False):
         servers = [line[1:3] for line in section.called("server")]

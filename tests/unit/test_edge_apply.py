@@ -22,6 +22,7 @@ from components.edge.keeper.checks import Check, checks, kept_state
 from components.edge.keeper.instance import Instance, unit_text
 from components.edge.pools import Pool, Server
 from components.models.edge import Edge as EdgeConfig
+from components.models.edge import Stats
 from components.scripts import archive_command
 from lab.web import get
 
@@ -66,7 +67,7 @@ def free_port() -> int:
 class Edge:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self.port = free_port()
+        self.port, self.stats = free_port(), free_port()
 
     def text(self, *addresses: str, path: str = "/") -> str:
         servers = tuple(
@@ -82,7 +83,8 @@ class Edge:
             check_timeout=1,
             servers=servers,
         )
-        return render([pool], EdgeConfig(bind="127.0.0.1", port=self.port), str(self.folder))
+        config = EdgeConfig(bind="127.0.0.1", port=self.port, stats=Stats(port=self.stats))
+        return render([pool], config, str(self.folder))
 
     def run(
         self, action: str, text: str = "", seconds: float = 10
@@ -174,6 +176,15 @@ def test_a_port_in_use_is_named_before_anything_starts(edge: Edge) -> None:
             f"edge.bind 127.0.0.1, edge.port {edge.port}: Address already in use" in result.stderr
         )
     assert not (edge.folder / "haproxy.cfg").exists()
+
+
+def test_the_port_of_the_page_is_named_by_its_own_key(edge: Edge) -> None:
+    with server() as backend, socket.create_server(("127.0.0.1", edge.stats)):
+        result = edge.run("apply", edge.text(backend))
+    assert (
+        f"edge.stats.bind 127.0.0.1, edge.stats.port {edge.stats}: Address already in use"
+        in result.stderr
+    )
 
 
 def test_a_reload_that_fails_leaves_the_old_edge_and_the_old_file(edge: Edge) -> None:

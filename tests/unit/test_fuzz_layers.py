@@ -23,7 +23,8 @@ from tests.unit.test_fuzz import FULL
 @pytest.fixture(autouse=True)
 def _nothing_of_this_machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)  # the program writes the key files of a stack below its folder
-    monkeypatch.setattr("components.machine.facts", lambda _: Facts())
+    facts = Facts(edge_addresses=("192.0.2.5",))
+    monkeypatch.setattr("components.machine.facts", lambda _: facts)
 
 
 def some(short: int, full: int) -> settings:

@@ -20,7 +20,7 @@ def stack(
 ) -> tuple[str, program.Run]:
     monkeypatch.chdir(tmp_path)
     raw = raw_config((golden.FOLDER / request.param / "stack.yaml").read_text())
-    monkeypatch.setattr("components.machine.facts", lambda _: Facts())
+    monkeypatch.setattr("components.machine.facts", lambda _: Facts(edge_addresses=("192.0.2.5",)))
     farm = raw["farm"]
     addresses = {
         f"{farm.get('name', 'web')}-{index}": f"10.90.0.{10 + index}"

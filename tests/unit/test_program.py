@@ -7,8 +7,11 @@ from pulumi.output import Unknown
 from pulumi.runtime import rpc
 
 from components.config import ConfigError
-from components.host.traefik import published_port
+from components.host import traefik
 from tests.unit import program
+
+EDGE = ("10.90.0.1",)
+PORT = traefik.published_port(EDGE)
 
 
 @pytest.fixture(autouse=True)
@@ -24,7 +27,7 @@ def test_the_addresses_that_the_vms_answer_are_in_the_pool(vms: int) -> None:
     )
     share, rest = divmod(7, vms)
     assert run.servers("hello") == [
-        f"server {name} {address}:{published_port()} weight {share + (index < rest)}"
+        f"server {name} {address}:{PORT} weight {share + (index < rest)}"
         for index, (name, address) in enumerate(addresses.items())
     ]
 
@@ -137,7 +140,7 @@ def test_the_outputs_tell_where_everything_is() -> None:
     assert run.outputs["edge"] == {"address": "0.0.0.0:80"}
     assert run.outputs["pools"][0]["servers"][0] == {
         "name": "web-0",
-        "address": f"10.90.0.10:{published_port()}",
+        "address": f"10.90.0.10:{PORT}",
         "weight": 2,
     }
 

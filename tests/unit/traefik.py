@@ -96,7 +96,7 @@ def _traefik(docker: str) -> Iterator[str]:
     api, *ports = (str(port) for port in free_ports(3))
     flags = [
         re.sub(r"(\.address=):\d+", lambda match: f"{match[1]}127.0.0.1:{ports.pop()}", flag)
-        for flag in traefik.command(_NETWORK)
+        for flag in traefik.command(_NETWORK, ("127.0.0.1",))
     ]
     process = subprocess.Popen(
         (

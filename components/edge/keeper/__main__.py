@@ -2,15 +2,19 @@
 
 import sys
 
+from components.edge.keeper import logfile
 from components.edge.keeper.apply import apply
 from components.edge.keeper.instance import Instance
 from components.edge.keeper.system import EdgeError
 
 
 def main(arguments: list[str]) -> int:
-    """Run ``apply`` or ``remove``; code 1 and the reason on stderr if that fails."""
+    """Run one of the commands; code 1 and the reason on stderr if that fails."""
     action, folder, name, *rest = arguments
     instance = Instance(folder, name)
+    if action == "log":
+        logfile.write(sys.stdin.buffer, instance.access_log)
+        return 0
     try:
         with instance.locked():
             if action == "apply":

@@ -14,19 +14,26 @@ from components.edge.keeper.system import EdgeError, haproxy, poll, run
 def ports_in_use(text: str, previous: str) -> list[str]:
     """Return the addresses that a new configuration listens on and that somebody else holds."""
     taken = []
-    for line in set(text.splitlines()) - set(previous.splitlines()):
-        listening = re.match(r"\s+bind (\S+):(\d+)", line)
-        if listening is None:
-            continue
-        host, port = listening.groups()
+    for key, host, port in sorted(_listening(text) - _listening(previous)):
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
         with socket.socket(family) as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             try:
                 probe.bind((host, int(port)))
             except OSError as error:
-                taken.append(f"edge.bind {host}, edge.port {port}: {error.strerror}")
+                taken.append(f"{key}.bind {host}, {key}.port {port}: {error.strerror}")
     return taken
+
+
+def _listening(text: str) -> set[tuple[str, str, str]]:
+    """Return the addresses and ports in a text, with the path of their keys in the config."""
+    found, key = set(), "edge"
+    for line in text.splitlines():
+        if line.startswith("frontend "):
+            key = "edge.stats" if line == "frontend _stats" else "edge"
+        if listening := re.match(r"\s+bind (\S+):(\d+)", line):
+            found.add((key, listening[1], listening[2]))
+    return found
 
 
 def apply(instance: Instance, text: str, ready_seconds: float) -> None:

@@ -14,6 +14,7 @@ import signal
 import socket
 import stat
 import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -42,6 +43,7 @@ class Instance:
         self.master_socket = self.folder / "master.sock"
         self.state = self.folder / "servers.state"
         self.log = self.folder / "haproxy.log"
+        self.access_log = self.folder / "access.log"
         self.name = name
         self.unit = f"gatehouse-{name}.service"
         self.under_systemd = Path("/run/systemd/system").is_dir()
@@ -150,13 +152,15 @@ class Instance:
         """Start HAProxy in a loop that starts it again until it ends well or its file is gone.
 
         A master whose worker was killed ends with that worker's code, one that was told to stop
-        with 0 (HAProxy 2.6.12).
+        with 0 (HAProxy 2.6.12). HAProxy itself writes to no file, and drops what a pipe does not
+        take.
         """
         self.log.write_bytes(b"")
         live, log = shlex.quote(str(self.live)), shlex.quote(str(self.log))
+        writer = (sys.executable, str(self.program), "log", str(self.folder), self.name)
         loop = (
             f"while [ -e {live} ] && ! {shlex.join(self.command('-W'))} 2>>{log};"
-            f" do sleep {RESTART_SECONDS}; done"
+            f" do sleep {RESTART_SECONDS}; done | exec {shlex.join(writer)} 2>>{log}"
         )
         # Never two loops, which would both listen; nor may a worker hold the lock for its loop.
         lock = ("flock", "--nonblock", "--close", str(self.folder / "loop.lock"))

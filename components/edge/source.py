@@ -1,0 +1,24 @@
+"""Where the VMs see the edge's connections come from, from config and what the machine tells.
+
+Traefik believes what this address says of a client, and nobody else.
+"""
+
+from ipaddress import IPv4Address
+
+from components.machine import Facts
+from components.models.stack import Stack
+
+
+def sources(stack: Stack, facts: Facts) -> tuple[str, ...]:
+    """Return the IPv4 addresses that the edge has for the VMs; none if that cannot be told.
+
+    More than one where ways to the VMs differ, or a name means several.
+    """
+    edge, network = stack.edge, stack.farm.network
+    if edge.source is not None:
+        return (edge.source,)
+    if network.bridge is not None:
+        return facts.edge_addresses
+    inside = [each for each in facts.edge_addresses if IPv4Address(each) in stack.farm.cidr]
+    # libvirt lets nobody in but its own host, which has the network's first address.
+    return tuple(inside) or (str(stack.farm.cidr[1]),)
