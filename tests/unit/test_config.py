@@ -303,6 +303,23 @@ WRONG = [
         "edge.host_key: is required with edge.host, so that the first connection is verified"
         " already; see `ssh-keyscan edge.example.org` (got nothing)",
     ),
+    (
+        "edge/source",
+        "2001:db8::1",
+        "edge.source: must be an IPv4 address (got 2001:db8::1)",
+    ),
+    (
+        "edge/source",
+        "10.0.0.1,0.0.0.0/0",
+        "edge.source: must be an IPv4 address (got 10.0.0.1,0.0.0.0/0)",
+    ),
+    ("edge/stats", {"port": 0}, "edge.stats.port: must be at least 1 (got 0)"),
+    (
+        "edge/stats",
+        {"bind": "lo"},
+        "edge.stats.bind: must be an IP address (got lo)",
+    ),
+    ("edge/stats", {"port": 80}, "edge.stats.port: is edge.port too (got 80)"),
     ("edge/host", "Edge", "edge.host: must be an IP address or a domain in lower case (got Edge)"),
 ]
 
