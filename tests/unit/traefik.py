@@ -9,17 +9,19 @@ import re
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from threading import Thread
 from typing import Any
 
-from components.host import traefik
+from components.host import agent, traefik
 
 BINARY = Path(sys.executable).with_name("traefik")
 _NETWORK = "fuzz"
@@ -33,12 +35,40 @@ def understood(containers: Mapping[str, Mapping[str, str]]) -> dict[str, dict[st
     Args:
         containers: Labels by the container's name.
     """
-    with _docker(containers) as docker, _traefik(docker) as api:
-        return _told(api)
+    with _docker(containers, _NOWHERE) as docker, _traefik(docker, ("127.0.0.1",)) as started:
+        return _told(started.api)
+
+
+@dataclass(frozen=True)
+class Started:
+    """A Traefik that runs."""
+
+    web: str
+    """``address:port`` of its entrypoint."""
+    api: str
+    """The URL of what it knows."""
+    log: Path
+    """What it has printed."""
 
 
 @contextmanager
-def _docker(containers: Mapping[str, Mapping[str, str]]) -> Iterator[str]:
+def serving(
+    containers: Mapping[str, Mapping[str, str]], address: str, edge: Sequence[str]
+) -> Iterator[Started]:
+    """Have Traefik serve containers by their labels.
+
+    Args:
+        containers: Labels by the container's name.
+        address: What listens in their place.
+        edge: Whom it is to trust.
+    """
+    with _docker(containers, address) as docker, _traefik(docker, edge) as started:
+        _told(started.api)
+        yield started
+
+
+@contextmanager
+def _docker(containers: Mapping[str, Mapping[str, str]], address: str) -> Iterator[str]:
     class Api(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
         disable_nagle_algorithm = True  # else each answer takes 40 ms
@@ -48,7 +78,7 @@ def _docker(containers: Mapping[str, Mapping[str, str]]) -> Iterator[str]:
 
         def do_GET(self) -> None:
             path = re.sub(r"^/v[0-9.]+|\?.*", "", self.path)
-            self._answer(json.dumps(_answer(path, containers)).encode())
+            self._answer(json.dumps(_answer(path, containers, address)).encode())
 
         def _answer(self, body: bytes) -> None:
             self.send_response(200)
@@ -72,7 +102,7 @@ def _docker(containers: Mapping[str, Mapping[str, str]]) -> Iterator[str]:
         server.server_close()
 
 
-def _answer(path: str, containers: Mapping[str, Mapping[str, str]]) -> Any:
+def _answer(path: str, containers: Mapping[str, Mapping[str, str]], address: str) -> Any:
     match path.strip("/").split("/"):
         case ["version"]:
             return {"Version": "20.10.24", "ApiVersion": "1.41", "MinAPIVersion": "1.12"}
@@ -85,36 +115,37 @@ def _answer(path: str, containers: Mapping[str, Mapping[str, str]]) -> Any:
                 "State": {"Running": True, "Status": "running"},
                 "HostConfig": {"NetworkMode": _NETWORK},
                 "Config": {"Labels": dict(containers[name])},
-                "NetworkSettings": {"Networks": {_NETWORK: {"IPAddress": _NOWHERE}}, "Ports": {}},
+                "NetworkSettings": {"Networks": {_NETWORK: {"IPAddress": address}}, "Ports": {}},
             }
         case _:
             return {}
 
 
 @contextmanager
-def _traefik(docker: str) -> Iterator[str]:
-    api, *ports = (str(port) for port in free_ports(3))
-    flags = [
-        re.sub(r"(\.address=):\d+", lambda match: f"{match[1]}127.0.0.1:{ports.pop()}", flag)
-        for flag in traefik.command(_NETWORK, ("127.0.0.1",))
-    ]
-    process = subprocess.Popen(
-        (
-            str(BINARY),
-            *flags,
-            f"--providers.docker.endpoint={docker}",
-            "--providers.docker.watch=false",
-            "--api.insecure",
-            f"--entrypoints.traefik.address=127.0.0.1:{api}",
-        ),
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
-    try:
-        yield f"http://127.0.0.1:{api}/api/rawdata"
-    finally:
-        process.kill()
-        process.wait()
+def _traefik(docker: str, edge: Sequence[str]) -> Iterator[Started]:
+    web, api = (f"127.0.0.1:{port}" for port in free_ports(2))
+    with tempfile.TemporaryDirectory() as folder:
+        flags = [
+            flag.replace(f"=:{traefik.API_PORT}", f"={api}")
+            .replace(f"=:{traefik.ENTRYPOINT_PORT}", f"={web}")
+            .replace(traefik.AGENT_FOLDER, folder)
+            for flag in traefik.command(_NETWORK, edge)
+        ]
+        own = (f"--providers.docker.endpoint={docker}", "--providers.docker.watch=false")
+        (Path(folder) / "nowhere.yml").write_text(agent.NOWHERE)
+        log = Path(folder) / "log"
+        with log.open("wb") as output:
+            process = subprocess.Popen(
+                (str(BINARY), *flags, *own),
+                env=dict(each.split("=") for each in traefik.environment(edge)),
+                stdout=output,
+                stderr=subprocess.STDOUT,
+            )
+        try:
+            yield Started(web=web, api=f"http://{api}/api/rawdata", log=log)
+        finally:
+            process.kill()
+            process.wait()
 
 
 def free_ports(count: int) -> list[int]:

@@ -1,0 +1,310 @@
+"""What an application and the logs are told of a client: the real HAProxy and the real Traefik."""
+
+import contextlib
+import http.client
+import json
+import os
+import socket
+import ssl
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from threading import Thread
+from typing import Any
+
+import pytest
+
+from components.config import parse
+from components.edge.haproxy import render
+from components.edge.keeper.apply import apply
+from components.edge.keeper.instance import Instance
+from components.edge.keeper.system import poll
+from components.edge.pools import pool
+from components.models.edge import Edge, Stats
+from components.service.labels import traefik_labels, traefik_name
+from lab import packages
+from tests.unit import traefik
+
+HOST = "app.example.org"
+CLIENT, NEIGHBOUR = "127.0.0.7", "127.0.0.9"
+FORGED = {
+    "X-Forwarded-For": "6.6.6.6",
+    "X-Forwarded-Proto": "gopher",
+    "X-Forwarded-Host": "evil.example",
+    "X-Forwarded-Port": "666",
+    "X-Forwarded-Prefix": "/evil",
+    "X_Forwarded_For": "6.6.6.6",
+    "X.Forwarded.Proto": "gopher",
+    "X-Real-Ip": "6.6.6.6",
+    "Client-Ip": "6.6.6.6",
+    "True-Client-Ip": "6.6.6.6",
+    "Forwarded": "for=6.6.6.6;proto=gopher",
+    "X-Request-Id": "evil",
+    # Names headers that the next proxy is to drop.
+    "Connection": "X-Forwarded-For, X-Forwarded-Proto, X-Request-Id, X-Real-Ip",
+}
+SERVICES = {
+    "app": {"image": "app:1", "hosts": [HOST], "port": 80, "health": {"path": "/health"}},
+}
+
+pytestmark = pytest.mark.skipif(
+    os.geteuid() != 0, reason="the edge's HAProxy is started by root: run this as root"
+)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def installed() -> None:
+    packages.ensure()
+
+
+class Echo(BaseHTTPRequestHandler):
+    """Answers with the headers that it got."""
+
+    protocol_version = "HTTP/1.1"
+
+    def do_GET(self) -> None:
+        body = json.dumps([(name.lower(), value) for name, value in self.headers.items()]).encode()
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_: object) -> None:
+        """Say nothing."""
+
+
+@contextlib.contextmanager
+def application() -> Iterator[int]:
+    """Yield the port of one."""
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Echo)
+    thread = Thread(target=server.serve_forever)
+    thread.start()
+    try:
+        yield server.server_port
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
+
+
+@dataclass
+class Site:
+    """An edge, a Traefik behind it, and an application behind that."""
+
+    instance: Instance
+    config: Edge
+    traefik: traefik.Started
+    crt: Path
+
+    def apply(self, *, tls: bool = False, name: str = "web-0") -> None:
+        """Put the edge into force, with its only VM called ``name``."""
+        service = parse({"farm": {"vms": 1, "image": "x"}, "services": SERVICES}).services["app"]
+        pools = [pool("app", service, {name: 1}, {name: self.traefik.web})]
+        text = render(pools, self.config, str(self.instance.folder))
+        if tls:
+            bind = f"    bind 127.0.0.1:{self.config.port}"
+            assert f"{bind}\n" in text
+            text = text.replace(f"{bind}\n", f"{bind} ssl crt {self.crt} alpn h2,http/1.1\n")
+        with self.instance.locked():
+            apply(self.instance, text, 30)
+
+    @contextlib.contextmanager
+    def connection(
+        self, *, tls: bool = False, source: str = CLIENT
+    ) -> Iterator[http.client.HTTPConnection]:
+        """Yield a client's connection to the edge."""
+        made = http.client.HTTPConnection("127.0.0.1", self.config.port, timeout=30)
+        made.sock = socket.create_connection(
+            ("127.0.0.1", self.config.port), timeout=30, source_address=(source, 0)
+        )
+        if tls:
+            context = ssl.create_default_context(cafile=str(self.crt))
+            made.sock = context.wrap_socket(made.sock, server_hostname=HOST)
+        with contextlib.closing(made):
+            yield made
+
+    def logged(self, identity: str) -> list[dict[str, Any]]:
+        """Return the lines of the edge's log for a request, once there is any."""
+
+        def lines() -> list[dict[str, Any]]:
+            # HAProxy's own notices are in there, too.
+            requests = [
+                json.loads(line)
+                for line in self.instance.access_log.read_text().splitlines()
+                if line.startswith("{")
+            ]
+            return [line for line in requests if line["id"] == identity]
+
+        assert poll(lambda: self.instance.access_log.exists() and bool(lines()), 10)
+        return lines()
+
+    def metrics(self, path: str) -> tuple[int, str]:
+        """Ask the page of the edge."""
+        made = http.client.HTTPConnection("127.0.0.1", self.config.stats.port, timeout=30)
+        with contextlib.closing(made):
+            made.request("GET", path)
+            answer = made.getresponse()
+            return answer.status, answer.read().decode()
+
+
+def ask(
+    connection: http.client.HTTPConnection, path: str = "/", **headers: str
+) -> tuple[dict[str, list[str]], str]:
+    """Return the headers that the application got, and the id that the answer has."""
+    connection.request("GET", path, headers={"Host": HOST, **headers})
+    answer = connection.getresponse()
+    body = answer.read()
+    assert answer.status == 200, body
+    got: dict[str, list[str]] = {}
+    for name, value in json.loads(body):
+        got.setdefault(name, []).append(value)
+    return got, answer.headers["X-Request-Id"]
+
+
+def is_told(got: dict[str, list[str]], client: str, scheme: str, port: int) -> None:
+    """Check everything that an application is told of a client: nothing of it is forged."""
+    assert got["x-forwarded-for"] == [client]
+    assert got["x-real-ip"] == [client]
+    assert got["x-forwarded-proto"] == [scheme]
+    assert got["x-forwarded-host"] == [HOST]
+    assert got["x-forwarded-port"] == [str(port)]
+    assert len(got["x-request-id"]) == 1
+    assert not [value for values in got.values() for value in values if "6.6.6.6" in value]
+    assert not [value for values in got.values() for value in values if "evil" in value]
+    assert not [value for values in got.values() for value in values if "gopher" in value]
+
+
+@pytest.fixture(scope="module")
+def site() -> Iterator[Site]:
+    stats, port = traefik.free_ports(2)
+    service = parse({"farm": {"vms": 1, "image": "x"}, "services": SERVICES}).services["app"]
+    # Not pytest's own folder, which nobody but root can pass through.
+    with tempfile.TemporaryDirectory() as folder, application() as listening:
+        Path(folder).chmod(0o711)
+        served = service.model_copy(update={"port": listening})
+        labels = {traefik_name("app", served): dict(traefik_labels("app", served))}
+        with traefik.serving(labels, "127.0.0.1", edge=("127.0.0.1",)) as started:
+            made = Site(
+                instance=Instance(f"{folder}/edge", "test-clients"),
+                config=Edge(bind="127.0.0.1", port=port, stats=Stats(port=stats)),
+                traefik=started,
+                crt=certificate(Path(folder)),
+            )
+            made.apply()
+            try:
+                yield made
+            finally:
+                made.instance.stop()
+
+
+def certificate(folder: Path) -> Path:
+    """Return a file with a certificate for the host, signed by itself, and its key."""
+    key, crt, both = folder / "key.pem", folder / "crt.pem", folder / "both.pem"
+    subprocess.run(
+        (
+            *("openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2"),
+            *("-subj", f"/CN={HOST}", "-addext", f"subjectAltName=DNS:{HOST}"),
+            *("-keyout", key, "-out", crt),
+        ),
+        check=True,
+        capture_output=True,
+    )
+    both.write_text(crt.read_text() + key.read_text())
+    return both
+
+
+def test_the_application_sees_the_client_and_nothing_that_is_forged(site: Site) -> None:
+    site.apply()
+    with site.connection() as connection:
+        got, identity = ask(connection, **FORGED)
+    is_told(got, CLIENT, "http", site.config.port)
+    assert got["x-request-id"] == [identity]
+
+
+def test_with_tls_it_sees_https(site: Site) -> None:
+    site.apply(tls=True)
+    with site.connection(tls=True) as connection:
+        got, _ = ask(connection, **FORGED)
+    is_told(got, CLIENT, "https", site.config.port)
+
+
+def test_what_a_leaving_worker_hands_over_keeps_client_scheme_and_id(site: Site) -> None:
+    site.apply(tls=True, name="web-0")
+    with site.connection(tls=True) as connection:
+        ask(connection, **FORGED)
+        site.apply(tls=True, name="web-1")
+        got, identity = ask(connection, **FORGED)
+    is_told(got, CLIENT, "https", site.config.port)
+    assert got["x-request-id"] == [identity]
+    (line,) = site.logged(identity)
+    assert (line["client"], line["scheme"], line["vm"]) == (CLIENT, "https", "web-1")
+
+
+def test_straight_to_traefik_nobody_but_the_edge_is_believed(site: Site) -> None:
+    host, _, port = site.traefik.web.partition(":")
+    made = http.client.HTTPConnection(host, int(port), source_address=(NEIGHBOUR, 0), timeout=30)
+    with contextlib.closing(made):
+        made.request("GET", "/", headers={"Host": HOST, **FORGED})
+        got = dict(json.loads(made.getresponse().read()))
+        assert got["x-real-ip"] == NEIGHBOUR
+        assert got["x-forwarded-proto"] == "http"
+        assert got["x-forwarded-host"] == HOST
+        assert "x-forwarded-for" not in got
+        made.request(
+            "GET", "/metrics", headers={"Host": "_metrics", "X-Forwarded-For": "127.0.0.1"}
+        )
+        assert made.getresponse().status == 403
+
+
+def test_one_id_leads_through_both_logs(site: Site) -> None:
+    site.apply()
+    agent = 'curl "7" \\ é'
+    with site.connection() as connection:
+        path = '/shop?q="{}\\'
+        connection.putrequest("GET", path, skip_host=True)
+        connection.putheader("Host", HOST)
+        connection.putheader("User-Agent", agent.encode())
+        connection.endheaders()
+        answer = connection.getresponse()
+        answer.read()
+        identity = answer.headers["X-Request-Id"]
+    (line,) = site.logged(identity)
+    assert line["client"] == CLIENT
+    assert (line["method"], line["host"], line["path"]) == ("GET", HOST, path)
+    assert (line["status"], line["service"], line["agent"]) == (200, "app", agent)
+    assert line["ms"]["total"] >= line["ms"]["response"] >= 0
+    assert poll(lambda: identity in site.traefik.log.read_text(), 10)
+    (inner,) = [
+        json.loads(each) for each in site.traefik.log.read_text().splitlines() if identity in each
+    ]
+    assert inner["request_X-Request-Id"] == identity
+    assert inner["DownstreamStatus"] == 200
+
+
+def test_an_answer_of_the_edge_itself_has_an_id_too(site: Site) -> None:
+    site.apply()
+    with site.connection() as connection:
+        connection.request("GET", "/", headers={"Host": "nobody.example.org"})
+        answer = connection.getresponse()
+        assert answer.status == 404
+        (line,) = site.logged(answer.headers["X-Request-Id"])
+    assert (line["status"], line["service"]) == (404, "_nowhere")
+
+
+def test_the_page_and_the_metrics_of_both_tiers(site: Site) -> None:
+    site.apply()
+    with site.connection() as connection:
+        ask(connection)
+    status, page = site.metrics("/")
+    assert status == 200
+    assert "Statistics Report" in page
+    status, own = site.metrics("/metrics")
+    assert status == 200
+    assert 'haproxy_server_status{proxy="app",server="web-0",state="UP"} 1' in own
+    status, inner = site.metrics("/metrics/web-0")
+    assert status == 200
+    assert "traefik_service_requests_total" in inner
+    assert site.metrics("/metrics/web-1")[0] == 404
