@@ -27,8 +27,9 @@ class Inside:
     outputs: dict[str, Any]
 
     def status(self) -> int:
-        """Print the table."""
-        print(live.table(live.rows(self.outputs, self._containers(), self._edge)), flush=True)
+        """Print the tables."""
+        stats = live.ask_edge(self._edge / "admin.sock", "show stat")
+        print(live.status(self.outputs, self._containers(), stats), flush=True)
         return 0
 
     def smoke(self) -> int:

@@ -32,26 +32,61 @@ class Container:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Row:
-    """One VM as the table shows it."""
+class Server:
+    """A VM in the pool of a service, as HAProxy sees it; or all of the pool."""
 
-    vm: str
-    address: str
-    containers: str
-    edge: str
+    service: str
+    vm: str | None
+    """None for all of them."""
+    state: str
+    """``UP``, ``DOWN``, ``MAINT``, ``UP 1/2`` when a check has just failed, and so on."""
+    weight: int
+    sessions: int
+    """Requests in flight and tunnels."""
+    rate: int
+    """Requests that began in the last second."""
+    check: str
+    """What came of the last check and how long it took; empty where there is none."""
 
 
-def edge_states(stats: str) -> dict[str, dict[str, str]]:
-    """Return, per VM and per pool, the state that HAProxy gives its server.
+def servers(stats: str) -> list[Server]:
+    """Return the servers of each service, all of it after them, in HAProxy's order.
 
     Args:
         stats: The answer to ``show stat``, CSV with a head that starts with ``# ``.
     """
-    states: dict[str, dict[str, str]] = {}
-    for row in csv.DictReader(io.StringIO(stats.removeprefix("# "))):
+    return [
+        Server(
+            service=row["pxname"],
+            vm=row["svname"] if row["svname"] != "BACKEND" else None,
+            state=row["status"],
+            weight=int(row["weight"] or 0),
+            sessions=int(row["scur"] or 0),
+            rate=int(row["rate"] or 0),
+            check=_check_text(row),
+        )
+        for row in csv.DictReader(io.StringIO(stats.removeprefix("# ")))
         # A pool with an underscore is the edge's own; no service can be called that.
-        if row["svname"] not in ("FRONTEND", "BACKEND") and not row["pxname"].startswith("_"):
-            states.setdefault(row["svname"], {})[row["pxname"]] = row["status"]
+        if row["svname"] != "FRONTEND" and not row["pxname"].startswith("_")
+    ]
+
+
+def _check_text(row: Mapping[str, str]) -> str:
+    if not row["check_status"]:
+        return ""
+    # `* ` marks one that is under way, whose last result it is.
+    what = "/".join(filter(None, (row["check_status"].removeprefix("* "), row["check_code"])))
+    took = f" in {row['check_duration']} ms" if row["check_duration"] else ""
+    failed = "" if row["status"] == "UP" else row["last_chk"]
+    return f"{what}{took}" + (f": {failed}" if failed else "")
+
+
+def edge_states(stats: str) -> dict[str, dict[str, str]]:
+    """Return, per VM and per service, the state that HAProxy gives its server."""
+    states: dict[str, dict[str, str]] = {}
+    for server in servers(stats):
+        if server.vm is not None:
+            states.setdefault(server.vm, {})[server.service] = server.state
     return states
 
 
@@ -105,30 +140,51 @@ def ask_all(addresses: Mapping[str, str], keys: Path) -> dict[str, dict[str, Con
         return dict(zip(addresses, found, strict=True))
 
 
-def rows(
+def status(
     outputs: Mapping[str, Any],
     found: Mapping[str, Mapping[str, Container] | None],
-    edge_folder: Path,
-) -> list[Row]:
-    """Return the table's rows: the VMs that the stack's outputs name, with their live state."""
-    stats = ask_edge(edge_folder / "admin.sock", "show stat")
+    stats: str | None,
+) -> str:
+    """Return the tables of VMs and of services.
+
+    Args:
+        outputs: The stack's; they name the VMs.
+        found: The containers on each VM; None where its Docker does not answer.
+        stats: The edge's answer to ``show stat``; None if it does not answer.
+    """
     states = edge_states(stats) if stats is not None else None
-    return [
-        Row(
-            vm=vm,
-            address=value["address"],
-            containers=_containers_text(found[vm]),
-            edge=_edge_text(states.get(vm, {})) if states is not None else "edge does not answer",
+    vms = [
+        (
+            vm,
+            value["address"],
+            _containers_text(found[vm]),
+            _edge_text(states.get(vm, {})) if states is not None else "edge does not answer",
         )
         for vm, value in outputs["vms"].items()
     ]
+    text = table(("VM", "ADDRESS", "CONTAINERS", "AT THE EDGE"), vms)
+    if stats is None:
+        return text
+    pools = [
+        (
+            each.service,
+            each.vm or "all",
+            each.state,
+            str(each.weight),
+            str(each.sessions),
+            f"{each.rate}/s",
+            each.check,
+        )
+        for each in servers(stats)
+    ]
+    head = ("SERVICE", "VM", "STATE", "WEIGHT", "SESSIONS", "RATE", "LAST CHECK")
+    return f"{text}\n\n{table(head, pools)}"
 
 
-def table(lines: Sequence[Row]) -> str:
-    """Return the rows as text in columns, with a head."""
-    cells = [("VM", "ADDRESS", "CONTAINERS", "AT THE EDGE")]
-    cells += [(row.vm, row.address, row.containers, row.edge) for row in lines]
-    widths = [max(len(row[column]) for row in cells) for column in range(4)]
+def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """Return rows as text in columns, below their head."""
+    cells = [head, *rows]
+    widths = [max(len(row[column]) for row in cells) for column in range(len(head))]
     return "\n".join(
         "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
         for row in cells

@@ -224,6 +224,16 @@ def test_the_application_sees_the_client_and_nothing_that_is_forged(site: Site) 
     assert got["x-request-id"] == [identity]
 
 
+def test_no_client_talks_past_the_edge_by_an_upgrade_to_http2(site: Site) -> None:
+    site.apply()
+    upgrade = {"Connection": "Upgrade, HTTP2-Settings", "HTTP2-Settings": "AAMAAABkAAQ"}
+    with site.connection() as connection:
+        got, _ = ask(connection, Upgrade="h2c", **upgrade)
+        assert not {"upgrade", "connection"} & set(got)
+        got, _ = ask(connection, Upgrade="h2c", Connection="X-Real-Ip, upgrade")
+        assert not {"upgrade", "connection"} & set(got)
+
+
 def test_with_tls_it_sees_https(site: Site) -> None:
     site.apply(tls=True)
     with site.connection(tls=True) as connection:

@@ -1,22 +1,56 @@
-"""The table of `make status`, from what HAProxy and Docker answer."""
+"""The tables of `make status`, from what HAProxy and Docker answer."""
 
 import json
+from typing import Any
 
-from lab.live import Container, Row, containers, edge_states, table
+from lab.live import Container, Server, containers, edge_states, servers, status
 
-STATS = """# pxname,svname,qcur,status,weight,
-http,FRONTEND,,OPEN,,
-hello,web-0,0,UP,2,
-hello,web-1,0,DOWN,1,
-hello,BACKEND,0,UP,3,
-_next,current,0,no check,1,
-_next,BACKEND,0,UP,1,
-_nowhere,BACKEND,0,UP,0,
+# The head and lines of HAProxy 2.6, without the columns between that are not read.
+STATS = """\
+# pxname,svname,qcur,scur,status,weight,rate,check_status,check_code,check_duration,last_chk,
+http,FRONTEND,,7,OPEN,,9,,,,,
+hello,web-0,0,2,UP,2,12,* L7OK,200,3,Layer7 check passed,
+hello,web-1,0,0,DOWN,1,0,L4CON,,0,Connection refused,
+hello,BACKEND,0,2,UP,2,12,,,,,
+shop,web-0,0,0,UP 1/2,1,0,L7STS,503,4,Service Unavailable,
+shop,BACKEND,0,0,UP,1,0,,,,,
+_next,current,0,0,no check,1,0,,,,,
+_next,BACKEND,0,0,UP,1,0,,,,,
+_nowhere,BACKEND,0,0,UP,0,0,,,,,
+_stats,FRONTEND,,1,OPEN,,1,,,,,
+_metrics,web-0,0,0,no check,1,0,,,,,
 """
+OUTPUTS: dict[str, Any] = {
+    "vms": {"web-0": {"address": "10.90.0.7"}, "web-1": {"address": "10.90.0.117"}}
+}
+FOUND: dict[str, dict[str, Container] | None] = {
+    "web-0": {
+        "hello-web-0-0": Container(id="a0", state="running"),
+        "shop-web-0-0": Container(id="b0", state="restarting"),
+    },
+    "web-1": None,
+}
 
 
 def test_the_edges_states_by_vm_and_pool() -> None:
-    assert edge_states(STATS) == {"web-0": {"hello": "UP"}, "web-1": {"hello": "DOWN"}}
+    assert edge_states(STATS) == {
+        "web-0": {"hello": "UP", "shop": "UP 1/2"},
+        "web-1": {"hello": "DOWN"},
+    }
+
+
+def test_the_servers_of_services_alone() -> None:
+    first, *rest = servers(STATS)
+    assert first == Server(
+        service="hello",
+        vm="web-0",
+        state="UP",
+        weight=2,
+        sessions=2,
+        rate=12,
+        check="L7OK/200 in 3 ms",
+    )
+    assert {each.service for each in rest} == {"hello", "shop"}
 
 
 def test_containers_by_slot_without_those_that_are_no_services() -> None:
@@ -39,13 +73,24 @@ def test_containers_by_slot_without_those_that_are_no_services() -> None:
     }
 
 
-def test_the_table() -> None:
-    rows = [
-        Row(vm="web-0", address="10.90.0.7", containers="hello-web-0-0", edge="hello UP"),
-        Row(vm="web-10", address="10.90.0.117", containers="none", edge="in no pool"),
-    ]
-    assert table(rows) == (
-        "VM      ADDRESS      CONTAINERS     AT THE EDGE\n"
-        "web-0   10.90.0.7    hello-web-0-0  hello UP\n"
-        "web-10  10.90.0.117  none           in no pool"
+def test_the_tables() -> None:
+    assert status(OUTPUTS, FOUND, STATS) == (
+        "VM     ADDRESS      CONTAINERS                                AT THE EDGE\n"
+        "web-0  10.90.0.7    hello-web-0-0, shop-web-0-0 (restarting)  hello UP, shop UP 1/2\n"
+        "web-1  10.90.0.117  Docker does not answer                    hello DOWN\n"
+        "\n"
+        "SERVICE  VM     STATE   WEIGHT  SESSIONS  RATE  LAST CHECK\n"
+        "hello    web-0  UP      2       2         12/s  L7OK/200 in 3 ms\n"
+        "hello    web-1  DOWN    1       0         0/s   L4CON in 0 ms: Connection refused\n"
+        "hello    all    UP      2       2         12/s\n"
+        "shop     web-0  UP 1/2  1       0         0/s   L7STS/503 in 4 ms: Service Unavailable\n"
+        "shop     all    UP      1       0         0/s"
+    )
+
+
+def test_the_table_while_the_edge_is_away() -> None:
+    assert status(OUTPUTS, {"web-0": {}, "web-1": {}}, None) == (
+        "VM     ADDRESS      CONTAINERS  AT THE EDGE\n"
+        "web-0  10.90.0.7    none        edge does not answer\n"
+        "web-1  10.90.0.117  none        edge does not answer"
     )
