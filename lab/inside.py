@@ -34,7 +34,7 @@ class Inside:
 
     def smoke(self) -> int:
         """Print who answered, and end with 1 if somebody did not."""
-        answered, expected = web.smoke(self.outputs, self.seconds)
+        answered, expected = web.smoke(self.outputs, self.seconds, self._certificates)
         missing = web.missing_line(answered, expected)
         if missing is not None:
             print(missing)
@@ -45,7 +45,7 @@ class Inside:
         """Print the table and a 200 of each service, fetched through the edge."""
         edge = self.outputs["edge"]["address"]
         bodies = {
-            service["url"]: web.await_ok(edge, service["url"], self.seconds)
+            service["url"]: web.await_ok(edge, service["url"], self.seconds, self._certificates)
             for service in self.outputs["services"].values()
         }
         self.status()
@@ -78,6 +78,10 @@ class Inside:
     @property
     def _edge(self) -> Path:
         return Path(Edge().folder) / self.stack
+
+    @property
+    def _certificates(self) -> Path:
+        return self._edge / live.CERTIFICATES
 
     def _containers(self) -> dict[str, dict[str, live.Container] | None]:
         addresses = {vm: value["address"] for vm, value in self.outputs["vms"].items()}

@@ -20,6 +20,8 @@ from components.service.labels import SLOT_LABEL
 from components.vm.ssh import SSH_USER, options
 
 SSH_SECONDS = 30.0
+CERTIFICATES = "files/certs"
+"""The certificates that the edge serves, below its folder."""
 
 
 @dataclass(frozen=True, kw_only=True)

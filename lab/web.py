@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import http.client
+import socket
 import time
 from collections.abc import Iterable, Mapping
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
+
+from lab.tls import context
 
 POLL_SECONDS = 0.1
 
@@ -15,26 +19,58 @@ class WebError(Exception):
     """The edge did not answer as it should have; the text says to what and how."""
 
 
-def get(edge: str, url: str, timeout: float = 30.0) -> tuple[int, str]:
-    """Return status and body of ``url``, asked of the edge at ``edge`` (``host:port``).
+class _Https(http.client.HTTPConnection):
+    """To an address, but for another name."""
+
+    def __init__(self, edge: str, name: str, trusted: Path | str, timeout: float) -> None:
+        super().__init__(edge, timeout=timeout)
+        self._name = name
+        self._tls = context(Path(trusted))
+
+    def connect(self) -> None:
+        """Connect, and verify that the name is the server's."""
+        plain = socket.create_connection((self.host, self.port), self.timeout)
+        self.sock = self._tls.wrap_socket(plain, server_hostname=self._name)
+
+
+def get(
+    edge: str, url: str, trusted: Path | str | None = None, timeout: float = 30.0
+) -> tuple[int, str]:
+    """Return status and body of ``url``.
+
+    Args:
+        edge: ``host:port`` of the edge, which is asked.
+        url: ``http`` or ``https``.
+        trusted: For ``https``: a PEM file, or a folder of them, of whom to trust.
+        timeout: In seconds.
 
     Raises:
-        WebError: There is no answer.
+        WebError: There is no answer, or none that can be trusted.
     """
+    try:
+        return _get(edge, url, trusted, timeout)
+    except (OSError, http.client.HTTPException) as error:
+        raise WebError(f"{url} at {edge}: {error or type(error).__name__}") from None
+
+
+def _get(edge: str, url: str, trusted: Path | str | None, timeout: float) -> tuple[int, str]:
     parts = urlsplit(url)
-    connection = http.client.HTTPConnection(edge, timeout=timeout)
+    if parts.scheme == "http":
+        connection = http.client.HTTPConnection(edge, timeout=timeout)
+    elif trusted is not None:
+        connection = _Https(edge, parts.hostname or "", trusted, timeout)
+    else:
+        raise WebError(f"{url}: whom to trust has to be said")
     try:
         connection.request("GET", parts.path or "/", headers={"Host": parts.netloc})
         answer = connection.getresponse()
         return answer.status, answer.read().decode(errors="replace")
-    except (OSError, http.client.HTTPException) as error:
-        raise WebError(f"{url} at {edge}: {error or type(error).__name__}") from None
     finally:
         connection.close()
 
 
-def await_ok(edge: str, url: str, seconds: float) -> str:
-    """Return the body of the first 200 for ``url``.
+def await_ok(edge: str, url: str, seconds: float, trusted: Path | None = None) -> str:
+    """Return the body of the first 200 for ``url``; ``trusted`` as in ``get``.
 
     Raises:
         WebError: There was none within the time; the text has the last answer.
@@ -42,7 +78,7 @@ def await_ok(edge: str, url: str, seconds: float) -> str:
     deadline = time.monotonic() + seconds
     while True:
         try:
-            status, body = get(edge, url)
+            status, body = get(edge, url, trusted)
             if status == 200:
                 return body
             last = f"{url} at {edge}: status {status}"
@@ -53,10 +89,13 @@ def await_ok(edge: str, url: str, seconds: float) -> str:
         time.sleep(POLL_SECONDS)
 
 
-def smoke(outputs: Mapping[str, Any], seconds: float) -> tuple[set[str], set[str]]:
+def smoke(
+    outputs: Mapping[str, Any], seconds: float, trusted: Path | None = None
+) -> tuple[set[str], set[str]]:
     """Ask the edge until each container that should run has answered with its own name.
 
     Works for services whose root page is the container's host name, as the lab's ``hello``.
+    ``trusted`` as in ``get``.
 
     Returns:
         The names that answered and the names that should have.
@@ -70,7 +109,7 @@ def smoke(outputs: Mapping[str, Any], seconds: float) -> tuple[set[str], set[str
         expected |= names
         while not names <= answered and time.monotonic() < deadline:
             try:
-                status, body = get(edge, service["url"])
+                status, body = get(edge, service["url"], trusted)
             except WebError:
                 time.sleep(POLL_SECONDS)
                 continue

@@ -32,12 +32,14 @@ class Load:
         rate: float,
         section: str,
         most_requests: int,
+        trusted: str | None = None,
     ) -> None:
         self._process: subprocess.Popen[bytes] = datacentre.popen(
             [
                 *(sys.executable, "-m", "lab.load", "--target", target, "--host", host),
                 *("--rate", str(rate), "--section", section, "--body", BODY),
                 *("--most-requests", str(most_requests)),
+                *(("--trust", trusted) if trusted is not None else ()),
             ],
             cwd=PROJECT,
             stdin=subprocess.PIPE,

@@ -9,7 +9,7 @@ from itertools import cycle
 from typing import Any
 
 from lab.bench import faults
-from lab.bench.site import HOST, Notes, Site, Trouble
+from lab.bench.site import Notes, Site, Trouble
 from lab.images.containers import SICK_REASON
 
 RELOADS = 100
@@ -71,8 +71,9 @@ def _images(*tags: str) -> Callable[[Site], Notes]:
 
 def _check_version(site: Site, tag: str) -> None:
     ask = "import sys; from lab.web import get; print(get(*sys.argv[1:])[1])"
-    edge = site.outputs()["edge"]["address"]
-    answer = site.inside(sys.executable, "-c", ask, edge, f"http://{HOST}/version").strip()
+    outputs = site.outputs()
+    edge, url = outputs["edge"]["address"], f"{outputs['services']['hello']['url']}version"
+    answer = site.inside(sys.executable, "-c", ask, edge, url, site.certificates).strip()
     if answer != tag:
         raise Trouble(f"after the update version {answer!r} answers instead of {tag!r}")
 

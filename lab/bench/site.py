@@ -254,15 +254,23 @@ class Site:
         return sum(count > 1 for count in post_counts(told).values())
 
     def load(self, rate: float, name: str, most_requests: int) -> Load:
-        """Start load on the edge."""
+        """Start load on the edge, over HTTPS if that is how the services are reached."""
+        outputs = self.outputs()
+        urls = [service["url"] for service in outputs["services"].values()]
         return Load(
             self.datacentre,
-            target=self.outputs()["edge"]["address"],
+            target=outputs["edge"]["address"],
+            trusted=self.certificates if urls[0].startswith("https:") else None,
             host=HOST,
             rate=rate,
             section=name,
             most_requests=most_requests,
         )
+
+    @property
+    def certificates(self) -> str:
+        """Where the edge's are, seen from inside the lab."""
+        return f"{Edge().folder}/{self.name}/{live.CERTIFICATES}"
 
     @property
     def edge(self) -> Instance:

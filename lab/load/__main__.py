@@ -15,10 +15,12 @@ import signal
 import sys
 import threading
 import uuid
+from pathlib import Path
 from typing import Any
 
-from lab.load.plan import LoadError, Plan, target
+from lab.load.plan import SHARES, Kind, LoadError, Plan, target
 from lab.load.run import Run
+from lab.tls import context
 
 
 def main(arguments: list[str]) -> int:
@@ -35,8 +37,12 @@ def main(arguments: list[str]) -> int:
             timeout=args.timeout,
             most_requests=args.most_requests,
             most_seconds=args.most_seconds,
+            trusted=args.trust,
+            shares={**SHARES, Kind.WEBSOCKET: args.websockets} if args.websockets else SHARES,
         )
-    except (LoadError, re.error) as error:
+        if plan.trusted is not None:
+            context(plan.trusted)
+    except (LoadError, re.error, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
     asyncio.run(_run(plan, args.section))
@@ -74,6 +80,12 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--host", required=True, help="the Host header")
     parser.add_argument("--rate", type=float, required=True, help="requests/s of all clients")
     parser.add_argument("--body", default=r"\S+\n", help="what `GET /` answers, a regex")
+    parser.add_argument(
+        "--trust", type=Path, help="HTTPS; a PEM file, or a folder of them, of whom to trust"
+    )
+    parser.add_argument(
+        "--websockets", type=int, default=0, help="a share of clients, beside 20 others, that echo"
+    )
     parser.add_argument("--timeout", type=float, default=10.0, help="s (default: 10)")
     parser.add_argument("--most-requests", type=int, default=100_000)
     parser.add_argument("--most-seconds", type=float, default=3600.0)

@@ -1,9 +1,10 @@
-"""The four kinds of client. Each asks once and checks the answer; none asks again."""
+"""The kinds of client. Each asks once and checks the answer; none asks again."""
 
 from __future__ import annotations
 
 import asyncio
 import errno
+import ssl
 from collections import deque
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
@@ -14,11 +15,14 @@ from lab.load.http1 import Answer, Http1
 from lab.load.http2 import Http2
 from lab.load.plan import Kind, Plan, pieces, post_body
 from lab.load.section import Failed
+from lab.load.websocket import WebSocket
+from lab.tls import context
 
 Client = Callable[[int], Awaitable[None]]
 """Makes the request with this number; raises `Failed`."""
 
-_Protocol = TypeVar("_Protocol", Http1, Http2)
+_Protocol = TypeVar("_Protocol", Http1, Http2, WebSocket)
+_ALPN = {Http1: "http/1.1", Http2: "h2", WebSocket: "http/1.1"}
 
 
 class Clients:
@@ -31,6 +35,10 @@ class Clients:
         self._posting = _Kept(self._connect, 0)
         self._http2: Http2 | None = None
         self._connecting = asyncio.Lock()
+        self._contexts = {
+            protocol: context(plan.trusted, name) if plan.trusted else None
+            for protocol, name in _ALPN.items()
+        }
 
     def of(self, kind: Kind) -> Client:
         """Return the client of a kind."""
@@ -39,6 +47,7 @@ class Clients:
             Kind.NEW: self._new,
             Kind.HTTP2: self._get_http2,
             Kind.POST: self._post,
+            Kind.WEBSOCKET: self._websocket,
         }[kind]
 
     def close(self) -> None:
@@ -94,6 +103,22 @@ class Clients:
             raise
         self._posting.give(connection)
 
+    async def _websocket(self, number: int) -> None:
+        plan = self._plan
+        gap = plan.sending_seconds(Kind.WEBSOCKET, number) / (plan.post_pieces - 1)
+        connection = await self._connected(WebSocket)
+        try:
+            await connection.open(f"{'wss' if plan.trusted else 'ws'}://{plan.host}/")
+            for index in range(plan.post_pieces):
+                if index:
+                    await asyncio.sleep(gap)
+                message = f"{self._run}-{number}-{index}"
+                if await connection.echo(message) != message:
+                    raise Failed("wrong body")
+            await connection.end()
+        finally:
+            connection.close()
+
     def _get(self, *, close: bool = False) -> tuple[h11.Request, h11.EndOfMessage]:
         headers = [("Host", self._plan.host), *([("Connection", "close")] if close else [])]
         return h11.Request(method="GET", target="/", headers=headers), h11.EndOfMessage()
@@ -114,8 +139,20 @@ class Clients:
     async def _connected(self, protocol: type[_Protocol]) -> _Protocol:
         try:
             loop = asyncio.get_running_loop()
-            plan = self._plan
-            return (await loop.create_connection(protocol, plan.address, plan.port))[1]
+            plan, tls = self._plan, self._contexts[protocol]
+            return (
+                await loop.create_connection(
+                    protocol,
+                    plan.address,
+                    plan.port,
+                    ssl=tls,
+                    server_hostname=plan.host.partition(":")[0] if tls else None,
+                )
+            )[1]
+        except ssl.SSLCertVerificationError as error:
+            raise Failed(f"no connection: certificate: {error.verify_message}") from None
+        except ssl.SSLError as error:
+            raise Failed(f"no connection: TLS: {error.reason}") from None
         except OSError as error:
             name = errno.errorcode.get(error.errno or 0, type(error).__name__)
             raise Failed(f"no connection: {name}") from None
@@ -130,6 +167,8 @@ class Clients:
                 current.retire()
             if current is None or not current.usable:
                 current = self._http2 = await self._connected(Http2)
+            if not current.usable:
+                raise Failed("no connection: not HTTP/2")
             return current
 
 

@@ -1,4 +1,4 @@
-"""One HTTP/2 connection over cleartext, with prior knowledge: h2 on an asyncio transport.
+"""One HTTP/2 connection, over cleartext with prior knowledge: h2 on an asyncio transport.
 
 h2 ends a connection at the first GOAWAY, graceful or not (python-hyper/h2 issue 1181). A GOAWAY is
 therefore taken out of the stream of frames before h2 sees it, and obeyed here: no new request, the
@@ -46,6 +46,10 @@ class Http2(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Send the preface; asyncio calls this once, first."""
         self._transport = cast("asyncio.Transport", transport)
+        tls = transport.get_extra_info("ssl_object")
+        self._scheme = "http" if tls is None else "https"
+        if tls is not None and tls.selected_alpn_protocol() != "h2":
+            self.close()
         self._http.initiate_connection()
         self._flush()
 
@@ -77,7 +81,7 @@ class Http2(asyncio.Protocol):
             number,
             [
                 (":method", "GET"),
-                (":scheme", "http"),
+                (":scheme", self._scheme),
                 (":authority", authority),
                 (":path", path),
             ],

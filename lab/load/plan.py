@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from ipaddress import IPv4Network, ip_address
 from itertools import pairwise
+from pathlib import Path
 
 ALLOWED = tuple(IPv4Network(each) for each in ("127.0.0.0/8", "198.18.0.0/15", "10.90.0.0/16"))
 """Loopback, the lab's edge and the lab's VMs: load goes nowhere else."""
@@ -27,10 +28,12 @@ class Kind(StrEnum):
     NEW = "new connection"
     HTTP2 = "http/2"
     POST = "post"
+    WEBSOCKET = "websocket"
 
 
 SHARES: Mapping[Kind, int] = {Kind.KEEP_ALIVE: 8, Kind.NEW: 5, Kind.HTTP2: 5, Kind.POST: 2}
-"""Of 20 requests. Of the POSTs, which take 1 to 2 s each, one is in flight for each 7/s or so."""
+"""Of 20 requests. Of the POSTs, which take 1 to 2 s each, one is in flight for each 7/s or so. No
+WebSockets, as the lab's applications do not speak them."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,6 +61,8 @@ class Plan:
     """The shortest and the longest time over which the body of a POST is sent."""
     post_pieces: int = 5
     post_bytes: int = 2048
+    trusted: Path | None = None
+    """HTTPS, with a PEM file or a folder of them for whom to trust; HTTP without it."""
 
     def __post_init__(self) -> None:
         if not 0 < self.rate <= MOST_RATE:
@@ -71,7 +76,7 @@ class Plan:
 
     def sending_seconds(self, kind: Kind, number: int) -> float:
         """Return how long the sending of request ``number`` is spread over."""
-        if kind is not Kind.POST:
+        if kind not in (Kind.POST, Kind.WEBSOCKET):
             return 0.0
         low, high = self.post_seconds
         return low + (high - low) * (number * 7 % 11) / 10

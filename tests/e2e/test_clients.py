@@ -5,8 +5,6 @@ import http.client
 import json
 import os
 import socket
-import ssl
-import subprocess
 import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -26,6 +24,8 @@ from components.edge.pools import pool
 from components.models.edge import Edge, Stats
 from components.service.labels import traefik_labels, traefik_name
 from lab import packages
+from lab.tls import context
+from tests.self_signed import certificate
 from tests.unit import traefik
 
 HOST = "app.example.org"
@@ -121,8 +121,7 @@ class Site:
             ("127.0.0.1", self.config.port), timeout=30, source_address=(source, 0)
         )
         if tls:
-            context = ssl.create_default_context(cafile=str(self.crt))
-            made.sock = context.wrap_socket(made.sock, server_hostname=HOST)
+            made.sock = context(self.crt).wrap_socket(made.sock, server_hostname=HOST)
         with contextlib.closing(made):
             yield made
 
@@ -191,29 +190,13 @@ def site() -> Iterator[Site]:
                 instance=Instance(f"{folder}/edge", "test-clients"),
                 config=Edge(bind="127.0.0.1", port=port, stats=Stats(port=stats)),
                 traefik=started,
-                crt=certificate(Path(folder)),
+                crt=certificate(Path(folder), HOST),
             )
             made.apply()
             try:
                 yield made
             finally:
                 made.instance.stop()
-
-
-def certificate(folder: Path) -> Path:
-    """Return a file with a certificate for the host, signed by itself, and its key."""
-    key, crt, both = folder / "key.pem", folder / "crt.pem", folder / "both.pem"
-    subprocess.run(
-        (
-            *("openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2"),
-            *("-subj", f"/CN={HOST}", "-addext", f"subjectAltName=DNS:{HOST}"),
-            *("-keyout", key, "-out", crt),
-        ),
-        check=True,
-        capture_output=True,
-    )
-    both.write_text(crt.read_text() + key.read_text())
-    return both
 
 
 def test_the_application_sees_the_client_and_nothing_that_is_forged(site: Site) -> None:

@@ -2,15 +2,21 @@
 
 import asyncio
 import socket
+import ssl
 import struct
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from pathlib import Path
 
 import h11
 from h2.config import H2Configuration
 from h2.connection import H2Connection
 from h2.events import RequestReceived
 from hyperframe.frame import GoAwayFrame
+from websockets.frames import Frame, Opcode
+from websockets.http11 import Request
+from websockets.protocol import State
+from websockets.server import ServerProtocol
 
 HELLO = b"hello-web-0-0\n"
 
@@ -51,9 +57,11 @@ class Server:
             first = await reader.read(65536)
             if first.startswith(b"PRI"):
                 await self._http2(first, reader, writer)
+            elif b"websocket" in first:
+                await self._websocket(first, reader, writer)
             elif first:
                 await self._http1(first, reader, writer)
-        except (ConnectionError, asyncio.CancelledError):
+        except (ConnectionError, asyncio.CancelledError, h11.RemoteProtocolError):
             writer.transport.abort()
         finally:
             writer.close()
@@ -131,6 +139,34 @@ class Server:
             writer.write(http.data_to_send())
             data = await reader.read(65536)
 
+    async def _websocket(
+        self, data: bytes, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+    ) -> None:
+        protocol = ServerProtocol()
+        told = self.next()
+        while data:
+            protocol.receive_data(data)
+            for event in protocol.events_received():
+                if isinstance(event, Request):
+                    refused = protocol.reject(502, "") if told == "502" else None
+                    protocol.send_response(refused or protocol.accept(event))
+                    continue
+                assert isinstance(event, Frame)
+                if told == "truncate" and event.opcode is Opcode.CLOSE:
+                    return
+                if event.opcode is Opcode.TEXT:
+                    if told == "reset":
+                        _reset(writer)
+                    if told in ("reset", "vanish"):
+                        return
+                    if told != "hang":
+                        protocol.send_text(b"other" if told == "lose" else bytes(event.data))
+            for each in protocol.data_to_send():
+                writer.write(each)
+            if protocol.state is State.CLOSED or protocol.close_expected():
+                return
+            data = await reader.read(65536)
+
     @staticmethod
     def _answer2(http: H2Connection, stream: int, told: str) -> None:
         if told in ("hang", "refuse"):
@@ -154,10 +190,15 @@ def _reset(writer: asyncio.StreamWriter) -> None:
 
 
 @asynccontextmanager
-async def serving(behaviour: Behaviour) -> AsyncIterator[Server]:
-    """Serve for the time of the block."""
+async def serving(behaviour: Behaviour, certificate: Path | None = None) -> AsyncIterator[Server]:
+    """Serve for the time of the block, with TLS if there is a certificate."""
     server = Server(behaviour)
-    listening = await asyncio.start_server(server.serve, "127.0.0.1", 0)
+    tls = None
+    if certificate is not None:
+        tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        tls.load_cert_chain(certificate)
+        tls.set_alpn_protocols(["h2", "http/1.1"])
+    listening = await asyncio.start_server(server.serve, "127.0.0.1", 0, ssl=tls)
     server.port = listening.sockets[0].getsockname()[1]
     try:
         yield server

@@ -2,6 +2,7 @@
 
 import contextlib
 import http.server
+import json
 import os
 import shutil
 import socket
@@ -16,10 +17,11 @@ import pytest
 
 from components.edge import keeper
 from components.edge.haproxy import render
-from components.edge.keeper import parts
+from components.edge.keeper import logfile, parts
 from components.edge.keeper.archive import archive
 from components.edge.keeper.checks import Check, checks, kept_state
 from components.edge.keeper.instance import Instance, unit_text
+from components.edge.keeper.system import poll
 from components.edge.pools import Pool, Server
 from components.models.edge import Edge as EdgeConfig
 from components.models.edge import Stats
@@ -322,6 +324,31 @@ def test_the_same_server_in_another_pool_is_another() -> None:
 
 def test_no_answer_is_no_state() -> None:
     assert kept_state("", config("a 10.0.0.1:80"), config("a 10.0.0.1:80")) == "1\n"
+
+
+def test_the_log_is_a_file_of_bounded_size_where_no_journal_is(edge: Edge) -> None:
+    with server() as backend:
+        edge.run("apply", edge.text(backend))
+        assert edge.get()[0] == 200
+        instance = Instance(str(edge.folder), "test")
+        log = instance.access_log
+        assert poll(lambda: log.exists() and log.stat().st_size > 0, 10)
+        (line,) = log.read_text().splitlines()
+        assert json.loads(line)["status"] == 200
+        assert edge.run("remove").returncode == 0
+        assert not edge.folder.exists(), "and who writes it has ended"
+
+
+def test_a_log_that_is_full_is_put_aside_once(tmp_path: Path) -> None:
+    log = tmp_path / "access.log"
+    logfile.write([b"one\n", b"two\n", b"three\n", b"four\n", b"five\n"], log, limit=10)
+    assert log.read_bytes() == b"four\nfive\n"
+    assert log.with_name("access.log.1").read_bytes() == b"three\n"
+    assert {path.name for path in tmp_path.iterdir()} == {"access.log", "access.log.1"}
+
+
+def test_a_log_that_cannot_be_written_ends_nothing(tmp_path: Path) -> None:
+    logfile.write([b"one\n", b"two\n"], tmp_path / "gone" / "access.log")
 
 
 def test_a_folder_that_the_workers_cannot_reach_is_refused(tmp_path: Path) -> None:

@@ -7,18 +7,22 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from lab import tls
 from lab.load.plan import Kind, LoadError, Plan, mixed, pieces, post_body, target
 from lab.load.run import Run
 from lab.load.section import percentile
+from tests import self_signed
 from tests.unit.load_server import Behaviour, serving
 
 COUNT = 60
 HTTP1 = (Kind.KEEP_ALIVE, Kind.NEW, Kind.POST)
 EVERY = tuple(Kind)
+SENT = (*HTTP1, Kind.WEBSOCKET)
 CLOSED = "connection closed before the answer's end"
 
 
@@ -33,19 +37,24 @@ def plan(port: int, *kinds: Kind, **changed: Any) -> Plan:
         "timeout": 20.0,
         "most_requests": COUNT,
         "shares": dict.fromkeys(kinds or EVERY, 1),
+        "trusted": None,
         "post_seconds": (0.01, 0.05),
     }
     return Plan(**values | changed)
 
 
 def load(
-    behaviour: Behaviour, *kinds: Kind, during: Callable[[Run], None] | None = None, **changed: Any
+    behaviour: Behaviour,
+    *kinds: Kind,
+    during: Callable[[Run], None] | None = None,
+    certificate: Path | None = None,
+    **changed: Any,
 ) -> tuple[list[dict[str, Any]], int, int]:
     """Run it to its end: the sections, and how many requests and connections the server had."""
     sections: list[dict[str, Any]] = []
 
     async def whole() -> tuple[int, int]:
-        async with serving(behaviour) as server:
+        async with serving(behaviour, certificate) as server:
             run = Run(plan(server.port, *kinds, **changed), "r", "all", sections.append)
             if during is not None:
                 during(run)
@@ -73,7 +82,8 @@ def test_a_faultless_server_fails_no_client(kind: Kind) -> None:
         Kind.NEW: connections == COUNT,
         Kind.HTTP2: connections == 1,
         Kind.KEEP_ALIVE: 4 <= connections < COUNT,
-        Kind.POST: connections < COUNT,
+        Kind.POST: connections <= COUNT,
+        Kind.WEBSOCKET: connections == COUNT,
     }[kind], connections
 
 
@@ -86,7 +96,7 @@ def test_a_faultless_server_fails_no_client(kind: Kind) -> None:
         ("truncate", CLOSED),
     ],
 )
-@pytest.mark.parametrize("kind", HTTP1)
+@pytest.mark.parametrize("kind", SENT)
 def test_each_failure_is_counted_once_and_asked_once(kind: Kind, what: str, reason: str) -> None:
     (section,), requests, _ = load(every(6, what), kind)
     assert section["failed"] == COUNT // 6
@@ -115,6 +125,49 @@ def test_a_lost_http2_connection_fails_what_was_open(what: str) -> None:
     assert section["failed"] >= connections - 1 >= 1
     # The kernel resets a connection that is closed with something unread.
     assert set(section["reasons"]) <= {"http/2: connection reset", f"http/2: {CLOSED}"}
+
+
+@pytest.fixture(scope="module")
+def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return self_signed.certificate(tmp_path_factory.mktemp("tls"), "hello.lab")
+
+
+@pytest.mark.parametrize("kind", EVERY)
+def test_over_tls_all_is_the_same(kind: Kind, certificate: Path) -> None:
+    behaviour = every(6, "vanish" if kind is Kind.WEBSOCKET else "502")
+    (section,), requests, connections = load(
+        behaviour, kind, certificate=certificate, trusted=certificate.parent
+    )
+    assert (section["failed"], requests) == (COUNT // 6, COUNT)
+    assert len(section["reasons"]) == 1, section["reasons"]
+    assert (connections == 1) == (kind is Kind.HTTP2)
+
+
+@pytest.mark.parametrize("kind", EVERY)
+def test_who_is_not_trusted_gets_no_request(kind: Kind, certificate: Path, tmp_path: Path) -> None:
+    another = self_signed.certificate(tmp_path, "hello.lab")
+    (section,), requests, _ = load(every(1, "ok"), kind, certificate=certificate, trusted=another)
+    assert (section["failed"], requests) == (COUNT, 0)
+    (reason,) = section["reasons"]
+    assert reason.startswith(f"{kind.value}: no connection: certificate: ")
+
+
+def test_a_certificate_for_another_domain_is_refused(certificate: Path) -> None:
+    (section,), requests, _ = load(
+        every(1, "ok"), Kind.NEW, certificate=certificate, trusted=certificate, host="other.lab"
+    )
+    assert (section["failed"], requests) == (COUNT, 0)
+
+
+def test_a_server_without_tls_fails_who_expects_it(certificate: Path) -> None:
+    (section,), requests, _ = load(every(1, "ok"), Kind.NEW, trusted=certificate)
+    assert (section["failed"], requests) == (COUNT, 0)
+    assert all("no connection: " in reason for reason in section["reasons"])
+
+
+def test_no_certificate_to_trust_is_told(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError, match=r"has no certificate \(\*\.pem\)"):
+        tls.context(tmp_path)
 
 
 @pytest.mark.parametrize("what", ["twice", "lose"])

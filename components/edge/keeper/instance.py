@@ -44,6 +44,7 @@ class Instance:
         self.state = self.folder / "servers.state"
         self.log = self.folder / "haproxy.log"
         self.access_log = self.folder / "access.log"
+        self._loop_lock = self.folder / "loop.lock"
         self.name = name
         self.unit = f"gatehouse-{name}.service"
         self.under_systemd = Path("/run/systemd/system").is_dir()
@@ -163,7 +164,7 @@ class Instance:
             f" do sleep {RESTART_SECONDS}; done | exec {shlex.join(writer)} 2>>{log}"
         )
         # Never two loops, which would both listen; nor may a worker hold the lock for its loop.
-        lock = ("flock", "--nonblock", "--close", str(self.folder / "loop.lock"))
+        lock = ("flock", "--nonblock", "--close", str(self._loop_lock))
         run("setsid", "--fork", *lock, "/bin/sh", "-c", loop, output=subprocess.DEVNULL)
 
     def last_words(self) -> str:
@@ -220,7 +221,18 @@ class Instance:
             for number in (signal.SIGUSR1, signal.SIGTERM):
                 if self._signal(number) and poll(lambda: self._pid() is None, _STOP_SECONDS):
                     break
+            # Who writes the log has some of it to write when HAProxy has ended.
+            poll(self._loop_ended, _STOP_SECONDS)
         shutil.rmtree(self.folder, ignore_errors=True)
+
+    def _loop_ended(self) -> bool:
+        try:
+            with self._loop_lock.open("w") as lock:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            # It is held; or there is no folder for it.
+            return not self.folder.is_dir()
+        return True
 
     def _signal(self, number: signal.Signals) -> bool:
         pid = self._pid()

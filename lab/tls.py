@@ -1,0 +1,29 @@
+"""Whom the lab's clients trust: the very certificates that the edge has."""
+
+from __future__ import annotations
+
+import ssl
+from pathlib import Path
+
+
+def context(trusted: Path, *protocols: str) -> ssl.SSLContext:
+    """Return how a client verifies a server, its name included.
+
+    Args:
+        trusted: A PEM file, or a folder with any below it. Each certificate in them is trusted as
+            it is, whoever signed it; keys beside them are not looked at.
+        protocols: What to offer by ALPN; none are offered if there are none.
+
+    Raises:
+        FileNotFoundError: There is no certificate.
+    """
+    made = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    made.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
+    files = sorted(trusted.rglob("*.pem")) if trusted.is_dir() else [trusted]
+    if not files:
+        raise FileNotFoundError(f"{trusted}: has no certificate (*.pem)")
+    for file in files:
+        made.load_verify_locations(file)
+    if protocols:
+        made.set_alpn_protocols(list(protocols))
+    return made
