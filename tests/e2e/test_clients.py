@@ -1,13 +1,13 @@
 """What an application and the logs are told of a client: the real HAProxy and the real Traefik."""
 
 import contextlib
+import dataclasses
 import http.client
 import json
 import os
 import socket
 import tempfile
 from collections.abc import Iterator
-from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from threading import Thread
@@ -90,7 +90,7 @@ def application() -> Iterator[int]:
         server.server_close()
 
 
-@dataclass
+@dataclasses.dataclass
 class Site:
     """An edge, a Traefik behind it, and an application behind that."""
 
@@ -105,9 +105,9 @@ class Site:
         pools = [pool("app", service, {name: 1}, {name: self.traefik.web})]
         text = render(pools, self.config, str(self.instance.folder))
         if tls:
-            bind = f"    bind 127.0.0.1:{self.config.port}"
-            assert f"{bind}\n" in text
-            text = text.replace(f"{bind}\n", f"{bind} ssl crt {self.crt} alpn h2,http/1.1\n")
+            line = f"    bind 127.0.0.1:{self.config.port}"
+            assert f"{line}\n" in text
+            text = text.replace(f"{line}\n", f"{line} ssl crt {self.crt} alpn h2,http/1.1\n")
         with self.instance.locked():
             apply(self.instance, text, 30)
 
@@ -234,6 +234,19 @@ def test_what_a_leaving_worker_hands_over_keeps_client_scheme_and_id(site: Site)
     assert got["x-request-id"] == [identity]
     (line,) = site.logged(identity)
     assert (line["client"], line["scheme"], line["vm"]) == (CLIENT, "https", "web-1")
+
+
+@pytest.mark.skipif(not socket.has_dualstack_ipv6(), reason="this machine has no IPv6")
+def test_a_client_of_ipv4_is_none_of_ipv6_because_the_edge_listens_on_both(site: Site) -> None:
+    (port,) = traefik.free_ports(1)
+    both = dataclasses.replace(
+        site, config=site.config.model_copy(update={"bind": "::", "port": port})
+    )
+    both.apply()
+    with both.connection() as connection:
+        got, identity = ask(connection)
+    is_told(got, CLIENT, "http", port)
+    assert site.logged(identity)[0]["client"] == CLIENT
 
 
 def test_straight_to_traefik_nobody_but_the_edge_is_believed(site: Site) -> None:
