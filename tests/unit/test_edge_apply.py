@@ -20,7 +20,7 @@ from components.edge.haproxy import render
 from components.edge.keeper import logfile, parts
 from components.edge.keeper.archive import archive
 from components.edge.keeper.checks import Check, checks, kept_state
-from components.edge.keeper.instance import Instance, unit_text
+from components.edge.keeper.instance import Instance, unit_text, without_requests
 from components.edge.keeper.system import poll
 from components.edge.pools import Pool, Server
 from components.models.edge import Edge as EdgeConfig
@@ -345,6 +345,11 @@ def test_a_log_that_is_full_is_put_aside_once(tmp_path: Path) -> None:
     assert log.read_bytes() == b"four\nfive\n"
     assert log.with_name("access.log.1").read_bytes() == b"three\n"
     assert {path.name for path in tmp_path.iterdir()} == {"access.log", "access.log.1"}
+
+
+def test_what_haproxy_says_of_itself_is_found_among_requests() -> None:
+    told = ["[ALERT] cannot bind", '{"time":1.0}', "backend app has no server available!"]
+    assert without_requests(told) == [told[0], told[2]]
 
 
 def test_a_log_that_cannot_be_written_ends_nothing(tmp_path: Path) -> None:

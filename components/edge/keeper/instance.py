@@ -168,10 +168,13 @@ class Instance:
         run("setsid", "--fork", *lock, "/bin/sh", "-c", loop, output=subprocess.DEVNULL)
 
     def last_words(self) -> str:
-        """Return the end of what HAProxy said."""
+        """Return the end of what HAProxy said of itself."""
         if self.under_systemd:
-            return run("journalctl", "-u", self.unit, "-n", "20", "--no-pager", "-o", "cat").stdout
-        return "\n".join(self.log.read_text(errors="replace").splitlines()[-20:])
+            many = ("-n", "2000", "--no-pager", "-o", "cat")
+            text = run("journalctl", "-u", self.unit, *many).stdout
+        else:
+            text = self.log.read_text(errors="replace")
+        return "\n".join(without_requests(text.splitlines())[-20:])
 
     def _write_unit(self) -> None:
         unit = _UNITS / self.unit
@@ -247,6 +250,11 @@ class Instance:
         except (OSError, ValueError, IndexError):
             return None
         return pid if str(self.live).encode() in command.split(b"\0") else None
+
+
+def without_requests(lines: list[str]) -> list[str]:
+    """Return the lines of a log that are not about requests, which are JSON."""
+    return [line for line in lines if not line.startswith("{")]
 
 
 def unit_text(name: str, command: list[str]) -> str:
