@@ -27,7 +27,7 @@ def test_the_addresses_that_the_vms_answer_are_in_the_pool(vms: int) -> None:
     )
     share, rest = divmod(7, vms)
     assert run.servers("hello") == [
-        f"server {name} {address}:{PORT} weight {share + (index < rest)}"
+        f"server {name} {address}:{PORT} weight {share + (index < rest)} tcp-ut 3s"
         for index, (name, address) in enumerate(addresses.items())
     ]
 
