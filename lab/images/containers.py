@@ -2,10 +2,11 @@
 
 `library/traefik:v<version>` behaves like the official image: its command is Traefik's flags.
 `library/hello:1` listens on :8080. `GET /` answers with the container's host name, `/health` with
-`ok`, `/version` with the image's tag, and `POST /echo` with exactly its body, once all of it is
-there; each POST is a line of the container's log. Its variants are the applications that an update
-meets: `hello:2`, another version; `hello:rude`, which Docker stops with SIGKILL, as if it did not
-handle SIGTERM; `hello:sick`, whose `/health` answers 500 and logs why.
+`ok`, `/version` with the image's tag, `/client` with what it is told of the client (address, scheme
+and the request's id), and `POST /echo` with exactly its body, once all of it is there; each POST is
+a line of the container's log. Its variants are the applications that an update meets: `hello:2`,
+another version; `hello:rude`, which Docker stops with SIGKILL, as if it did not handle SIGTERM;
+`hello:sick`, whose `/health` answers 500 and logs why.
 
 All are layers on nothing, written here as OCI layouts, byte for byte the same for the same
 binaries. The variants share the layer with the binary, so that a VM fetches that one once.
@@ -114,6 +115,9 @@ def caddyfile(tag: str, port: int = HELLO_PORT) -> str:
 \tlog_skip @other
 \trespond @echo "{{http.request.body}}" 200
 \trespond /version "{tag}
+" 200
+\trespond /client "{{http.request.header.X-Forwarded-For}} \
+{{http.request.header.X-Forwarded-Proto}} {{http.request.header.X-Request-Id}}
 " 200
 \t{health}
 \trespond "{{system.hostname}}

@@ -11,6 +11,7 @@ import pytest
 
 from lab.commands import PROJECT
 from lab.images.containers import SICK_REASON
+from lab.layout import ADDRESS
 from lab.namespaces import wait_until
 from tests.e2e.driver import LAB, Driver
 
@@ -53,6 +54,24 @@ def test_up_ends_with_the_table_and_a_200(driver: Driver) -> None:
 
 def test_every_container_answers_through_the_edge(driver: Driver) -> None:
     assert driver.smoke() == {"hello-web-0-0", "hello-web-0-1", "hello-web-1-0"}
+
+
+def test_the_application_sees_the_client_and_no_forged_one(driver: Driver) -> None:
+    url = driver.outputs()["services"]["hello"]["url"]
+    forged = ("--header", "X-Forwarded-For: 6.6.6.6", "--header", "X-Request-Id: forged")
+    trusted = ("--cacert", f"{driver.certificates}/hello.lab.pem")
+    told = driver.inside("curl", "--silent", "--include", *trusted, *forged, f"{url}client")
+    head, _, body = told.replace("\r\n", "\n").partition("\n\n")
+    client, scheme, identity = body.split()
+    assert (client, scheme) == (ADDRESS, url.partition(":")[0])
+    assert f"x-request-id: {identity}" in head.lower()
+    log = driver.edge.access_log.read_text().splitlines()
+    (line,) = [each for each in log if identity in each]
+    assert json.loads(line)["client"] == ADDRESS
+    metrics = [f"http://127.0.0.1:8404/metrics{path}" for path in ("", "/web-0", "/web-1")]
+    own, *traefik = [driver.inside("curl", "--silent", "--fail", each) for each in metrics]
+    assert 'haproxy_server_status{proxy="hello",server="web-1",state="UP"} 1' in own
+    assert all("traefik_service_requests_total" in each for each in traefik)
 
 
 def test_a_second_up_changes_nothing(driver: Driver) -> None:
