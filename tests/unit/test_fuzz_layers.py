@@ -2,6 +2,7 @@
 
 import shlex
 from collections import Counter
+from ipaddress import IPv4Address
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ from hypothesis import HealthCheck, assume, given, settings
 from pulumi.runtime import rpc
 
 from components.config import ConfigError, parse
+from components.edge.source import sources
 from components.machine import Facts
 from components.models.service import Service
 from components.models.stack import Stack
@@ -19,12 +21,13 @@ from tests.unit.rendering import placement
 from tests.unit.strategies import SECRET, right_stacks
 from tests.unit.test_fuzz import FULL
 
+FACTS = Facts(edge_addresses=("192.0.2.5", "192.0.2.6"))
+
 
 @pytest.fixture(autouse=True)
 def _nothing_of_this_machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)  # the program writes the key files of a stack below its folder
-    facts = Facts(edge_addresses=("192.0.2.5",))
-    monkeypatch.setattr("components.machine.facts", lambda _: facts)
+    monkeypatch.setattr("components.machine.facts", lambda _: FACTS)
 
 
 def some(short: int, full: int) -> settings:
@@ -109,6 +112,10 @@ def test_the_program_passes_on_what_the_config_says(raw: dict[str, Any]) -> None
                 slot = f"{name}-{vm}-{index}"
                 _passed_on(slot, name, service, containers.pop(slot).inputs)
     assert all(name.endswith("-traefik") for name in containers), "and nothing else runs"
+    trusted = ",".join(str(IPv4Address(each)) for each in sources(stack, FACTS))
+    for container in containers.values():
+        flags = [flag for flag in container.inputs["command"] if "trustedips" in flag]
+        assert flags == [f"--entrypoints.web.forwardedheaders.trustedips={trusted}"]
     assert SECRET not in run.haproxy_cfg
     apply = shlex.split(run.resources["edge-haproxy"].inputs["create"])
     assert apply[-3:-1] == [f"{stack.edge.folder}/test", "test"]

@@ -145,6 +145,15 @@ def test_the_outputs_tell_where_everything_is() -> None:
     }
 
 
+def test_another_edge_to_trust_is_another_traefik_beside_the_old_one() -> None:
+    before = program.run(program.config()).resources["web-0-host-traefik"]
+    source = "192.0.2.80"
+    after = program.run(program.config(edge={"source": source})).resources["web-0-host-traefik"]
+    assert f"--entrypoints.web.forwardedheaders.trustedips={source}" in after.inputs["command"]
+    assert after.inputs["envs"] == [f"GATEHOUSE_EDGE={source}"]
+    assert after.inputs["ports"] != before.inputs["ports"]
+
+
 def test_a_remote_edge_is_reached_with_its_host_key_only() -> None:
     key = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5"
     run = program.run(program.config(edge={"host": "198.51.100.7", "host_key": key}))
