@@ -221,11 +221,12 @@ class Instance:
             (_UNITS / self.unit).unlink(missing_ok=True)
             run("systemctl", "daemon-reload")
         else:
+            # So that the loop starts no other; it ends when the last of the log is written.
+            self.live.unlink(missing_ok=True)
             for number in (signal.SIGUSR1, signal.SIGTERM):
-                if self._signal(number) and poll(lambda: self._pid() is None, _STOP_SECONDS):
+                self._signal(number)
+                if poll(self._loop_ended, _STOP_SECONDS):
                     break
-            # Who writes the log has some of it to write when HAProxy has ended.
-            poll(self._loop_ended, _STOP_SECONDS)
         shutil.rmtree(self.folder, ignore_errors=True)
 
     def _loop_ended(self) -> bool:
@@ -237,11 +238,10 @@ class Instance:
             return not self.folder.is_dir()
         return True
 
-    def _signal(self, number: signal.Signals) -> bool:
+    def _signal(self, number: signal.Signals) -> None:
         pid = self._pid()
         if pid is not None:
             os.kill(pid, number)
-        return pid is not None
 
     def _pid(self) -> int | None:
         try:
