@@ -1,6 +1,7 @@
 """What this machine can tell about itself, for the checks that a config fits it.
 
 Only where it is the hypervisor too; another machine's memory and networks are not judged by ours.
+And where it is the edge too; another edge's certificates are judged there, before it is changed.
 """
 
 import ipaddress
@@ -8,9 +9,14 @@ import json
 import os
 import shutil
 import subprocess
+import time
 from dataclasses import dataclass
 from pathlib import Path
 
+from components.edge import tls
+from components.edge.domains import domains
+from components.edge.keeper.certificates import Spec, choose
+from components.edge.keeper.system import EdgeError
 from components.models.stack import Stack
 
 _KVM = Path("/dev/kvm")
@@ -28,18 +34,35 @@ class Facts:
     """Why the image cannot be read."""
     kvm: bool = True
     """Whether there is a /dev/kvm."""
+    certificate_problems: tuple[str, ...] = ()
+    """What is wrong with the edge's certificates, each with its key and what to do."""
 
 
 def facts(stack: Stack) -> Facts:
     """Look at what the config depends on; changes nothing."""
+    certificate_problems = _certificate_problems(stack) if stack.edge.host is None else ()
     if not stack.farm.hypervisor.local:
-        return Facts(image_problem=_image_problem(stack.farm.image))
+        return Facts(
+            image_problem=_image_problem(stack.farm.image),
+            certificate_problems=certificate_problems,
+        )
     return Facts(
+        certificate_problems=certificate_problems,
         memory=os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"),
         networks=_networks(),
         kvm=_KVM.exists(),
         image_problem=_image_problem(stack.farm.image),
     )
+
+
+def _certificate_problems(stack: Stack) -> tuple[str, ...]:
+    if stack.edge.tls is None:
+        return ()
+    read = Spec.from_json(tls.spec(stack.edge.tls, domains(stack.services.values())))
+    try:
+        return choose(read, time.time()).problems
+    except EdgeError as error:
+        return (f"edge.tls: {error} (got none)",)
 
 
 def _image_problem(image: str) -> str | None:

@@ -27,7 +27,8 @@ RESTART_SECONDS = 0.2
 
 _START_SECONDS = 30.0
 _STOP_SECONDS = 30.0
-_UNITS = Path("/etc/systemd/system")
+UNITS = Path("/etc/systemd/system")
+"""Where the units of systemd are that a machine has of its own."""
 
 
 class Instance:
@@ -169,7 +170,7 @@ class Instance:
         return "\n".join(self.log.read_text(errors="replace").splitlines()[-20:])
 
     def _write_unit(self) -> None:
-        unit = _UNITS / self.unit
+        unit = UNITS / self.unit
         text = unit_text(self.name, self.command("-Ws"))
         if not unit.exists() or unit.read_text() != text:
             unit.write_text(text)
@@ -210,7 +211,7 @@ class Instance:
         """End HAProxy, requests in flight first, and remove what it left."""
         if self.under_systemd:
             run("systemctl", "disable", "--now", self.unit)
-            (_UNITS / self.unit).unlink(missing_ok=True)
+            (UNITS / self.unit).unlink(missing_ok=True)
             run("systemctl", "daemon-reload")
         else:
             for number in (signal.SIGUSR1, signal.SIGTERM):
