@@ -20,7 +20,7 @@ from components.edge.keeper.certificates import (
     read,
 )
 from components.edge.keeper.selfsigned import self_signed
-from tests.pems import Authority, key_pem
+from tests.pems import Authority, Key, key_pem
 from tests.unit.test_config import changed
 
 pytestmark = pytest.mark.skipif(shutil.which("openssl") is None, reason="openssl is not here")
@@ -34,7 +34,12 @@ def authority() -> Authority:
 
 
 def spec(*domains: str, **given: Any) -> Spec:
-    nothing = {"folder": None, "certificates": [], "self_signed": False, "acme": None}
+    nothing: dict[str, Any] = {
+        "folder": None,
+        "certificates": [],
+        "self_signed": False,
+        "acme": None,
+    }
     return Spec.from_json({"domains": domains or (A,), **nothing, **given})
 
 
@@ -69,11 +74,9 @@ def test_what_is_written_around_pems_stays_out(authority: Authority, tmp_path: P
 
 @pytest.mark.parametrize("key", ["ec", "rsa"])
 def test_keys_of_both_kinds(authority: Authority, tmp_path: Path, key: str) -> None:
-    made = (
-        ec.generate_private_key(ec.SECP384R1())
-        if key == "ec"
-        else rsa.generate_private_key(65537, 2048)
-    )
+    made: Key = ec.generate_private_key(ec.SECP384R1())
+    if key == "rsa":
+        made = rsa.generate_private_key(65537, 2048)
     assert read(Files.below(authority.issue(tmp_path / "a", A, key=made))).covers(A)
 
 
@@ -137,7 +140,7 @@ def test_a_domain_without_a_certificate_is_named(authority: Authority, tmp_path:
     choice = chosen(A, B, folder=str(tmp_path))
     assert choice.problems == (
         f"edge.tls.folder: has no valid certificate for {B}: {tmp_path}/b/fullchain.pem expired on"
-        f" {day(time.time() - DAY)}; get one there, or set edge.tls.acme, or"
+        f" {day(time.time() - DAY)}; get one there, or set edge.tls.acme or"
         f" edge.tls.self_signed: true (got {tmp_path})",
     )
 
@@ -172,8 +175,8 @@ def test_the_certificates_of_a_list_have_to_be_right(authority: Authority, tmp_p
         f" look at the host's clock (got {tmp_path}/0/fullchain.pem)",
         f"edge.tls.certificates.1.fullchain: is not valid before {day(time.time() + 3 * DAY)};"
         f" renew it, or look at the host's clock (got {tmp_path}/1/fullchain.pem)",
-        f"edge.tls.certificates.2.fullchain: is for {B}, c.example.org, and for no service's domain;"
-        f" give the right one, or remove it (got {tmp_path}/2/fullchain.pem)",
+        f"edge.tls.certificates.2.fullchain: is for {B}, c.example.org, and for no service's"
+        f" domain; give the right one, or remove it (got {tmp_path}/2/fullchain.pem)",
         f"edge.tls.certificates.3.fullchain: does not exist; {pairs}"
         f" (got {tmp_path}/3/fullchain.pem)",
         f"edge.tls.certificates.4.fullchain: has no CERTIFICATE in it; {pairs}"
@@ -214,7 +217,7 @@ def test_domains_without_one_are_the_edges_own(authority: Authority, tmp_path: P
     assert wild.own == ()
     assert wild.problems == (
         "edge.tls.folder: has no valid certificate for *.example.org; ACME over HTTP cannot prove a"
-        " wildcard, so get a certificate for it otherwise, or edge.tls.self_signed: true"
+        " wildcard, so get a certificate for it otherwise, or set edge.tls.self_signed: true"
         f" (got {tmp_path})",
     )
 

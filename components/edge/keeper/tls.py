@@ -19,7 +19,7 @@ from components.edge.keeper.certificates import (
 )
 from components.edge.keeper.instance import Instance
 from components.edge.keeper.selfsigned import self_signed
-from components.edge.keeper.system import EdgeError
+from components.edge.keeper.system import EdgeError, haproxy, run
 
 FACT = "tls"
 LIST = "certs.list"
@@ -119,19 +119,42 @@ def take_up(instance: Instance, domain: str, certificate: Certificate) -> None:
     Raises:
         EdgeError: HAProxy refuses it; the one before stays.
     """
-    path: Path = instance.files / pem_name(domain)
-    transaction = (
-        f"@1 set ssl cert {path} <<\n{certificate.pem}\n",
-        f"@1 commit ssl cert {path}",
-    )
-    for command in transaction:
-        answer = instance.ask_master(command)
-        if answer is None:  # nothing runs; the file is read at the next start
-            break
-        if "Transaction created" not in answer and "Success!" not in answer:
-            instance.ask_master(f"@1 abort ssl cert {path}")
+    path = instance.files / pem_name(domain)
+    answer = _hand_over(instance, path, certificate.pem)
+    if answer is not None:
+        before = path.read_text()
+        parts.write_file(path, certificate.pem)
+        if not _reload(instance):
+            parts.write_file(path, before)
             raise EdgeError(
                 f"HAProxy does not take {certificate.source} for {domain}, and goes on with the"
                 f" certificate before it:\n{answer.strip()}"
             )
     parts.write_file(path, certificate.pem)
+
+
+def _hand_over(instance: Instance, path: Path, pem: str) -> str | None:
+    """Exchange a certificate in the worker that serves; return its answer if it does not take it.
+
+    A command has 16 KiB (tune.bufsize), which is enough for keys and chains as they usually are.
+    """
+    for command in (f"@1 set ssl cert {path} <<\n{pem}\n", f"@1 commit ssl cert {path}"):
+        answer = instance.ask_master(command)
+        if answer is None:  # nothing runs; the file is read at the next start
+            return None
+        if "Transaction created" not in answer and "Success!" not in answer:
+            instance.ask_master(f"@1 abort ssl cert {path}")
+            return answer
+    return None
+
+
+def _reload(instance: Instance) -> bool:
+    """Have HAProxy read its files again, if they are right, and return whether it did."""
+    if run(haproxy(), "-c", "-f", str(instance.live)).returncode != 0:
+        return False
+    config = instance.live.read_text()
+    instance.save_state(config, config)
+    try:
+        return instance.reload()
+    finally:
+        instance.forget_state()
