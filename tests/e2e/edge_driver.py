@@ -19,7 +19,8 @@ from tests.e2e import edge_load
 from tests.e2e.edge_load import Entrance
 
 
-def _free(ports: Iterable[int]) -> Iterator[int]:
+def free(ports: Iterable[int]) -> Iterator[int]:
+    """Yield those of the ports that nobody listens on."""
     for port in ports:
         with socket.socket() as probe, contextlib.suppress(OSError):
             probe.bind(("", port))
@@ -27,7 +28,7 @@ def _free(ports: Iterable[int]) -> Iterator[int]:
 
 
 # Below the ports that connections take for themselves.
-PORT, TLS_PORT, SERVER_PORT, SOCKETS_PORT = itertools.islice(_free(range(21_080, 22_000)), 4)
+PORT, TLS_PORT, SERVER_PORT, SOCKETS_PORT = itertools.islice(free(range(21_080, 22_000)), 4)
 
 
 class Edge:

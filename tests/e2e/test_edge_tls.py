@@ -28,7 +28,7 @@ pytestmark = pytest.mark.skipif(
 
 @pytest.fixture(scope="module", autouse=True)
 def installed() -> None:
-    packages.ensure()
+    packages.ensure(packages.PACKAGES + packages.TEST_PACKAGES)
 
 
 @pytest.fixture(scope="module")

@@ -9,6 +9,7 @@ to do with the one of a certbot that runs there otherwise.
 
 import http.client
 import json
+import re
 import shutil
 import ssl
 import urllib.error
@@ -44,8 +45,9 @@ def obtain(
     acme = spec.acme
     if acme is None:
         return []
-    attempts = _Attempts(instance.folder / "acme" / "attempts.json")
-    due = [domain for domain in spec.domains if _due(instance, domain, choice, now)]
+    folder = acme.folder(instance.folder)
+    attempts = _Attempts(folder / "attempts.json")
+    due = [domain for domain in spec.domains if _due(instance, acme, domain, choice, now)]
     due = [domain for domain in due if at_once or attempts.may_try(domain, now)]
     attempts.forget_others(spec.domains)
     if not due:
@@ -55,7 +57,7 @@ def obtain(
         return [f"edge.tls.acme: {why}; no certificate for {', '.join(due)} yet, tried again later"]
     problems = []
     for domain in due:
-        failure = _certbot(instance.folder / "acme", acme, domain)
+        failure = _certbot(folder, acme, domain)
         attempts.note(domain, now, failed=failure is not None)
         if failure is not None:
             problems.append(
@@ -65,10 +67,10 @@ def obtain(
     return problems
 
 
-def _due(instance: Instance, domain: str, choice: Choice, now: float) -> bool:
+def _due(instance: Instance, acme: Acme, domain: str, choice: Choice, now: float) -> bool:
     if domain.startswith("*."):
         return False
-    own = issued(instance, domain, now)
+    own = issued(instance, acme, domain, now)
     if own is not None and own.left(now) > _RENEWED_AT:
         return False
     other = choice.found.get(domain)
@@ -119,6 +121,8 @@ def _certbot(folder: Path, acme: Acme, domain: str) -> str | None:
         *("--http-01-address", "127.0.0.1", "--http-01-port", str(acme.port)),
         *("--key-type", "ecdsa", "--elliptic-curve", "secp256r1"),
         *("--cert-name", domain, "--domain", domain, "--force-renewal"),
+        # So that its log is this run's.
+        *("--max-log-backups", "10"),
         seconds=_SECONDS,
         environment=trust,
     )
@@ -126,7 +130,17 @@ def _certbot(folder: Path, acme: Acme, domain: str) -> str | None:
         return None
     noise = ("Saving debug log", "Ask for help", "Requesting a certificate", "Renewing an existing")
     lines = [line for line in result.stdout.splitlines() if line and not line.startswith(noise)]
+    lines += _server_said(folder / "logs" / "letsencrypt.log")
     return "\n".join(f"  {line}" for line in lines[-20:])
+
+
+def _server_said(log: Path) -> list[str]:
+    """Return what the server refused with, which certbot 2.1 on Python 3.11 keeps to its log."""
+    try:
+        said = re.findall(r"^acme\.messages\.Error: (.+)$", log.read_text(), re.MULTILINE)
+    except OSError:
+        return []
+    return said[-1:]
 
 
 class _Attempts:

@@ -46,6 +46,10 @@ class Acme:
     port: int
     """On loopback, where the client answers challenges."""
 
+    def folder(self, edge: Path) -> Path:
+        """Return where the client keeps what it has from this server, for an edge's folder."""
+        return edge / "acme" / re.sub(r"[^A-Za-z0-9.-]+", "_", self.directory)
+
 
 @dataclass(frozen=True)
 class Spec:

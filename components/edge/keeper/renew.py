@@ -20,20 +20,21 @@ class Renewed:
     """What was wrong with others; these stayed as they were."""
 
 
-def renew(instance: Instance, *, at_once: bool = False, now: float | None = None) -> Renewed:
+def renew(instance: Instance, *, at_once: bool = False, ahead: float = 0) -> Renewed:
     """Bring HAProxy's certificates up to date while it runs.
 
     Args:
         instance: The edge.
         at_once: Ask the ACME server also for what failed only recently.
-        now: Seconds since 1970, if not the clock's.
+        ahead: Seconds from now to do it as if it were then.
     """
-    now = time.time() if now is None else now
     spec = spec_in(parts.read(instance.files))
     if spec is None:
         return Renewed((), ())
-    choice = choose(spec, now)
-    problems = [*choice.problems, *acme.obtain(instance, spec, choice, now, at_once=at_once)]
+    choice = choose(spec, time.time() + ahead)
+    problems = [*choice.problems]
+    problems += acme.obtain(instance, spec, choice, time.time() + ahead, at_once=at_once)
+    now = time.time() + ahead  # those that were obtained are valid since a moment ago
     assembled = assemble(instance, spec, choice, now)
     taken_up = []
     for domain, certificate in assembled.certificates.items():

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from components.edge.keeper import parts
 from components.edge.keeper.certificates import (
+    Acme,
     Certificate,
     Choice,
     Files,
@@ -23,7 +24,6 @@ from components.edge.keeper.system import EdgeError, haproxy, run
 
 FACT = "tls"
 LIST = "certs.list"
-_ACME_LIVE = "acme/config/live"
 _LONGEST_NAME = 200  # of a file; most systems take 255, and more is added
 
 
@@ -48,10 +48,11 @@ def assemble(instance: Instance, spec: Spec, choice: Choice, now: float) -> Asse
     certificates: dict[str, Certificate] = {}
     stand_ins = set()
     for domain in spec.domains:
-        options = [choice.found[domain]] if domain in choice.found else []
-        options += filter(None, [issued(instance, domain, now)] if spec.acme else [])
-        if options:
-            certificates[domain] = max(options, key=lambda each: each.ends)
+        options: list[Certificate | None] = [choice.found.get(domain)]
+        options += [issued(instance, spec.acme, domain, now)] if spec.acme else []
+        good = [each for each in options if each is not None]
+        if good:
+            certificates[domain] = max(good, key=lambda each: each.ends)
         elif domain in choice.own:
             folder = instance.folder / "self-signed" / file_name(domain)
             certificates[domain] = self_signed(folder, domain, now)
@@ -59,10 +60,10 @@ def assemble(instance: Instance, spec: Spec, choice: Choice, now: float) -> Asse
     return Assembled(certificates, frozenset(stand_ins))
 
 
-def issued(instance: Instance, domain: str, now: float) -> Certificate | None:
+def issued(instance: Instance, acme: Acme, domain: str, now: float) -> Certificate | None:
     """Return the valid certificate that was obtained by ACME for a domain, if there is one."""
     try:
-        certificate = read(Files.below(instance.folder / _ACME_LIVE / domain))
+        certificate = read(Files.below(acme.folder(instance.folder) / "config" / "live" / domain))
     except UnusableError:
         return None
     valid = certificate.covers(domain) and certificate.problem(now) is None
