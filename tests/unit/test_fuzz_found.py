@@ -42,8 +42,8 @@ REFUSED: dict[str, tuple[dict[Any, Any], str]] = {
     ),
     "a key of several lines": (
         {"edge": {"port\nfarm: all is well (got 1)": 80}},
-        'edge."port\\nfarm: all is well (got 1)": unknown key; known here are bind, port, folder,'
-        " host, user, ssh_port, host_key, ready_time",
+        'edge."port\\nfarm: all is well (got 1)": unknown key; known here are bind, port, tls,'
+        " folder, host, user, ssh_port, host_key, ready_time",
     ),
     "a key that is no text": (
         {"services": {True: APP}},
