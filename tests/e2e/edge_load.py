@@ -162,24 +162,25 @@ class Entrance:
         context.set_alpn_protocols(list(alpn or ("http/1.1",)))
         return context
 
-    def connect(self, name: str, *alpn: str) -> socket.socket:
-        """Return a connection to the edge, for a domain."""
-        plain = socket.create_connection(self.address, timeout=10)
+    def connect(self, name: str, *alpn: str, seconds: float = 10) -> socket.socket:
+        """Return a connection to the edge, for a domain, that waits for so long."""
+        plain = socket.create_connection(self.address, timeout=seconds)
         context = self.context(*alpn)
         return plain if context is None else context.wrap_socket(plain, server_hostname=name)
 
-    def http(self) -> http.client.HTTPConnection:
+    def http(self, seconds: float = 10) -> http.client.HTTPConnection:
         """Return a client of HTTP/1.1 for the domain of the service."""
-        return _Http(self)
+        return _Http(self, seconds)
 
 
 class _Http(http.client.HTTPConnection):
-    def __init__(self, entrance: Entrance) -> None:
-        super().__init__(*entrance.address, timeout=10)
+    def __init__(self, entrance: Entrance, seconds: float) -> None:
+        super().__init__(*entrance.address)
         self._entrance = entrance
+        self._seconds = seconds
 
     def connect(self) -> None:
-        self.sock = self._entrance.connect(APP)
+        self.sock = self._entrance.connect(APP, seconds=self._seconds)
 
 
 @dataclass

@@ -24,7 +24,7 @@ def test_the_addresses_that_the_vms_answer_are_in_the_pool(vms: int) -> None:
     )
     share, rest = divmod(7, vms)
     assert run.servers("hello") == [
-        f"server {name} {address}:{published_port()} weight {share + (index < rest)}"
+        f"server {name} {address}:{published_port()} weight {share + (index < rest)} tcp-ut 3s"
         for index, (name, address) in enumerate(addresses.items())
     ]
 
@@ -148,6 +148,14 @@ def test_a_remote_edge_is_reached_with_its_host_key_only() -> None:
     edge = run.resources["edge-haproxy"]
     assert edge.type == "command:remote:Command"
     assert rpc.unwrap_rpc_secret(edge.inputs["connection"])["hostKey"] == key
+
+
+def test_with_tls_services_are_found_by_https() -> None:
+    run = program.run(program.config(edge={"tls": {"self_signed": True, "port": 8443}}))
+    assert run.outputs["services"]["hello"]["url"] == "https://hello.example.org:8443/"
+    assert run.outputs["edge"] == {"address": "0.0.0.0:8443"}
+    run = program.run(program.config(edge={"tls": {"self_signed": True}}))
+    assert run.outputs["services"]["hello"]["url"] == "https://hello.example.org/"
 
 
 def test_a_wrong_config_registers_nothing() -> None:
