@@ -42,15 +42,17 @@ class Pebble:
 
 
 @contextlib.contextmanager
-def running(folder: Path, authority: Authority, refused: Sequence[str] = ()) -> Iterator[Pebble]:
-    """Run one that refuses some domains, with a name server that knows all."""
+def running(
+    folder: Path, authority: Authority, *, refused: Sequence[str] = (), asks: int = PORT
+) -> Iterator[Pebble]:
+    """Run one that refuses some domains, and asks a port, with a name server that knows all."""
     own = authority.issue(folder / "own", "localhost")
     config = {
         "listenAddress": f"127.0.0.1:{_API}",
         "managementListenAddress": f"127.0.0.1:{_MANAGEMENT}",
         "certificate": str(own / "fullchain.pem"),
         "privateKey": str(own / "privkey.pem"),
-        "httpPort": PORT,
+        "httpPort": asks,
         "tlsPort": 1,
         "certificateValidityPeriod": _VALID,
         "domainBlocklist": list(refused),

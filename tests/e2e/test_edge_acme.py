@@ -126,6 +126,38 @@ def test_a_server_that_refuses_a_domain_is_told_in_its_words(
         assert server.log.read_text().count("/order-plz") > orders
 
 
+def test_a_challenge_that_does_not_arrive_is_told_in_certbots_words(
+    edge: Edge, tmp_path: Path, authority: Authority, capfd: pytest.CaptureFixture[str]
+) -> None:
+    with pebble.running(tmp_path, authority, asks=1):
+        edge.apply(POOL)
+    told = capfd.readouterr().out
+    assert "Certbot failed to authenticate some domains" in told
+    for name in (APP, SOCKETS):
+        assert f"  Domain: {name}\n" in told
+    assert edge.state("web-0")[0] == 2
+    assert is_self_signed(APP)
+
+
+def test_certificates_from_files_are_used_until_their_renewal_is_late(
+    edge: Edge, tmp_path: Path, authority: Authority, capfd: pytest.CaptureFixture[str]
+) -> None:
+    live = tmp_path / "live"
+    for name in (APP, SOCKETS):
+        authority.issue(live / name, name, begins=-60, ends=30)
+    assert edge.config.tls is not None
+    with_files = edge.config.tls.model_copy(update={"folder": str(live)})
+    edge.config = edge.config.model_copy(update={"tls": with_files})
+    edge.apply(POOL)
+    assert capfd.readouterr().out == "", "nobody was asked for anything"
+    assert trusted_by(edge, authority.pem)
+    with pebble.running(tmp_path, authority) as server:
+        renewed = renew(edge.instance, ahead=16 * DAY)
+        assert renewed.problems == ()
+        assert len(renewed.taken_up) == 2
+        assert trusted_by(edge, server.root())
+
+
 def test_nothing_but_challenges_is_served_in_plain(
     edge: Edge, tmp_path: Path, authority: Authority
 ) -> None:

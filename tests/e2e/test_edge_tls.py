@@ -11,9 +11,11 @@ from pathlib import Path
 import pytest
 
 from components.edge.keeper import timer
+from components.edge.keeper.archive import archive
 from components.edge.keeper.renew import renew
 from components.edge.keeper.system import EdgeError, poll
 from components.models.edge import Tls
+from components.scripts import archive_command
 from lab import packages
 from tests.e2e import edge_load
 from tests.e2e.edge_changes import ADDRESSES, KINDS, changed_under_load
@@ -240,6 +242,33 @@ def test_a_certificate_that_is_wrong_leaves_the_old_edge(
         serving.apply({"web-0": ADDRESSES[1]})
     assert serial() == before
     assert serving.get() == (200, ADDRESSES[0])
+
+
+def test_an_edge_on_another_machine_judges_its_certificates_there(
+    serving: Edge, live: Path, authority: Authority
+) -> None:
+    def sent(servers: dict[str, str]) -> subprocess.CompletedProcess[str]:
+        arguments = ("apply", str(serving.instance.folder), serving.instance.name, "10")
+        command = archive_command(archive(), *arguments)
+        return subprocess.run(
+            ["/bin/sh", "-c", command], input=serving.text(servers), capture_output=True, text=True
+        )
+
+    before = serial()
+    (live / APP / "privkey.pem").write_text((live / SOCKETS / "privkey.pem").read_text())
+    refused = sent({"web-0": ADDRESSES[1]})
+    assert refused.returncode == 1
+    assert f"privkey.pem is not the key of {live / APP / 'fullchain.pem'}" in refused.stderr
+    assert serial() == before
+    assert serving.get() == (200, ADDRESSES[0])
+    authority.issue(live / APP, APP)
+    assert sent({"web-0": ADDRESSES[1]}).returncode == 0
+    assert serial() != before
+    assert serving.get() == (200, ADDRESSES[1])
+    authority.issue(live / APP, APP)
+    python, *rest = timer.command(serving.instance)
+    renewed = subprocess.run([python, *rest], capture_output=True, text=True)
+    assert renewed.stdout == f"certificate taken up for {APP} from {live / APP}/fullchain.pem\n"
 
 
 def test_a_tls_port_that_is_taken_is_told_by_its_key(edge: Edge, servers: Servers) -> None:  # noqa: ARG001

@@ -12,6 +12,7 @@ import json
 import re
 import shutil
 import ssl
+import time
 import urllib.error
 import urllib.request
 from pathlib import Path
@@ -30,6 +31,7 @@ _FIRST_PAUSE = 15 * 60.0
 """Seconds after a failure; doubles with each. Let's Encrypt allows five an hour."""
 _LONGEST_PAUSE = 24 * 3600.0
 _SECONDS = 300.0  # for one certificate
+_SECONDS_IN_ALL = 900.0  # none is begun later, as an update may wait for this
 _DIRECTORY_SECONDS = 20.0
 _APT_SECONDS = 600.0
 
@@ -56,7 +58,15 @@ def obtain(
     if why is not None:
         return [f"edge.tls.acme: {why}; no certificate for {', '.join(due)} yet, tried again later"]
     problems = []
-    for domain in due:
+    began = time.monotonic()
+    for index, domain in enumerate(due):
+        if time.monotonic() - began > _SECONDS_IN_ALL:
+            left = ", ".join(due[index:])
+            problems.append(
+                f"edge.tls.acme: {acme.directory} is slow; no certificate for {left} yet, tried"
+                " again later"
+            )
+            break
         failure = _certbot(folder, acme, domain)
         attempts.note(domain, now, failed=failure is not None)
         if failure is not None:
