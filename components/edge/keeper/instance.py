@@ -110,7 +110,9 @@ class Instance:
         """Return whether each worker from before the reload knows that it is to leave."""
         processes = (self.ask_master("show proc") or "").partition("# old workers")[2]
         pids = re.findall(r"^(\d+)\s+worker\s", processes, re.MULTILINE)
-        return all("Stopping: 1" in (self.ask_master(f"@!{pid} show info") or "") for pid in pids)
+        # HAProxy 3.0 may keep one in its list that ended while the master started itself again.
+        there = [pid for pid in pids if Path(f"/proc/{pid}").exists()]
+        return all("Stopping: 1" in (self.ask_master(f"@!{pid} show info") or "") for pid in there)
 
     def running(self) -> bool:
         """Return whether the master answers."""
