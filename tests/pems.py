@@ -54,6 +54,10 @@ class Authority:
         made = made.add_extension(
             x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]), critical=False
         )
+        # As Let's Encrypt's have it, since there is no OCSP any more.
+        revoked = x509.UniformResourceIdentifier("http://authority.example.org/revoked.crl")
+        point = x509.DistributionPoint([revoked], None, None, None)
+        made = made.add_extension(x509.CRLDistributionPoints([point]), critical=False)
         folder.mkdir(parents=True, exist_ok=True)
         chain = _pem(made.sign(self._key, hashes.SHA256())) + self.pem
         (folder / "fullchain.pem").write_text(chain)

@@ -15,10 +15,13 @@ from typing import Self
 
 import h2.connection
 import h2.events
-import websockets.sync.client
 import websockets.sync.server
+from websockets.client import ClientProtocol
 from websockets.datastructures import Headers
+from websockets.frames import Frame, Opcode
 from websockets.http11 import Request, Response
+from websockets.protocol import Event
+from websockets.uri import parse_uri
 
 APP = "app.example.org"
 SOCKETS = "sockets.example.org"
@@ -287,34 +290,74 @@ def posts(load: Load) -> None:
 
 def long_websocket(load: Load) -> None:
     """One connection that stays."""
-    with _websocket(load) as connection:
+    with _WebSocket(load.entrance) as connection:
         while load.pause(0.05):
-            _echo(connection)
+            connection.echo()
             load.count("long_websocket")
+        connection.close()
 
 
 def short_websockets(load: Load) -> None:
     """A connection for a few messages."""
     while load.pause(0.05):
-        with _websocket(load) as connection:
+        with _WebSocket(load.entrance) as connection:
             for _ in range(3):
-                _echo(connection)
+                connection.echo()
+            connection.close()
         load.count("short_websockets")
 
 
-def _websocket(load: Load) -> websockets.sync.client.ClientConnection:
-    return websockets.sync.client.connect(
-        f"{load.entrance.scheme.replace('http', 'ws')}://{SOCKETS}/",
-        sock=socket.create_connection(load.entrance.address, timeout=10),
-        ssl=load.entrance.context(),
-    )
+class _WebSocket:
+    """A client of WebSockets that reads and writes in one thread.
 
+    The library's own client reads in another one, and so would lose what is written meanwhile:
+    a TLS connection of Python's is not for two threads.
+    """
 
-def _echo(connection: websockets.sync.client.ClientConnection) -> None:
-    message = uuid.uuid4().hex
-    connection.send(message)
-    answer = connection.recv(timeout=10)
-    assert answer == message, answer
+    def __init__(self, entrance: Entrance) -> None:
+        uri = parse_uri(f"{entrance.scheme.replace('http', 'ws')}://{SOCKETS}/")
+        self._protocol = ClientProtocol(uri)
+        self._socket = entrance.connect(SOCKETS)
+        self._protocol.send_request(self._protocol.connect())
+        self._event()
+        if self._protocol.handshake_exc is not None:
+            raise self._protocol.handshake_exc
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._socket.close()
+
+    def echo(self) -> None:
+        """Send a message and see it come back."""
+        message = uuid.uuid4().hex.encode()
+        self._protocol.send_text(message)
+        frame = self._event()
+        assert isinstance(frame, Frame), frame
+        assert frame.data == message, frame
+
+    def close(self) -> None:
+        """Say goodbye, and hear it."""
+        self._protocol.send_close()
+        frame = self._event()
+        assert isinstance(frame, Frame), frame
+        assert frame.opcode is Opcode.CLOSE, frame
+
+    def _event(self) -> Event:
+        """Send what there is to send, and return the next thing that comes."""
+        while True:
+            for data in self._protocol.data_to_send():
+                if data:
+                    self._socket.sendall(data)
+            events = self._protocol.events_received()
+            if events:
+                (event,) = events
+                return event
+            data = self._socket.recv(65536)
+            if not data:
+                raise ConnectionError("the connection was closed without a goodbye")
+            self._protocol.receive_data(data)
 
 
 class _Http2:
