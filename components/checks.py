@@ -6,6 +6,7 @@ Each check yields ``path: what is wrong (got what)``. Pure: what is known of the
 import ipaddress
 from collections.abc import Iterable, Sequence
 
+from components.edge.domains import domains
 from components.edge.source import sources
 from components.machine import Facts
 from components.models.farm import Farm
@@ -45,6 +46,7 @@ def in_stack(stack: Stack, name: str) -> Iterable[str]:
 def on_this_machine(stack: Stack, facts: Facts) -> Iterable[str]:
     """Yield what cannot work on the machine that the facts are of."""
     farm = stack.farm
+    yield from facts.certificate_problems
     if facts.image_problem is not None:
         yield (
             f"farm.image: {facts.image_problem}; give a readable qcow2 file or a URL"
@@ -199,11 +201,40 @@ def _covers(wild: str, host: str) -> bool:
     )
 
 
+def _tls(stack: Stack) -> Iterable[str]:
+    edge, tls = stack.edge, stack.edge.tls
+    if tls is None:
+        return
+    if tls.port == edge.port:
+        yield f"edge.tls.port: is edge.port too (got {tls.port})"
+    if edge.host is not None and tls.port == edge.ssh_port:
+        yield f"edge.tls.port: is edge.ssh_port too (got {tls.port})"
+    yield from _twice(
+        "edge.tls.certificates", [each.fullchain for each in tls.certificates], "fullchain"
+    )
+    from_files = tls.folder is not None or bool(tls.certificates)
+    if not from_files and tls.acme is None and not tls.self_signed:
+        yield (
+            "edge.tls: says nowhere where certificates come from; give folder, certificates or"
+            " acme, or self_signed: true (got none of them)"
+        )
+    if tls.acme is not None and not from_files and not tls.self_signed:
+        for domain in domains(stack.services.values()):
+            if domain.startswith("*."):
+                yield (
+                    "edge.tls.acme: cannot prove a wildcard over HTTP; give a certificate for it"
+                    f" in edge.tls.certificates, or set edge.tls.self_signed: true (got {domain})"
+                )
+
+
 def _edge(stack: Stack) -> Iterable[str]:
+    yield from _tls(stack)
     edge = stack.edge
     binds = {edge.stats.bind, edge.bind}
-    if edge.stats.port == edge.port and (len(binds) == 1 or binds & {"0.0.0.0", "::"}):  # noqa: S104
-        yield f"edge.stats.port: is edge.port too (got {edge.port})"
+    if len(binds) == 1 or binds & {"0.0.0.0", "::"}:  # noqa: S104
+        taken = {edge.port: "edge.port"} | ({edge.tls.port: "edge.tls.port"} if edge.tls else {})
+        if edge.stats.port in taken:
+            yield f"edge.stats.port: is {taken[edge.stats.port]} too (got {edge.stats.port})"
     if edge.host is None:
         return
     if edge.host_key is None:

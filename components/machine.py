@@ -1,6 +1,7 @@
 """What this machine can tell about itself and its ways, for the checks that a config fits it.
 
-Another hypervisor's memory and networks are not judged by ours.
+Another hypervisor's memory and networks are not judged by ours. Another edge's certificates are
+judged there, before it is changed.
 """
 
 import dataclasses
@@ -10,9 +11,14 @@ import os
 import shutil
 import socket
 import subprocess
+import time
 from dataclasses import dataclass
 from pathlib import Path
 
+from components.edge import tls
+from components.edge.domains import domains
+from components.edge.keeper.certificates import Spec, choose
+from components.edge.keeper.system import EdgeError
 from components.models.stack import Stack
 
 _KVM = Path("/dev/kvm")
@@ -32,12 +38,16 @@ class Facts:
     """Whether there is a /dev/kvm."""
     edge_addresses: tuple[str, ...] = ()
     """The IPv4 addresses that an edge outside of the VMs' own network has towards them."""
+    certificate_problems: tuple[str, ...] = ()
+    """What is wrong with the edge's certificates, each with its key and what to do."""
 
 
 def facts(stack: Stack) -> Facts:
     """Look at what the config depends on; changes nothing."""
     everywhere = Facts(
-        image_problem=_image_problem(stack.farm.image), edge_addresses=_edge_addresses(stack)
+        image_problem=_image_problem(stack.farm.image),
+        edge_addresses=_edge_addresses(stack),
+        certificate_problems=_certificate_problems(stack) if stack.edge.host is None else (),
     )
     if not stack.farm.hypervisor.local:
         return everywhere
@@ -74,6 +84,16 @@ def _way_to(address: str) -> str | None:
         except OSError:
             return None
         return str(probe.getsockname()[0])
+
+
+def _certificate_problems(stack: Stack) -> tuple[str, ...]:
+    if stack.edge.tls is None:
+        return ()
+    read = Spec.from_json(tls.spec(stack.edge.tls, domains(stack.services.values())))
+    try:
+        return choose(read, time.time()).problems
+    except EdgeError as error:
+        return (f"edge.tls: {error} (got none)",)
 
 
 def _image_problem(image: str) -> str | None:

@@ -41,6 +41,15 @@ PACKAGES = (
     "xsltproc",  # pulumi-libvirt's own XML changes
 )
 
+TEST_PACKAGES = (
+    "certbot",  # the edge installs it where it is missing, but not in a test
+    "curl",
+    "openssl",
+    "pebble",  # an ACME server
+    "testssl.sh",
+)
+"""What the end-to-end tests of the edge need beside the lab's."""
+
 APT_LISTS = Path("/var/lib/apt/lists")
 INSTALL_LOCK = Path("/run/gatehouse-packages.lock")
 POLICY = Path("/usr/sbin/policy-rc.d")
@@ -56,13 +65,13 @@ class PackagesError(Exception):
     """The packages cannot be installed; the text says why and what to do."""
 
 
-def ensure() -> list[str]:
-    """Install the packages of `PACKAGES` that are missing, and return their names.
+def ensure(names: tuple[str, ...] = PACKAGES) -> list[str]:
+    """Install those of the packages that are missing, and return their names.
 
     Fast (well under a second) when nothing is missing. Needs root, apt and Debian 12 only if
     something is. Raises `PackagesError` with apt's own last lines if apt fails.
     """
-    wanted = missing(PACKAGES)
+    wanted = missing(names)
     left_over = os.path.lexists(POLICY_BACKUP) or _is_ours(POLICY)
     if not wanted and not left_over:
         return []
@@ -72,7 +81,7 @@ def ensure() -> list[str]:
     with INSTALL_LOCK.open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)  # another lab may be installing the same
         mend(POLICY, POLICY_BACKUP)
-        wanted = missing(PACKAGES)
+        wanted = missing(names)
         if wanted:
             title = f"install {len(wanted)} Debian packages: {' '.join(wanted)}"
             with step(title), services_held_back(POLICY, POLICY_BACKUP):

@@ -44,7 +44,7 @@ class Edge(pulumi.ComponentResource):
         edge = args.config
         stack = pulumi.get_stack()
         folder = f"{edge.folder}/{stack}"
-        self.address = f"{edge.host or edge.bind}:{edge.port}"
+        self.address = f"{edge.host or edge.bind}:{edge.entrance[1]}"
         self.pools = pulumi.Output.all(
             **{vm: host.entrypoint for vm, host in args.hosts.items()}
         ).apply(

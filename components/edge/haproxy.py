@@ -5,6 +5,9 @@ from pathlib import Path
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
+from components.edge import tls
+from components.edge.domains import domains
+from components.edge.keeper import parts
 from components.edge.pools import Pool, by_precedence
 from components.host.traefik import METRICS_HOST
 from components.models.edge import Edge
@@ -43,20 +46,27 @@ escaped and cut, so that a line is whole within the 8192 bytes that the log take
 
 
 def render(pools: Iterable[Pool], edge: Edge, folder: str) -> str:
-    """Return the whole haproxy.cfg.
+    """Return the whole haproxy.cfg, and in comments what else the edge is to know.
 
     Args:
-        pools: In any order; the text has them in the order in which requests are matched.
+        pools: In the order of the config; the text has them in the order in which requests are
+            matched.
         edge: The edge's config.
         folder: The edge's own folder on its host, absolute.
     """
-    pools = by_precedence(tuple(pools))
+    pools = tuple(pools)
     vms = {server.name: server.address for pool in pools for server in pool.servers}
-    return _TEMPLATES.get_template("haproxy.cfg.j2").render(
-        pools=pools,
+    text = _TEMPLATES.get_template("haproxy.cfg.j2").render(
+        pools=by_precedence(pools),
         edge=edge,
         folder=folder,
+        certificates=f"{folder}/{parts.FOLDER}/{tls.CERTIFICATES}",
+        profile=tls.INTERMEDIATE,
+        redirect=edge.tls and tls.redirect(edge.tls),
         vms=dict(sorted(vms.items())),
         metrics_host=METRICS_HOST,
         access_log=",".join(f'"{key}":{value}' for key, value in _ACCESS_LOG.items()),
     )
+    if edge.tls is not None:
+        text += parts.fact_line(tls.NAME, tls.spec(edge.tls, domains(pools)))
+    return text

@@ -135,6 +135,18 @@ def _http_url(value: str) -> str:
     return value
 
 
+def _https_url(value: str) -> str:
+    try:
+        parts = urlsplit(value)
+        usable = parts.hostname and parts.port != 0
+    except ValueError:
+        usable = None
+    pattern = r"https://[A-Za-z0-9.:\[\]-]+(/[A-Za-z0-9._~-]+)*/?"
+    if not usable or not re.fullmatch(pattern, value):
+        raise ValueError("must be a URL such as https://acme.example.org/directory")
+    return value
+
+
 List = BeforeValidator(_tuple)
 """YAML's lists are read as tuples, so that a model is frozen through and through."""
 
@@ -206,6 +218,7 @@ MacAddress = Annotated[
     ),
 ]
 HttpUrl = Annotated[str, AfterValidator(_http_url)]
+HttpsUrl = Annotated[str, AfterValidator(_https_url)]
 PrintableText = Annotated[str, AfterValidator(printable)]
 Secret = Annotated[
     str,

@@ -2,20 +2,22 @@
 
 from typing import Annotated
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema
 
 from components.models.base import (
     Address,
     Duration,
     FilePath,
     HostAddress,
+    HttpsUrl,
     Ipv4Address,
+    List,
     Matching,
     Model,
     Name,
     Port,
 )
-from components.units import parse_duration
+from components.units import DURATION, parse_duration
 
 _HOST_KEY = r"(ssh-ed25519|ecdsa-sha2-nistp256|ssh-rsa) [A-Za-z0-9+/]{16,}={0,2}"
 
@@ -28,6 +30,106 @@ def _haproxy_time(seconds: int) -> int:
     if seconds > _LONGEST:
         raise ValueError("must be at most 596h")
     return seconds
+
+
+def _duration_or_false(value: object) -> int:
+    return 0 if value is False else parse_duration(value)
+
+
+_Off = Annotated[
+    int,
+    BeforeValidator(_duration_or_false),
+    WithJsonSchema(
+        {"anyOf": [{"type": "string", "pattern": f"^(?:{DURATION})$"}, {"const": False}]}
+    ),
+]
+"""Seconds; 0 for ``false``."""
+
+
+class CertificateFiles(Model):
+    """A certificate in PEM files on the edge's host."""
+
+    fullchain: FilePath = Field(
+        description="The certificate and, after it, its chain.",
+        examples=["/etc/ssl/example.org/fullchain.pem"],
+    )
+    privkey: FilePath = Field(
+        description="Its key, without a passphrase.",
+        examples=["/etc/ssl/example.org/privkey.pem"],
+    )
+
+
+class Acme(Model):
+    """Certificates from a server such as Let's Encrypt's, obtained and renewed by the edge.
+
+    The edge proves over HTTP that a domain leads to it. To use this is to agree to the server's
+    terms.
+    """
+
+    email: Annotated[
+        str,
+        Field(max_length=254),
+        Matching(r"[A-Za-z0-9._+-]+@[A-Za-z0-9.-]+", "an e-mail address such as ops@example.org"),
+    ] = Field(description="Whom the server may write to.", examples=["ops@example.org"])
+    directory: HttpsUrl = Field(
+        default="https://acme-v02.api.letsencrypt.org/directory",
+        description="Where the server says what it can.",
+        examples=["https://acme-staging-v02.api.letsencrypt.org/directory"],
+    )
+    ca: FilePath | None = Field(
+        default=None,
+        description="The PEM file of the authority behind the server's own certificate, if the"
+        " edge's host does not know it.",
+        examples=["/etc/ssl/certs/company-ca.pem"],
+    )
+    port: Port = Field(
+        default=8402,
+        description="A free port of loopback on the edge's host, where certbot answers what HAProxy"
+        " passes on to it.",
+        examples=[8402],
+    )
+
+
+class Tls(Model):
+    """HTTPS. The plain port then only redirects there. All paths are on the edge's host."""
+
+    port: Port = Field(default=443, description="The port of HTTPS.", examples=[443])
+    folder: FilePath | None = Field(
+        default=None,
+        description="A folder whose subfolders each have `fullchain.pem` and `privkey.pem`, as"
+        " Let's Encrypt's clients leave them.",
+        examples=["/etc/letsencrypt/live"],
+    )
+    certificates: Annotated[tuple[CertificateFiles, ...], List] = Field(
+        default=(),
+        description="More certificates, a pair of files each.",
+        examples=[
+            [
+                {
+                    "fullchain": "/etc/ssl/example.org/fullchain.pem",
+                    "privkey": "/etc/ssl/example.org/privkey.pem",
+                }
+            ]
+        ],
+    )
+    self_signed: bool = Field(
+        default=False,
+        description="Domains without a certificate get one that the edge signs itself, which"
+        " clients warn of; else they are an error.",
+        examples=[True],
+    )
+    hsts: _Off = Field(
+        default=parse_duration("17520h"),
+        json_schema_extra={"default": "17520h"},
+        description="For how long browsers shall use nothing but HTTPS after a visit; `false` for"
+        " not at all.",
+        examples=["24h"],
+    )
+    acme: Acme | None = Field(
+        default=None,
+        description="Obtain certificates for the domains that no file has one for.",
+        examples=[{"email": "ops@example.org"}],
+    )
 
 
 class Stats(Model):
@@ -50,6 +152,11 @@ class Edge(Model):
         examples=["192.0.2.80"],
     )
     port: Port = Field(default=80, description="The port of HTTP.", examples=[80])
+    tls: Tls | None = Field(
+        default=None,
+        description="HTTPS, if given.",
+        examples=[{"folder": "/etc/letsencrypt/live"}],
+    )
     folder: FilePath = Field(
         default="/var/lib/gatehouse",
         description="The folder for the edge's files; the stack's name is appended.",
@@ -98,3 +205,8 @@ class Edge(Model):
         " of HAProxy, which comes with each change of the VMs or services.",
         examples=["2h"],
     )
+
+    @property
+    def entrance(self) -> tuple[str, int]:
+        """The scheme and the port of the services."""
+        return ("http", self.port) if self.tls is None else ("https", self.tls.port)

@@ -228,10 +228,10 @@ class Service(Model):
         """The memory limit in Docker's provider's unit."""
         return None if self.memory is None else self.memory // MEBIBYTE
 
-    def url(self, port: int) -> str:
-        """Return where clients find the service, with the edge listening on ``port``."""
-        suffix = "" if port == 80 else f":{port}"
-        return f"http://{self.example_host}{suffix}{self.path}"
+    def url(self, scheme: str, port: int) -> str:
+        """Return where clients find the service, with the edge listening there."""
+        suffix = "" if (scheme, port) in {("http", 80), ("https", 443)} else f":{port}"
+        return f"{scheme}://{self.example_host}{suffix}{self.path}"
 
     @property
     def example_host(self) -> str:

@@ -1,7 +1,6 @@
 """An edge on loopback: the script, the real HAProxy, one service on changing servers."""
 
 import contextlib
-import http.client
 import itertools
 import re
 import socket
@@ -10,15 +9,18 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from components.edge.haproxy import render
+from components.edge.keeper import timer
 from components.edge.keeper.apply import apply
 from components.edge.keeper.instance import Instance
 from components.edge.pools import Pool, Server
 from components.models.edge import Edge as EdgeConfig
-from components.models.edge import Stats
+from components.models.edge import Stats, Tls
 from tests.e2e import edge_load
+from tests.e2e.edge_load import Entrance
 
 
-def _free(ports: Iterable[int]) -> Iterator[int]:
+def free(ports: Iterable[int]) -> Iterator[int]:
+    """Yield those of the ports that nobody listens on."""
     for port in ports:
         with socket.socket() as probe, contextlib.suppress(OSError):
             probe.bind(("", port))
@@ -26,15 +28,19 @@ def _free(ports: Iterable[int]) -> Iterator[int]:
 
 
 # Below the ports that connections take for themselves.
-PORT, SERVER_PORT, SOCKETS_PORT, STATS_PORT = itertools.islice(_free(range(21_080, 22_000)), 4)
+PORT, TLS_PORT, SERVER_PORT, SOCKETS_PORT, STATS_PORT = itertools.islice(
+    free(range(21_080, 22_000)), 5
+)
 
 
 class Edge:
     """An edge with one service on changing servers, and one with WebSockets."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, tls: Tls | None = None, authority: str | None = None) -> None:
         self.instance = Instance(str(folder), "test-edge")
-        self.address = ("127.0.0.1", PORT)
+        self.plain = Entrance(("127.0.0.1", PORT))
+        self.entrance = self.plain if tls is None else Entrance(("127.0.0.1", TLS_PORT), authority)
+        self.config = EdgeConfig(bind="127.0.0.1", port=PORT, tls=tls, stats=Stats(port=STATS_PORT))
 
     def text(self, servers: dict[str, str]) -> str:
         """Return the haproxy.cfg for servers by name."""
@@ -45,15 +51,14 @@ class Edge:
             _pool("sockets", edge_load.SOCKETS, {"web-9": f"127.0.0.1:{SOCKETS_PORT}"}),
         ]
         folder = str(self.instance.folder)
-        config = EdgeConfig(bind="127.0.0.1", port=PORT, stats=Stats(port=STATS_PORT))
-        return render(pools, config, folder)
+        return render(pools, self.config, folder)
 
     def apply(self, servers: dict[str, str]) -> None:
         with self.instance.locked():
             apply(self.instance, self.text(servers), 10)
 
     def get(self, method: str = "GET") -> tuple[int, str]:
-        with contextlib.closing(http.client.HTTPConnection(*self.address, timeout=10)) as each:
+        with contextlib.closing(self.entrance.http()) as each:
             return edge_load.exchange(each, method)
 
     def ask(self, command: str) -> str:
@@ -95,14 +100,20 @@ def _pool(name: str, host: str, servers: dict[str, str]) -> Pool:
 
 
 @contextlib.contextmanager
-def an_edge() -> Iterator[Edge]:
-    """Yield an edge that is removed at the end."""
+def an_edge(tls: Tls | None = None, authority: str | None = None) -> Iterator[Edge]:
+    """Yield an edge that is removed at the end.
+
+    Args:
+        tls: Its certificates and so on; for the port ``TLS_PORT``.
+        authority: The PEM of who signed them.
+    """
     # Not pytest's own folder, which nobody but root can pass through.
     with tempfile.TemporaryDirectory() as folder:
         Path(folder).chmod(0o711)
-        made = Edge(Path(folder) / "edge")
+        made = Edge(Path(folder) / "edge", tls, authority)
         with edge_load.echoing("127.0.0.1", SOCKETS_PORT):
             try:
                 yield made
             finally:
+                timer.stop(made.instance)
                 made.instance.stop()

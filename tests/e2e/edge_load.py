@@ -3,8 +3,8 @@
 import contextlib
 import http.client
 import http.server
-import select
 import socket
+import ssl
 import threading
 import time
 import uuid
@@ -15,10 +15,13 @@ from typing import Self
 
 import h2.connection
 import h2.events
-import websockets.sync.client
 import websockets.sync.server
+from websockets.client import ClientProtocol
 from websockets.datastructures import Headers
+from websockets.frames import Frame, Opcode
 from websockets.http11 import Request, Response
+from websockets.protocol import Event
+from websockets.uri import parse_uri
 
 APP = "app.example.org"
 SOCKETS = "sockets.example.org"
@@ -141,11 +144,53 @@ def echoing(address: str, port: int) -> Iterator[None]:
             thread.join()
 
 
+@dataclass(frozen=True)
+class Entrance:
+    """Where clients reach the edge."""
+
+    address: tuple[str, int]
+    authority: str | None = None
+    """The PEM of who signed the edge's certificate; None without TLS."""
+
+    @property
+    def scheme(self) -> str:
+        """Of URLs."""
+        return "http" if self.authority is None else "https"
+
+    def context(self, *alpn: str) -> ssl.SSLContext | None:
+        """Return how to verify the edge, offering these protocols; None without TLS."""
+        if self.authority is None:
+            return None
+        context = ssl.create_default_context(cadata=self.authority)
+        context.set_alpn_protocols(list(alpn or ("http/1.1",)))
+        return context
+
+    def connect(self, name: str, *alpn: str, seconds: float = 10) -> socket.socket:
+        """Return a connection to the edge, for a domain, that waits for so long."""
+        plain = socket.create_connection(self.address, timeout=seconds)
+        context = self.context(*alpn)
+        return plain if context is None else context.wrap_socket(plain, server_hostname=name)
+
+    def http(self, seconds: float = 10) -> http.client.HTTPConnection:
+        """Return a client of HTTP/1.1 for the domain of the service."""
+        return _Http(self, seconds)
+
+
+class _Http(http.client.HTTPConnection):
+    def __init__(self, entrance: Entrance, seconds: float) -> None:
+        super().__init__(*entrance.address)
+        self._entrance = entrance
+        self._seconds = seconds
+
+    def connect(self) -> None:
+        self.sock = self._entrance.connect(APP, seconds=self._seconds)
+
+
 @dataclass
 class Load:
     """Clients that run until they are told to stop, and what they saw."""
 
-    address: tuple[str, int]
+    entrance: Entrance
     done: Counter[str] = field(default_factory=Counter)
     errors: list[str] = field(default_factory=list)
     _end: threading.Event = field(default_factory=threading.Event)
@@ -200,15 +245,14 @@ def exchange(
 def new_connections(load: Load) -> None:
     """A connection for each request."""
     while load.pause(0.02):
-        connection = http.client.HTTPConnection(*load.address, timeout=10)
-        with contextlib.closing(connection):
+        with contextlib.closing(load.entrance.http()) as connection:
             status, _ = exchange(connection)
             assert status == 200, status
         load.count("new_connections")
 
 
 def _keep_alive(load: Load, kind: str, pause: float) -> None:
-    with contextlib.closing(http.client.HTTPConnection(*load.address, timeout=10)) as connection:
+    with contextlib.closing(load.entrance.http()) as connection:
         while load.pause(pause):
             status, _ = exchange(connection)
             assert status == 200, status
@@ -227,7 +271,7 @@ def slow_keep_alive(load: Load) -> None:
 
 def posts(load: Load) -> None:
     """A body that takes a while, often longer than a reload."""
-    with contextlib.closing(http.client.HTTPConnection(*load.address, timeout=10)) as connection:
+    with contextlib.closing(load.entrance.http()) as connection:
         while load.pause(0.01):
             connection.putrequest("POST", "/", skip_host=True)
             headers = {"Host": APP, "X-Id": new_id(), "Content-Length": "30"}
@@ -246,40 +290,86 @@ def posts(load: Load) -> None:
 
 def long_websocket(load: Load) -> None:
     """One connection that stays."""
-    with _websocket(load) as connection:
+    with _WebSocket(load.entrance) as connection:
         while load.pause(0.05):
-            _echo(connection)
+            connection.echo()
             load.count("long_websocket")
+        connection.close()
 
 
 def short_websockets(load: Load) -> None:
     """A connection for a few messages."""
     while load.pause(0.05):
-        with _websocket(load) as connection:
+        with _WebSocket(load.entrance) as connection:
             for _ in range(3):
-                _echo(connection)
+                connection.echo()
+            connection.close()
         load.count("short_websockets")
 
 
-def _websocket(load: Load) -> websockets.sync.client.ClientConnection:
-    sock = socket.create_connection(load.address, timeout=10)
-    return websockets.sync.client.connect(f"ws://{SOCKETS}/", sock=sock)
+class _WebSocket:
+    """A client of WebSockets that reads and writes in one thread.
 
+    The library's own client reads in another one, and so would lose what is written meanwhile:
+    a TLS connection of Python's is not for two threads.
+    """
 
-def _echo(connection: websockets.sync.client.ClientConnection) -> None:
-    message = uuid.uuid4().hex
-    connection.send(message)
-    answer = connection.recv(timeout=10)
-    assert answer == message, answer
+    def __init__(self, entrance: Entrance) -> None:
+        uri = parse_uri(f"{entrance.scheme.replace('http', 'ws')}://{SOCKETS}/")
+        self._protocol = ClientProtocol(uri)
+        self._socket = entrance.connect(SOCKETS)
+        self._protocol.send_request(self._protocol.connect())
+        self._event()
+        if self._protocol.handshake_exc is not None:
+            raise self._protocol.handshake_exc
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._socket.close()
+
+    def echo(self) -> None:
+        """Send a message and see it come back."""
+        message = uuid.uuid4().hex.encode()
+        self._protocol.send_text(message)
+        frame = self._event()
+        assert isinstance(frame, Frame), frame
+        assert frame.data == message, frame
+
+    def close(self) -> None:
+        """Say goodbye, and hear it."""
+        self._protocol.send_close()
+        frame = self._event()
+        assert isinstance(frame, Frame), frame
+        assert frame.opcode is Opcode.CLOSE, frame
+
+    def _event(self) -> Event:
+        """Send what there is to send, and return the next thing that comes."""
+        while True:
+            for data in self._protocol.data_to_send():
+                if data:
+                    self._socket.sendall(data)
+            events = self._protocol.events_received()
+            if events:
+                (event,) = events
+                return event
+            data = self._socket.recv(65536)
+            if not data:
+                raise ConnectionError("the connection was closed without a goodbye")
+            self._protocol.receive_data(data)
 
 
 class _Http2:
-    """A client of HTTP/2 with prior knowledge, on one connection."""
+    """A client of HTTP/2 on one connection; without TLS, with prior knowledge."""
 
-    def __init__(self, address: tuple[str, int]) -> None:
+    def __init__(self, entrance: Entrance) -> None:
         self.goodbye = False
         """Whether the edge said that it takes no more requests here."""
-        self._socket = socket.create_connection(address, timeout=10)
+        self._scheme = entrance.scheme
+        self._socket = entrance.connect(APP, "h2")
+        if isinstance(self._socket, ssl.SSLSocket):
+            assert self._socket.selected_alpn_protocol() == "h2"
         self._received = b""
         self._protocol = h2.connection.H2Connection()
         self._protocol.initiate_connection()
@@ -292,14 +382,18 @@ class _Http2:
 
     def may_request(self) -> bool:
         """Return whether the edge still takes requests, as far as has been heard."""
-        while not self.goodbye and select.select([self._socket], [], [], 0)[0]:
-            self._events()
+        # What can be read may be TLS's own, with nothing in it for HTTP/2.
+        self._socket.setblocking(False)
+        with contextlib.suppress(BlockingIOError, ssl.SSLWantReadError):
+            while not self.goodbye:
+                self._events()
+        self._socket.settimeout(10)
         return not self.goodbye
 
     def get(self) -> str:
         """Send a request and return the answer's status."""
         stream = self._protocol.get_next_available_stream_id()
-        headers = {":method": "GET", ":path": "/", ":scheme": "http", ":authority": APP}
+        headers = {":method": "GET", ":path": "/", ":scheme": self._scheme, ":authority": APP}
         fields = [*headers.items(), ("x-id", new_id())]
         self._protocol.send_headers(stream, fields, end_stream=True)
         status = b""
@@ -335,7 +429,7 @@ class _Http2:
 
 def http2(load: Load) -> None:
     """HTTP/2: on one connection until the edge says that it takes no more there."""
-    with _Http2(load.address) as client:
+    with _Http2(load.entrance) as client:
         while load.pause(0.02) and client.may_request():
             status = client.get()
             assert status == "200", status

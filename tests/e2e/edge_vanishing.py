@@ -105,7 +105,7 @@ def on_the_vm(
 def kept_to_the_vm(edge: Edge) -> http.client.HTTPConnection:
     """Return a client's connection, with one from HAProxy to the VM that is kept for it."""
     while True:
-        client = http.client.HTTPConnection(*edge.address, timeout=30)
+        client = edge.entrance.http(seconds=30)
         if exchange(client, "GET") == (200, VM):
             return client
         client.close()

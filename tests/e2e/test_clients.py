@@ -17,15 +17,15 @@ import pytest
 
 from components.config import parse
 from components.edge.haproxy import render
+from components.edge.keeper import timer
 from components.edge.keeper.apply import apply
 from components.edge.keeper.instance import Instance
 from components.edge.keeper.system import poll
 from components.edge.pools import pool
-from components.models.edge import Edge, Stats
+from components.models.edge import Edge, Stats, Tls
 from components.service.labels import traefik_labels, traefik_name
-from lab import packages
+from lab import live, packages
 from lab.tls import context
-from tests.self_signed import certificate
 from tests.unit import traefik
 
 HOST = "app.example.org"
@@ -97,17 +97,14 @@ class Site:
     instance: Instance
     config: Edge
     traefik: traefik.Started
-    crt: Path
+    tls_port: int
 
     def apply(self, *, tls: bool = False, name: str = "web-0") -> None:
         """Put the edge into force, with its only VM called ``name``."""
         service = parse({"farm": {"vms": 1, "image": "x"}, "services": SERVICES}).services["app"]
         pools = [pool("app", service, {name: 1}, {name: self.traefik.web})]
-        text = render(pools, self.config, str(self.instance.folder))
-        if tls:
-            line = f"    bind 127.0.0.1:{self.config.port}"
-            assert f"{line}\n" in text
-            text = text.replace(f"{line}\n", f"{line} ssl crt {self.crt} alpn h2,http/1.1\n")
+        config = self.config if tls else self.config.model_copy(update={"tls": None})
+        text = render(pools, config, str(self.instance.folder))
         with self.instance.locked():
             apply(self.instance, text, 30)
 
@@ -116,12 +113,14 @@ class Site:
         self, *, tls: bool = False, source: str = CLIENT
     ) -> Iterator[http.client.HTTPConnection]:
         """Yield a client's connection to the edge."""
-        made = http.client.HTTPConnection("127.0.0.1", self.config.port, timeout=30)
+        port = self.tls_port if tls else self.config.port
+        made = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
         made.sock = socket.create_connection(
-            ("127.0.0.1", self.config.port), timeout=30, source_address=(source, 0)
+            ("127.0.0.1", port), timeout=30, source_address=(source, 0)
         )
         if tls:
-            made.sock = context(self.crt).wrap_socket(made.sock, server_hostname=HOST)
+            trusted = context(self.instance.folder / live.CERTIFICATES)
+            made.sock = trusted.wrap_socket(made.sock, server_hostname=HOST)
         with contextlib.closing(made):
             yield made
 
@@ -178,7 +177,7 @@ def is_told(got: dict[str, list[str]], client: str, scheme: str, port: int) -> N
 
 @pytest.fixture(scope="module")
 def site() -> Iterator[Site]:
-    stats, port = traefik.free_ports(2)
+    stats, port, tls_port = traefik.free_ports(3)
     service = parse({"farm": {"vms": 1, "image": "x"}, "services": SERVICES}).services["app"]
     # Not pytest's own folder, which nobody but root can pass through.
     with tempfile.TemporaryDirectory() as folder, application() as listening:
@@ -188,14 +187,20 @@ def site() -> Iterator[Site]:
         with traefik.serving(labels, "127.0.0.1", edge=("127.0.0.1",)) as started:
             made = Site(
                 instance=Instance(f"{folder}/edge", "test-clients"),
-                config=Edge(bind="127.0.0.1", port=port, stats=Stats(port=stats)),
+                config=Edge(
+                    bind="127.0.0.1",
+                    port=port,
+                    stats=Stats(port=stats),
+                    tls=Tls(port=tls_port, self_signed=True),
+                ),
                 traefik=started,
-                crt=certificate(Path(folder), HOST),
+                tls_port=tls_port,
             )
             made.apply()
             try:
                 yield made
             finally:
+                timer.stop(made.instance)
                 made.instance.stop()
 
 
@@ -221,7 +226,17 @@ def test_with_tls_it_sees_https(site: Site) -> None:
     site.apply(tls=True)
     with site.connection(tls=True) as connection:
         got, _ = ask(connection, **FORGED)
-    is_told(got, CLIENT, "https", site.config.port)
+    is_told(got, CLIENT, "https", site.tls_port)
+
+
+def test_what_is_redirected_has_an_id_and_a_line(site: Site) -> None:
+    site.apply(tls=True)
+    with site.connection() as connection:
+        connection.request("GET", "/", headers={"Host": HOST})
+        answer = connection.getresponse()
+        assert answer.status == 301
+        (line,) = site.logged(answer.headers["X-Request-Id"])
+    assert (line["status"], line["scheme"], line["client"]) == (301, "http", CLIENT)
 
 
 def test_what_a_leaving_worker_hands_over_keeps_client_scheme_and_id(site: Site) -> None:
@@ -230,7 +245,7 @@ def test_what_a_leaving_worker_hands_over_keeps_client_scheme_and_id(site: Site)
         ask(connection, **FORGED)
         site.apply(tls=True, name="web-1")
         got, identity = ask(connection, **FORGED)
-    is_told(got, CLIENT, "https", site.config.port)
+    is_told(got, CLIENT, "https", site.tls_port)
     assert got["x-request-id"] == [identity]
     (line,) = site.logged(identity)
     assert (line["client"], line["scheme"], line["vm"]) == (CLIENT, "https", "web-1")

@@ -4,7 +4,6 @@ import functools
 import http.client
 import json
 import os
-import random
 import signal
 import subprocess
 import sys
@@ -16,12 +15,11 @@ import pytest
 
 from components.edge.keeper.system import poll
 from lab import packages
-from tests.e2e import edge_load
+from tests.e2e.edge_changes import ADDRESSES, KINDS, changed_under_load
 from tests.e2e.edge_driver import SERVER_PORT, Edge, an_edge
 from tests.e2e.edge_load import Load, Servers
 from tests.e2e.edge_vanishing import NO_VETH
 
-ADDRESSES = tuple(f"127.0.0.{last}" for last in range(21, 41))
 pytestmark = pytest.mark.skipif(
     os.geteuid() != 0, reason="the edge's HAProxy is started by root: run this as root"
 )
@@ -43,57 +41,8 @@ def servers() -> Servers:
     return Servers(SERVER_PORT)
 
 
-def changing(times: int) -> Iterator[dict[str, str]]:
-    """Yield pools: servers come, go, and change their addresses."""
-    chance = random.Random(5)  # noqa: S311 - the same changes in each run
-    last: dict[str, str] = {}
-    for _ in range(times):
-        pool = last
-        while pool == last:
-            names = chance.sample(["web-0", "web-1", "web-2"], k=chance.randint(1, 3))
-            pool = dict(zip(names, chance.sample(ADDRESSES, k=len(names)), strict=True))
-        yield pool
-        last = pool
-
-
-def changed_under_load(edge: Edge, servers: Servers, load: Load, times: int) -> list[str]:
-    """Change the pool under load, and return what still reached servers that had left."""
-    clients = (
-        edge_load.new_connections,
-        edge_load.keep_alive,
-        edge_load.keep_alive,
-        edge_load.http2,
-        edge_load.posts,
-        edge_load.posts,
-        edge_load.long_websocket,
-        edge_load.short_websockets,
-        *[edge_load.slow_keep_alive] * 4,
-    )
-    absences: list[tuple[str, float, float]] = []
-    since: dict[str, float] = {}
-    with servers.running(*ADDRESSES):
-        edge.apply({"web-0": ADDRESSES[0]})
-        with load.running(*clients):
-            for pool in changing(times):
-                now = time.monotonic()
-                back = since.keys() & set(pool.values())
-                absences += [(address, since.pop(address), now) for address in back]
-                edge.apply(pool)
-                now = time.monotonic()
-                for address in set(ADDRESSES) - set(pool.values()):
-                    since.setdefault(address, now)
-        end = time.monotonic()
-    absences += [(address, start, end) for address, start in since.items()]
-    return [
-        f"{arrival}, sent {arrival.sent - start:.3f} s after {address} had left"
-        for address, start, until in absences
-        for arrival in servers.arrivals
-        if arrival.address == address and start < arrival.sent and arrival.at < until
-    ]
-
-
 def test_a_hundred_changes_of_the_pool_lose_no_request(edge: Edge, servers: Servers) -> None:
-    load = Load(edge.address)
+    load = Load(edge.entrance)
     strays = changed_under_load(edge, servers, load, 100)
     print(
         f"\n100 changes: {sum(load.done.values())} requests, {len(load.errors)} failed {load.done}"
@@ -101,8 +50,7 @@ def test_a_hundred_changes_of_the_pool_lose_no_request(edge: Edge, servers: Serv
     assert load.errors == []
     assert strays == []
     assert set(servers.ids().values()) == {1}, "each arrives once"
-    kinds = {"new_connections", "keep_alive", "slow_keep_alive", "posts", "http2"}
-    for kind in kinds | {"long_websocket", "short_websockets"}:
+    for kind in KINDS:
         assert load.done[kind] > 20, f"{kind} did take part"
 
 
@@ -117,7 +65,7 @@ def test_the_load_notices_workers_that_keep_their_servers(
         return text.replace("use_backend _next if { stopping }\n", "\n")
 
     monkeypatch.setattr(Edge, "text", without)
-    assert changed_under_load(edge, servers, Load(edge.address), 30) != []
+    assert changed_under_load(edge, servers, Load(edge.entrance), 30) != []
 
 
 def test_a_server_that_is_down_or_drained_stays_so_over_a_reload(

@@ -17,7 +17,10 @@ import jsonschema
 import yaml
 
 from components.edge.haproxy import render
+from components.edge.keeper.certificates import Spec
+from components.edge.keeper.parts import Parts, take_apart
 from components.edge.pools import Pool, by_precedence, pool
+from components.models.edge import Tls
 from components.models.service import Service
 from components.models.stack import Stack
 from components.placement import allowed, spread, vm_names
@@ -67,6 +70,7 @@ def haproxy_cfg(stack: Stack) -> str:
     plain_edge = edge.model_copy(
         update={
             "bind": "192.0.2.99",
+            "tls": _twin_tls(edge.tls),
             "stats": edge.stats.model_copy(update={"bind": "192.0.2.98"}),
         }
     )
@@ -81,10 +85,13 @@ def haproxy_cfg(stack: Stack) -> str:
     real = haproxy_sections(text)
     twin_words = _words(haproxy_sections(plain))
     assert _words(real) == [[_renamed(line, names) for line in lines] for lines in twin_words]
+    redirecting = [["frontend", "http"]] if edge.tls else []
+    redirecting += [["backend", "_acme"]] if edge.tls and edge.tls.acme else []
     assert [section.heading for section in real] == [
         ["global"],
         ["defaults"],
-        ["frontend", "http"],
+        *redirecting,
+        ["frontend", edge.entrance[0]],
         *(["backend", each.name] for each in pools),
         ["backend", "_next"],
         ["backend", "_nowhere"],
@@ -92,12 +99,42 @@ def haproxy_cfg(stack: Stack) -> str:
         ["backend", "_page"],
         ["backend", "_metrics"],
     ]
-    for each, section in zip(pools, real[3:], strict=False):
+    for each, section in zip(pools, real[3 + len(redirecting) :], strict=False):
         servers = [line[1:3] for line in section.called("server")]
         assert servers == [[vm, entrypoints[vm]] for vm in placed[each.name]]
     assert not [line for section in real for line in section.lines if len(line) > _WORDS]
     assert SECRET not in text
+    _certificates(stack, take_apart(text))
     return text
+
+
+def _certificates(stack: Stack, parts: Parts) -> None:
+    """Hold what the keeper is told of certificates against the config."""
+    tls = stack.edge.tls
+    assert "#+" not in parts.config
+    assert set(parts.files) == ({"tls.json"} if tls else set())
+    if tls is None:
+        return
+    spec = Spec.from_json(json.loads(parts.files["tls.json"]))
+    assert set(spec.domains) == {host for each in stack.services.values() for host in each.hosts}
+    assert len(set(spec.domains)) == len(spec.domains)
+    assert spec.folder == (None if tls.folder is None else Path(tls.folder))
+    assert [(str(each.fullchain), str(each.privkey)) for each in spec.certificates] == [
+        (each.fullchain, each.privkey) for each in tls.certificates
+    ]
+    assert spec.self_signed == tls.self_signed
+    assert (spec.acme is None) == (tls.acme is None)
+    if spec.acme is not None and tls.acme is not None:
+        assert dataclasses.asdict(spec.acme) == tls.acme.model_dump()
+
+
+def _twin_tls(real: Tls | None) -> Tls | None:
+    """Return the same keys with plain values; numbers end up in haproxy.cfg as they are."""
+    if real is None:
+        return None
+    acme = real.acme and real.acme.model_copy(update={"email": "a@b", "ca": "/ca"})
+    plain = {"folder": "/twin", "certificates": (), "acme": acme}
+    return real.model_copy(update=plain)
 
 
 def _words(sections: list[Section]) -> list[list[list[str]]]:

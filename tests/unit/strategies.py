@@ -189,11 +189,32 @@ def _edge(pick: _Choices) -> dict[str, Any]:
         ),
         ready_timeout=_of(*_DURATIONS),
         hard_stop_after=_of(*_DURATIONS),
+        tls=_tls,
     )
     if pick.sometimes(3):
         edge["host"] = pick.one(("edge.example.org", "192.0.2.80", "2001:db8::80", "fe80::1"))
         edge["host_key"] = _HOST_KEY
     return edge
+
+
+def _tls(pick: _Choices) -> dict[str, Any]:
+    return _with(
+        pick,
+        {"port": pick.one((443, 8443, 2)), "self_signed": not pick.sometimes(6)},
+        folder=_of(*hostile.FILE_PATHS),
+        certificates=lambda pick: [
+            {"fullchain": f"{path}/{index}", "privkey": path}
+            for index, path in enumerate(pick.some(hostile.FILE_PATHS, most=2))
+        ],
+        hsts=_of(*_DURATIONS, False),
+        acme=lambda pick: _with(
+            pick,
+            {"email": pick.one(("a@b", "A.b+c@xn--d.example"))},
+            directory=_of("https://acme.example", "https://[2001:db8::1]:5/a/b~c_d.e/"),
+            ca=_of(*hostile.FILE_PATHS),
+            port=_of(1, 8402, 65535),
+        ),
+    )
 
 
 def _stack(pick: _Choices) -> dict[str, Any]:

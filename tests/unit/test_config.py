@@ -303,6 +303,48 @@ WRONG = [
         "edge.host_key: is required with edge.host, so that the first connection is verified"
         " already; see `ssh-keyscan edge.example.org` (got nothing)",
     ),
+    # HTTPS.
+    ("edge/tls", True, "edge.tls: must be a map of keys (got true)"),
+    (
+        "edge/tls",
+        {},
+        "edge.tls: says nowhere where certificates come from; give folder, certificates or acme, or"
+        " self_signed: true (got none of them)",
+    ),
+    (
+        "edge/tls",
+        {"port": 80, "self_signed": True},
+        "edge.tls.port: is edge.port too (got 80)",
+    ),
+    ("edge/tls", {"folder": "live"}, f"edge.tls.folder: {FILES} (got live)"),
+    (
+        "edge/tls",
+        {"self_sign": True},
+        "edge.tls.self_sign: unknown key; did you mean self_signed? (got true)",
+    ),
+    ("edge/tls", {"hsts": True}, f"edge.tls.hsts: {DURATIONS} (got true)"),
+    (
+        "edge/tls",
+        {"certificates": [{"fullchain": "/a/fullchain.pem"}]},
+        "edge.tls.certificates.0.privkey: is required (got nothing)",
+    ),
+    (
+        "edge/tls",
+        {"certificates": [{"fullchain": "/a", "privkey": "/b"}] * 2},
+        "edge.tls.certificates.1.fullchain: is given twice (got /a)",
+    ),
+    ("edge/tls", {"acme": {}}, "edge.tls.acme.email: is required (got nothing)"),
+    (
+        "edge/tls",
+        {"acme": {"email": "ops"}},
+        "edge.tls.acme.email: must be an e-mail address such as ops@example.org (got ops)",
+    ),
+    (
+        "edge/tls",
+        {"acme": {"email": "a@b.org", "directory": "http://acme.example.org/directory"}},
+        "edge.tls.acme.directory: must be a URL such as https://acme.example.org/directory"
+        " (got http://acme.example.org/directory)",
+    ),
     (
         "edge/source",
         "2001:db8::1",
@@ -320,6 +362,11 @@ WRONG = [
         "edge.stats.bind: must be an IP address (got lo)",
     ),
     ("edge/stats", {"port": 80}, "edge.stats.port: is edge.port too (got 80)"),
+    (
+        "edge",
+        {"tls": {"self_signed": True}, "stats": {"port": 443}},
+        "edge.stats.port: is edge.tls.port too (got 443)",
+    ),
     ("edge/host", "Edge", "edge.host: must be an IP address or a domain in lower case (got Edge)"),
 ]
 
@@ -383,6 +430,30 @@ def test_a_remote_edge_does_not_listen_on_its_ssh_port() -> None:
     raw = changed("edge/host", "192.0.2.7")
     raw["edge"] |= {"host_key": "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5", "port": 22}
     with pytest.raises(ConfigError, match=r"edge\.port: is edge\.ssh_port too \(got 22\)"):
+        parse(raw)
+
+
+def test_acme_cannot_prove_a_wildcard() -> None:
+    raw = changed("edge/tls", {"acme": {"email": "a@b.org"}})
+    raw["services"]["app"]["hosts"] = ["a.example.org", "*.example.org"]
+    with pytest.raises(ConfigError) as error:
+        parse(raw)
+    assert error.value.problems == (
+        "edge.tls.acme: cannot prove a wildcard over HTTP; give a certificate for it in"
+        " edge.tls.certificates, or set edge.tls.self_signed: true (got *.example.org)",
+    )
+    raw["edge"]["tls"]["folder"] = "/etc/letsencrypt/live"
+    assert parse(raw).edge.tls is not None, "there may be one in it"
+
+
+def test_a_remote_edge_does_not_speak_tls_on_its_ssh_port() -> None:
+    raw = changed("edge/host", "192.0.2.7")
+    raw["edge"] |= {
+        "host_key": "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5",
+        "ssh_port": 443,
+        "tls": {"self_signed": True},
+    }
+    with pytest.raises(ConfigError, match=r"edge\.tls\.port: is edge\.ssh_port too \(got 443\)"):
         parse(raw)
 
 

@@ -5,6 +5,8 @@ processors, and tells how many and how long; ``FUZZ_SEED`` repeats a run.
 """
 
 import base64
+import functools
+import json
 import os
 import random
 import re
@@ -19,6 +21,7 @@ from collections.abc import Mapping
 from concurrent.futures import ProcessPoolExecutor
 from ipaddress import IPv4Interface
 from multiprocessing import get_context
+from pathlib import Path
 from typing import Any
 
 import hypothesis
@@ -29,10 +32,12 @@ from hypothesis import strategies as st
 
 from components import checks
 from components.config import ConfigError, parse
+from components.edge.keeper.parts import take_apart
 from components.machine import Facts
 from components.models.stack import Stack
 from components.scripts import archive_command
 from components.vm import cloudinit
+from tests.pems import Authority
 from tests.unit import hostile, rendering
 from tests.unit.strategies import SECRET, stacks
 
@@ -156,19 +161,30 @@ def is_rendered(stack: Stack, tally: Counter[str]) -> None:
         haproxy_accepts(text)
 
 
+@functools.cache
+def _some_pem() -> str:
+    with tempfile.TemporaryDirectory() as folder:
+        made = Authority().issue(Path(folder), "example.org")
+        return "".join((made / name).read_text() for name in ("fullchain.pem", "privkey.pem"))
+
+
 def haproxy_accepts(text: str) -> None:
     """Have the real HAProxy check a configuration; it binds nothing."""
-    with (
-        tempfile.NamedTemporaryFile("w", suffix=".cfg") as file,
-        tempfile.NamedTemporaryFile("w", suffix=".state") as state,
-    ):
-        # The one file that it reads, and that the edge's script always makes first.
-        state.write("1\n")
-        state.flush()
-        file.write(re.sub(r"(?<=    server-state-file )\S+", state.name, text, count=1))
-        file.flush()
+    parts = take_apart(text)
+    tls = json.loads(parts.files.get("tls.json", '{"domains": []}'))
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        # The files that it reads, and that the keeper always makes first.
+        (folder / "state").write_text("1\n")
+        (folder / "pem").write_text(_some_pem())
+        lines = [f"{folder}/pem {domain}\n" for domain in tls["domains"]]
+        (folder / "list").write_text("".join(lines))
+        whole = parts.config
+        for keyword, file in (("    server-state-file", "state"), (" crt-list", "list")):
+            whole = re.sub(rf"(?<={keyword} )\S+", f"{folder}/{file}", whole, count=1)
+        (folder / "cfg").write_text(whole)
         checked = subprocess.run(
-            ("haproxy", "-c", "-f", file.name), check=False, capture_output=True, text=True
+            ("haproxy", "-c", "-f", folder / "cfg"), check=False, capture_output=True, text=True
         )
     assert checked.returncode == 0, checked.stderr
     assert "WARNING" not in checked.stderr, checked.stderr

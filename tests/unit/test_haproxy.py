@@ -1,6 +1,7 @@
 import shutil
 import subprocess
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -8,7 +9,9 @@ from components.config import parse
 from components.edge.haproxy import render
 from components.edge.pools import Pool, pool
 from components.models.edge import Edge
+from tests.pems import Authority
 from tests.unit import golden
+from tests.unit.readers import haproxy_sections
 
 SERVICES = {
     "matomo": {
@@ -44,6 +47,32 @@ def test_the_whole_file() -> None:
     golden.check("haproxy.cfg", rendered())
 
 
+def secure(**tls: Any) -> Edge:
+    return Edge.model_validate({"port": 8080, "tls": {"folder": "/etc/letsencrypt/live", **tls}})
+
+
+def test_the_whole_file_with_tls() -> None:
+    edge = secure(port=8443, self_signed=True, acme={"email": "ops@example.org"})
+    golden.check("haproxy-tls.cfg", render(pools(), edge, "/var/lib/gatehouse/test"))
+
+
+def test_the_usual_port_is_not_in_the_redirect() -> None:
+    text = render(pools(), secure(hsts=False), "/var/lib/gatehouse/test")
+    assert "location https://%[req.hdr(host),regsub(:[0-9]+$,)]%[pathq] code 301" in text
+    assert "Strict-Transport-Security" not in text
+    assert "acme-challenge" not in text
+
+
+def test_a_leaving_workers_requests_are_routed_where_tls_has_ended() -> None:
+    (https,) = (
+        each
+        for each in haproxy_sections(render(pools(), secure(), "/f"))
+        if each.heading == ["frontend", "https"]
+    )
+    assert [line[1] for line in https.called("bind")] == ["0.0.0.0:443", "unix@/f/next.sock"]
+    assert https.called("use_backend")[0] == ["use_backend", "_next", "if", "{", "stopping", "}"]
+
+
 def test_the_longest_path_is_matched_first() -> None:
     text = rendered()
     assert text.index("use_backend shop") < text.index("use_backend matomo")
@@ -61,10 +90,17 @@ def test_weights_fit_haproxy() -> None:
 
 
 @pytest.mark.skipif(shutil.which("haproxy") is None, reason="haproxy is not installed here")
-def test_haproxy_accepts_it(tmp_path: Path) -> None:
+@pytest.mark.parametrize("edge", [Edge(), secure(acme={"email": "ops@example.org"})])
+def test_haproxy_accepts_it(tmp_path: Path, edge: Edge) -> None:
     (tmp_path / "servers.state").write_text("1\n")
+    issued = Authority().issue(tmp_path / "live", "*.example.org")
+    (tmp_path / "files").mkdir()
+    (tmp_path / "files" / "pem").write_text(
+        "".join((issued / name).read_text() for name in ("fullchain.pem", "privkey.pem"))
+    )
+    (tmp_path / "files" / "certs.list").write_text(f"{tmp_path}/files/pem *.example.org\n")
     path = tmp_path / "haproxy.cfg"
-    path.write_text(rendered(str(tmp_path)).replace(":80\n", ":8980\n"))
+    path.write_text(render(pools(), edge, str(tmp_path)).replace(":80\n", ":8980\n"))
     result = subprocess.run(
         ["haproxy", "-c", "-f", path], check=False, capture_output=True, text=True
     )

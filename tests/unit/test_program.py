@@ -162,6 +162,14 @@ def test_a_remote_edge_is_reached_with_its_host_key_only() -> None:
     assert rpc.unwrap_rpc_secret(edge.inputs["connection"])["hostKey"] == key
 
 
+def test_with_tls_services_are_found_by_https() -> None:
+    run = program.run(program.config(edge={"tls": {"self_signed": True, "port": 8443}}))
+    assert run.outputs["services"]["hello"]["url"] == "https://hello.example.org:8443/"
+    assert run.outputs["edge"] == {"address": "0.0.0.0:8443"}
+    run = program.run(program.config(edge={"tls": {"self_signed": True}}))
+    assert run.outputs["services"]["hello"]["url"] == "https://hello.example.org/"
+
+
 def test_a_wrong_config_registers_nothing() -> None:
     done: list[program.Run] = []
     with pytest.raises(ConfigError) as error:

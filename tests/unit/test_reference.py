@@ -54,6 +54,8 @@ def test_the_schema_accepts_what_the_models_do(path: Path) -> None:
         ("services/app/env", {"A-B": "1"}),
         ("services/app/secret_env", {"A": 1}),
         ("egde", {}),
+        ("edge/tls", {"hsts": True}),
+        ("edge/tls", {"acme": {"email": "ops"}}),
     ],
 )
 def test_an_editor_marks_the_mistakes_of_single_keys(path: str, value: Any) -> None:

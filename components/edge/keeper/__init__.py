@@ -1,6 +1,7 @@
 """The program on the edge's host that keeps an HAProxy of Gatehouse: run by Pulumi and by timers.
 
     python3 -m components.edge.keeper apply FOLDER NAME READY_SECONDS < haproxy.cfg
+    python3 -m components.edge.keeper renew FOLDER NAME [now]
     python3 -m components.edge.keeper remove FOLDER NAME
     python3 -m components.edge.keeper log FOLDER NAME < HAProxy's output
 
@@ -9,6 +10,10 @@ where systemd runs and by a loop in a shell elsewhere; the distribution's instan
 The new text is checked beside the live file, each new server is asked what HAProxy will ask it,
 and only then is the file swapped and HAProxy reloaded, and the result of the reload read. Whatever
 fails, the old configuration goes on serving, and the reason is on stderr.
+
+With TLS, certificates are found, checked and assembled for HAProxy on the edge's host. ``renew``,
+which a timer runs every hour, has newer ones taken up without a reload, and obtains what is due by
+ACME; with ``now`` also what failed only recently.
 
 It travels to another host as an archive and imports nothing but the standard library and itself. A
 copy stays in FOLDER as ``keeper.pyz``, for what is to happen between two runs of Pulumi.

@@ -2,29 +2,43 @@
 
 import sys
 
-from components.edge.keeper import logfile
+from components.edge.keeper import logfile, timer
 from components.edge.keeper.apply import apply
 from components.edge.keeper.instance import Instance
+from components.edge.keeper.renew import renew
 from components.edge.keeper.system import EdgeError
 
 
 def main(arguments: list[str]) -> int:
-    """Run one of the commands; code 1 and the reason on stderr if that fails."""
+    """Run a command; code 1 and the reason on stderr if it fails."""
     action, folder, name, *rest = arguments
     instance = Instance(folder, name)
     if action == "log":
         logfile.write(sys.stdin.buffer, instance.access_log)
         return 0
+    if action == "renew" and not instance.live.exists():
+        return 0
     try:
         with instance.locked():
             if action == "apply":
                 apply(instance, sys.stdin.read(), float(rest[0]))
+            elif action == "renew":
+                _renew(instance, at_once=rest == ["now"])
             else:
+                timer.stop(instance)
                 instance.stop()
     except EdgeError as error:
         print(f"edge {name}: {error}", file=sys.stderr)
         return 1
     return 0
+
+
+def _renew(instance: Instance, *, at_once: bool) -> None:
+    renewed = renew(instance, at_once=at_once)
+    for each in renewed.taken_up:
+        print(f"certificate taken up for {each}")
+    if renewed.problems:
+        raise EdgeError("\n".join(renewed.problems))
 
 
 if __name__ == "__main__":

@@ -4,36 +4,36 @@ import re
 import shutil
 import socket
 
-from components.edge.keeper import parts
+from components.edge.keeper import parts, timer
 from components.edge.keeper.archive import archive
 from components.edge.keeper.checks import await_servers, checks
 from components.edge.keeper.instance import RESTART_SECONDS, Instance
+from components.edge.keeper.renew import renew
 from components.edge.keeper.system import EdgeError, haproxy, poll, run
+from components.edge.keeper.tls import spec_in, with_certificates
 
 
 def ports_in_use(text: str, previous: str) -> list[str]:
     """Return the addresses that a new configuration listens on and that somebody else holds."""
     taken = []
-    for key, host, port in sorted(_listening(text) - _listening(previous)):
+    for (host, port), path in _listening(text).items():
+        if (host, port) in _listening(previous):
+            continue
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
         with socket.socket(family) as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             try:
                 probe.bind((host, int(port)))
             except OSError as error:
-                taken.append(f"{key}.bind {host}, {key}.port {port}: {error.strerror}")
+                bind = "edge.stats.bind" if path == "edge.stats.port" else "edge.bind"
+                taken.append(f"{bind} {host}, {path} {port}: {error.strerror}")
     return taken
 
 
-def _listening(text: str) -> set[tuple[str, str, str]]:
-    """Return the addresses and ports in a text, with the path of their keys in the config."""
-    found, key = set(), "edge"
-    for line in text.splitlines():
-        if line.startswith("frontend "):
-            key = "edge.stats" if line == "frontend _stats" else "edge"
-        if listening := re.match(r"\s+bind (\S+):(\d+)", line):
-            found.add((key, listening[1], listening[2]))
-    return found
+def _listening(text: str) -> dict[tuple[str, str], str]:
+    """Return the addresses in a configuration, with the key each port is from, as its lines say."""
+    lines = re.finditer(r"^\s+bind (\S+):(\d+)(?:.* # (\S+))?$", text, re.MULTILINE)
+    return {(line[1], line[2]): line[3] or "edge.port" for line in lines}
 
 
 def apply(instance: Instance, text: str, ready_seconds: float) -> None:
@@ -46,7 +46,8 @@ def apply(instance: Instance, text: str, ready_seconds: float) -> None:
     instance.open_to_workers()
     if not instance.state.exists():
         instance.forget_state()
-    new = parts.take_apart(text)
+    given = parts.take_apart(text)
+    new = parts.Parts(given.config, with_certificates(instance, given.files))
     check(instance, new)
     # One whose worker was just killed is about to be back.
     running = poll(instance.running, 10 * RESTART_SECONDS if instance.live.exists() else 0)
@@ -58,13 +59,27 @@ def apply(instance: Instance, text: str, ready_seconds: float) -> None:
         raise EdgeError("\n".join(taken) + "; free the port, or choose another one in the config")
     await_servers(checks(new.config) - checks(before.config), ready_seconds)
     instance.keep_program(archive())
-    if running and before == new:
-        return
-    if running:
+    if not running or before != new:
+        put(instance, before if running else None, new)
+    look_after_certificates(instance, new)
+
+
+def put(instance: Instance, before: parts.Parts | None, new: parts.Parts) -> None:
+    """Swap the files and have HAProxy read them.
+
+    Args:
+        instance: The edge.
+        before: What is in force, None if HAProxy does not run.
+        new: What was found to be right.
+
+    Raises:
+        EdgeError: HAProxy does not take it; what was in force before still is.
+    """
+    if before is not None:
         instance.save_state(before.config, new.config)
     swap(instance, new)
     try:
-        if not running:
+        if before is None:
             instance.start()
         elif not instance.reload():
             log = instance.last_words()
@@ -76,6 +91,24 @@ def apply(instance: Instance, text: str, ready_seconds: float) -> None:
             )
     finally:
         instance.forget_state()
+
+
+def look_after_certificates(instance: Instance, new: parts.Parts) -> None:
+    """Obtain those that are missing, now that the edge serves, and see to the later ones.
+
+    What is missing does not stop an update: the edge serves with what it has.
+    """
+    spec = spec_in(new.files)
+    if spec is None:
+        timer.stop(instance)
+        return
+    timer.start(instance)
+    if spec.acme is not None:
+        renewed = renew(instance)
+        for each in renewed.taken_up:
+            print(f"certificate taken up for {each}")
+        for problem in renewed.problems:
+            print(f"warning: {problem}")
 
 
 def check(instance: Instance, new: parts.Parts) -> None:

@@ -28,7 +28,8 @@ RESTART_SECONDS = 0.2
 
 _START_SECONDS = 30.0
 _STOP_SECONDS = 30.0
-_UNITS = Path("/etc/systemd/system")
+UNITS = Path("/etc/systemd/system")
+"""Where the units of systemd are that a machine has of its own."""
 
 
 class Instance:
@@ -112,7 +113,9 @@ class Instance:
         """Return whether each worker from before the reload knows that it is to leave."""
         processes = (self.ask_master("show proc") or "").partition("# old workers")[2]
         pids = re.findall(r"^(\d+)\s+worker\s", processes, re.MULTILINE)
-        return all("Stopping: 1" in (self.ask_master(f"@!{pid} show info") or "") for pid in pids)
+        # HAProxy 3.0 may keep one in its list that ended while the master started itself again.
+        there = [pid for pid in pids if Path(f"/proc/{pid}").exists()]
+        return all("Stopping: 1" in (self.ask_master(f"@!{pid} show info") or "") for pid in there)
 
     def running(self) -> bool:
         """Return whether the master answers."""
@@ -177,7 +180,7 @@ class Instance:
         return "\n".join(without_requests(text.splitlines())[-20:])
 
     def _write_unit(self) -> None:
-        unit = _UNITS / self.unit
+        unit = UNITS / self.unit
         text = unit_text(self.name, self.command("-Ws"))
         if not unit.exists() or unit.read_text() != text:
             unit.write_text(text)
@@ -218,7 +221,7 @@ class Instance:
         """End HAProxy, requests in flight first, and remove what it left."""
         if self.under_systemd:
             run("systemctl", "disable", "--now", self.unit)
-            (_UNITS / self.unit).unlink(missing_ok=True)
+            (UNITS / self.unit).unlink(missing_ok=True)
             run("systemctl", "daemon-reload")
         else:
             # So that the loop starts no other; it ends when the last of the log is written.

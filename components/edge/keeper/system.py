@@ -5,7 +5,8 @@ import shutil
 import socket
 import subprocess
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from typing import Any
 
 POLL_SECONDS = 0.05
 
@@ -24,16 +25,36 @@ def poll(condition: Callable[[], bool], seconds: float, pause: float = POLL_SECO
     return True
 
 
-def run(*command: str, output: int = subprocess.PIPE) -> subprocess.CompletedProcess[str]:
-    """Run a command with both outputs in ``stdout``."""
-    return subprocess.run(
-        command,
-        check=False,
-        stdin=subprocess.DEVNULL,
-        stdout=output,
-        stderr=subprocess.STDOUT,
-        text=True,
-    )
+def run(
+    *command: str,
+    output: int = subprocess.PIPE,
+    text: str | None = None,
+    seconds: float | None = None,
+    environment: Mapping[str, str] | None = None,
+) -> subprocess.CompletedProcess[str]:
+    """Run a command with both outputs in ``stdout``.
+
+    Args:
+        command: The program and its arguments.
+        output: Where both outputs go.
+        text: What it reads as its standard input, if anything.
+        seconds: How long it may take; code 124 if it took longer.
+        environment: Variables beside the own ones.
+    """
+    given: dict[str, Any] = {"stdin": subprocess.DEVNULL} if text is None else {"input": text}
+    try:
+        return subprocess.run(
+            command,
+            check=False,
+            **given,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            text=True,
+            timeout=seconds,
+            env={**os.environ, **(environment or {})},
+        )
+    except subprocess.TimeoutExpired:
+        return subprocess.CompletedProcess(command, 124, f"it takes longer than {seconds:.0f} s")
 
 
 def haproxy() -> str:

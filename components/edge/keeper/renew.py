@@ -1,0 +1,56 @@
+"""What a timer does: certificates that were renewed are taken up, and due ones renewed by ACME."""
+
+import time
+from dataclasses import dataclass
+
+from components.edge.keeper import acme, parts
+from components.edge.keeper.certificates import Certificate, choose
+from components.edge.keeper.instance import Instance
+from components.edge.keeper.system import EdgeError
+from components.edge.keeper.tls import assemble, in_force, spec_in, take_up
+
+
+@dataclass(frozen=True)
+class Renewed:
+    """What became of the certificates."""
+
+    taken_up: tuple[str, ...]
+    """The domains that have another one now, each with where it is from."""
+    problems: tuple[str, ...]
+    """What was wrong with others; these stayed as they were."""
+
+
+def renew(instance: Instance, *, at_once: bool = False, ahead: float = 0) -> Renewed:
+    """Bring HAProxy's certificates up to date while it runs.
+
+    Args:
+        instance: The edge.
+        at_once: Ask the ACME server also for what failed only recently.
+        ahead: Seconds from now to do it as if it were then.
+    """
+    spec = spec_in(parts.read(instance.files))
+    if spec is None:
+        return Renewed((), ())
+    choice = choose(spec, time.time() + ahead)
+    problems = [*choice.problems]
+    problems += acme.obtain(instance, spec, choice, time.time() + ahead, at_once=at_once)
+    now = time.time() + ahead  # those that were obtained are valid since a moment ago
+    assembled = assemble(instance, spec, choice, now)
+    taken_up = []
+    for domain, certificate in assembled.certificates.items():
+        before = in_force(instance, domain)
+        stays = domain in assembled.stand_ins and _is_better(before, certificate, now)
+        if stays or (before is not None and before.pem == certificate.pem):
+            continue
+        try:
+            take_up(instance, domain, certificate)
+        except EdgeError as error:
+            problems.append(str(error))
+        else:
+            taken_up.append(f"{domain} from {certificate.source}")
+    return Renewed(tuple(taken_up), tuple(problems))
+
+
+def _is_better(before: Certificate | None, stand_in: Certificate, now: float) -> bool:
+    """Whether a certificate is valid and none that the edge itself signed."""
+    return before is not None and before.problem(now) is None and before.key != stand_in.key

@@ -1,0 +1,101 @@
+"""Runs ``renew`` every hour: by a timer of systemd where it runs, else by a loop in a shell."""
+
+import os
+import shlex
+import shutil
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+from components.edge.keeper.instance import UNITS, Instance
+from components.edge.keeper.system import EdgeError, run
+
+LOOP_SECONDS = 3600.0
+"""The pause between two runs of the loop."""
+
+
+def start(instance: Instance) -> None:
+    """See to it that certificates are renewed as long as there is the edge.
+
+    Raises:
+        EdgeError: systemd refuses.
+    """
+    if instance.under_systemd:
+        service, timer = _units(instance)
+        for unit, text in ((service, service_text(instance)), (timer, timer_text(instance))):
+            if not (UNITS / unit).exists() or (UNITS / unit).read_text() != text:
+                (UNITS / unit).write_text(text)
+        run("systemctl", "daemon-reload")
+        result = run("systemctl", "enable", "--now", timer)
+        if result.returncode != 0:
+            raise EdgeError(f"{timer} does not start:\n{result.stdout}")
+        return
+    pid, log = (shlex.quote(str(instance.folder / f"renew.{end}")) for end in ("pid", "log"))
+    live = shlex.quote(str(instance.live))
+    loop = (
+        f"echo $$ >{pid}; while [ -e {live} ]; do sleep {LOOP_SECONDS};"
+        f" {shlex.join(command(instance))} >{log} 2>&1; done"
+    )
+    lock = ("flock", "--nonblock", "--close", str(instance.folder / "renew.lock"))
+    run("setsid", "--fork", *lock, "/bin/sh", "-c", loop, output=subprocess.DEVNULL)
+
+
+def stop(instance: Instance) -> None:
+    """End it, also in the middle of a pause; nothing is done if there is none."""
+    if instance.under_systemd:
+        service, timer = _units(instance)
+        if (UNITS / timer).exists():
+            run("systemctl", "disable", "--now", timer)
+            for unit in (timer, service):
+                (UNITS / unit).unlink(missing_ok=True)
+            run("systemctl", "daemon-reload")
+        return
+    pid_file = instance.folder / "renew.pid"
+    try:
+        pid = int(pid_file.read_text())
+        ours = str(instance.program).encode() in Path(f"/proc/{pid}/cmdline").read_bytes()
+    except (OSError, ValueError):
+        return
+    if ours:
+        os.killpg(os.getpgid(pid), signal.SIGTERM)
+    pid_file.unlink()
+
+
+def command(instance: Instance) -> list[str]:
+    """Return the command that renews."""
+    python = shutil.which("python3", path="/usr/bin:/bin") or sys.executable
+    return [python, str(instance.program), "renew", str(instance.folder), instance.name]
+
+
+def _units(instance: Instance) -> tuple[str, str]:
+    name = f"gatehouse-{instance.name}-renew"
+    return f"{name}.service", f"{name}.timer"
+
+
+def service_text(instance: Instance) -> str:
+    """Return the systemd unit that renews once."""
+    return f"""[Unit]
+Description=Certificates of Gatehouse edge {instance.name}
+After=network-online.target
+Wants=network-online.target
+
+[Service]
+Type=oneshot
+ExecStart={" ".join(command(instance))}
+"""
+
+
+def timer_text(instance: Instance) -> str:
+    """Return the systemd unit that says when."""
+    return f"""[Unit]
+Description=Certificates of Gatehouse edge {instance.name}, every hour
+
+[Timer]
+OnCalendar=hourly
+RandomizedDelaySec=30min
+Persistent=true
+
+[Install]
+WantedBy=timers.target
+"""

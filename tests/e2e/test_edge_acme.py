@@ -1,0 +1,170 @@
+"""Certificates by ACME: certbot at the edge, Pebble as the server, HTTP-01 through HAProxy."""
+
+import os
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from components.edge.keeper.renew import renew
+from components.models.edge import Acme, Tls
+from lab import packages
+from tests.e2e import pebble
+from tests.e2e.edge_changes import ADDRESSES
+from tests.e2e.edge_driver import SERVER_PORT, TLS_PORT, Edge, an_edge
+from tests.e2e.edge_load import APP, SOCKETS, Servers
+from tests.e2e.test_edge_tls import curl, s_client, serial
+from tests.pems import Authority
+
+pytestmark = pytest.mark.skipif(
+    os.geteuid() != 0, reason="the edge's HAProxy is started by root: run this as root"
+)
+DAY = 86400.0
+POOL = {"web-0": ADDRESSES[0]}
+OTHER_POOL = {"web-0": ADDRESSES[1]}
+
+
+@pytest.fixture(scope="module", autouse=True)
+def installed() -> None:
+    packages.ensure(packages.PACKAGES + packages.TEST_PACKAGES)
+
+
+@pytest.fixture(scope="module")
+def authority() -> Authority:
+    return Authority()
+
+
+@pytest.fixture
+def edge(tmp_path: Path, authority: Authority) -> Iterator[Edge]:
+    ca = tmp_path / "ca.pem"
+    ca.write_text(authority.pem)
+    acme = Acme(
+        email="ops@example.org", directory=pebble.DIRECTORY, ca=str(ca), port=pebble.CHALLENGES
+    )
+    servers = Servers(SERVER_PORT)
+    with an_edge(Tls(port=TLS_PORT, acme=acme)) as made, servers.running(*ADDRESSES):
+        yield made
+
+
+def trusted_by(edge: Edge, root: str) -> bool:
+    """Whether the edge answers, with a certificate below this root."""
+    edge.entrance = replace(edge.entrance, authority=root)
+    return edge.get()[0] == 200
+
+
+def is_self_signed(name: str) -> bool:
+    return "subject=O = Gatehouse, CN = self-signed" in s_client("-servername", name)
+
+
+def test_certificates_are_obtained_and_renewed_in_time(
+    edge: Edge, tmp_path: Path, authority: Authority, capfd: pytest.CaptureFixture[str]
+) -> None:
+    with pebble.running(tmp_path, authority) as server:
+        edge.apply(POOL)
+        told = capfd.readouterr().out
+        for name in (APP, SOCKETS):
+            assert f"certificate taken up for {name} from" in told
+        assert "warning" not in told
+        root = server.root()
+        assert trusted_by(edge, root)
+        assert "Verify return code: 20" in s_client("-servername", SOCKETS), "not a self-signed one"
+        first, reloads = serial(), edge.instance.reloads()
+
+        assert renew(edge.instance, ahead=59 * DAY).taken_up == (), "a third is left"
+        renewed = renew(edge.instance, ahead=61 * DAY)
+        assert renewed.problems == ()
+        assert [each.split()[0] for each in renewed.taken_up] == [APP, SOCKETS]
+        assert serial() != first
+        assert edge.instance.reloads() == reloads
+        assert trusted_by(edge, root)
+
+        second = serial()
+        edge.apply(OTHER_POOL)
+        assert serial() == second
+        assert "warning" not in capfd.readouterr().out
+    renewed = renew(edge.instance, ahead=70 * DAY)
+    assert renewed.problems[0].startswith(f"edge.tls.acme: {pebble.DIRECTORY} does not answer: ")
+    assert renewed.problems[0].endswith(
+        f"; no certificate for {APP}, {SOCKETS} yet, tried again later"
+    )
+    assert trusted_by(edge, root), "and the edge goes on"
+    kept = [path for path in (edge.instance.folder / "acme").rglob("privkey*") if path.is_file()]
+    assert {path.stat().st_mode & 0o077 for path in kept} == {0}
+
+
+def test_a_server_that_is_down_does_not_stop_an_update(
+    edge: Edge, tmp_path: Path, authority: Authority, capfd: pytest.CaptureFixture[str]
+) -> None:
+    edge.apply(POOL)
+    told = capfd.readouterr().out
+    assert f"warning: edge.tls.acme: {pebble.DIRECTORY} does not answer: " in told
+    assert f"no certificate for {APP}, {SOCKETS} yet, tried again later" in told
+    assert is_self_signed(APP)
+    with pebble.running(tmp_path, authority) as server:
+        assert len(renew(edge.instance).taken_up) == 2, "the next time that the timer runs"
+        assert trusted_by(edge, server.root())
+
+
+def test_a_server_that_refuses_a_domain_is_told_in_its_words(
+    edge: Edge, tmp_path: Path, authority: Authority, capfd: pytest.CaptureFixture[str]
+) -> None:
+    with pebble.running(tmp_path, authority, refused=[APP]) as server:
+        edge.apply(POOL)
+        told = capfd.readouterr().out
+        assert f"certificate taken up for {SOCKETS} from" in told
+        assert (
+            f"warning: edge.tls.acme: no certificate for {APP} from {pebble.DIRECTORY}, tried again"
+            " later; certbot says:\n" in told
+        )
+        assert "urn:ietf:params:acme:error:rejectedIdentifier" in told
+        assert is_self_signed(APP)
+        orders = server.log.read_text().count("/order-plz")
+        assert renew(edge.instance).problems == (), "it is not asked again at once"
+        assert server.log.read_text().count("/order-plz") == orders
+        assert len(renew(edge.instance, at_once=True).problems) == 1
+        assert server.log.read_text().count("/order-plz") > orders
+
+
+def test_a_challenge_that_does_not_arrive_is_told_in_certbots_words(
+    edge: Edge, tmp_path: Path, authority: Authority, capfd: pytest.CaptureFixture[str]
+) -> None:
+    with pebble.running(tmp_path, authority, asks=1):
+        edge.apply(POOL)
+    told = capfd.readouterr().out
+    assert "Certbot failed to authenticate some domains" in told
+    for name in (APP, SOCKETS):
+        assert f"  Domain: {name}\n" in told
+    assert edge.state("web-0")[0] == 2
+    assert is_self_signed(APP)
+
+
+def test_certificates_from_files_are_used_until_their_renewal_is_late(
+    edge: Edge, tmp_path: Path, authority: Authority, capfd: pytest.CaptureFixture[str]
+) -> None:
+    live = tmp_path / "live"
+    for name in (APP, SOCKETS):
+        authority.issue(live / name, name, begins=-60, ends=30)
+    assert edge.config.tls is not None
+    with_files = edge.config.tls.model_copy(update={"folder": str(live)})
+    edge.config = edge.config.model_copy(update={"tls": with_files})
+    edge.apply(POOL)
+    assert capfd.readouterr().out == "", "nobody was asked for anything"
+    assert trusted_by(edge, authority.pem)
+    with pebble.running(tmp_path, authority) as server:
+        renewed = renew(edge.instance, ahead=16 * DAY)
+        assert renewed.problems == ()
+        assert len(renewed.taken_up) == 2
+        assert trusted_by(edge, server.root())
+
+
+def test_nothing_but_challenges_is_served_in_plain(
+    edge: Edge, tmp_path: Path, authority: Authority
+) -> None:
+    with pebble.running(tmp_path, authority):
+        edge.apply(POOL)
+    written = ("--output", "/dev/null", "--write-out", "%{http_code}")
+    host = f"http://{APP}:{edge.config.port}"
+    assert curl(*written, f"{host}/") == "301"
+    assert curl(*written, f"{host}/.well-known/acme-challenge/x") == "503", "certbot is not there"
+    assert curl(*written, f"{host}/.well-known/other") == "301"

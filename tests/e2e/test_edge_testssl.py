@@ -1,0 +1,56 @@
+"""What testssl.sh says of the edge's TLS; ``REPORT=write`` writes it to docs/tls-report.txt."""
+
+import json
+import os
+import re
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from components.models.edge import Tls
+from lab import packages
+from tests.e2e.edge_changes import ADDRESSES
+from tests.e2e.edge_driver import SERVER_PORT, TLS_PORT, an_edge
+from tests.e2e.edge_load import APP, SOCKETS, Servers
+from tests.pems import Authority
+from tests.unit.program import PROJECT
+
+pytestmark = pytest.mark.skipif(
+    os.geteuid() != 0, reason="the edge's HAProxy is started by root: run this as root"
+)
+REPORT = PROJECT / "docs" / "tls-report.txt"
+HEAD = f"""testssl.sh on an edge on loopback, with a certificate of an authority of the test's own,
+which it was told to trust (--add-ca). Made by `REPORT=write pytest {Path(__file__).name}`.
+
+"""
+
+
+def test_nothing_is_rated_medium_or_worse(tmp_path: Path) -> None:
+    packages.ensure(packages.PACKAGES + packages.TEST_PACKAGES)
+    authority = Authority()
+    for domain in (APP, SOCKETS):
+        authority.issue(tmp_path / "live" / domain, domain)
+    ca, found, log = (tmp_path / name for name in ("ca.pem", "found.json", "log.txt"))
+    ca.write_text(authority.pem)
+    servers = Servers(SERVER_PORT)
+    tls = Tls(port=TLS_PORT, folder=str(tmp_path / "live"))
+    with an_edge(tls, authority.pem) as edge, servers.running(*ADDRESSES):
+        edge.apply({"web-0": ADDRESSES[0]})
+        done = subprocess.run(
+            [
+                *("testssl", "--quiet", "--warnings", "off", "--color", "0", "--nodns", "none"),
+                *("--ip", "127.0.0.1", "--add-ca", ca, "--jsonfile", found, "--logfile", log),
+                f"{APP}:{TLS_PORT}",
+            ],
+            capture_output=True,
+            text=True,
+        )
+    findings = json.loads(found.read_text())
+    assert len(findings) > 100, done.stdout + done.stderr
+    fine = {"OK", "INFO", "LOW", "DEBUG"}
+    assert [each for each in findings if each["severity"] not in fine] == []
+    if os.environ.get("REPORT") == "write":
+        # Only what does not change from run to run.
+        text = re.sub(r"^.*(?:Start|Done) \d{4}-.*\n", "", log.read_text(), flags=re.MULTILINE)
+        REPORT.write_text(HEAD + "".join(f"{line.rstrip()}\n" for line in text.splitlines()))
