@@ -317,6 +317,7 @@ class _WebSocket:
     def __init__(self, entrance: Entrance) -> None:
         uri = parse_uri(f"{entrance.scheme.replace('http', 'ws')}://{SOCKETS}/")
         self._protocol = ClientProtocol(uri)
+        self._events: list[Event] = []
         self._socket = entrance.connect(SOCKETS)
         self._protocol.send_request(self._protocol.connect())
         self._event()
@@ -350,10 +351,12 @@ class _WebSocket:
             for data in self._protocol.data_to_send():
                 if data:
                     self._socket.sendall(data)
-            events = self._protocol.events_received()
-            if events:
-                (event,) = events
-                return event
+            self._events += self._protocol.events_received()
+            while self._events:
+                event = self._events.pop(0)
+                # The server's own question whether this is alive; the library answers it.
+                if not (isinstance(event, Frame) and event.opcode is Opcode.PING):
+                    return event
             data = self._socket.recv(65536)
             if not data:
                 raise ConnectionError("the connection was closed without a goodbye")
