@@ -1,11 +1,11 @@
 """haproxy.cfg as text, from pools."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from components.edge.pools import Pool, by_precedence
+from components.edge.pools import Pool, TcpPool, by_precedence
 from components.host.traefik import METRICS_HOST
 from components.models.edge import Edge
 
@@ -41,22 +41,44 @@ _ACCESS_LOG = {
 """One line of JSON per request: each key with HAProxy's expression. What a client chooses is
 escaped and cut, so that a line is whole within the 8192 bytes that the log takes."""
 
+_TCP_LOG = {
+    "time": "%Ts.%ms",
+    "client": '"%[src,regsub(^::ffff:,)]"',
+    "bytes": "%B",
+    "sent": "%U",
+    "service": '"%b"',
+    "vm": '"%s"',
+    "ms": '{"queue":%Tw,"connect":%Tc,"total":%Tt}',
+    "retries": '"%rc"',
+    "end": '"%ts"',
+}
+"""The same per connection of a TCP service, at its end."""
 
-def render(pools: Iterable[Pool], edge: Edge, folder: str) -> str:
+
+def render(pools: Iterable[Pool | TcpPool], edge: Edge, folder: str) -> str:
     """Return the whole haproxy.cfg.
 
     Args:
-        pools: In any order; the text has them in the order in which requests are matched.
+        pools: In any order; the text has them in the order in which requests are matched, and TCP
+            by port.
         edge: The edge's config.
         folder: The edge's own folder on its host, absolute.
     """
-    pools = by_precedence(tuple(pools))
-    vms = {server.name: server.address for pool in pools for server in pool.servers}
+    given = tuple(pools)
+    vms = {server.name: server.address for pool in given for server in pool.servers}
     return _TEMPLATES.get_template("haproxy.cfg.j2").render(
-        pools=pools,
+        pools=by_precedence(tuple(each for each in given if isinstance(each, Pool))),
+        tcp_pools=sorted(
+            (each for each in given if isinstance(each, TcpPool)), key=lambda each: each.port
+        ),
         edge=edge,
         folder=folder,
         vms=dict(sorted(vms.items())),
         metrics_host=METRICS_HOST,
-        access_log=",".join(f'"{key}":{value}' for key, value in _ACCESS_LOG.items()),
+        access_log=_json(_ACCESS_LOG),
+        tcp_log=_json(_TCP_LOG),
     )
+
+
+def _json(line: Mapping[str, str]) -> str:
+    return ",".join(f'"{key}":{value}' for key, value in line.items())

@@ -4,7 +4,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from components.models.service import Service
+from components.models.service import Service, tcp_name
 
 # HAProxy's documented maximum of a server's weight.
 _MAX_WEIGHT = 256
@@ -47,9 +47,24 @@ class Pool:
         )
 
 
+@dataclass(frozen=True, kw_only=True)
+class TcpPool:
+    """A service that is not HTTP: the edge's port for it, and the VMs that connections go to."""
+
+    name: str
+    port: int
+    known_as: str
+    """What Traefik finds it by, in a connection and in a check."""
+    idle_timeout: int
+    """Seconds."""
+    check_timeout: int
+    """Seconds."""
+    servers: tuple[Server, ...]
+
+
 def pool(
     name: str, service: Service, counts: Mapping[str, int], entrypoints: Mapping[str, str]
-) -> Pool:
+) -> Pool | TcpPool:
     """Return the pool of a service.
 
     Args:
@@ -59,6 +74,16 @@ def pool(
         entrypoints: ``host:port`` by VM; VMs that do not run the service are left out.
     """
     weights = _weights(counts)
+    servers = tuple(Server(name=vm, address=entrypoints[vm], weight=weights[vm]) for vm in counts)
+    if service.tcp is not None:
+        return TcpPool(
+            name=name,
+            port=service.tcp.port,
+            known_as=tcp_name(name),
+            idle_timeout=service.tcp.idle_timeout,
+            check_timeout=service.health.timeout,
+            servers=servers,
+        )
     return Pool(
         name=name,
         hosts=service.hosts,
@@ -66,9 +91,7 @@ def pool(
         check_host=service.example_host,
         check_path=service.edge_check_path,
         check_timeout=service.health.timeout,
-        servers=tuple(
-            Server(name=vm, address=entrypoints[vm], weight=weights[vm]) for vm in counts
-        ),
+        servers=servers,
     )
 
 

@@ -14,25 +14,29 @@ from components.edge.keeper.system import EdgeError, haproxy, poll, run
 def ports_in_use(text: str, previous: str) -> list[str]:
     """Return the addresses that a new configuration listens on and that somebody else holds."""
     taken = []
-    for key, host, port in sorted(_listening(text) - _listening(previous)):
+    before = _listening(previous)
+    for (host, port), keys in sorted(_listening(text).items()):
+        if (host, port) in before:
+            continue
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
         with socket.socket(family) as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             try:
                 probe.bind((host, int(port)))
             except OSError as error:
-                taken.append(f"{key}.bind {host}, {key}.port {port}: {error.strerror}")
+                taken.append(f"{keys[0]} {host}, {keys[1]} {port}: {error.strerror}")
     return taken
 
 
-def _listening(text: str) -> set[tuple[str, str, str]]:
-    """Return the addresses and ports in a text, with the path of their keys in the config."""
-    found, key = set(), "edge"
+def _listening(text: str) -> dict[tuple[str, str], tuple[str, str]]:
+    """Return the addresses and ports in a text, with the paths of their keys in the config."""
+    found, key = {}, "edge"
     for line in text.splitlines():
         if line.startswith("frontend "):
             key = "edge.stats" if line == "frontend _stats" else "edge"
-        if listening := re.match(r"\s+bind (\S+):(\d+)", line):
-            found.add((key, listening[1], listening[2]))
+        # The line may say of which key its port is.
+        if listening := re.match(r"\s+bind (\S+):(\d+)(?:.* # (\S+))?$", line):
+            found[listening[1], listening[2]] = (f"{key}.bind", listening[3] or f"{key}.port")
     return found
 
 
