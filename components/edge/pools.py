@@ -62,10 +62,26 @@ class TcpPool:
     servers: tuple[Server, ...]
 
 
-def pool(
+def any_pool(
     name: str, service: Service, counts: Mapping[str, int], entrypoints: Mapping[str, str]
 ) -> Pool | TcpPool:
-    """Return the pool of a service.
+    """Return the pool of a service of either kind; the arguments are those of ``pool``."""
+    if service.tcp is None:
+        return pool(name, service, counts, entrypoints)
+    return TcpPool(
+        name=name,
+        port=service.tcp.port,
+        known_as=tcp_name(name),
+        idle_timeout=service.tcp.idle_timeout,
+        check_timeout=service.health.timeout,
+        servers=_servers(counts, entrypoints),
+    )
+
+
+def pool(
+    name: str, service: Service, counts: Mapping[str, int], entrypoints: Mapping[str, str]
+) -> Pool:
+    """Return the pool of a service that is HTTP.
 
     Args:
         name: The service's name.
@@ -73,17 +89,6 @@ def pool(
         counts: How many of its containers each VM runs, for those that run any.
         entrypoints: ``host:port`` by VM; VMs that do not run the service are left out.
     """
-    weights = _weights(counts)
-    servers = tuple(Server(name=vm, address=entrypoints[vm], weight=weights[vm]) for vm in counts)
-    if service.tcp is not None:
-        return TcpPool(
-            name=name,
-            port=service.tcp.port,
-            known_as=tcp_name(name),
-            idle_timeout=service.tcp.idle_timeout,
-            check_timeout=service.health.timeout,
-            servers=servers,
-        )
     return Pool(
         name=name,
         hosts=service.hosts,
@@ -91,13 +96,18 @@ def pool(
         check_host=service.example_host,
         check_path=service.edge_check_path,
         check_timeout=service.health.timeout,
-        servers=servers,
+        servers=_servers(counts, entrypoints),
     )
 
 
 def by_precedence(pools: tuple[Pool, ...]) -> tuple[Pool, ...]:
     """Return the pools in the order in which requests are matched: the longest path first."""
     return tuple(sorted(pools, key=lambda pool: (-len(pool.path), pool.name)))
+
+
+def _servers(counts: Mapping[str, int], entrypoints: Mapping[str, str]) -> tuple[Server, ...]:
+    weights = _weights(counts)
+    return tuple(Server(name=vm, address=entrypoints[vm], weight=weights[vm]) for vm in counts)
 
 
 def _weights(counts: Mapping[str, int]) -> Mapping[str, int]:

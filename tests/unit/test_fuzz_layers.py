@@ -65,6 +65,12 @@ def test_traefik_makes_of_the_labels_what_they_are_meant_for() -> None:
         for name, service in services.items()
     }
     told = traefik.understood(labels)
+    tcp = {name for name, service in services.items() if service.tcp is not None}
+    assert tcp
+    for name in tcp:
+        _understood_as_tcp(services.pop(name), traefiks[name], told)
+        del labels[traefiks[name]]
+    assert told["tcpRouters"] == told["tcpServices"] == {}, "and nothing else is TCP"
     assert told["services"].keys() == labels.keys()
     routers = Counter[str]()
     for name, router in told["routers"].items():
@@ -90,6 +96,28 @@ def test_traefik_makes_of_the_labels_what_they_are_meant_for() -> None:
         for name, middleware in told["middlewares"].items()
         if "stripPrefix" in middleware
     } == {f"{traefiks[name]}_strip": [path.rstrip("/")] for name, path in stripped.items()}
+
+
+def _understood_as_tcp(service: Service, known_as: str, told: dict[str, dict[str, Any]]) -> None:
+    """Hold what Traefik made of a TCP service's labels against it, and take it out."""
+    router = told["tcpRouters"].pop(known_as)
+    assert router["status"] == "enabled", router
+    assert router["entryPoints"] == ["web"]
+    assert router["service"] == known_as
+    assert "tls" in router
+    balancer = told["tcpServices"].pop(known_as)["loadBalancer"]
+    assert [each["address"].rpartition(":")[2] for each in balancer["servers"]] == [
+        str(service.port)
+    ]
+    assert service.tcp is not None
+    with_address = balancer["serversTransport"] == "with-address@file"
+    assert with_address == service.tcp.proxy_protocol
+    assert ("healthCheck" in balancer) == (service.health.command is None)
+    check = told["routers"].pop(f"{known_as}_check")
+    assert check["status"] == "enabled", check
+    assert check["service"] == "ping@internal"
+    assert check["rule"] == router["rule"].replace("HostSNI", "Host")
+    del told["services"][f"{known_as}_check"]
 
 
 @some(4, 150)
