@@ -13,6 +13,7 @@ import uuid
 from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -75,12 +76,14 @@ class Vm:
 class TcpEdge(Edge):
     """An edge with one TCP service, on VMs by name."""
 
+    idle_timeout = 60
+
     def text(self, servers: dict[str, str]) -> str:
         pool = TcpPool(
             name=TCP,
             port=TCP_PORT,
             known_as=tcp_name(TCP),
-            idle_timeout=60,
+            idle_timeout=self.idle_timeout,
             check_timeout=5,
             servers=tuple(
                 Server(name=name, address=address, weight=1) for name, address in servers.items()
@@ -100,9 +103,9 @@ class Site:
         self.left: list[tuple[TcpApp, float]] = []
         """Containers that were stopped, and since when they should have been quiet."""
 
-    def app(self, vm: str) -> TcpApp:
+    def app(self, vm: str, **changes: Any) -> TcpApp:
         """Start a container that joins; of another port than the others, by which it is counted."""
-        app = TcpApp(self.vms[vm].docker, next(self._numbers), free_ports(1)[0])
+        app = TcpApp(self.vms[vm].docker, next(self._numbers), free_ports(1)[0], **changes)
         self.vms[vm].join(app)
         return app
 
@@ -149,13 +152,13 @@ def connected() -> Iterator[tuple[socket.socket, str]]:
 
 
 def received(connection: socket.socket, count: int) -> bytes:
-    data = b""
+    data = bytearray()
     while len(data) < count:
         more = connection.recv(count - len(data))
         if not more:
             raise ConnectionError(f"closed after {len(data)} bytes of {count}")
         data += more
-    return data
+    return bytes(data)
 
 
 def echo(connection: socket.socket) -> None:
@@ -334,6 +337,44 @@ def test_a_container_that_takes_no_connection_loses_none(site: Site) -> None:
     site.pool("web-0", "web-1")
     deaf.refuse()
     assert {who() for _ in range(20)} == {stays.id}, "others get what it does not take"
+
+
+@pytest.mark.parametrize("wanted", [True, False])
+def test_a_container_that_wants_it_is_told_the_clients_address(site: Site, wanted: bool) -> None:
+    site.app("web-0", tcp={"port": 5432, "proxy_protocol": wanted})
+    site.pool("web-0")
+    with connected() as (connection, _):
+        if wanted:
+            # As its specification has it: a signature, version 2 of PROXY, IPv4, and 12 bytes.
+            header = received(connection, 28)
+            assert header[:16] == b"\r\n\r\n\0\r\nQUIT\n\x21\x11\0\x0c"
+            address, port = connection.getsockname()
+            assert socket.inet_ntoa(header[16:20]) == address
+            assert int.from_bytes(header[24:26]) == port
+        echo(connection)
+        end(connection)
+
+
+def test_a_connection_that_is_silent_for_too_long_is_closed(site: Site) -> None:
+    site.edge.idle_timeout = 1
+    site.app("web-0")
+    site.pool("web-0")
+    with connected() as (connection, _):
+        echo(connection)
+        assert connection.recv(1) == b""
+
+
+def test_a_large_answer_arrives_whole_and_so_does_what_was_sent(site: Site) -> None:
+    app = site.app("web-0")
+    site.pool("web-0")
+    sent = random.Random(7).randbytes(8 * 2**20)  # noqa: S311 - no secret
+    with connected() as (connection, _):
+        sending = threading.Thread(target=connection.sendall, args=(sent,))
+        sending.start()
+        assert received(connection, len(sent)) == sent
+        sending.join()
+        end(connection)
+    assert app.received[-1] == sent
 
 
 def test_a_vm_without_a_container_of_the_service_does_not_get_in(site: Site) -> None:
