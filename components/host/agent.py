@@ -646,18 +646,42 @@ class Control(socketserver.StreamRequestHandler):
         raise AgentError(f"{what}: unknown request")
 
 
-def write_nowhere(file: Path) -> None:
+def certificate(folder: Path) -> str:
+    """Return the part of Traefik's file that is a certificate for what the edge sends in TLS.
+
+    Nobody looks at it. But without one Traefik makes one after each change of a container: 0.2 s,
+    and some seconds on an emulated processor, until the change is in force.
+    """
+    key, made = folder / "key.pem", folder / "certificate.pem"
+    if not made.exists():
+        command = (
+            *("openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256"),
+            *("-nodes", "-days", "36500", "-subj", "/CN=gatehouse", "-keyout", str(key)),
+        )
+        try:
+            told = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+        except (OSError, subprocess.CalledProcessError) as error:
+            print(f"Traefik makes its own certificates: {error}", flush=True)
+            return ""
+        made.write_text(told)
+    pair = json.dumps({"certFile": made.read_text(), "keyFile": key.read_text()})
+    return f"tls: {{stores: {{default: {{defaultCertificate: {pair} }} }} }}\n"
+
+
+def write_nowhere(folder: Path) -> None:
     """Give Traefik its file; one that has it already does not see it half written."""
-    if not file.exists() or file.read_text() != NOWHERE:
+    file, text = folder / "traefik" / "nowhere.yml", NOWHERE + certificate(folder)
+    if not file.exists() or file.read_text() != text:
         partial = file.with_suffix(".partial")
-        partial.write_text(NOWHERE)
+        partial.touch(mode=0o600)
+        partial.write_text(text)
         partial.replace(file)
 
 
 def serve(folder: Path) -> None:
     """Run the daemon until it is asked to restart; systemd starts it again."""
     (folder / "traefik").mkdir(exist_ok=True)
-    write_nowhere(folder / "traefik" / "nowhere.yml")
+    write_nowhere(folder)
     agent = Agent(folder)
     control = UnixServer(folder / "control.sock", Control, agent)
     docker = UnixServer(folder / "traefik" / "docker.sock", FilteredDocker, agent)

@@ -1,11 +1,11 @@
 """TCP services behind the real Traefik, with the agent, as the edge reaches them: named in TLS."""
 
 import contextlib
-import itertools
 import socket
 import ssl
 import threading
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -182,13 +182,32 @@ def test_a_name_of_another_service_gets_nothing(vm: Vm) -> None:
             pass
 
 
-def test_the_file_for_traefik_is_left_alone_if_it_is_right(tmp_path: Any) -> None:
-    file = tmp_path / "nowhere.yml"
-    agent.write_nowhere(file)
-    before = file.stat()
-    agent.write_nowhere(file)
+def test_the_file_for_traefik_is_left_alone_if_it_is_right(tmp_path: Path) -> None:
+    file = tmp_path / "traefik" / "nowhere.yml"
+    file.parent.mkdir()
+    agent.write_nowhere(tmp_path)
+    before, text = file.stat(), file.read_text()
+    assert text.startswith(agent.NOWHERE)
+    assert before.st_mode & 0o777 == 0o600, "there is a key in it"
+    agent.write_nowhere(tmp_path)
     assert file.stat().st_mtime_ns == before.st_mtime_ns
     file.write_text("old")
-    agent.write_nowhere(file)
-    assert file.read_text() == agent.NOWHERE
-    assert list(itertools.islice(tmp_path.iterdir(), 2)) == [file]
+    agent.write_nowhere(tmp_path)
+    assert file.read_text() == text, "and the certificate is the same"
+    assert list(file.parent.iterdir()) == [file]
+
+
+def test_traefik_has_a_certificate_and_makes_none(vm: Vm) -> None:
+    vm.agent.join(app(vm, 1).id, 60)
+    with connected(vm) as connection:
+        shown = connection.getpeercert(binary_form=True)
+    assert shown is not None
+    assert b"gatehouse" in shown
+
+
+def test_without_openssl_traefik_makes_its_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert agent.certificate(tmp_path) == ""
+    assert "Traefik makes its own certificates" in capsys.readouterr().out

@@ -284,7 +284,7 @@ class Vm:
         self.server = agent.UnixServer(self.socket, agent.FilteredDocker, self.agent)
         threading.Thread(target=self.server.serve_forever, daemon=True).start()
         threading.Thread(target=self.agent.follow_docker, daemon=True).start()
-        (folder / "traefik" / "nowhere.yml").write_text(agent.NOWHERE)
+        agent.write_nowhere(folder)
         self.traefik = Traefik(self.docker, folder)
         eventually(self.traefik.runs)
 
