@@ -132,6 +132,9 @@ def _model(
     """Return the model that a key holds, if it does, and the path of one of it."""
     if "$ref" in part:
         return path, models[part["$ref"].rpartition("/")[2]]
+    options = [each for each in part.get("anyOf", ()) if each.get("type") != "null"]
+    if len(options) == 1:
+        return _model(path, options[0], models)
     if part.get("type") == "array":
         return _model(f"{path}[]", part["items"], models)
     for value in part.get("patternProperties", {}).values():
