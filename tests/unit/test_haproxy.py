@@ -87,7 +87,7 @@ def test_a_tcp_service_has_a_port_of_the_edge_and_no_section_of_http() -> None:
     headings = [section.heading for section in sections]
     assert headings.count(["frontend", "http"]) == 1, "also with a service of that name"
     (frontend,) = [each for each in sections if each.heading == ["frontend", "tcp.http"]]
-    assert frontend.called("bind") == [["bind", "192.0.2.1:5432", "name", "services.http.tcp.port"]]
+    assert frontend.called("bind") == [["bind", "192.0.2.1:5432"]]
     assert frontend.called("default_backend") == [["default_backend", "http"]]
 
 

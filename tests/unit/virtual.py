@@ -110,7 +110,8 @@ class TcpApp:
 
     def refuse(self) -> None:
         """Go on running, and take no connection any more."""
-        self._server.shutdown(socket.SHUT_RDWR)
+        with contextlib.suppress(OSError):  # it does already
+            self._server.shutdown(socket.SHUT_RDWR)
         self._server.close()
 
     def die(self) -> None:
