@@ -649,8 +649,8 @@ class Control(socketserver.StreamRequestHandler):
 def certificate(folder: Path) -> str:
     """Return the part of Traefik's file that is a certificate for what the edge sends in TLS.
 
-    Nobody looks at it. But without one Traefik makes one after each change of a container: 0.2 s,
-    and some seconds on an emulated processor, until the change is in force.
+    Nobody looks at it. But without one Traefik makes an RSA key after each change of a container:
+    up to 0.3 s of a processor, more of an emulated one, until the change is in force.
     """
     key, made = folder / "key.pem", folder / "certificate.pem"
     if not made.exists():
