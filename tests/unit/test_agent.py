@@ -157,6 +157,12 @@ def test_an_open_connection_is_told_from_one_that_waits_or_is_elsewhere() -> Non
     assert not agent.is_connection(line.format(port=8081, state="01"), 8080)
 
 
+def test_a_connection_of_tcp_that_only_the_client_has_ended_is_in_flight() -> None:
+    line = "   0: 0100007F:1F90 00000000:0000 08 00000000:00000000 00:00000000 0"
+    assert agent.is_connection(line, 8080, "tcp")
+    assert not agent.is_connection(line, 8080, "http")
+
+
 def test_the_agent_asks_and_answers_over_its_socket(vm: Vm, tmp_path: Path) -> None:
     control = agent.UnixServer(tmp_path / "control.sock", agent.Control, vm.agent)
     threading.Thread(target=control.serve_forever, daemon=True).start()

@@ -143,7 +143,10 @@ def test_the_program_passes_on_what_the_config_says(raw: dict[str, Any]) -> None
     trusted = ",".join(str(IPv4Address(each)) for each in sources(stack, FACTS))
     for container in containers.values():
         flags = [flag for flag in container.inputs["command"] if "trustedips" in flag]
-        assert flags == [f"--entrypoints.web.forwardedheaders.trustedips={trusted}"]
+        assert flags == [
+            f"--entrypoints.web.{what}.trustedips={trusted}"
+            for what in ("forwardedheaders", "proxyprotocol")
+        ]
     assert SECRET not in run.haproxy_cfg
     apply = shlex.split(run.resources["edge-haproxy"].inputs["create"])
     assert apply[-3:-1] == [f"{stack.edge.folder}/test", "test"]
