@@ -16,5 +16,4 @@ def vm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Vm]:
     monkeypatch.setattr(agent, "last_lines", lambda _: "\n  log")
     made = Vm(tmp_path)
     yield made
-    made.traefik.process.kill()
-    made.traefik.process.wait()
+    made.close()

@@ -71,6 +71,11 @@ class App:
         threading.Thread(target=self.server.serve_forever, daemon=True).start()
         docker.containers[self.id] = self
 
+    def die(self) -> None:
+        """Take no connection any more."""
+        self.server.shutdown()
+        self.server.server_close()
+
     def inspected(self) -> dict[str, Any]:
         return {
             "Id": self.id,
@@ -291,6 +296,14 @@ class Vm:
 
     def app(self, number: int, **changes: Any) -> App:
         return App(self.docker, number, **{"port": self.port, **changes})
+
+    def close(self) -> None:
+        """End all of it, so that the next one can have the containers' addresses."""
+        self.traefik.process.kill()
+        self.traefik.process.wait()
+        for each in self.docker.containers.values():
+            if each is not self.traefik:
+                each.die()
 
     def answering(self) -> set[str]:
         return {self.traefik.get()[1] for _ in range(8)}
