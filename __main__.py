@@ -40,7 +40,7 @@ pulumi.export(
     "services",
     {
         name: {
-            "url": service.url(*stack.edge.entrance),
+            "url": service.url(stack.edge, stack.edge.host or stack.edge.bind),
             "containers": {
                 vm: [slot.name for slot in slots(name, placement[name]) if slot.vm == vm]
                 for vm in placement[name]

@@ -18,6 +18,7 @@ from components.units import format_size
 _OWN_LABELS = ("traefik.", "gatehouse.")
 _HOSTNAME_LIMIT = 63  # of Linux and DNS
 _SOCKET_FOLDER_LIMIT = 85  # HAProxy keeps 97 characters for a socket's path: `/master.sock` has 12
+_HTTP_KEYS = ("hosts", "path", "strip_path", "http")  # of a service
 _LIBVIRT_BRIDGE = "virbr"  # what libvirt calls the bridges of its own networks
 
 
@@ -31,6 +32,7 @@ def across(stack: Stack) -> Iterable[str]:
         yield from _limits(f"services.{name}", service, stack.farm)
     yield from _claims(stack)
     yield from _edge(stack)
+    yield from _tcp_ports(stack)
 
 
 def in_stack(stack: Stack, name: str) -> Iterable[str]:
@@ -130,6 +132,12 @@ def _service(path: str, service: Service) -> Iterable[str]:
                 f"{path}.volumes.{index}: {service.replicas} replicas would write to it; say"
                 f" `shared: true` if they may, or `replicas: 1` (got {volume.path})"
             )
+    yield from (_of_http if service.tcp is None else _of_tcp)(path, service)
+
+
+def _of_http(path: str, service: Service) -> Iterable[str]:
+    if not service.hosts:
+        yield f"{path}.hosts: is required, or tcp for what is not HTTP (got nothing)"
     prefix = service.path.rstrip("/")
     if not f"{service.edge_check_path}/".startswith(f"{prefix}/"):
         yield (
@@ -138,6 +146,20 @@ def _service(path: str, service: Service) -> Iterable[str]:
         )
     if service.strip_path and service.path.rstrip("/") == "":
         yield f"{path}.strip_path: needs a path to strip (got {service.path})"
+
+
+def _of_tcp(path: str, service: Service) -> Iterable[str]:
+    for key in _HTTP_KEYS:
+        if key in service.model_fields_set:
+            yield (
+                f"{path}.{key}: goes with HTTP, and {path}.tcp says that this is none; take one of"
+                f" them away (got {_shown(getattr(service, key))})"
+            )
+    if service.health.path is not None:
+        yield (
+            f"{path}.health.path: is asked over HTTP, and {path}.tcp says that this is none; give"
+            f" health.command, or neither for a TCP connection (got {service.health.path})"
+        )
 
 
 def _placement(path: str, name: str, service: Service, names: Sequence[str]) -> Iterable[str]:
@@ -212,6 +234,9 @@ def _tls(stack: Stack) -> Iterable[str]:
     yield from _twice(
         "edge.tls.certificates", [each.fullchain for each in tls.certificates], "fullchain"
     )
+    named = domains(stack.services.values())
+    if not named:
+        yield "edge.tls: no service has hosts that it could be for; leave it out (got a map)"
     from_files = tls.folder is not None or bool(tls.certificates)
     if not from_files and tls.acme is None and not tls.self_signed:
         yield (
@@ -219,7 +244,7 @@ def _tls(stack: Stack) -> Iterable[str]:
             " acme, or self_signed: true (got none of them)"
         )
     if tls.acme is not None and not from_files and not tls.self_signed:
-        for domain in domains(stack.services.values()):
+        for domain in named:
             if domain.startswith("*."):
                 yield (
                     "edge.tls.acme: cannot prove a wildcard over HTTP; give a certificate for it"
@@ -244,6 +269,32 @@ def _edge(stack: Stack) -> Iterable[str]:
         )
     if edge.port == edge.ssh_port:
         yield f"edge.port: is edge.ssh_port too (got {edge.port})"
+
+
+def _tcp_ports(stack: Stack) -> Iterable[str]:
+    edge = stack.edge
+    taken = {edge.port: "edge.port", edge.stats.port: "edge.stats.port"}
+    if edge.tls is not None:
+        taken[edge.tls.port] = "edge.tls.port"
+        if edge.tls.acme is not None:
+            taken[edge.tls.acme.port] = "edge.tls.acme.port"
+    if edge.host is not None:
+        taken[edge.ssh_port] = "edge.ssh_port"
+    for name, service in stack.services.items():
+        if service.tcp is None:
+            continue
+        path = f"services.{name}.tcp.port"
+        owner = taken.setdefault(service.tcp.port, path)
+        if owner != path:
+            yield f"{path}: is {owner} too (got {service.tcp.port})"
+
+
+def _shown(value: object) -> str:
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, str):
+        return value
+    return "a list" if isinstance(value, tuple) else "a map"
 
 
 def _twice(path: str, values: Sequence[str], key: str = "") -> Iterable[str]:

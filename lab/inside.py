@@ -38,17 +38,27 @@ class Inside:
         missing = web.missing_line(answered, expected)
         if missing is not None:
             print(missing)
-        print(f"smoke: {len(answered & expected)}/{len(expected)} containers answered", flush=True)
+        containers = {name for name in expected if not name.startswith(web.TCP)}
+        print(
+            f"smoke: {len(answered & containers)}/{len(containers)} containers answered", flush=True
+        )
         return 0 if missing is None else 1
 
     def show(self) -> int:
         """Print the table and a 200 of each service, fetched through the edge."""
         edge = self.outputs["edge"]["address"]
+        urls = [service["url"] for service in self.outputs["services"].values()]
+        tcp = [url for url in urls if url.startswith(web.TCP)]
         bodies = {
-            service["url"]: web.await_ok(edge, service["url"], self.seconds, self._certificates)
-            for service in self.outputs["services"].values()
+            url: web.await_ok(edge, url, self.seconds, self._certificates)
+            for url in urls
+            if url not in tcp
         }
+        for url in tcp:
+            web.await_taken(url, self.seconds)
         self.status()
+        for url in tcp:
+            print(f"{url} takes connections", flush=True)
         for url, body in bodies.items():
             first = body.strip().splitlines()[:1]
             print(f"GET {url} through the edge at {edge}: 200 {' '.join(first)}", flush=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 import socket
 import time
@@ -13,6 +14,9 @@ from urllib.parse import urlsplit
 from lab.tls import context
 
 POLL_SECONDS = 0.1
+TAKEN_SECONDS = 3.0
+"""By then the edge has found out that no server takes a connection, though it tries several."""
+TCP = "tcp://"
 
 
 class WebError(Exception):
@@ -89,13 +93,37 @@ def await_ok(edge: str, url: str, seconds: float, trusted: Path | None = None) -
         time.sleep(POLL_SECONDS)
 
 
+def await_taken(url: str, seconds: float) -> None:
+    """Wait until a TCP service takes a connection and keeps it; what it speaks is not known.
+
+    Raises:
+        WebError: It does not within the time.
+    """
+    parts = urlsplit(url)
+    deadline = time.monotonic() + seconds
+    while True:
+        try:
+            with socket.create_connection((parts.hostname, parts.port), timeout=30) as connection:
+                # The edge takes any connection, and closes it if no container does.
+                connection.settimeout(TAKEN_SECONDS)
+                with contextlib.suppress(TimeoutError):  # it waits for the client to begin
+                    if not connection.recv(1):
+                        raise ConnectionError("it was closed at once")
+                return
+        except OSError as error:
+            last = str(error)
+        if time.monotonic() > deadline:
+            raise WebError(f"{url}: no container takes a connection within {seconds:.0f} s: {last}")
+        time.sleep(POLL_SECONDS)
+
+
 def smoke(
     outputs: Mapping[str, Any], seconds: float, trusted: Path | None = None
 ) -> tuple[set[str], set[str]]:
     """Ask the edge until each container that should run has answered with its own name.
 
-    Works for services whose root page is the container's host name, as the lab's ``hello``.
-    ``trusted`` as in ``get``.
+    Works for services whose root page is the container's host name, as the lab's ``hello``. A TCP
+    service has to take a connection, and is in the result by its URL. ``trusted`` as in ``get``.
 
     Returns:
         The names that answered and the names that should have.
@@ -105,6 +133,14 @@ def smoke(
     answered: set[str] = set()
     deadline = time.monotonic() + seconds
     for service in outputs["services"].values():
+        if service["url"].startswith(TCP):
+            expected.add(service["url"])
+            try:
+                await_taken(service["url"], max(0, deadline - time.monotonic()))
+            except WebError:
+                continue
+            answered.add(service["url"])
+            continue
         names = {slot for slots in service["containers"].values() for slot in slots}
         expected |= names
         while not names <= answered and time.monotonic() < deadline:

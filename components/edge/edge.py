@@ -9,7 +9,7 @@ from pulumi_command import local, remote
 
 from components.edge import haproxy
 from components.edge.keeper.archive import archive
-from components.edge.pools import Pool, pool
+from components.edge.pools import Pool, TcpPool, any_pool
 from components.host.host import ContainerHost
 from components.models.edge import Edge as EdgeConfig
 from components.scripts import archive_command
@@ -33,7 +33,7 @@ class Edge(pulumi.ComponentResource):
 
     address: str
     """``host:port`` at which clients reach it."""
-    pools: pulumi.Output[tuple[Pool, ...]]
+    pools: pulumi.Output[tuple[Pool | TcpPool, ...]]
     """In the order of config; known once the VMs' entrypoints are."""
     haproxy_cfg: pulumi.Output[str]
 
@@ -49,7 +49,7 @@ class Edge(pulumi.ComponentResource):
             **{vm: host.entrypoint for vm, host in args.hosts.items()}
         ).apply(
             lambda entrypoints: tuple(
-                pool(name, service.config, service.counts, entrypoints)
+                any_pool(name, service.config, service.counts, entrypoints)
                 for name, service in args.services.items()
             )
         )

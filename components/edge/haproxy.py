@@ -1,6 +1,6 @@
 """haproxy.cfg as text, from pools."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
@@ -8,7 +8,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from components.edge import tls
 from components.edge.domains import domains
 from components.edge.keeper import parts
-from components.edge.pools import Pool, by_precedence
+from components.edge.pools import Pool, TcpPool, by_precedence
 from components.host.traefik import METRICS_HOST
 from components.models.edge import Edge
 
@@ -44,20 +44,37 @@ _ACCESS_LOG = {
 """One line of JSON per request: each key with HAProxy's expression. What a client chooses is
 escaped and cut, so that a line is whole within the 8192 bytes that the log takes."""
 
+_TCP_LOG = {
+    "time": "%Ts.%ms",
+    "client": '"%[src,regsub(^::ffff:,)]"',
+    "bytes": "%B",
+    "sent": "%U",
+    "service": '"%b"',
+    "vm": '"%s"',
+    "ms": '{"queue":%Tw,"connect":%Tc,"total":%Tt}',
+    "retries": '"%rc"',
+    "end": '"%ts"',
+}
+"""The same per connection of a TCP service, at its end."""
 
-def render(pools: Iterable[Pool], edge: Edge, folder: str) -> str:
+
+def render(pools: Iterable[Pool | TcpPool], edge: Edge, folder: str) -> str:
     """Return the whole haproxy.cfg, and in comments what else the edge is to know.
 
     Args:
         pools: In the order of the config; the text has them in the order in which requests are
-            matched.
+            matched, and TCP by port.
         edge: The edge's config.
         folder: The edge's own folder on its host, absolute.
     """
-    pools = tuple(pools)
-    vms = {server.name: server.address for pool in pools for server in pool.servers}
+    given = tuple(pools)
+    http = tuple(each for each in given if isinstance(each, Pool))
+    vms = {server.name: server.address for pool in given for server in pool.servers}
     text = _TEMPLATES.get_template("haproxy.cfg.j2").render(
-        pools=by_precedence(pools),
+        pools=by_precedence(http),
+        tcp_pools=sorted(
+            (each for each in given if isinstance(each, TcpPool)), key=lambda each: each.port
+        ),
         edge=edge,
         folder=folder,
         certificates=f"{folder}/{parts.FOLDER}/{tls.CERTIFICATES}",
@@ -65,8 +82,13 @@ def render(pools: Iterable[Pool], edge: Edge, folder: str) -> str:
         redirect=edge.tls and tls.redirect(edge.tls),
         vms=dict(sorted(vms.items())),
         metrics_host=METRICS_HOST,
-        access_log=",".join(f'"{key}":{value}' for key, value in _ACCESS_LOG.items()),
+        access_log=_json(_ACCESS_LOG),
+        tcp_log=_json(_TCP_LOG),
     )
     if edge.tls is not None:
-        text += parts.fact_line(tls.NAME, tls.spec(edge.tls, domains(pools)))
+        text += parts.fact_line(tls.NAME, tls.spec(edge.tls, domains(http)))
     return text
+
+
+def _json(line: Mapping[str, str]) -> str:
+    return ",".join(f'"{key}":{value}' for key, value in line.items())

@@ -4,7 +4,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from components.models.service import Service
+from components.models.service import Service, tcp_name
 
 # HAProxy's documented maximum of a server's weight.
 _MAX_WEIGHT = 256
@@ -47,10 +47,41 @@ class Pool:
         )
 
 
+@dataclass(frozen=True, kw_only=True)
+class TcpPool:
+    """A service that is not HTTP: the edge's port for it, and the VMs that connections go to."""
+
+    name: str
+    port: int
+    known_as: str
+    """What Traefik finds it by, in a connection and in a check."""
+    idle_timeout: int
+    """Seconds."""
+    check_timeout: int
+    """Seconds."""
+    servers: tuple[Server, ...]
+
+
+def any_pool(
+    name: str, service: Service, counts: Mapping[str, int], entrypoints: Mapping[str, str]
+) -> Pool | TcpPool:
+    """Return the pool of a service of either kind; the arguments are those of ``pool``."""
+    if service.tcp is None:
+        return pool(name, service, counts, entrypoints)
+    return TcpPool(
+        name=name,
+        port=service.tcp.port,
+        known_as=tcp_name(name),
+        idle_timeout=service.tcp.idle_timeout,
+        check_timeout=service.health.timeout,
+        servers=_servers(counts, entrypoints),
+    )
+
+
 def pool(
     name: str, service: Service, counts: Mapping[str, int], entrypoints: Mapping[str, str]
 ) -> Pool:
-    """Return the pool of a service.
+    """Return the pool of a service that is HTTP.
 
     Args:
         name: The service's name.
@@ -58,7 +89,6 @@ def pool(
         counts: How many of its containers each VM runs, for those that run any.
         entrypoints: ``host:port`` by VM; VMs that do not run the service are left out.
     """
-    weights = _weights(counts)
     return Pool(
         name=name,
         hosts=service.hosts,
@@ -66,15 +96,18 @@ def pool(
         check_host=service.example_host,
         check_path=service.edge_check_path,
         check_timeout=service.health.timeout,
-        servers=tuple(
-            Server(name=vm, address=entrypoints[vm], weight=weights[vm]) for vm in counts
-        ),
+        servers=_servers(counts, entrypoints),
     )
 
 
 def by_precedence(pools: tuple[Pool, ...]) -> tuple[Pool, ...]:
     """Return the pools in the order in which requests are matched: the longest path first."""
     return tuple(sorted(pools, key=lambda pool: (-len(pool.path), pool.name)))
+
+
+def _servers(counts: Mapping[str, int], entrypoints: Mapping[str, str]) -> tuple[Server, ...]:
+    weights = _weights(counts)
+    return tuple(Server(name=vm, address=entrypoints[vm], weight=weights[vm]) for vm in counts)
 
 
 def _weights(counts: Mapping[str, int]) -> Mapping[str, int]:

@@ -51,10 +51,27 @@ http:
     nowhere: {loadBalancer: {servers: []}}
   middlewares:
     edge: {ipAllowList: {sourceRange: [{{ env "GATEHOUSE_EDGE" }}]}}
+tcp:
+  routers:
+    nowhere: {entryPoints: [web], rule: "HostSNI(`*`)", priority: 1, tls: {}, service: nowhere}
+  services:
+    nowhere: {loadBalancer: {servers: []}}
+  serversTransports:
+    passed-on: {dialTimeout: 1s, terminationDelay: -1s}
+    with-address: {dialTimeout: 1s, terminationDelay: -1s, proxyProtocol: {version: 2}}
 """
 """Has Traefik answer 503 rather than 404 for a service that has no container left here: the edge
-sends only what should be here, and tries a 503 on another VM if that is safe. And has it show its
-metrics to the edge, under a domain that no service can have; Traefik puts the address in."""
+sends only what should be here, and tries a 503 on another VM if that is safe. A TCP connection for
+such a service gets no handshake, and is tried on another VM too. One that a side has ended its half
+of goes on until the other does, for which Traefik would wait 0.1 s.
+
+And has it show its metrics to the edge, under a domain that no service can have; Traefik puts the
+address in."""
+
+PASSED_ON = "passed-on@file"
+"""How Traefik connects to the containers of TCP services."""
+PASSED_ON_WITH_ADDRESS = "with-address@file"
+"""The same, and tells them the client's address by the PROXY protocol."""
 
 _VERSION = hashlib.sha256(Path(__file__).read_bytes()).hexdigest()[:16]
 _POLL_SECONDS = 0.25
@@ -63,10 +80,15 @@ _QUIET_SECONDS = 1.5
 _FORGET_SECONDS = 30.0
 """Traefik takes up a change within 0.1 s; on an emulated CPU under load it took up to 3 s."""
 _LOG_LINES = "15"
-_ESTABLISHED = "01"  # of proc_pid_net(5)
+# Of proc_pid_net(5). A client of HTTP waits for its answer with both halves open; others may have
+# ended theirs, and the container has not.
+_ESTABLISHED, _CLOSE_WAIT = "01", "08"
+_IN_FLIGHT = {"http": {_ESTABLISHED}, "tcp": {_ESTABLISHED, _CLOSE_WAIT}}
 _READABLE = re.compile(r"(/v[0-9.]+)?/(_ping|version|containers/json|containers/[0-9a-f]+/json)")
 _EVENTS = re.compile(r"(/v[0-9.]+)?/events")
-_PORT = re.compile(r"traefik\.http\.services\.(?P<service>.+)\.loadbalancer\.server\.port")
+_PORT = re.compile(
+    r"traefik\.(?P<kind>http|tcp)\.services\.(?P<service>.+)\.loadbalancer\.server\.port"
+)
 
 
 class AgentError(Exception):
@@ -113,23 +135,55 @@ class Container:
     """When, as Docker writes it; another one after each start."""
     pid: int
     address: str
+    health: str
+    """What Docker's own check has come to: ``starting``, ``healthy`` …; empty if it has none."""
     labels: dict[str, str]
+
+    @property
+    def kind(self) -> str:
+        """How Traefik serves it: ``http`` or ``tcp``."""
+        return self._served[0]
 
     @property
     def service(self) -> str:
         """What Traefik calls its service; empty if it is for Traefik at all."""
-        return next((found["service"] for found in map(_PORT.fullmatch, self.labels) if found), "")
+        return self._served[1]
+
+    @property
+    def _served(self) -> tuple[str, str]:
+        found = [
+            (each["kind"], each["service"]) for each in map(_PORT.fullmatch, self.labels) if each
+        ]
+        # One of TCP has a service of HTTP too, which is for the edge's check.
+        return max(found, default=("http", ""))
 
     @property
     def port(self) -> int:
         """The port that it serves on."""
         return int(self._of_service("server.port"))
 
+    @property
+    def at(self) -> str:
+        """How Traefik's API writes where it serves."""
+        return f"{'http://' if self.kind == 'http' else ''}{self.address}:{self.port}"
+
     def _of_service(self, key: str) -> str:
-        return self.labels[f"traefik.http.services.{self.service}.loadbalancer.{key}"]
+        return self.labels[f"traefik.{self.kind}.services.{self.service}.loadbalancer.{key}"]
 
     def health_problem(self) -> str | None:
-        """Return why it does not pass the health check that Traefik will make, or None."""
+        """Return why it does not pass the health check that Traefik will go by, or None."""
+        return self._http_problem() if self.kind == "http" else self._tcp_problem()
+
+    def _tcp_problem(self) -> str | None:
+        if self.health:
+            return None if self.health == "healthy" else f"its health.command says {self.health}"
+        try:
+            socket.create_connection((self.address, self.port), timeout=10).close()
+        except OSError as error:
+            return f"a connection to port {self.port}: {error}"
+        return None
+
+    def _http_problem(self) -> str | None:
         connection = http.client.HTTPConnection(self.address, self.port, timeout=10)
         path = self._of_service("healthcheck.path")
         try:
@@ -153,14 +207,14 @@ class Container:
                 raise  # or it would look as if there were none
             except OSError:
                 continue  # it has ended
-            count += sum(is_connection(line, self.port) for line in lines)
+            count += sum(is_connection(line, self.port, self.kind) for line in lines)
         return count
 
 
-def is_connection(line: str, port: int) -> bool:
-    """Whether a line of /proc/PID/net/tcp is an established connection to the local ``port``."""
+def is_connection(line: str, port: int, kind: str = "http") -> bool:
+    """Whether a line of /proc/PID/net/tcp is a connection to the local ``port``, not done yet."""
     _, local, _, state, *_ = line.split()
-    return state == _ESTABLISHED and int(local.rpartition(":")[2], 16) == port
+    return state in _IN_FLIGHT[kind] and int(local.rpartition(":")[2], 16) == port
 
 
 def inspected(text: bytes) -> Container:
@@ -173,6 +227,7 @@ def inspected(text: bytes) -> Container:
         started_at=told["State"]["StartedAt"],
         pid=told["State"]["Pid"],
         address=next((each["IPAddress"] for each in networks.values() if each["IPAddress"]), ""),
+        health=(told["State"].get("Health") or {}).get("Status", ""),
         labels=told["Config"]["Labels"] or {},
     )
 
@@ -411,11 +466,10 @@ class Agent:
 
     def _listed(self, container: Container) -> list[bool]:
         """Return for each Traefik that answers whether it sends requests to the container."""
-        url = f"http://{container.address}:{container.port}"
         return [
-            url in [server["url"] for server in service.get("loadBalancer", {}).get("servers", [])]
-            for service in (ask_traefik(each, container.service) for each in traefiks())
-            if service is not None
+            container.at in [server.get("url") or server.get("address") for server in servers]
+            for servers in (known_servers(each, container) for each in traefiks())
+            if servers is not None
         ]
 
 
@@ -441,20 +495,21 @@ def traefiks() -> list[Container]:
     return [each for each in found if each is not None and each.running]
 
 
-def ask_traefik(traefik: Container, service: str) -> dict[str, Any] | None:
-    """Return what a Traefik knows of a service, or None if it does not answer."""
+def known_servers(traefik: Container, container: Container) -> list[dict[str, Any]] | None:
+    """Return where a Traefik sends what is for a container's service, or None if it is silent."""
     port = int(traefik.labels[TRAEFIK_LABEL])
     connection = http.client.HTTPConnection(traefik.address, port, timeout=5)
     try:
-        connection.request("GET", f"/api/http/services/{service}@docker")
+        connection.request("GET", f"/api/{container.kind}/services/{container.service}@docker")
         answer = connection.getresponse()
         body = answer.read()
-        known: dict[str, Any] | None = json.loads(body) if answer.status == 200 else {}
+        known: dict[str, Any] = json.loads(body) if answer.status == 200 else {}
     except (OSError, http.client.HTTPException, ValueError):
-        known = None
+        return None
     finally:
         connection.close()
-    return known
+    servers: list[dict[str, Any]] = known.get("loadBalancer", {}).get("servers", [])
+    return servers
 
 
 def last_lines(container: str) -> str:
@@ -591,10 +646,42 @@ class Control(socketserver.StreamRequestHandler):
         raise AgentError(f"{what}: unknown request")
 
 
+def certificate(folder: Path) -> str:
+    """Return the part of Traefik's file that is a certificate for what the edge sends in TLS.
+
+    Nobody looks at it. But without one Traefik makes an RSA key after each change of a container:
+    up to 0.3 s of a processor, more of an emulated one, until the change is in force.
+    """
+    key, made = folder / "key.pem", folder / "certificate.pem"
+    if not made.exists():
+        command = (
+            *("openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256"),
+            *("-nodes", "-days", "36500", "-subj", "/CN=gatehouse", "-keyout", str(key)),
+        )
+        try:
+            told = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+        except (OSError, subprocess.CalledProcessError) as error:
+            print(f"Traefik makes its own certificates: {error}", flush=True)
+            return ""
+        made.write_text(told)
+    pair = json.dumps({"certFile": made.read_text(), "keyFile": key.read_text()})
+    return f"tls: {{stores: {{default: {{defaultCertificate: {pair} }} }} }}\n"
+
+
+def write_nowhere(folder: Path) -> None:
+    """Give Traefik its file; one that has it already does not see it half written."""
+    file, text = folder / "traefik" / "nowhere.yml", NOWHERE + certificate(folder)
+    if not file.exists() or file.read_text() != text:
+        partial = file.with_suffix(".partial")
+        partial.touch(mode=0o600)
+        partial.write_text(text)
+        partial.replace(file)
+
+
 def serve(folder: Path) -> None:
     """Run the daemon until it is asked to restart; systemd starts it again."""
     (folder / "traefik").mkdir(exist_ok=True)
-    (folder / "traefik" / "nowhere.yml").write_text(NOWHERE)
+    write_nowhere(folder)
     agent = Agent(folder)
     control = UnixServer(folder / "control.sock", Control, agent)
     docker = UnixServer(folder / "traefik" / "docker.sock", FilteredDocker, agent)

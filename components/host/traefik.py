@@ -52,6 +52,8 @@ def command(network: str, edge: Sequence[str]) -> tuple[str, ...]:
         # The edge's X-Forwarded-For names the client and nobody else, and so it stays.
         f"--entrypoints.web.forwardedheaders.trustedips={','.join(edge)}",
         "--entrypoints.web.forwardedheaders.notappendxforwardedfor=true",
+        # And its PROXY protocol, ahead of connections of TCP services; HTTP comes without.
+        f"--entrypoints.web.proxyprotocol.trustedips={','.join(edge)}",
         f"--entrypoints.web.transport.lifecycle.gracetimeout={STOP_GRACE}s",
         f"--entrypoints.traefik.address=:{API_PORT}",
         "--ping=true",

@@ -147,6 +147,16 @@ def _https_url(value: str) -> str:
     return value
 
 
+# HAProxy holds times in 31 bits of milliseconds.
+_LONGEST_PROXY_TIME = parse_duration("596h")
+
+
+def _proxy_time(seconds: int) -> int:
+    if seconds > _LONGEST_PROXY_TIME:
+        raise ValueError("must be at most 596h")
+    return seconds
+
+
 List = BeforeValidator(_tuple)
 """YAML's lists are read as tuples, so that a model is frozen through and through."""
 
@@ -197,6 +207,8 @@ Duration = Annotated[
     BeforeValidator(parse_duration),
     WithJsonSchema({"type": "string", "pattern": f"^(?:{DURATION})$"}),
 ]
+ProxyTime = Annotated[Duration, AfterValidator(_proxy_time)]
+"""A duration that HAProxy keeps."""
 Address = Annotated[str, AfterValidator(_address)]
 Ipv4Address = Annotated[str, AfterValidator(_ipv4)]
 HostAddress = Annotated[str, AfterValidator(_host)]

@@ -2,7 +2,7 @@
 
 from typing import Annotated
 
-from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema
+from pydantic import BeforeValidator, Field, WithJsonSchema
 
 from components.models.base import (
     Address,
@@ -16,20 +16,11 @@ from components.models.base import (
     Model,
     Name,
     Port,
+    ProxyTime,
 )
 from components.units import DURATION, parse_duration
 
 _HOST_KEY = r"(ssh-ed25519|ecdsa-sha2-nistp256|ssh-rsa) [A-Za-z0-9+/]{16,}={0,2}"
-
-
-# HAProxy holds times in 31 bits of milliseconds.
-_LONGEST = parse_duration("596h")
-
-
-def _haproxy_time(seconds: int) -> int:
-    if seconds > _LONGEST:
-        raise ValueError("must be at most 596h")
-    return seconds
 
 
 def _duration_or_false(value: object) -> int:
@@ -199,7 +190,7 @@ class Edge(Model):
         " fails and the old edge goes on.",
         examples=["5m"],
     )
-    hard_stop_after: Annotated[Duration, AfterValidator(_haproxy_time)] = Field(
+    hard_stop_after: ProxyTime = Field(
         default=parse_duration("30m"),
         description="How long downloads, WebSockets and other long connections may outlive a reload"
         " of HAProxy, which comes with each change of the VMs or services.",

@@ -14,10 +14,12 @@ from components.models.base import (
     Name,
     Port,
     PrintableText,
+    ProxyTime,
     Secret,
     Size,
     UrlPath,
 )
+from components.models.edge import Edge
 from components.units import MEBIBYTE, parse_duration
 
 _ImageName = Annotated[
@@ -51,7 +53,10 @@ _LabelKey = Annotated[
 
 
 class Health(Model):
-    """When a container is fit to serve: seen over HTTP from both tiers, and by Docker."""
+    """When a container is fit to serve: seen over HTTP from both tiers, and by Docker.
+
+    With `tcp`: when Docker says so, if there is a command, else when it takes connections.
+    """
 
     path: UrlPath | None = Field(
         default=None,
@@ -78,6 +83,27 @@ class Health(Model):
         default=None,
         description="How long after its start failures of the command do not count.",
         examples=["30s"],
+    )
+
+
+class Tcp(Model):
+    """What is not HTTP, such as a database: the edge passes its connections on as they are."""
+
+    port: Port = Field(
+        description="The edge's port for it, on `edge.bind`; the service's own `port` is the"
+        " container's.",
+        examples=[5432],
+    )
+    proxy_protocol: bool = Field(
+        default=False,
+        description="Tell the container who the client is, by a header of the PROXY protocol,"
+        " version 2, ahead of what the client sends. The container has to expect it.",
+        examples=[True],
+    )
+    idle_timeout: ProxyTime = Field(
+        default=parse_duration("1h"),
+        description="How long a connection may be silent in both directions before it is closed.",
+        examples=["12h"],
     )
 
 
@@ -122,15 +148,22 @@ class Volume(Model):
 
 
 class Service(Model):
-    """One image, run `replicas` times in total, under `hosts` and `path`."""
+    """One image, run `replicas` times in total, under `hosts` and `path`, or at a `tcp` port."""
 
     image: _ImageName = Field(
         description="The container image; a digest is better than a tag.",
         examples=["matomo@sha256:" + "0123456789abcdef" * 4],
     )
     hosts: Annotated[tuple[HostPattern, ...], Field(min_length=1), List] = Field(
-        description="The domains it serves; `*.example.org` is every name one level below.",
+        default=(),
+        description="The domains it serves; `*.example.org` is every name one level below."
+        " Required without `tcp`.",
         examples=[["matomo.example.org"]],
+    )
+    tcp: Tcp | None = Field(
+        default=None,
+        description="Instead of `hosts`, for what is not HTTP: the edge's port.",
+        examples=[{"port": 5432}],
     )
     port: Port = Field(description="The port that the container listens on.", examples=[80])
     path: UrlPath = Field(
@@ -228,8 +261,16 @@ class Service(Model):
         """The memory limit in Docker's provider's unit."""
         return None if self.memory is None else self.memory // MEBIBYTE
 
-    def url(self, scheme: str, port: int) -> str:
-        """Return where clients find the service, with the edge listening there."""
+    def url(self, edge: Edge, address: str) -> str:
+        """Return where clients find the service.
+
+        Args:
+            edge: The edge's config.
+            address: The edge's address.
+        """
+        if self.tcp is not None:
+            return f"tcp://{f'[{address}]' if ':' in address else address}:{self.tcp.port}"
+        scheme, port = edge.entrance
         suffix = "" if (scheme, port) in {("http", 80), ("https", 443)} else f":{port}"
         return f"{scheme}://{self.example_host}{suffix}{self.path}"
 
@@ -237,3 +278,8 @@ class Service(Model):
     def example_host(self) -> str:
         """A name that the first of the domains means, for checks and examples."""
         return self.hosts[0].replace("*", "gatehouse-check")
+
+
+def tcp_name(service: str) -> str:
+    """Return what the edge and Traefik call a TCP service between them: no domain is like it."""
+    return f"_{service}._tcp"

@@ -8,7 +8,8 @@ import json
 import re
 from collections.abc import Mapping, Sequence
 
-from components.models.service import Service
+from components.models.service import Service, tcp_name
+from components.service.tcp import tcp_labels
 
 SLOT_LABEL = "gatehouse.slot"
 """Names the slot that a container fills; its own name is generated."""
@@ -24,7 +25,7 @@ Traefik repeats none of which it has sent anything."""
 
 def traefik_labels(name: str, service: Service) -> Mapping[str, str]:
     """Return Traefik's labels for the containers of the service called ``name``, sorted by key."""
-    return dict(sorted(_labels(traefik_name(name, service), service).items()))
+    return dict(sorted(_labels(traefik_name(name, service), name, service).items()))
 
 
 def traefik_name(name: str, service: Service) -> str:
@@ -34,11 +35,17 @@ def traefik_name(name: str, service: Service) -> str:
     goes on, the old and the new containers do; by this they are two services, and the old one ends
     with its last container.
     """
-    described = json.dumps(_labels(name, service), sort_keys=True)
+    described = json.dumps(_labels(name, name, service), sort_keys=True)
     return f"{name}-{hashlib.sha256(described.encode()).hexdigest()[:8]}"
 
 
-def _labels(name: str, service: Service) -> dict[str, str]:
+def _labels(known_as: str, name: str, service: Service) -> dict[str, str]:
+    if service.tcp is None:
+        return _http(known_as, service)
+    return tcp_labels(known_as, tcp_name(name), service, service.tcp)
+
+
+def _http(name: str, service: Service) -> dict[str, str]:
     balancer = f"traefik.http.services.{name}.loadbalancer"
     middleware = "traefik.http.middlewares"
     labels = {

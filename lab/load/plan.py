@@ -67,12 +67,7 @@ class Plan:
     def __post_init__(self) -> None:
         if not 0 < self.rate <= MOST_RATE:
             raise LoadError(f"rate: must be above 0 and at most {MOST_RATE:g}/s (got {self.rate})")
-        if not any(ip_address(self.address) in network for network in ALLOWED):
-            allowed = ", ".join(str(network) for network in ALLOWED)
-            raise LoadError(
-                f"target: {self.address}: load goes to loopback and to a lab's addresses only"
-                f" ({allowed})"
-            )
+        check_address(self.address)
 
     def sending_seconds(self, kind: Kind, number: int) -> float:
         """Return how long the sending of request ``number`` is spread over."""
@@ -80,6 +75,19 @@ class Plan:
             return 0.0
         low, high = self.post_seconds
         return low + (high - low) * (number * 7 % 11) / 10
+
+
+def check_address(address: str) -> None:
+    """Refuse load on what is neither loopback nor of a lab.
+
+    Raises:
+        LoadError: It is not.
+    """
+    if not any(ip_address(address) in network for network in ALLOWED):
+        allowed = ", ".join(str(network) for network in ALLOWED)
+        raise LoadError(
+            f"target: {address}: load goes to loopback and to a lab's addresses only ({allowed})"
+        )
 
 
 def target(text: str) -> tuple[str, int]:

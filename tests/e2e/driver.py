@@ -14,6 +14,7 @@ from typing import Any
 
 from lab.bench.site import Result, Site
 from lab.commands import PROJECT
+from lab.web import TCP
 
 LAB = os.environ.get("E2E_LAB", "test")
 
@@ -77,6 +78,7 @@ class Driver(Site):
         slots = {
             slot
             for service in self.outputs()["services"].values()
+            if not service["url"].startswith(TCP)
             for names in service["containers"].values()
             for slot in names
         }
@@ -101,6 +103,24 @@ class Driver(Site):
             load.kill()
             raise
         print(f"\nunder load: {json.dumps(result)}")
+
+    @contextmanager
+    def under_tcp_load(self, url: str) -> Iterator[dict[str, Any]]:
+        """Connect to a TCP service of `hello` while the block runs; gives what came of it."""
+        result: dict[str, Any] = {}
+        load = self.datacentre.popen(
+            [sys.executable, "-m", "lab.load.tcp", url.removeprefix(TCP)],
+            cwd=PROJECT,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+        )
+        try:
+            yield result
+            result |= json.loads(load.communicate(timeout=120)[0])
+        finally:
+            load.kill()
+            load.wait()
+        print(f"\nunder TCP load: {json.dumps(result)}")
 
     @contextmanager
     def losing_nothing(self) -> Iterator[None]:

@@ -41,6 +41,7 @@ class Edge:
         self.plain = Entrance(("127.0.0.1", PORT))
         self.entrance = self.plain if tls is None else Entrance(("127.0.0.1", TLS_PORT), authority)
         self.config = EdgeConfig(bind="127.0.0.1", port=PORT, tls=tls, stats=Stats(port=STATS_PORT))
+        self.ready_seconds = 10.0
 
     def text(self, servers: dict[str, str]) -> str:
         """Return the haproxy.cfg for servers by name."""
@@ -55,7 +56,7 @@ class Edge:
 
     def apply(self, servers: dict[str, str]) -> None:
         with self.instance.locked():
-            apply(self.instance, self.text(servers), 10)
+            apply(self.instance, self.text(servers), self.ready_seconds)
 
     def get(self, method: str = "GET") -> tuple[int, str]:
         with contextlib.closing(self.entrance.http()) as each:

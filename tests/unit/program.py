@@ -81,7 +81,7 @@ class Run:
 
     def servers(self, pool: str) -> list[str]:
         """Return the server lines of one backend of haproxy.cfg."""
-        section = self.haproxy_cfg.split(f"backend {pool}\n")[1].split("\n\n")[0]
+        section = self.haproxy_cfg.split(f"\nbackend {pool}\n")[1].split("\n\n")[0]
         return [line.strip() for line in section.splitlines() if line.startswith("    server ")]
 
 

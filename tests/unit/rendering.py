@@ -19,7 +19,7 @@ import yaml
 from components.edge.haproxy import render
 from components.edge.keeper.certificates import Spec
 from components.edge.keeper.parts import Parts, take_apart
-from components.edge.pools import Pool, by_precedence, pool
+from components.edge.pools import Pool, TcpPool, any_pool, by_precedence
 from components.models.edge import Tls
 from components.models.service import Service
 from components.models.stack import Stack
@@ -58,15 +58,18 @@ def haproxy_cfg(stack: Stack) -> str:
         vm: f"10.{index >> 8}.{index & 255}.7:80"
         for index, vm in enumerate(vm_names(stack.farm.name, stack.farm.vms))
     }
-    pools = by_precedence(
-        tuple(
-            pool(name, service, placed[name], entrypoints)
-            for name, service in stack.services.items()
-        )
+    given = [
+        any_pool(name, service, placed[name], entrypoints)
+        for name, service in stack.services.items()
+    ]
+    pools = by_precedence(tuple(each for each in given if isinstance(each, Pool)))
+    tcp_pools = sorted(
+        (each for each in given if isinstance(each, TcpPool)), key=lambda each: each.port
     )
     edge = stack.edge
-    text = render(pools, edge, f"{edge.folder}/{STACK}")
-    twins = tuple(_twin(each, index, len(pools)) for index, each in enumerate(pools))
+    text = render(given, edge, f"{edge.folder}/{STACK}")
+    twins = [_twin(each, index, len(pools)) for index, each in enumerate(pools)]
+    tcp_twins = [_tcp_twin(each, index) for index, each in enumerate(tcp_pools)]
     plain_edge = edge.model_copy(
         update={
             "bind": "192.0.2.99",
@@ -74,7 +77,7 @@ def haproxy_cfg(stack: Stack) -> str:
             "stats": edge.stats.model_copy(update={"bind": "192.0.2.98"}),
         }
     )
-    plain = render(twins, plain_edge, "/twin/folder")
+    plain = render([*tcp_twins, *twins], plain_edge, "/twin/folder")
     names = {
         "/twin/folder": f"{edge.folder}/{STACK}",
         "192.0.2.99": edge.bind,
@@ -82,6 +85,8 @@ def haproxy_cfg(stack: Stack) -> str:
     }
     for each, twin in zip(pools, twins, strict=True):
         names |= _names(each, twin)
+    for one, its_twin in zip(tcp_pools, tcp_twins, strict=True):
+        names |= {its_twin.name: one.name, its_twin.known_as: one.known_as}
     real = haproxy_sections(text)
     twin_words = _words(haproxy_sections(plain))
     assert _words(real) == [[_renamed(line, names) for line in lines] for lines in twin_words]
@@ -98,10 +103,20 @@ def haproxy_cfg(stack: Stack) -> str:
         ["frontend", "_stats"],
         ["backend", "_page"],
         ["backend", "_metrics"],
+        *([["defaults"]] if tcp_pools else []),
+        *(
+            heading
+            for each in tcp_pools
+            for heading in (["frontend", f"tcp.{each.name}"], ["backend", each.name])
+        ),
     ]
-    for each, section in zip(pools, real[3 + len(redirecting) :], strict=False):
-        servers = [line[1:3] for line in section.called("server")]
-        assert servers == [[vm, entrypoints[vm]] for vm in placed[each.name]]
+    backends = {section.heading[1]: section for section in real if section.heading[0] == "backend"}
+    for some in given:
+        servers = [line[1:3] for line in backends[some.name].called("server")]
+        assert servers == [[vm, entrypoints[vm]] for vm in placed[some.name]]
+    ports = [f"{edge.bind}:{each.port}" for each in tcp_pools]
+    at = [each for each in real if each.heading[1:] and each.heading[1].startswith("tcp.")]
+    assert [section.called("bind") for section in at] == [[["bind", port]] for port in ports]
     assert not [line for section in real for line in section.lines if len(line) > _WORDS]
     assert SECRET not in text
     _certificates(stack, take_apart(text))
@@ -156,6 +171,11 @@ def _twin(real: Pool, index: int, pools: int) -> Pool:
     )
 
 
+def _tcp_twin(real: TcpPool, index: int) -> TcpPool:
+    name = f"tcptwin{index:02}"
+    return dataclasses.replace(real, name=name, known_as=f"_{name}._known")
+
+
 def _names(real: Pool, twin: Pool) -> Iterator[tuple[str, str]]:
     """Yield each value of the twin with the real one in its place."""
     yield from ((twin.name, real.name), (twin.path, real.path))
@@ -180,8 +200,18 @@ def labels(stack: Stack) -> dict[str, dict[str, str]]:
         pairs = [f"{key}={value}".partition("=") for key, value in found[name].items()]
         assert {key: value for key, _, value in pairs} == found[name]
         assert SECRET not in str(found[name])
-        _rules(traefik_name(name, service), service, ours)
+        (_rules if service.tcp is None else _tcp_rules)(traefik_name(name, service), service, ours)
     return found
+
+
+def _tcp_rules(name: str, service: Service, ours: Mapping[str, str]) -> None:
+    rules = {key: value for key, value in ours.items() if key.endswith(".rule")}
+    own = name.rpartition("-")[0]
+    assert rules == {
+        f"traefik.tcp.routers.{name}.rule": f"HostSNI(`_{own}._tcp`)",
+        f"traefik.http.routers.{name}_check.rule": f"Host(`_{own}._tcp`)",
+    }
+    assert ours[f"traefik.tcp.services.{name}.loadbalancer.server.port"] == str(service.port)
 
 
 def _rules(name: str, service: Service, ours: Mapping[str, str]) -> None:

@@ -154,6 +154,18 @@ def _service(pick: _Choices, vms: list[str], index: int) -> dict[str, Any]:
         )
     if service.get("path", "/") != "/":
         service["strip_path"] = pick.one((False, True))
+    if pick.sometimes(4):
+        for key in ("hosts", "path", "strip_path"):
+            service.pop(key, None)
+        service.get("health", {}).pop("path", None)
+        # Mostly a port of its own, as with domains.
+        port = pick.one((22, 5432, 65535)) if pick.sometimes(12) else 10_000 + 9 * index
+        service["tcp"] = _with(
+            pick,
+            {"port": port},
+            proxy_protocol=_of(True, False),
+            idle_timeout=_of(*_DURATIONS),
+        )
     if pick.sometimes(3):
         some = pick.some(vms, least=1, most=3)
         service["placement"] = {"vms": some, "max_per_vm": -(-replicas // len(some))}

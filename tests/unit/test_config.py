@@ -37,6 +37,10 @@ def another(**changes: Any) -> dict[str, Any]:
     return {"image": "b:1", "hosts": ["b.example.org"], "port": 80, **changes}
 
 
+def tcp(**changes: Any) -> dict[str, Any]:
+    return {"image": "b:1", "port": 80, "tcp": {"port": 5432}, **changes}
+
+
 SIZES = "must be a size such as 512MiB, 2GiB or 1TiB"
 DURATIONS = "must be a duration such as 30s, 10m or 1h30m"
 DOMAINS = "must be a domain such as www.example.org or *.example.org, in lower case"
@@ -297,6 +301,69 @@ WRONG = [
         "services.shop.health.path: must be below services.shop.path, /shop, because the edge asks"
         " it through the service's own route (got /up)",
     ),
+    # TCP services.
+    (
+        f"{APP}/hosts",
+        ...,
+        "services.app.hosts: is required, or tcp for what is not HTTP (got nothing)",
+    ),
+    (
+        f"{APP}/tcp",
+        {"port": 5432},
+        "services.app.hosts: goes with HTTP, and services.app.tcp says that this is none; take one"
+        " of them away (got a list)",
+    ),
+    (
+        "services/db",
+        tcp(path="/a"),
+        "services.db.path: goes with HTTP, and services.db.tcp says that this is none; take one of"
+        " them away (got /a)",
+    ),
+    (
+        "services/db",
+        tcp(strip_path=True),
+        "services.db.strip_path: goes with HTTP, and services.db.tcp says that this is none; take"
+        " one of them away (got true)",
+    ),
+    (
+        "services/db",
+        tcp(health={"path": "/up"}),
+        "services.db.health.path: is asked over HTTP, and services.db.tcp says that this is none;"
+        " give health.command, or neither for a TCP connection (got /up)",
+    ),
+    ("services/db", tcp(tcp={}), "services.db.tcp.port: is required (got nothing)"),
+    ("services/db", tcp(tcp=5432), "services.db.tcp: must be a map of keys (got 5432)"),
+    (
+        "services/db",
+        tcp(tcp={"port": 0}),
+        "services.db.tcp.port: must be at least 1 (got 0)",
+    ),
+    (
+        "services/db",
+        tcp(tcp={"port": 5432, "proxy": True}),
+        "services.db.tcp.proxy: unknown key; known here are port, proxy_protocol, idle_timeout"
+        " (got true)",
+    ),
+    (
+        "services/db",
+        tcp(tcp={"port": 5432, "proxy_protocol": 2}),
+        "services.db.tcp.proxy_protocol: must be true or false (got 2)",
+    ),
+    (
+        "services/db",
+        tcp(tcp={"port": 5432, "idle_timeout": "597h"}),
+        "services.db.tcp.idle_timeout: must be at most 596h (got 597h)",
+    ),
+    (
+        "services/db",
+        tcp(tcp={"port": 8404}),
+        "services.db.tcp.port: is edge.stats.port too (got 8404)",
+    ),
+    (
+        "services/db",
+        tcp(tcp={"port": 80}),
+        "services.db.tcp.port: is edge.port too (got 80)",
+    ),
     (
         "edge/host",
         "edge.example.org",
@@ -454,6 +521,42 @@ def test_a_remote_edge_does_not_speak_tls_on_its_ssh_port() -> None:
         "tls": {"self_signed": True},
     }
     with pytest.raises(ConfigError, match=r"edge\.tls\.port: is edge\.ssh_port too \(got 443\)"):
+        parse(raw)
+
+
+def test_a_tcp_service_at_a_port_of_https() -> None:
+    raw = changed("edge/tls", {"self_signed": True, "acme": {"email": "a@b.org"}})
+    raw["services"] |= {"db": tcp(tcp={"port": 443}), "mqtt": tcp(tcp={"port": 8402})}
+    with pytest.raises(ConfigError) as error:
+        parse(raw)
+    assert error.value.problems == (
+        "services.db.tcp.port: is edge.tls.port too (got 443)",
+        "services.mqtt.tcp.port: is edge.tls.acme.port too (got 8402)",
+    )
+
+
+def test_https_for_nobody() -> None:
+    raw = changed("edge/tls", {"self_signed": True})
+    raw["services"] = {"db": tcp()}
+    with pytest.raises(ConfigError, match=r"edge\.tls: no service has hosts that it could be for"):
+        parse(raw)
+
+
+def test_two_tcp_services_at_one_port() -> None:
+    raw = changed("services/db", tcp())
+    raw["services"]["mqtt"] = tcp()
+    with pytest.raises(ConfigError) as error:
+        parse(raw)
+    assert error.value.problems == (
+        "services.mqtt.tcp.port: is services.db.tcp.port too (got 5432)",
+    )
+
+
+def test_a_remote_edge_does_not_serve_tcp_on_its_ssh_port() -> None:
+    raw = changed("services/git", tcp(tcp={"port": 22}))
+    assert parse(raw), "of this machine, the edge cannot tell"
+    raw["edge"] = {"host": "192.0.2.7", "host_key": "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5"}
+    with pytest.raises(ConfigError, match=r"services\.git\.tcp\.port: is edge\.ssh_port too"):
         parse(raw)
 
 

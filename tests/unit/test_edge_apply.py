@@ -22,7 +22,7 @@ from components.edge.keeper.archive import archive
 from components.edge.keeper.checks import Check, checks, kept_state
 from components.edge.keeper.instance import Instance, unit_text, without_requests
 from components.edge.keeper.system import poll
-from components.edge.pools import Pool, Server
+from components.edge.pools import Pool, Server, TcpPool
 from components.models.edge import Edge as EdgeConfig
 from components.models.edge import Stats
 from components.scripts import archive_command
@@ -70,6 +70,7 @@ class Edge:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.port, self.stats = free_port(), free_port()
+        self.config = EdgeConfig(bind="127.0.0.1", port=self.port, stats=Stats(port=self.stats))
 
     def text(self, *addresses: str, path: str = "/") -> str:
         servers = tuple(
@@ -85,8 +86,7 @@ class Edge:
             check_timeout=1,
             servers=servers,
         )
-        config = EdgeConfig(bind="127.0.0.1", port=self.port, stats=Stats(port=self.stats))
-        return render([pool], config, str(self.folder))
+        return render([pool], self.config, str(self.folder))
 
     def run(
         self, action: str, text: str = "", seconds: float = 10
@@ -187,6 +187,27 @@ def test_the_port_of_the_page_is_named_by_its_own_key(edge: Edge) -> None:
         f"edge.stats.bind 127.0.0.1, edge.stats.port {edge.stats}: Address already in use"
         in result.stderr
     )
+
+
+def test_the_port_of_a_tcp_service_in_use_is_named_by_its_key(edge: Edge) -> None:
+    with server() as backend, socket.create_server(("127.0.0.1", 0)) as holder:
+        port = holder.getsockname()[1]
+        pool = TcpPool(
+            name="db",
+            port=port,
+            known_as="_db._tcp",
+            idle_timeout=1,
+            check_timeout=1,
+            servers=(Server(name="web-0", address=backend, weight=1),),
+        )
+        text = render([pool], edge.config, str(edge.folder))
+        result = edge.run("apply", text)
+        assert result.returncode == 1
+        assert (
+            f"edge.bind 127.0.0.1, services.db.tcp.port {port}: Address already in use"
+            in result.stderr
+        )
+        assert edge.run("apply", edge.text(backend)).returncode == 0
 
 
 def test_a_reload_that_fails_leaves_the_old_edge_and_the_old_file(edge: Edge) -> None:

@@ -65,6 +65,12 @@ def test_traefik_makes_of_the_labels_what_they_are_meant_for() -> None:
         for name, service in services.items()
     }
     told = traefik.understood(labels)
+    tcp = {name for name, service in services.items() if service.tcp is not None}
+    assert tcp
+    for name in tcp:
+        _understood_as_tcp(services.pop(name), traefiks[name], told)
+        del labels[traefiks[name]]
+    assert told["tcpRouters"] == told["tcpServices"] == {}, "and nothing else is TCP"
     assert told["services"].keys() == labels.keys()
     routers = Counter[str]()
     for name, router in told["routers"].items():
@@ -92,6 +98,28 @@ def test_traefik_makes_of_the_labels_what_they_are_meant_for() -> None:
     } == {f"{traefiks[name]}_strip": [path.rstrip("/")] for name, path in stripped.items()}
 
 
+def _understood_as_tcp(service: Service, known_as: str, told: dict[str, dict[str, Any]]) -> None:
+    """Hold what Traefik made of a TCP service's labels against it, and take it out."""
+    router = told["tcpRouters"].pop(known_as)
+    assert router["status"] == "enabled", router
+    assert router["entryPoints"] == ["web"]
+    assert router["service"] == known_as
+    assert "tls" in router
+    balancer = told["tcpServices"].pop(known_as)["loadBalancer"]
+    assert [each["address"].rpartition(":")[2] for each in balancer["servers"]] == [
+        str(service.port)
+    ]
+    assert service.tcp is not None
+    with_address = balancer["serversTransport"] == "with-address@file"
+    assert with_address == service.tcp.proxy_protocol
+    assert ("healthCheck" in balancer) == (service.health.command is None)
+    check = told["routers"].pop(f"{known_as}_check")
+    assert check["status"] == "enabled", check
+    assert check["service"] == "ping@internal"
+    assert check["rule"] == router["rule"].replace("HostSNI", "Host")
+    del told["services"][f"{known_as}_check"]
+
+
 @some(4, 150)
 @given(right_stacks)
 def test_the_program_passes_on_what_the_config_says(raw: dict[str, Any]) -> None:
@@ -115,7 +143,10 @@ def test_the_program_passes_on_what_the_config_says(raw: dict[str, Any]) -> None
     trusted = ",".join(str(IPv4Address(each)) for each in sources(stack, FACTS))
     for container in containers.values():
         flags = [flag for flag in container.inputs["command"] if "trustedips" in flag]
-        assert flags == [f"--entrypoints.web.forwardedheaders.trustedips={trusted}"]
+        assert flags == [
+            f"--entrypoints.web.{what}.trustedips={trusted}"
+            for what in ("forwardedheaders", "proxyprotocol")
+        ]
     assert SECRET not in run.haproxy_cfg
     apply = shlex.split(run.resources["edge-haproxy"].inputs["create"])
     assert apply[-3:-1] == [f"{stack.edge.folder}/test", "test"]

@@ -1,4 +1,4 @@
-"""Three whole configs, and the whole files that come of them, to be reviewed as files."""
+"""Four whole configs, and the whole files that come of them, to be reviewed as files."""
 
 import json
 from pathlib import Path
@@ -11,7 +11,7 @@ from components.check import raw_config
 from components.machine import Facts
 from tests.unit import golden, program, seeds
 
-FOLDERS = ("one-vm", "shop", "bridge")
+FOLDERS = ("one-vm", "shop", "bridge", "tcp")
 
 
 @pytest.fixture(params=FOLDERS)

@@ -7,7 +7,8 @@ import pytest
 
 from components.config import parse
 from components.edge.haproxy import render
-from components.edge.pools import Pool, pool
+from components.edge.keeper.checks import Check, checks
+from components.edge.pools import Pool, TcpPool, any_pool, pool
 from components.models.edge import Edge
 from tests.pems import Authority
 from tests.unit import golden
@@ -89,9 +90,47 @@ def test_weights_fit_haproxy() -> None:
     assert [server.weight for server in many.servers] == [256, 1]
 
 
+def tcp_pools() -> list[Pool | TcpPool]:
+    raw = {"mqtt": 1883, "http": 5432}
+    config = {
+        "farm": {"vms": 2, "image": "x"},
+        "services": {
+            name: {"image": "a:1", "port": 1, "tcp": {"port": port}} for name, port in raw.items()
+        },
+    }
+    counts = {"web-0": 2, "web-1": 1}
+    return [
+        any_pool(name, service, counts, ENTRYPOINTS)
+        for name, service in parse(config).services.items()
+    ]
+
+
+def test_tcp_changes_nothing_about_http() -> None:
+    both = render([*tcp_pools(), *pools()], Edge(), "/var/lib/gatehouse/test")
+    assert both.startswith(rendered())
+
+
+def test_a_tcp_service_has_a_port_of_the_edge_and_no_section_of_http() -> None:
+    sections = haproxy_sections(render(tcp_pools(), Edge(bind="192.0.2.1"), "/a"))
+    headings = [section.heading for section in sections]
+    assert headings.count(["frontend", "http"]) == 1, "also with a service of that name"
+    (frontend,) = [each for each in sections if each.heading == ["frontend", "tcp.http"]]
+    assert frontend.called("bind") == [["bind", "192.0.2.1:5432"]]
+    assert frontend.called("default_backend") == [["default_backend", "http"]]
+
+
+def test_what_the_keeper_asks_is_what_haproxy_asks() -> None:
+    assert checks(render(tcp_pools(), Edge(), "/a")) == {
+        Check(pool=pool, server=vm, address=address, host=f"_{pool}._tcp", path="/")
+        for pool in ("mqtt", "http")
+        for vm, address in ENTRYPOINTS.items()
+    }
+
+
 @pytest.mark.skipif(shutil.which("haproxy") is None, reason="haproxy is not installed here")
 @pytest.mark.parametrize("edge", [Edge(), secure(acme={"email": "ops@example.org"})])
-def test_haproxy_accepts_it(tmp_path: Path, edge: Edge) -> None:
+@pytest.mark.parametrize("tcp", [False, True])
+def test_haproxy_accepts_it(tmp_path: Path, edge: Edge, tcp: bool) -> None:
     (tmp_path / "servers.state").write_text("1\n")
     issued = Authority().issue(tmp_path / "live", "*.example.org")
     (tmp_path / "files").mkdir()
@@ -100,7 +139,8 @@ def test_haproxy_accepts_it(tmp_path: Path, edge: Edge) -> None:
     )
     (tmp_path / "files" / "certs.list").write_text(f"{tmp_path}/files/pem *.example.org\n")
     path = tmp_path / "haproxy.cfg"
-    path.write_text(render(pools(), edge, str(tmp_path)).replace(":80\n", ":8980\n"))
+    text = render([*pools(), *(tcp_pools() if tcp else [])], edge, str(tmp_path))
+    path.write_text(text.replace(":80\n", ":8980\n"))
     result = subprocess.run(
         ["haproxy", "-c", "-f", path], check=False, capture_output=True, text=True
     )

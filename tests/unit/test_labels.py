@@ -24,6 +24,33 @@ def test_the_labels_of_a_service_with_everything() -> None:
     golden.check("labels.txt", "".join(f"{key}={value}\n" for key, value in labels.items()))
 
 
+def test_a_tcp_service_is_known_by_its_name_whatever_its_containers_are() -> None:
+    raw = {"image": "db:1", "port": 5432, "tcp": {"port": 5432}}
+    for changes in (
+        {},
+        {"tcp": {"port": 1, "proxy_protocol": True}},
+        {"health": {"timeout": "1s"}},
+    ):
+        config = {"farm": {"vms": 1, "image": "x"}, "services": {"db": {**raw, **changes}}}
+        db = parse(config).services["db"]
+        labels, name = traefik_labels("db", db), traefik_name("db", db)
+        assert labels[f"traefik.tcp.routers.{name}.rule"] == "HostSNI(`_db._tcp`)"
+        assert labels[f"traefik.http.routers.{name}_check.rule"] == "Host(`_db._tcp`)"
+
+
+def test_another_port_of_the_edge_is_no_other_container() -> None:
+    one, other = (
+        parse(
+            {
+                "farm": {"vms": 1, "image": "x"},
+                "services": {"db": {"image": "db:1", "port": 1, "tcp": {"port": port}}},
+            }
+        ).services["db"]
+        for port in (5432, 6432)
+    )
+    assert traefik_labels("db", one) == traefik_labels("db", other)
+
+
 @pytest.mark.parametrize(
     ("path", "expected"),
     [

@@ -154,6 +154,31 @@ def test_another_edge_to_trust_is_another_traefik_beside_the_old_one() -> None:
     assert after.inputs["ports"] != before.inputs["ports"]
 
 
+def test_a_tcp_service_is_at_a_port_of_the_edge_and_another_one_replaces_no_container() -> None:
+    db = {"image": "db:1", "port": 5432, "tcp": {"port": 5432}}
+    run = program.run(program.config(services__db=db, edge={"bind": "192.0.2.80"}))
+    assert run.outputs["services"]["db"] == {
+        "url": "tcp://192.0.2.80:5432",
+        "containers": {"web-0": ["db-web-0-0"]},
+    }
+    assert [pool["name"] for pool in run.outputs["pools"]] == ["hello", "db"]
+    assert [line.split()[1] for line in run.servers("db")] == ["web-0"]
+    db["tcp"] = {"port": 6432}
+    moved = program.run(program.config(services__db=db, edge={"bind": "192.0.2.80"}))
+    containers = "docker:index/container:Container"
+    for name, container in run.of_type(containers).items():
+        assert moved.resources[name].inputs == container.inputs
+
+
+def test_a_tcp_service_changes_nothing_about_traefik() -> None:
+    db = {"image": "db:1", "port": 5432, "tcp": {"port": 5432}}
+    with_it, without = (
+        program.run(program.config(**changes)) for changes in ({"services__db": db}, {})
+    )
+    traefik = "web-0-host-traefik"
+    assert with_it.resources[traefik].inputs == without.resources[traefik].inputs
+
+
 def test_a_remote_edge_is_reached_with_its_host_key_only() -> None:
     key = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5"
     run = program.run(program.config(edge={"host": "198.51.100.7", "host_key": key}))

@@ -27,10 +27,13 @@ BINARY = Path(sys.executable).with_name("traefik")
 _NETWORK = "fuzz"
 _NOWHERE = "255.255.255.255"  # Linux refuses to connect to it, at once
 _SECONDS = 60.0
+_KINDS = ("routers", "services", "middlewares", "tcpRouters", "tcpServices")
 
 
 def understood(containers: Mapping[str, Mapping[str, str]]) -> dict[str, dict[str, Any]]:
     """Return the routers, services and middlewares that Traefik makes of containers' labels.
+
+    Those of TCP are ``tcpRouters`` and ``tcpServices``.
 
     Args:
         containers: Labels by the container's name.
@@ -165,9 +168,7 @@ def _told(api: str) -> dict[str, dict[str, Any]]:
                 raw = json.load(answer)
         except (urllib.error.URLError, OSError):
             raw = {}
-        told = {
-            kind: _of_docker(raw.get(kind) or {}) for kind in ("routers", "services", "middlewares")
-        }
+        told = {kind: _of_docker(raw.get(kind) or {}) for kind in _KINDS}
         if told["services"]:
             return told
         if time.monotonic() > deadline:

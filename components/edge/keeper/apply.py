@@ -16,8 +16,9 @@ from components.edge.keeper.tls import spec_in, with_certificates
 def ports_in_use(text: str, previous: str) -> list[str]:
     """Return the addresses that a new configuration listens on and that somebody else holds."""
     taken = []
-    for (host, port), path in _listening(text).items():
-        if (host, port) in _listening(previous):
+    before = _listening(previous)
+    for (host, port), keys in sorted(_listening(text).items()):
+        if (host, port) in before:
             continue
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
         with socket.socket(family) as probe:
@@ -25,15 +26,20 @@ def ports_in_use(text: str, previous: str) -> list[str]:
             try:
                 probe.bind((host, int(port)))
             except OSError as error:
-                bind = "edge.stats.bind" if path == "edge.stats.port" else "edge.bind"
-                taken.append(f"{bind} {host}, {path} {port}: {error.strerror}")
+                taken.append(f"{keys[0]} {host}, {keys[1]} {port}: {error.strerror}")
     return taken
 
 
-def _listening(text: str) -> dict[tuple[str, str], str]:
-    """Return the addresses in a configuration, with the key each port is from, as its lines say."""
-    lines = re.finditer(r"^\s+bind (\S+):(\d+)(?:.* # (\S+))?$", text, re.MULTILINE)
-    return {(line[1], line[2]): line[3] or "edge.port" for line in lines}
+def _listening(text: str) -> dict[tuple[str, str], tuple[str, str]]:
+    """Return the addresses and ports in a text, with the paths of their keys in the config."""
+    found, key = {}, "edge"
+    for line in text.splitlines():
+        if line.startswith("frontend "):
+            key = "edge.stats" if line == "frontend _stats" else "edge"
+        # The line may say of which key its port is.
+        if listening := re.match(r"\s+bind (\S+):(\d+)(?:.* # (\S+))?$", line):
+            found[listening[1], listening[2]] = (f"{key}.bind", listening[3] or f"{key}.port")
+    return found
 
 
 def apply(instance: Instance, text: str, ready_seconds: float) -> None:

@@ -1,0 +1,47 @@
+"""The labels by which Traefik passes connections on that are not HTTP.
+
+They come to the same entrypoint as HTTP, from the edge, in TLS: the name in its first message is
+what Traefik routes by, so that no service needs a port of the VM. Traefik answers that message only
+once a container has taken the connection; if none does, the edge tries another VM.
+"""
+
+from components.host.agent import PASSED_ON, PASSED_ON_WITH_ADDRESS
+from components.models.service import Service, Tcp
+
+
+def tcp_labels(name: str, known_as: str, service: Service, tcp: Tcp) -> dict[str, str]:
+    """Return the labels of a TCP service's containers.
+
+    Args:
+        name: What Traefik is to call it.
+        known_as: What the edge asks for.
+        service: Its config.
+        tcp: The part of it that makes it one.
+    """
+    balancer = f"traefik.tcp.services.{name}.loadbalancer"
+    router = f"traefik.tcp.routers.{name}"
+    # The edge asks this router, which is there as long as there is a container to be seen.
+    check = f"{name}_check"
+    labels = {
+        "traefik.enable": "true",
+        f"{router}.entrypoints": "web",
+        f"{router}.rule": f"HostSNI(`{known_as}`)",
+        f"{router}.tls": "true",
+        f"{router}.service": name,
+        f"{balancer}.server.port": str(service.port),
+        f"{balancer}.serverstransport": (
+            PASSED_ON_WITH_ADDRESS if tcp.proxy_protocol else PASSED_ON
+        ),
+        f"traefik.http.routers.{check}.entrypoints": "web",
+        f"traefik.http.routers.{check}.rule": f"Host(`{known_as}`)",
+        f"traefik.http.routers.{check}.service": "ping@internal",
+        # Nobody routes to it. Without one, Traefik would make one of the image's exposed port, and
+        # leave out a container that has none.
+        f"traefik.http.services.{check}.loadbalancer.server.port": str(service.port),
+    }
+    if service.health.command is None:  # Docker runs that, and Traefik goes by what Docker says
+        labels |= {
+            f"{balancer}.healthcheck.interval": f"{service.health.interval}s",
+            f"{balancer}.healthcheck.timeout": f"{service.health.timeout}s",
+        }
+    return labels

@@ -1,0 +1,19 @@
+"""What several tests start."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from components.host import agent
+from tests.unit.virtual import Vm
+
+
+@pytest.fixture
+def vm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Vm]:
+    monkeypatch.setattr(agent, "DOCKER_SOCKET", str(tmp_path / "docker.sock"))
+    monkeypatch.setattr(agent, "_POLL_SECONDS", 0.02)
+    monkeypatch.setattr(agent, "last_lines", lambda _: "\n  log")
+    made = Vm(tmp_path)
+    yield made
+    made.close()
