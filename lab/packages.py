@@ -33,6 +33,7 @@ PACKAGES = (
     "mmdebstrap",
     "mount",
     "openssh-client",
+    "openssl",  # the edge signs certificates of its own with it
     "qemu-system-x86",
     "qemu-utils",
     "skopeo",
@@ -44,7 +45,6 @@ PACKAGES = (
 TEST_PACKAGES = (
     "certbot",  # the edge installs it where it is missing, but not in a test
     "curl",
-    "openssl",
     "pebble",  # an ACME server
     "testssl.sh",
 )

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from lab import packages
 from tests.e2e.driver import Driver
 
 
@@ -14,6 +15,7 @@ def driver(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Driver]:
     """Drive a lab called ``test``, with a config of its own; the lab ``lab`` is left alone."""
     if os.geteuid() != 0:
         pytest.fail("the end-to-end tests make a lab, which needs root: run `make test` as root")
+    packages.ensure(packages.PACKAGES + packages.TEST_PACKAGES)
     made = Driver(folder=Path(tmp_path_factory.mktemp("e2e")))
     made.run("down")
     yield made

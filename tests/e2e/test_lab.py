@@ -49,7 +49,7 @@ def test_up_ends_with_the_table_and_a_200(driver: Driver) -> None:
     assert re.search(
         r"^web-1 +10\.90\.0\.\d+ .*hello-web-1-0 +hello UP$", result.text, re.MULTILINE
     )
-    assert "GET http://hello.lab/ through the edge at 198.18.0.1:80: 200" in result.last_line
+    assert "GET https://hello.lab/ through the edge at 198.18.0.1:443: 200" in result.last_line
 
 
 def test_every_container_answers_through_the_edge(driver: Driver) -> None:
@@ -162,14 +162,20 @@ def test_a_service_with_everything(driver: Driver) -> None:
     assert "do-not-show-me" not in result.text
     edge = driver.outputs()["edge"]["address"]
     for url, expected in (
-        ("http://full.lab/app/", "200 full-web-1-0"),
-        ("http://any.full.lab/app", "200 full-web-1-0"),
-        ("http://full.lab/apple", "404"),
-        ("http://a.b.full.lab/app", "404"),
-        ("http://full.lab/", "404"),
+        ("https://full.lab/app/", "200 full-web-1-0"),
+        ("https://any.full.lab/app", "200 full-web-1-0"),
+        ("https://full.lab/apple", "404"),
+        ("https://full.lab/", "404"),
     ):
         script = "import sys; from lab.web import get; print(*get(*sys.argv[1:]))"
-        assert driver.inside(sys.executable, "-c", script, edge, url).startswith(expected), url
+        answer = driver.inside(sys.executable, "-c", script, edge, url, driver.certificates)
+        assert answer.startswith(expected), url
+    deeper = "a.b.full.lab:443"
+    told = driver.inside(
+        *("curl", "--silent", "--insecure", "--connect-to", f"{deeper}:{edge}"),
+        *("--write-out", "%{http_code}", "--output", "/dev/null", f"https://{deeper}/app"),
+    )
+    assert told == "404", "a wildcard is for one label"
     told = json.loads(
         driver.on_vm("web-1", "docker inspect $(docker ps -qf label=gatehouse.slot=full-web-1-0)")
     )[0]
