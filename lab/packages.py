@@ -56,13 +56,14 @@ class PackagesError(Exception):
     """The packages cannot be installed; the text says why and what to do."""
 
 
-def ensure() -> list[str]:
-    """Install the packages of `PACKAGES` that are missing, and return their names.
+def ensure(packages: Iterable[str] = PACKAGES) -> list[str]:
+    """Install the `packages` that are missing, the lab's by default, and return their names.
 
     Fast (well under a second) when nothing is missing. Needs root, apt and Debian 12 only if
     something is. Raises `PackagesError` with apt's own last lines if apt fails.
     """
-    wanted = missing(PACKAGES)
+    packages = tuple(packages)
+    wanted = missing(packages)
     left_over = os.path.lexists(POLICY_BACKUP) or _is_ours(POLICY)
     if not wanted and not left_over:
         return []
@@ -72,7 +73,7 @@ def ensure() -> list[str]:
     with INSTALL_LOCK.open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)  # another lab may be installing the same
         mend(POLICY, POLICY_BACKUP)
-        wanted = missing(PACKAGES)
+        wanted = missing(packages)
         if wanted:
             title = f"install {len(wanted)} Debian packages: {' '.join(wanted)}"
             with step(title), services_held_back(POLICY, POLICY_BACKUP):

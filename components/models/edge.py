@@ -34,7 +34,7 @@ def _haproxy_time(seconds: int) -> int:
 
 
 class EdgeVm(Model):
-    """A VM for HAProxy alone, called `<farm.name>-edge`, from `farm.image` and beside the others."""
+    """A VM for HAProxy alone, called `<farm.name>-edge`, made of `farm.image` like the others."""
 
     vcpus: Annotated[int, Field(ge=1, le=256)] = Field(
         default=2, description="Its processors. Another number replaces it.", examples=[4]

@@ -1,7 +1,7 @@
-"""Reserves a VM's address in its libvirt network: ``python3 -m components.vm.reserve set|remove``.
+"""Reserves a VM's address in its network: ``python3 -m components.vm.reserve set|remove``.
 
-As an entry of the network's DHCP server, live and for good, so that a VM that is replaced comes back
-at the same address and no other VM gets it. The libvirt provider could make the entry with the
+As an entry of the network's DHCP server, live and for good, so that a VM that is replaced comes
+back at the same address and no other VM gets it. The libvirt provider could make the entry with the
 domain, but never takes it away again, and sees a change in every VM that has no lease yet.
 
 What it prints, it is told when it is run again, and so knows which entry is its own.

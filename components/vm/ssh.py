@@ -5,7 +5,7 @@ _PATIENCE = ("ConnectTimeout=10", "ServerAliveInterval=15")
 
 
 def verified(*, known_hosts: str, host: str) -> tuple[str, ...]:
-    """Return the options of ``ssh`` for the machine called ``host``, beside the user's own config."""
+    """Return the options of ``ssh`` for a machine called ``host``, beside the user's config."""
     return _options("BatchMode=yes", *_pinned(known_hosts, host), *_PATIENCE)
 
 
