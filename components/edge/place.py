@@ -125,14 +125,20 @@ def place(
     return Place(
         address=edge.host,
         elsewhere=Elsewhere(
-            ssh=known_hosts.apply(lambda path: shlex.join(_ssh(edge, path))),
+            ssh=known_hosts.apply(lambda path: shlex.join(ssh_words(edge, path))),
             key="edge.host",
             host=edge.host,
         ),
     )
 
 
-def _ssh(edge: EdgeConfig, known_hosts: str) -> tuple[str, ...]:
+def ssh_words(edge: EdgeConfig, known_hosts: str) -> tuple[str, ...]:
+    """Return the words of ``ssh`` to ``edge.host`` that what is to be run there, as root, follows.
+
+    Args:
+        edge: With a host.
+        known_hosts: The file that has its key.
+    """
     return (
         "ssh",
         *verified(known_hosts=known_hosts, host=_ALIAS),

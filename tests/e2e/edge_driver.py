@@ -25,7 +25,7 @@ def _free(ports: Iterable[int]) -> Iterator[int]:
 
 
 # Below the ports that connections take for themselves.
-PORT, SERVER_PORT, SOCKETS_PORT = itertools.islice(_free(range(21_080, 22_000)), 3)
+PORT, SERVER_PORT, SOCKETS_PORT, SSH_PORT = itertools.islice(_free(range(21_080, 22_000)), 4)
 
 
 class Edge:

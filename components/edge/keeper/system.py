@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable
 
 POLL_SECONDS = 0.05
+_ROOTS_PATH = "/usr/sbin:/usr/local/sbin"
 
 
 class EdgeError(Exception):
@@ -36,15 +37,18 @@ def run(*command: str, output: int = subprocess.PIPE) -> subprocess.CompletedPro
     )
 
 
+def find(program: str) -> str | None:
+    """Return where a program is, which for some is where only root looks."""
+    return shutil.which(program, path=f"{os.environ.get('PATH', '')}:{_ROOTS_PATH}")
+
+
 def haproxy() -> str:
     """Return where HAProxy is.
 
     Raises:
         EdgeError: It is not installed.
     """
-    found = shutil.which("haproxy", path=f"{os.environ.get('PATH', '')}:/usr/sbin:/usr/local/sbin")
+    found = find("haproxy")
     if found is None:
-        raise EdgeError(
-            f"HAProxy is not installed on {socket.gethostname()}; run `apt-get install haproxy`"
-        )
+        raise EdgeError(f"HAProxy is no longer installed on {socket.gethostname()}")
     return found
