@@ -10,12 +10,11 @@ import json
 import sys
 import time
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
-from components.models.edge import Edge
 from components.vm.keys import key_folder
 from lab import live, web
+from lab.edge import EdgeHost
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,7 +27,8 @@ class Inside:
 
     def status(self) -> int:
         """Print the table."""
-        print(live.table(live.rows(self.outputs, self._containers(), self._edge)), flush=True)
+        stats = self._edge.ask("show stat")
+        print(live.table(live.rows(self.outputs, self._containers(), stats)), flush=True)
         return 0
 
     def smoke(self) -> int:
@@ -55,14 +55,13 @@ class Inside:
 
     def facts(self) -> int:
         """Print, as JSON, the id of each running container by slot and the edge's process."""
-        pid = (self._edge / "haproxy.pid").read_text().split()[0]
         found = {
             slot: container.id
             for containers in self._containers().values()
             for slot, container in (containers or {}).items()
             if container.state == "running"
         }
-        print(json.dumps({"containers": found, "edge": pid}))
+        print(json.dumps({"containers": found, "edge": self._edge.process("master")}))
         return 0
 
     def docker_answers(self) -> int:
@@ -75,8 +74,8 @@ class Inside:
         return 0
 
     @property
-    def _edge(self) -> Path:
-        return Path(Edge().folder) / self.stack
+    def _edge(self) -> EdgeHost:
+        return EdgeHost.of(self.stack, self.outputs)
 
     def _containers(self) -> dict[str, dict[str, live.Container] | None]:
         addresses = {vm: value["address"] for vm, value in self.outputs["vms"].items()}

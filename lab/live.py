@@ -108,10 +108,15 @@ def ask_all(addresses: Mapping[str, str], keys: Path) -> dict[str, dict[str, Con
 def rows(
     outputs: Mapping[str, Any],
     found: Mapping[str, Mapping[str, Container] | None],
-    edge_folder: Path,
+    stats: str | None,
 ) -> list[Row]:
-    """Return the table's rows: the VMs that the stack's outputs name, with their live state."""
-    stats = ask_edge(edge_folder / "admin.sock", "show stat")
+    """Return the table's rows: the VMs that the stack's outputs name, with their live state.
+
+    Args:
+        outputs: The stack's.
+        found: The containers on each VM; None where its Docker does not answer.
+        stats: The edge's answer to ``show stat``; None if it does not answer.
+    """
     states = edge_states(stats) if stats is not None else None
     return [
         Row(

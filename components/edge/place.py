@@ -58,9 +58,12 @@ class Place:
     """None for this machine."""
 
     @property
-    def outputs(self) -> dict[str, pulumi.Output[str]]:
+    def outputs(self) -> dict[str, pulumi.Input[str]]:
         """What to tell of it beside the address."""
-        return {} if self.elsewhere is None else {"ssh": self.elsewhere.ssh}
+        there = self.elsewhere
+        if there is None:
+            return {}
+        return {"ssh": there.ssh, **({"vm": there.host} if there.vm is not None else {})}
 
     def keep(self, name: str, keeper: Keeper, opts: pulumi.ResourceOptions) -> pulumi.Resource:
         """Return what keeps the edge here, once it is made; its deletion takes the edge away.

@@ -181,6 +181,7 @@ def test_an_edge_of_its_own_is_a_vm_without_containers() -> None:
     }, "no Docker, Traefik or agent there"
     assert run.outputs["vms"].keys() == plain.outputs["vms"].keys()
     assert run.outputs["edge"]["address"] == "10.90.0.254:80"
+    assert run.outputs["edge"]["vm"] == "web-edge"
     assert run.outputs["edge"]["ssh"].endswith("gatehouse@10.90.0.254 sudo --non-interactive")
     assert run.edge.name == "edge-haproxy-on-vm"
     assert run.edge.options.deletedWith == run.resources["web-edge-domain"].urn
