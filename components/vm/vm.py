@@ -73,8 +73,6 @@ class Vm(pulumi.ComponentResource):
             provider=farm.provider,
             replacement_trigger=generation,
             depends_on=[farm.room, *args.after, *self._reserved(farm, plan, mac)],
-            # Two VMs cannot have the same address; the other VMs serve meanwhile.
-            delete_before_replace=plan.address is not None or None,
         )
         disk = libvirt.Volume(
             f"{name}-disk",
@@ -114,7 +112,11 @@ class Vm(pulumi.ComponentResource):
                 ],
                 autostart=True,
             ),
-            unit,
+            pulumi.ResourceOptions.merge(
+                unit,
+                # Two VMs cannot have the same address; the other VMs serve meanwhile.
+                pulumi.ResourceOptions(delete_before_replace=plan.address is not None or None),
+            ),
         )
         known_hosts = written(
             key_folder(stack) / f"{name}.known_hosts",

@@ -199,7 +199,7 @@ def test_the_edges_vm_keeps_its_address_and_is_replaced_when_all_else_serves() -
     assert environment["GATEHOUSE_ADDRESS"] == "10.90.0.254"
     for part in ("disk", "cloudinit", "domain"):
         options = run.resources[f"web-edge-{part}"].options
-        assert options.deleteBeforeReplace
+        assert options.deleteBeforeReplace == (part == "domain"), "as late as can be"
         assert run.resources["web-edge-address"].urn in options.dependencies
         assert run.resources["hello-web-1-0-serving"].urn in options.dependencies
     assert not run.resources["web-0-domain"].options.deleteBeforeReplace

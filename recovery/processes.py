@@ -20,6 +20,33 @@ def processes_with(variable: str, name: str) -> list[int]:
     return found
 
 
+def programs_in(folder: Path, name: str) -> list[int]:
+    """Return the processes whose name begins with `name` and that work in a folder."""
+    found = []
+    for process in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            if (process / "comm").read_text().startswith(name) and (
+                process / "cwd"
+            ).readlink() == folder:
+                found.append(int(process.name))
+    return sorted(found)
+
+
+def name(pid: int) -> str:
+    """Return a process's name, of which the kernel keeps 15 characters; empty if it is gone."""
+    with contextlib.suppress(OSError):
+        return Path(f"/proc/{pid}/comm").read_text().strip()
+    return ""
+
+
+def command_line(pid: int) -> str:
+    """Return how a process was started; empty if it is gone."""
+    with contextlib.suppress(OSError):
+        words = Path(f"/proc/{pid}/cmdline").read_bytes().rstrip(b"\0").split(b"\0")
+        return " ".join(word.decode(errors="replace") for word in words)
+    return ""
+
+
 def kill_tree(root: int) -> None:
     """Kill a process and all below it: the CLI's plugins are in process groups of their own."""
     children: dict[int, list[int]] = {}
