@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -29,7 +28,7 @@ class Note:
         )
 
 
-def notes(deployment: dict[str, Any], look: Callable[[Thing], bool] = Thing.exists) -> list[Note]:
+def notes(deployment: dict[str, Any]) -> list[Note]:
     """Return the notes of a state, each with what really is there.
 
     The names were chosen before a creation began, so what it has left can be found. Other
@@ -37,14 +36,11 @@ def notes(deployment: dict[str, Any], look: Callable[[Thing], bool] = Thing.exis
 
     Args:
         deployment: As ``pulumi stack export`` prints it.
-        look: Tells whether something is there.
     """
-    return [_note(deployment, each, look) for each in deployment.get("pending_operations") or []]
+    return [_note(deployment, each) for each in deployment.get("pending_operations") or []]
 
 
-def _note(
-    deployment: dict[str, Any], operation: dict[str, Any], look: Callable[[Thing], bool]
-) -> Note:
+def _note(deployment: dict[str, Any], operation: dict[str, Any]) -> Note:
     resource = operation["resource"]
     resources = deployment.get("resources") or []
     provider = next(
@@ -66,7 +62,7 @@ def _note(
     )
     try:
         found = thing(resource["type"], inputs, revealed(provider.get("inputs") or {}))
-        return Note(operation, found if found and not known and look(found) else None)
+        return Note(operation, found if found and not known and found.exists() else None)
     except Unreachable as error:
         return Note(operation, None, str(error))
 
