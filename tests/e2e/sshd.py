@@ -23,6 +23,8 @@ class Server:
     port: int
     host_key: str
     """As in ``edge.host_key``."""
+    other_key: str
+    """One that it has not got."""
     log: Path
     agent: dict[str, str]
     """The environment in which ``ssh`` has the key that may log in."""
@@ -60,5 +62,7 @@ def running(port: int) -> Iterator[Server]:
         environment = {**os.environ, **found}
         subprocess.run(("ssh-add", "-q", folder / "user"), check=True, env=environment)
         assert poll(lambda: log.exists() and "Server listening" in log.read_text(), 10)
-        kind, key = (folder / "host.pub").read_text().split()[:2]
-        yield Server(port, f"{kind} {key}", log, environment)
+        host, other = (
+            " ".join((folder / f"{key}.pub").read_text().split()[:2]) for key in ("host", "user")
+        )
+        yield Server(port, host, other, log, environment)

@@ -20,7 +20,6 @@ from tests.e2e.edge_driver import SERVER_PORT, SSH_PORT, Edge, an_edge
 from tests.e2e.edge_load import Servers
 
 ADDRESS = "127.0.0.41"
-OTHER_KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIHIcKmz9Q9KUrmNFcK0RkNqsAJYAow0cEEr0AA2keGxx"
 pytestmark = pytest.mark.skipif(
     os.geteuid() != 0, reason="the edge's HAProxy is started by root: run this as root"
 )
@@ -85,7 +84,7 @@ def test_another_host_key_is_told_and_nothing_is_touched(
     server: sshd.Server, edge: Edge, tmp_path: Path, action: str
 ) -> None:
     before = server.logins
-    wrong = dataclasses.replace(server, host_key=OTHER_KEY)
+    wrong = dataclasses.replace(server, host_key=server.other_key)
     done = reach(wrong, edge, tmp_path, action, edge.text({}))
     assert done.returncode == 1
     assert done.stderr == (

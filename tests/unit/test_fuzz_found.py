@@ -43,7 +43,7 @@ REFUSED: dict[str, tuple[dict[Any, Any], str]] = {
     "a key of several lines": (
         {"edge": {"port\nfarm: all is well (got 1)": 80}},
         'edge."port\\nfarm: all is well (got 1)": unknown key; known here are bind, port, folder,'
-        " host, user, ssh_port, host_key, ready_time",
+        " host, user, ssh_port, host_key, vm, ready_",
     ),
     "a key that is no text": (
         {"services": {True: APP}},
