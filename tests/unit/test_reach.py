@@ -103,5 +103,5 @@ def test_one_that_never_answers_is_given_up(ssh: Path, monkeypatch: pytest.Monke
     monkeypatch.setattr(reach, "_SECONDS", 0.2)
     words = answer(ssh, 0)
     ssh.write_text("#!/bin/sh\nexec sleep 60\n")
-    with pytest.raises(Gone, match="edge.host: e does not answer over SSH within 0 s"):
+    with pytest.raises(Gone, match=r"edge\.host: e does not answer over SSH within 0 s"):
         reach.check(words, "edge.host", "e")
