@@ -28,7 +28,7 @@ from lab.engine.arguments import stack_arguments
 from lab.engine.errors import EngineError
 from lab.engine.program import project_name
 from lab.engine.state import StateFile
-from recovery.notes import notes, without
+from recovery.notes import notes
 from recovery.processes import kill_tree, processes_with
 from recovery.things import RemoveError, Unreachable
 
@@ -270,9 +270,8 @@ class PulumiCli:
                 if note.left is not None:
                     print(f"  removing {note.left}", flush=True)
                     note.left.remove()
-        if found:
-            dealt_with = [note for note in found if not note.unknown]
-            exported["deployment"] = without(exported["deployment"], dealt_with)
+        if found and not any(note.unknown for note in found):
+            # Whatever is in it: Pulumi drops all notes of a state that it is given.
             self._capture("stack", "import", stdin=json.dumps(exported))
 
     def _targets(self, types: Sequence[str]) -> list[str]:

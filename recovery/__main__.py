@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from recovery import processes
-from recovery.notes import Note, notes, without
+from recovery.notes import Note, notes
 from recovery.things import RemoveError, Unreachable
 
 _PLUGIN = "pulumi-"  # resource providers and language hosts are called so
@@ -80,11 +80,11 @@ def plan(left: list[int], found: list[Note]) -> list[str]:
     lines.append("pulumi cancel: take the lock of the update that was cut short away")
     for note in found:
         if note.unknown:
-            lines.append(f"leave the note of {note}, as {note.unknown}")
+            lines.append(f"keep the notes, as what {note} has left cannot be told: {note.unknown}")
         elif note.left is not None:
             lines.append(f"REMOVE {note.left}, which was left at {note}")
         else:
-            lines.append(f"forget the note of {note}: nothing is left of it")
+            lines.append(f"do again: {note}, of which nothing is left")
     return [*lines, "pulumi refresh: read what really exists", "pulumi up"]
 
 
@@ -121,12 +121,11 @@ def recover(pulumi: Pulumi, *, sure: bool) -> int:
         if note.left is not None:
             print(f"removing {note.left}", flush=True)
             note.left.remove()
-    dealt_with = [note for note in found if not note.unknown]
-    if dealt_with:
-        exported = pulumi.export()  # nobody else has written it since then, or their notes stay
-        pulumi.put_back({**exported, "deployment": without(exported["deployment"], dealt_with)})
+    if found and not any(note.unknown for note in found):
+        # Whatever is in it: Pulumi drops all notes of a state that it is given.
+        pulumi.put_back(pulumi.export())
     yes = ("--yes", "--skip-preview") if sure else ()
-    if pulumi("refresh", "--yes", "--skip-preview") != 0:
+    if pulumi("refresh", "--yes", "--skip-preview", "--skip-pending-creates") != 0:
         print("not all could be read; the update goes by what the state says of the rest")
     return pulumi("up", *yes)
 

@@ -18,7 +18,7 @@ class Note:
     left: Thing | None
     """What it has left; None if that is nothing, or if it is simply done again."""
     unknown: str = ""
-    """Why that cannot be told now; the note is kept then."""
+    """Why that cannot be told now; all notes are kept then, as Pulumi forgets all or none."""
 
     def __str__(self) -> str:
         """Return what was under way, for people."""
@@ -65,18 +65,6 @@ def _note(deployment: dict[str, Any], operation: dict[str, Any]) -> Note:
         return Note(operation, found if found and not known and found.exists() else None)
     except Unreachable as error:
         return Note(operation, None, str(error))
-
-
-def without(deployment: dict[str, Any], dealt_with: list[Note]) -> dict[str, Any]:
-    """Return a state that no longer has the notes that are dealt with."""
-    gone = {_key(note.operation) for note in dealt_with}
-    noted = deployment.get("pending_operations") or []
-    kept = [operation for operation in noted if _key(operation) not in gone]
-    return {**deployment, "pending_operations": kept}
-
-
-def _key(operation: dict[str, Any]) -> tuple[str, str]:
-    return operation["type"], operation["resource"]["urn"]
 
 
 def revealed(value: Any) -> Any:

@@ -48,15 +48,20 @@ def command_line(pid: int) -> str:
 
 
 def kill_tree(root: int) -> None:
-    """Kill a process and all below it: the CLI's plugins are in process groups of their own."""
-    children: dict[int, list[int]] = {}
+    """Kill a process and all below it: the CLI's plugins are in process groups of their own.
+
+    And what is in a group that one of these leads: a plugin that has just been told to end may
+    have left its children to the first process.
+    """
+    below: dict[int, list[int]] = {}
     for stat in Path("/proc").glob("[0-9]*/stat"):
         with contextlib.suppress(OSError):
-            fields = stat.read_text().rpartition(")")[2].split()
-            children.setdefault(int(fields[1]), []).append(int(stat.parent.name))
+            parent, group = stat.read_text().rpartition(")")[2].split()[1:3]
+            for leader in {int(parent), int(group)}:
+                below.setdefault(leader, []).append(int(stat.parent.name))
     doomed = [root]
     for pid in doomed:
-        doomed += children.get(pid, [])
+        doomed += [each for each in below.get(pid, []) if each not in doomed]
     for pid in doomed:
         with contextlib.suppress(ProcessLookupError):
             os.kill(pid, signal.SIGKILL)
