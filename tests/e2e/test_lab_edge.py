@@ -74,7 +74,7 @@ def test_systemd_brings_back_what_was_killed(driver: Driver, victim: str) -> Non
     killed = driver.edge.process(victim)
     assert killed is not None
     on_edge(driver, "kill", "-9", killed)
-    assert until(lambda: driver.edge.process("master") not in (killed, None), 30) is not None
+    assert until(lambda: driver.edge.process(victim) not in (killed, None), 30) is not None
     assert until(driver.all_up, 30) is not None
     driver.smoke()
 
