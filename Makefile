@@ -7,7 +7,7 @@ PYTHON := $(VENV)/bin/python
 AS_ROOT := -o APT::Sandbox::User=root
 RUN_LAB = $(PYTHON) -m lab --name $(LAB) --engine $(ENGINE)
 
-.PHONY: help up preview status smoke scale down shell check-config reference test test-unit \
+.PHONY: help up preview status smoke scale down shell check-config recover reference test test-unit \
         fuzz test-e2e bench-zero-downtime lint types venv
 
 help:  ## what there is
@@ -53,6 +53,9 @@ bench-zero-downtime: venv  ## RATE=10|highest SHORT=1 SCENARIOS="new image; new 
 
 check-config: venv  ## FILE=Pulumi.prod.yaml: all that is wrong in a stack file, touching nothing
 	@$(PYTHON) -m components.check $(or $(FILE),Pulumi.prod.yaml)
+
+recover: venv  ## STACK=prod YES=1: bring a stack back after an update that was cut short, and update it
+	@$(PYTHON) -m recovery $(if $(STACK),--stack $(STACK)) $(if $(YES),--yes)
 
 reference: venv  ## write docs/config.md and Pulumi.schema.json from the models
 	$(PYTHON) -m components.reference

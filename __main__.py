@@ -11,6 +11,7 @@ from components.host.host import ContainerHost, ContainerHostArgs
 from components.placement import allowed, slots, spread, vm_names
 from components.service.service import Service, ServiceArgs
 from components.vm.farm import Farm, FarmArgs
+from components.vm.plan import container_host
 from components.vm.vm import Vm, VmArgs
 
 stack, facts = config.load()
@@ -20,8 +21,11 @@ placement = {
     for name, service in stack.services.items()
 }
 
-farm = Farm("farm", FarmArgs(config=stack.farm))
-vms = {name: Vm(name, VmArgs(farm=farm, index=index)) for index, name in enumerate(names)}
+farm = Farm("farm", FarmArgs(config=stack.farm, edge=stack.edge.vm))
+vms = {
+    name: Vm(name, VmArgs(farm=farm, plan=container_host(stack.farm, name, index)))
+    for index, name in enumerate(names)
+}
 hosts = {
     name: ContainerHost(
         f"{name}-host",
@@ -33,14 +37,14 @@ services = {
     name: Service(name, ServiceArgs(config=service, hosts=hosts, counts=placement[name]))
     for name, service in stack.services.items()
 }
-edge = Edge("edge", EdgeArgs(config=stack.edge, hosts=hosts, services=services))
+edge = Edge("edge", EdgeArgs(config=stack.edge, farm=farm, hosts=hosts, services=services))
 
 pulumi.export("vms", {name: {"address": vm.address} for name, vm in vms.items()})
 pulumi.export(
     "services",
     {
         name: {
-            "url": service.url(stack.edge, stack.edge.host or stack.edge.bind),
+            "url": service.url(stack.edge, edge.place.address),
             "containers": {
                 vm: [slot.name for slot in slots(name, placement[name]) if slot.vm == vm]
                 for vm in placement[name]
@@ -49,5 +53,5 @@ pulumi.export(
         for name, service in stack.services.items()
     },
 )
-pulumi.export("edge", {"address": edge.address})
+pulumi.export("edge", {"address": edge.address, **edge.place.outputs})
 pulumi.export("pools", edge.pools.apply(lambda pools: [dataclasses.asdict(each) for each in pools]))

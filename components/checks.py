@@ -5,27 +5,31 @@ Each check yields ``path: what is wrong (got what)``. Pure: what is known of the
 
 import ipaddress
 from collections.abc import Iterable, Sequence
+from ipaddress import IPv4Interface
 
 from components.edge.domains import domains
 from components.edge.source import sources
 from components.machine import Facts
-from components.models.farm import Farm
+from components.models.edge import EdgeVm
+from components.models.farm import Farm, Network
 from components.models.service import Service
 from components.models.stack import Stack
 from components.placement import allowed, vm_names
 from components.units import format_size
+from components.vm.plan import edge_address, edge_name
 
 _OWN_LABELS = ("traefik.", "gatehouse.")
 _HOSTNAME_LIMIT = 63  # of Linux and DNS
 _SOCKET_FOLDER_LIMIT = 85  # HAProxy keeps 97 characters for a socket's path: `/master.sock` has 12
 _HTTP_KEYS = ("hosts", "path", "strip_path", "http")  # of a service
+_SSH_PORT = 22
 _LIBVIRT_BRIDGE = "virbr"  # what libvirt calls the bridges of its own networks
 
 
 def across(stack: Stack) -> Iterable[str]:
     """Yield every contradiction within the config itself."""
     names = vm_names(stack.farm.name, stack.farm.vms)
-    yield from _farm(stack.farm)
+    yield from _farm(stack)
     for name, service in stack.services.items():
         yield from _service(f"services.{name}", service)
         yield from _placement(f"services.{name}", name, service, names)
@@ -54,10 +58,12 @@ def on_this_machine(stack: Stack, facts: Facts) -> Iterable[str]:
             f"farm.image: {facts.image_problem}; give a readable qcow2 file or a URL"
             f" (got {farm.image})"
         )
-    if facts.memory is not None and farm.vms * farm.memory > facts.memory:
+    edge = stack.edge.vm.memory if stack.edge.vm is not None else 0
+    if facts.memory is not None and farm.vms * farm.memory + edge > facts.memory:
+        beside = f" and the edge's {format_size(edge)}" if edge else ""
         yield (
-            f"farm.memory: {farm.vms} VMs of {format_size(farm.memory)} do not fit the hypervisor's"
-            f" {facts.memory / 2**30:.1f}GiB; lower farm.memory or farm.vms"
+            f"farm.memory: {farm.vms} VMs of {format_size(farm.memory)}{beside} do not fit the"
+            f" hypervisor's {facts.memory / 2**30:.1f}GiB; lower farm.memory or farm.vms"
             f" (got {format_size(farm.memory)})"
         )
     if farm.domain_type == "kvm" and not facts.kvm:
@@ -84,10 +90,12 @@ def on_this_machine(stack: Stack, facts: Facts) -> Iterable[str]:
                 )
 
 
-def _farm(farm: Farm) -> Iterable[str]:
+def _farm(stack: Stack) -> Iterable[str]:
+    farm = stack.farm
     network = farm.network
     if network.bridge is None:
         usable = farm.cidr.num_addresses - 3  # network, gateway, broadcast
+        usable -= stack.edge.vm is not None
         if farm.vms > usable:
             yield (
                 f"farm.vms: must be at most {usable}, the addresses that farm.network.cidr"
@@ -109,13 +117,20 @@ def _farm(farm: Farm) -> Iterable[str]:
         if int(mac[:2], 16) & 1:
             yield f"farm.network.macs.{index}: is a multicast address (got {mac})"
     for index, address in enumerate(network.addresses):
-        path = f"farm.network.addresses.{index}"
-        if address.ip in (address.network.network_address, address.network.broadcast_address):
-            yield f"{path}: is the network's own address, not a machine's (got {address})"
-        if network.gateway == str(address.ip):
-            yield f"{path}: is farm.network.gateway too (got {address})"
-        elif ipaddress.ip_address(network.gateway or "0.0.0.0") not in address.network:  # noqa: S104
-            yield f"{path}: is not in one network with farm.network.gateway (got {address})"
+        yield from _on_bridge(f"farm.network.addresses.{index}", address, network)
+
+
+def _on_bridge(path: str, address: IPv4Interface, network: Network) -> Iterable[str]:
+    yield from _a_machines(path, address)
+    if network.gateway == str(address.ip):
+        yield f"{path}: is farm.network.gateway too (got {address})"
+    elif ipaddress.ip_address(network.gateway or "0.0.0.0") not in address.network:  # noqa: S104
+        yield f"{path}: is not in one network with farm.network.gateway (got {address})"
+
+
+def _a_machines(path: str, address: IPv4Interface) -> Iterable[str]:
+    if address.ip in (address.network.network_address, address.network.broadcast_address):
+        yield f"{path}: is the network's own address, not a machine's (got {address})"
 
 
 def _service(path: str, service: Service) -> Iterable[str]:
@@ -260,6 +275,13 @@ def _edge(stack: Stack) -> Iterable[str]:
         taken = {edge.port: "edge.port"} | ({edge.tls.port: "edge.tls.port"} if edge.tls else {})
         if edge.stats.port in taken:
             yield f"edge.stats.port: is {taken[edge.stats.port]} too (got {edge.stats.port})"
+    if edge.vm is not None:
+        yield from _edge_vm(stack, edge.vm)
+        if edge.host is not None:
+            yield (
+                "edge.host: does not go with edge.vm; the edge is either another machine or a VM"
+                f" made here (got {edge.host})"
+            )
     if edge.host is None:
         return
     if edge.host_key is None:
@@ -280,6 +302,8 @@ def _tcp_ports(stack: Stack) -> Iterable[str]:
             taken[edge.tls.acme.port] = "edge.tls.acme.port"
     if edge.host is not None:
         taken[edge.ssh_port] = "edge.ssh_port"
+    if edge.vm is not None:
+        taken[_SSH_PORT] = "edge.vm's SSH port"
     for name, service in stack.services.items():
         if service.tcp is None:
             continue
@@ -295,6 +319,42 @@ def _shown(value: object) -> str:
     if isinstance(value, str):
         return value
     return "a list" if isinstance(value, tuple) else "a map"
+
+
+def _edge_vm(stack: Stack, vm: EdgeVm) -> Iterable[str]:
+    farm, network, path = stack.farm, stack.farm.network, "edge.vm.address"
+    address = edge_address(farm, vm)
+    if address is None:
+        yield f"{path}: is required with a bridge: it has no DHCP of ours (got nothing)"
+        return
+    if network.bridge is not None:
+        yield from _on_bridge(path, address, network)
+        for index, other in enumerate(network.addresses):
+            if other.ip == address.ip:
+                yield f"{path}: is farm.network.addresses.{index} too (got {address})"
+    elif address.network != farm.cidr:
+        yield f"{path}: is not in farm.network.cidr, {farm.cidr} (got {address})"
+    else:
+        yield from _a_machines(path, address)
+        if address.ip == farm.cidr[1]:
+            yield f"{path}: is the hypervisor's own there, as it is the first one (got {address})"
+    if vm.mac is not None:
+        if int(vm.mac[:2], 16) & 1:
+            yield f"edge.vm.mac: is a multicast address (got {vm.mac})"
+        for index, mac in enumerate(network.macs):
+            if mac == vm.mac:
+                yield f"edge.vm.mac: is farm.network.macs.{index} too (got {mac})"
+    listening = ipaddress.ip_address(stack.edge.bind)
+    if not listening.is_unspecified and listening != address.ip:
+        yield (
+            f"edge.bind: is no address of {edge_name(farm)}, which has {address.ip}; leave it out"
+            f" (got {stack.edge.bind})"
+        )
+    tls = stack.edge.tls
+    ports = {"edge.port": stack.edge.port} | ({"edge.tls.port": tls.port} if tls else {})
+    for key, port in ports.items():
+        if port == _SSH_PORT:
+            yield f"{key}: is the SSH port of {edge_name(farm)} too (got {port})"
 
 
 def _twice(path: str, values: Sequence[str], key: str = "") -> Iterable[str]:

@@ -47,7 +47,7 @@ def facts(stack: Stack) -> Facts:
     everywhere = Facts(
         image_problem=_image_problem(stack.farm.image),
         edge_addresses=_edge_addresses(stack),
-        certificate_problems=_certificate_problems(stack) if stack.edge.host is None else (),
+        certificate_problems=_certificate_problems(stack) if stack.edge.here else (),
     )
     if not stack.farm.hypervisor.local:
         return everywhere

@@ -139,11 +139,16 @@ def _model(
         return _model(f"{path}[]", part["items"], models)
     for value in part.get("patternProperties", {}).values():
         return _model(f"{path}.<name>", value, models)
+    for choice in part.get("anyOf", ()):
+        if "$ref" in choice:
+            return _model(path, choice, models)
     return path, None
 
 
 def _type(part: Mapping[str, Any], models: Mapping[str, Any]) -> str:
     inner, model = _model("", part, models)
+    if {"type": "boolean"} in part.get("anyOf", ()) and model is not None:
+        return "true, or keys, see below"
     if model is not None:
         return {"": "keys, see below", "[]": "list, see below"}.get(inner, "map, see below")
     if "anyOf" in part:

@@ -13,9 +13,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from components.models.edge import Edge
 from components.vm.keys import key_folder
 from lab import live, web
+from lab.edge import EdgeHost
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,7 +28,7 @@ class Inside:
 
     def status(self) -> int:
         """Print the tables."""
-        stats = live.ask_edge(self._edge / "admin.sock", "show stat")
+        stats = self._edge.ask("show stat")
         print(live.status(self.outputs, self._containers(), stats), flush=True)
         return 0
 
@@ -66,14 +66,13 @@ class Inside:
 
     def facts(self) -> int:
         """Print, as JSON, the id of each running container by slot and the edge's process."""
-        pid = (self._edge / "haproxy.pid").read_text().split()[0]
         found = {
             slot: container.id
             for containers in self._containers().values()
             for slot, container in (containers or {}).items()
             if container.state == "running"
         }
-        print(json.dumps({"containers": found, "edge": pid}))
+        print(json.dumps({"containers": found, "edge": self._edge.process("master")}))
         return 0
 
     def docker_answers(self) -> int:
@@ -86,12 +85,12 @@ class Inside:
         return 0
 
     @property
-    def _edge(self) -> Path:
-        return Path(Edge().folder) / self.stack
+    def _edge(self) -> EdgeHost:
+        return EdgeHost.of(self.stack, self.outputs)
 
     @property
     def _certificates(self) -> Path:
-        return self._edge / live.CERTIFICATES
+        return self._edge.certificates()
 
     def _containers(self) -> dict[str, dict[str, live.Container] | None]:
         addresses = {vm: value["address"] for vm, value in self.outputs["vms"].items()}

@@ -6,14 +6,21 @@ the machine is touched. The lab starts its own daemons in its own namespaces (`l
 
 from __future__ import annotations
 
-import fcntl
 import os
 import shutil
 import subprocess
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable
 from pathlib import Path
 
+from components.edge.keeper.install import (
+    LOCK,
+    POLICY,
+    POLICY_BACKUP,
+    disable_units,
+    installing,
+    is_ours,
+)
+from components.edge.keeper.system import EdgeError
 from lab.console import step
 
 PACKAGES = (
@@ -51,12 +58,6 @@ TEST_PACKAGES = (
 """What the end-to-end tests of the edge need beside the lab's."""
 
 APT_LISTS = Path("/var/lib/apt/lists")
-INSTALL_LOCK = Path("/run/gatehouse-packages.lock")
-POLICY = Path("/usr/sbin/policy-rc.d")
-POLICY_BACKUP = Path("/usr/sbin/policy-rc.d.gatehouse-saved")
-POLICY_TEXT = (
-    "#!/bin/sh\n# gatehouse: no service starts while the lab's packages are installed\nexit 101\n"
-)
 APT_TIMEOUT = 1800  # s; about 150 MB are fetched, so this is a machine that reaches no mirror
 TAIL_LINES = 15
 
@@ -65,28 +66,29 @@ class PackagesError(Exception):
     """The packages cannot be installed; the text says why and what to do."""
 
 
-def ensure(names: tuple[str, ...] = PACKAGES) -> list[str]:
-    """Install those of the packages that are missing, and return their names.
+def ensure(packages: Iterable[str] = PACKAGES) -> list[str]:
+    """Install the `packages` that are missing, the lab's by default, and return their names.
 
     Fast (well under a second) when nothing is missing. Needs root, apt and Debian 12 only if
     something is. Raises `PackagesError` with apt's own last lines if apt fails.
     """
-    wanted = missing(names)
-    left_over = os.path.lexists(POLICY_BACKUP) or _is_ours(POLICY)
+    packages = tuple(packages)
+    wanted = missing(packages)
+    left_over = os.path.lexists(POLICY_BACKUP) or is_ours(POLICY)
     if not wanted and not left_over:
         return []
     check_machine(
         os.geteuid(), Path("/etc/os-release").read_text(), shutil.which("apt-get"), wanted
     )
-    with INSTALL_LOCK.open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)  # another lab may be installing the same
-        mend(POLICY, POLICY_BACKUP)
-        wanted = missing(names)
+    with installing(POLICY, POLICY_BACKUP, LOCK):
+        wanted = missing(packages)  # another lab may have installed the same meanwhile
         if wanted:
-            title = f"install {len(wanted)} Debian packages: {' '.join(wanted)}"
-            with step(title), services_held_back(POLICY, POLICY_BACKUP):
+            with step(f"install {len(wanted)} Debian packages: {' '.join(wanted)}"):
                 install(wanted)
-                disable_units(wanted)
+                try:
+                    disable_units(wanted)
+                except EdgeError as error:
+                    raise PackagesError(str(error)) from error
     return wanted
 
 
@@ -188,64 +190,3 @@ def apt(*args: str) -> None:
             f"{' '.join(command)}: exit code {done.returncode}; its last lines:\n{tail}\n"
             "put that right (network, apt sources, another apt that runs) and run again"
         )
-
-
-@contextmanager
-def services_held_back(policy: Path, backup: Path) -> Iterator[None]:
-    """Have invoke-rc.d start nothing while the block runs; then the machine's own policy is back.
-
-    `policy` is the file that invoke-rc.d asks; the machine's own is kept as `backup` meanwhile.
-    """
-    if os.path.lexists(policy):
-        policy.rename(backup)
-    try:
-        policy.write_text(POLICY_TEXT)
-        policy.chmod(0o755)
-        yield
-    finally:
-        mend(policy, backup)
-
-
-def mend(policy: Path, backup: Path) -> None:
-    """Put the machine's own `policy` back, also after a run that was killed meanwhile."""
-    if os.path.lexists(backup):
-        backup.replace(policy)
-    elif _is_ours(policy):
-        policy.unlink()
-
-
-def _is_ours(policy: Path) -> bool:
-    return policy.is_file() and policy.read_text(errors="replace") == POLICY_TEXT
-
-
-def disable_units(names: Iterable[str]) -> None:
-    """Keep systemd from starting the units of the new packages `names` at the next boot."""
-    if shutil.which("systemctl") is None:
-        return
-    units = sorted(unit for name in names for unit in unit_files(package_files(name)))
-    if units:
-        done = subprocess.run(["systemctl", "disable", *units], capture_output=True, text=True)
-        if done.returncode != 0:
-            raise PackagesError(
-                f"systemctl disable {' '.join(units)}: {done.stderr.strip()}: "
-                "the packages are installed; disable these units yourself and run again"
-            )
-
-
-def package_files(name: str) -> str:
-    """The paths in the package `name`, a line each."""
-    listed = subprocess.run(
-        ["dpkg", "--listfiles", name], capture_output=True, text=True, check=True
-    )
-    return listed.stdout
-
-
-def unit_files(paths: str) -> list[str]:
-    """The systemd services, sockets and timers among `paths`, a line each; no templates."""
-    units = []
-    for line in paths.splitlines():
-        path = Path(line)
-        in_place = path.parent.as_posix() in ("/lib/systemd/system", "/usr/lib/systemd/system")
-        if in_place and path.suffix in (".service", ".socket", ".timer") and "@" not in path.name:
-            units.append(path.name)
-    return units

@@ -27,9 +27,10 @@ import yaml
 from lab.engine.arguments import stack_arguments
 from lab.engine.errors import EngineError
 from lab.engine.program import project_name
-from lab.engine.providers import leftovers
 from lab.engine.state import StateFile
-from lab.processes import kill_tree, processes_with
+from recovery.notes import notes
+from recovery.processes import kill_tree, processes_with
+from recovery.things import RemoveError, Unreachable
 
 PLUGINS = {"libvirt": "0.5.4", "docker": "5.2.0", "command": "1.2.1"}
 """The providers by the versions in requirements.txt."""
@@ -260,17 +261,18 @@ class PulumiCli:
             print("the last run was cut short: its lock is removed", flush=True)
             self._capture("cancel", "--yes")
         exported = self._export()
-        deployment = exported["deployment"]
-        pending = deployment.get("pending_operations") or []
-        if not pending:
-            return
-        for operation in pending:
-            what = f"{operation['type']} {operation['resource']['urn'].rpartition('::')[2]}"
-            print(f"the last run was cut short at: {what}", flush=True)
         with contextlib.chdir(self.project):  # where the paths in the state start from
-            left = [each for each in pending if not leftovers.cleared(deployment, each)]
-        deployment["pending_operations"] = left
-        self._capture("stack", "import", stdin=json.dumps(exported))
+            found = notes(exported["deployment"])
+            for note in found:
+                print(f"the last run was cut short at: {note}", flush=True)
+                if note.unknown:
+                    print(f"  it stays noted: {note.unknown}", flush=True)
+                if note.left is not None:
+                    print(f"  removing {note.left}", flush=True)
+                    note.left.remove()
+        if found and not any(note.unknown for note in found):
+            # Whatever is in it: Pulumi drops all notes of a state that it is given.
+            self._capture("stack", "import", stdin=json.dumps(exported))
 
     def _targets(self, types: Sequence[str]) -> list[str]:
         if not types:
@@ -330,7 +332,7 @@ def main(arguments: list[str]) -> int:
         if args.operation == "refresh":
             return cli.refresh(target_types=args.target_type)
         return cli.destroy()
-    except EngineError as error:
+    except (EngineError, RemoveError, Unreachable) as error:
         print(f"error: {error}", flush=True)
         return 1
     finally:

@@ -1,21 +1,17 @@
-"""The edge: HAProxy on this machine, or on another one over SSH, in front of all VMs."""
+"""The edge: HAProxy in front of all VMs."""
 
-import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 import pulumi
-from pulumi_command import local, remote
 
 from components.edge import haproxy
-from components.edge.keeper.archive import archive
+from components.edge.place import Keeper, Place, place
 from components.edge.pools import Pool, TcpPool, any_pool
 from components.host.host import ContainerHost
 from components.models.edge import Edge as EdgeConfig
-from components.scripts import archive_command
 from components.service.service import Service
-
-_LOCAL = ("exec", "python3", "-m", "components.edge.keeper")
+from components.vm.farm import Farm
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,6 +19,8 @@ class EdgeArgs:
     """Arguments of ``Edge``."""
 
     config: EdgeConfig
+    farm: Farm
+    """The ground for a VM of its own."""
     hosts: Mapping[str, ContainerHost]
     """All hosts, by the name of their VM."""
     services: Mapping[str, Service]
@@ -33,6 +31,7 @@ class Edge(pulumi.ComponentResource):
 
     address: str
     """``host:port`` at which clients reach it."""
+    place: Place
     pools: pulumi.Output[tuple[Pool | TcpPool, ...]]
     """In the order of config; known once the VMs' entrypoints are."""
     haproxy_cfg: pulumi.Output[str]
@@ -44,7 +43,9 @@ class Edge(pulumi.ComponentResource):
         edge = args.config
         stack = pulumi.get_stack()
         folder = f"{edge.folder}/{stack}"
-        self.address = f"{edge.host or edge.bind}:{edge.entrance[1]}"
+        serving = [each for service in args.services.values() for each in service.serving.values()]
+        self.place = place(edge, args.farm, parent=self, after=serving)
+        self.address = f"{self.place.address}:{edge.entrance[1]}"
         self.pools = pulumi.Output.all(
             **{vm: host.entrypoint for vm, host in args.hosts.items()}
         ).apply(
@@ -54,37 +55,13 @@ class Edge(pulumi.ComponentResource):
             )
         )
         self.haproxy_cfg = self.pools.apply(lambda pools: haproxy.render(pools, edge, folder))
-        apply = (folder, stack, str(edge.ready_timeout))
-        remove = (folder, stack)
-        after_serving = pulumi.ResourceOptions(
-            parent=self,
-            depends_on=[
-                serving
-                for service in args.services.values()
-                for serving in service.serving.values()
-            ],
+        self.place.keep(
+            f"{name}-haproxy",
+            Keeper(
+                apply=(folder, stack, str(edge.ready_timeout)),
+                remove=(folder, stack),
+                stdin=self.haproxy_cfg,
+            ),
+            pulumi.ResourceOptions(parent=self, depends_on=serving),
         )
-        if edge.host is None:
-            local.Command(
-                f"{name}-haproxy",
-                local.CommandArgs(
-                    create=shlex.join((*_LOCAL, "apply", *apply)),
-                    delete=shlex.join((*_LOCAL, "remove", *remove)),
-                    stdin=self.haproxy_cfg,
-                ),
-                after_serving,
-            )
-        else:
-            remote.Command(
-                f"{name}-haproxy",
-                remote.CommandArgs(
-                    connection=remote.ConnectionArgs(
-                        host=edge.host, port=edge.ssh_port, user=edge.user, host_key=edge.host_key
-                    ),
-                    create=archive_command(archive(), "apply", *apply),
-                    delete=archive_command(archive(), "remove", *remove),
-                    stdin=self.haproxy_cfg,
-                ),
-                after_serving,
-            )
         self.register_outputs({"address": self.address, "haproxy_cfg": self.haproxy_cfg})

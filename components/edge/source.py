@@ -7,6 +7,7 @@ from ipaddress import IPv4Address
 
 from components.machine import Facts
 from components.models.stack import Stack
+from components.vm.plan import edge_address
 
 
 def sources(stack: Stack, facts: Facts) -> tuple[str, ...]:
@@ -17,6 +18,9 @@ def sources(stack: Stack, facts: Facts) -> tuple[str, ...]:
     edge, network = stack.edge, stack.farm.network
     if edge.source is not None:
         return (edge.source,)
+    if edge.vm is not None:
+        address = edge_address(stack.farm, edge.vm)
+        return () if address is None else (str(address.ip),)
     if network.bridge is not None:
         return facts.edge_addresses
     inside = [each for each in facts.edge_addresses if IPv4Address(each) in stack.farm.cidr]

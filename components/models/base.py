@@ -6,6 +6,7 @@ rules and shell. Anything freer is quoted where it is used.
 
 import ipaddress
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any
 from urllib.parse import urlsplit
@@ -57,6 +58,30 @@ class Matching:
         self, schema: core_schema.CoreSchema, handler: GetJsonSchemaHandler
     ) -> dict[str, Any]:
         return {**handler(schema), "pattern": f"^(?:{self.pattern})$"}
+
+
+class Switch:
+    """Annotates an optional model: ``true`` is one with all its defaults, ``false`` is none."""
+
+    def __get_pydantic_core_schema__(
+        self, source: Any, handler: GetCoreSchemaHandler
+    ) -> core_schema.CoreSchema:
+        return core_schema.no_info_before_validator_function(self._read, handler(source))
+
+    def __get_pydantic_json_schema__(
+        self, schema: core_schema.CoreSchema, handler: GetJsonSchemaHandler
+    ) -> dict[str, Any]:
+        made = handler(schema)
+        models = [each for each in made["anyOf"] if each.get("type") != "null"]
+        return {"anyOf": [{"type": "boolean"}, *models]}
+
+    @staticmethod
+    def _read(value: object) -> object:
+        if isinstance(value, bool):
+            return {} if value else None
+        if isinstance(value, BaseModel | Mapping):
+            return value
+        raise ValueError("must be true, false or a map of keys")
 
 
 def printable(value: str) -> str:

@@ -11,14 +11,18 @@ from components.models.base import (
     HostAddress,
     HttpsUrl,
     Ipv4Address,
+    Ipv4Interface,
     List,
+    MacAddress,
     Matching,
     Model,
     Name,
     Port,
     ProxyTime,
+    Size,
+    Switch,
 )
-from components.units import DURATION, parse_duration
+from components.units import DURATION, parse_duration, parse_size
 
 _HOST_KEY = r"(ssh-ed25519|ecdsa-sha2-nistp256|ssh-rsa) [A-Za-z0-9+/]{16,}={0,2}"
 
@@ -134,8 +138,37 @@ class Stats(Model):
     port: Port = Field(default=8404, description="The port.", examples=[9101])
 
 
+class EdgeVm(Model):
+    """A VM for HAProxy alone, called `<farm.name>-edge`, made of `farm.image` like the others."""
+
+    vcpus: Annotated[int, Field(ge=1, le=256)] = Field(
+        default=2, description="Its processors. Another number replaces it.", examples=[4]
+    )
+    memory: Size = Field(
+        default=parse_size("1GiB"),
+        description="Its memory. Another size replaces it.",
+        examples=["2GiB"],
+    )
+    disk: Size = Field(
+        default=parse_size("8GiB"),
+        description="Its disk, at least the image's size. Another size replaces it.",
+        examples=["16GiB"],
+    )
+    address: Ipv4Interface | None = Field(
+        default=None,
+        description="Its address and prefix, which it keeps for good: in `farm.network.cidr`, by"
+        " default the last one there; needed with a bridge. Another one replaces it.",
+        examples=["10.90.0.254/24"],
+    )
+    mac: MacAddress | None = Field(
+        default=None,
+        description="Its MAC address; made from its name if not given. Another one replaces it.",
+        examples=["52:54:00:00:00:20"],
+    )
+
+
 class Edge(Model):
-    """HAProxy, on this machine or on `host` over SSH."""
+    """HAProxy: on this machine, on `host` over SSH, or on a VM of its own."""
 
     bind: Address = Field(
         default="0.0.0.0",  # noqa: S104 - an edge is there to be reached
@@ -155,11 +188,15 @@ class Edge(Model):
     )
     host: HostAddress | None = Field(
         default=None,
-        description="Another machine to be the edge, reached over SSH with the keys of your agent;"
-        " this one if not given.",
+        description="Another machine to be the edge, reached as `ssh` reaches it from here; this"
+        " one if not given.",
         examples=["edge.example.org"],
     )
-    user: Name = Field(default="root", description="Who logs in there.", examples=["root"])
+    user: Name = Field(
+        default="root",
+        description="Who logs in there; anybody but root needs sudo without a password.",
+        examples=["root"],
+    )
     ssh_port: Port = Field(default=22, description="Its SSH port.", examples=[22])
     host_key: (
         Annotated[
@@ -184,6 +221,11 @@ class Edge(Model):
         description="HAProxy's own page, and metrics for Prometheus.",
         examples=[{"bind": "192.0.2.80", "port": 9101}],
     )
+    vm: Annotated[EdgeVm | None, Switch()] = Field(
+        default=None,
+        description="Make a VM to be the edge; `true` makes one with the defaults.",
+        examples=[True],
+    )
     ready_timeout: Duration = Field(
         default=parse_duration("2m"),
         description="How long new servers may take to pass their health check before an update"
@@ -196,6 +238,11 @@ class Edge(Model):
         " of HAProxy, which comes with each change of the VMs or services.",
         examples=["2h"],
     )
+
+    @property
+    def here(self) -> bool:
+        """Whether it is the machine that the program runs on."""
+        return self.host is None and self.vm is None
 
     @property
     def entrance(self) -> tuple[str, int]:

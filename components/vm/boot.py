@@ -1,6 +1,7 @@
 """The gate of a VM, run on the controller: ``python3 -m components.vm.boot wait|shutdown``.
 
-``wait`` ends when Docker answers over SSH, with the VM's address as the only line on stdout.
+``wait`` ends when the VM is ready for its role, as when a container host's Docker answers over SSH,
+with the VM's address as the only line on stdout.
 ``shutdown`` lets the requests in flight end, asks the guest to power off, and ends when it has or
 when its time is over; a domain that is gone already is fine. The edge sends it no requests by then.
 
@@ -21,7 +22,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
+from components.vm.role import CONTAINERS, ROLES, Role
 from components.vm.ssh import SSH_USER, options
+from components.vm.virsh import virsh
 
 _POLL_SECONDS = 1.0
 _SSH_SECONDS = 60.0
@@ -44,7 +47,8 @@ class Settings:
     key_file: str
     known_hosts: str
     address: str
-    """The static address, or empty where libvirt's DHCP server gives one."""
+    """The address that it keeps, or empty where libvirt's DHCP server gives it any."""
+    role: Role
     boot_timeout: float
     drain_timeout: float
     shutdown_timeout: float
@@ -59,22 +63,11 @@ class Settings:
             key_file=os.environ["GATEHOUSE_KEY_FILE"],
             known_hosts=os.environ["GATEHOUSE_KNOWN_HOSTS"],
             address=os.environ["GATEHOUSE_ADDRESS"],
+            role=ROLES[os.environ.get("GATEHOUSE_ROLE", CONTAINERS.name)],
             boot_timeout=float(os.environ["GATEHOUSE_BOOT_TIMEOUT"]),
             drain_timeout=float(os.environ["GATEHOUSE_DRAIN_TIMEOUT"]),
             shutdown_timeout=float(os.environ["GATEHOUSE_SHUTDOWN_TIMEOUT"]),
         )
-
-
-def virsh(settings: Settings, *arguments: str) -> subprocess.CompletedProcess[str]:
-    """Run one virsh command against the VM's hypervisor, without a prompt and with a time limit."""
-    return subprocess.run(
-        ("virsh", "--connect", settings.uri, "--quiet", *arguments),
-        check=False,
-        capture_output=True,
-        text=True,
-        timeout=60,
-        stdin=subprocess.DEVNULL,
-    )
 
 
 class Console:
@@ -133,23 +126,23 @@ def attached_console(settings: Settings) -> Iterator[Console]:
 
 
 def address_of(settings: Settings) -> str | None:
-    """Return the VM's static address, or the IPv4 one that libvirt's DHCP server gave it by now.
+    """Return the address that the VM keeps, or the IPv4 one that DHCP gave it by now.
 
     Raises:
         BootError: The domain is not running.
     """
-    state = virsh(settings, "domstate", settings.domain)
+    state = virsh(settings.uri, "domstate", settings.domain)
     if state.returncode != 0 or state.stdout.strip() in ("shut off", "crashed"):
         raise BootError(f"the domain is {state.stdout.strip() or state.stderr.strip()}")
     if settings.address:
         return settings.address
-    leases = virsh(settings, "domifaddr", settings.domain, "--source", "lease")
+    leases = virsh(settings.uri, "domifaddr", settings.domain, "--source", "lease")
     found = _LEASE.search(leases.stdout)
     return found[1] if found else None
 
 
-def docker_problem(settings: Settings, address: str) -> str | None:
-    """Return why Docker does not answer over SSH yet, or None if it does.
+def problem(settings: Settings, address: str) -> str | None:
+    """Return why the VM is not ready yet, asked over SSH, or None if it is.
 
     Raises:
         BootError: Whoever answers at the address is not the VM.
@@ -157,10 +150,9 @@ def docker_problem(settings: Settings, address: str) -> str | None:
     connection = options(
         key_file=settings.key_file, known_hosts=settings.known_hosts, host=settings.vm
     )
-    command = "docker version --format '{{.Server.Version}}'"
     try:
         answer = subprocess.run(
-            ("ssh", *connection, f"{SSH_USER}@{address}", command),
+            ("ssh", *connection, f"{SSH_USER}@{address}", settings.role.ready),
             check=False,
             capture_output=True,
             text=True,
@@ -179,14 +171,14 @@ def docker_problem(settings: Settings, address: str) -> str | None:
 
 
 def wait(settings: Settings) -> str:
-    """Return the VM's address once Docker answers there.
+    """Return the VM's address once it is ready.
 
     Raises:
         BootError: It did not within the time limit; the message ends with the console's tail.
     """
     with attached_console(settings) as console:
         try:
-            return _wait_for_docker(settings)
+            return _wait_until_ready(settings)
         except BootError as error:
             raise BootError(
                 f"VM {settings.vm} (domain {settings.domain}) did not come up: {error}\n"
@@ -194,7 +186,7 @@ def wait(settings: Settings) -> str:
             ) from None
 
 
-def _wait_for_docker(settings: Settings) -> str:
+def _wait_until_ready(settings: Settings) -> str:
     deadline = time.monotonic() + settings.boot_timeout
     address, waiting_for = None, "an address from the network's DHCP server"
     while time.monotonic() < deadline:
@@ -203,10 +195,10 @@ def _wait_for_docker(settings: Settings) -> str:
             if address is not None:
                 print(f"{settings.vm}: has the address {address}", file=sys.stderr)
         if address is not None:
-            problem = docker_problem(settings, address)
-            if problem is None:
+            why = problem(settings, address)
+            if why is None:
                 return address
-            waiting_for = f"Docker over SSH at {address} ({problem})"
+            waiting_for = f"{settings.role.waits_for} over SSH at {address} ({why})"
         time.sleep(_POLL_SECONDS)
     raise BootError(
         f"still waiting for {waiting_for} after {settings.boot_timeout:.0f} s; give a slow"
@@ -215,11 +207,13 @@ def _wait_for_docker(settings: Settings) -> str:
 
 
 def evacuate(settings: Settings, address: str) -> None:
-    """Have the VM's agent wait for the requests in flight and stop the containers."""
+    """Have the VM wait for the requests in flight, where its role has a command for that."""
+    if settings.role.leave is None:
+        return
     connection = options(
         key_file=settings.key_file, known_hosts=settings.known_hosts, host=settings.vm
     )
-    command = f"python3 agent.py evacuate {settings.drain_timeout:.0f}"
+    command = settings.role.leave.format(seconds=settings.drain_timeout)
     try:
         done = subprocess.run(
             ("ssh", *connection, f"{SSH_USER}@{address}", command),
@@ -243,14 +237,14 @@ def shutdown(settings: Settings, address: str) -> None:
         settings: Which VM, and the time limits.
         address: Where it was reached last; empty if it never was.
     """
-    state = virsh(settings, "domstate", settings.domain)
+    state = virsh(settings.uri, "domstate", settings.domain)
     if address and state.stdout.strip() == "running":
         evacuate(settings, address)
     deadline = time.monotonic() + settings.shutdown_timeout
-    if virsh(settings, "shutdown", settings.domain).returncode != 0:
+    if virsh(settings.uri, "shutdown", settings.domain).returncode != 0:
         return  # gone, or off already
     while time.monotonic() < deadline:
-        state = virsh(settings, "domstate", settings.domain)
+        state = virsh(settings.uri, "domstate", settings.domain)
         if state.returncode != 0 or state.stdout.strip() == "shut off":
             return
         time.sleep(_POLL_SECONDS)

@@ -12,6 +12,8 @@ from typing import Any
 import yaml
 
 from components.models.farm import Farm
+from components.vm.plan import Plan
+from components.vm.role import CONTAINERS, EDGE, Role
 from components.vm.ssh import SSH_USER
 
 _DOCKER = ("apparmor", "docker.io")
@@ -19,6 +21,7 @@ _DOCKER = ("apparmor", "docker.io")
 
 # The Docker provider opens a connection per request and several at once; OpenSSH's default of
 # 10:30:100 starts to drop them at 10 that are not authenticated yet.
+_SSHD_FILE = "/etc/ssh/sshd_config.d/50-gatehouse.conf"
 _SSHD = "MaxStartups 100:30:200\nMaxSessions 100\nPasswordAuthentication no\n"
 
 
@@ -55,23 +58,26 @@ class Guest:
     host_key_public: str
     packages: tuple[str, ...]
     registry_mirror: str | None
+    role: Role = CONTAINERS
 
 
-def guest(name: str, spec: Farm, *, keys: Sequence[str]) -> Guest:
-    """Return what the VM called ``name`` is told.
+def guest(plan: Plan, farm: Farm, *, keys: Sequence[str]) -> Guest:
+    """Return what a VM is told.
 
     Args:
-        name: Its host name.
-        spec: Its farm's config.
+        plan: What it is to be.
+        farm: Its farm's config.
         keys: The user's public key, the host's private one and the host's public one.
     """
+    docker = plan.role is CONTAINERS and farm.install_docker
     return Guest(
-        hostname=name,
+        hostname=plan.name,
         authorized_key=keys[0],
         host_key_private=keys[1],
         host_key_public=keys[2],
-        packages=(*(_DOCKER if spec.install_docker else ()), *spec.packages),
-        registry_mirror=spec.registry_mirror,
+        packages=(*(_DOCKER if docker else ()), *plan.packages),
+        registry_mirror=farm.registry_mirror,
+        role=plan.role,
     )
 
 
@@ -98,27 +104,43 @@ def user_data(guest: Guest) -> str:
             "ed25519_private": guest.host_key_private,
             "ed25519_public": guest.host_key_public,
         },
+        **(_edge(guest) if guest.role is EDGE else _container_host(guest)),
+    }
+    if guest.packages:
+        document |= {"package_update": True, "packages": sorted(guest.packages)}
+    return "#cloud-config\n" + _yaml(document)
+
+
+def _container_host(guest: Guest) -> Mapping[str, Any]:
+    return {
         "groups": ["docker"],
-        "users": [
-            {
-                "name": SSH_USER,
-                "groups": ["docker", "systemd-journal"],
-                "shell": "/bin/bash",
-                "lock_passwd": True,
-                "ssh_authorized_keys": [guest.authorized_key],
-            }
-        ],
+        "users": [_user(guest, "docker", "systemd-journal")],
         "write_files": [
-            _file("/etc/ssh/sshd_config.d/50-gatehouse.conf", _SSHD),
+            _file(_SSHD_FILE, _SSHD),
             _file("/etc/docker/daemon.json", json.dumps(_docker_daemon(guest), indent=2) + "\n"),
             _file("/etc/systemd/system/gatehouse-agent.service", _AGENT),
             _file("/etc/systemd/system/gatehouse-agent.path", _AGENT_PATH),
         ],
         "runcmd": [["systemctl", "enable", "--now", "gatehouse-agent.path"]],
     }
-    if guest.packages:
-        document |= {"package_update": True, "packages": sorted(guest.packages)}
-    return "#cloud-config\n" + _yaml(document)
+
+
+def _edge(guest: Guest) -> Mapping[str, Any]:
+    """Let the one user become root, as the edge's program has to: it is the only one who enters."""
+    return {
+        "users": [{**_user(guest, "systemd-journal"), "sudo": "ALL=(ALL) NOPASSWD:ALL"}],
+        "write_files": [_file(_SSHD_FILE, _SSHD)],
+    }
+
+
+def _user(guest: Guest, *groups: str) -> Mapping[str, Any]:
+    return {
+        "name": SSH_USER,
+        "groups": list(groups),
+        "shell": "/bin/bash",
+        "lock_passwd": True,
+        "ssh_authorized_keys": [guest.authorized_key],
+    }
 
 
 def meta_data(hostname: str) -> str:

@@ -8,9 +8,11 @@ import pulumi
 import pulumi_libvirt as libvirt
 from pulumi_command import local
 
+from components.models.edge import EdgeVm
 from components.models.farm import Farm as FarmConfig
 from components.vm import cloudinit
 from components.vm.keys import KeyPair, key_folder, written
+from components.vm.plan import container_host
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -18,6 +20,8 @@ class FarmArgs:
     """Arguments of ``Farm``."""
 
     config: FarmConfig
+    edge: EdgeVm | None = None
+    """The VM that is the edge, if one is: there has to be room for it too."""
 
 
 class Farm(pulumi.ComponentResource):
@@ -87,6 +91,7 @@ class Farm(pulumi.ComponentResource):
                     ),
                     "GATEHOUSE_VMS": str(args.config.vms),
                     "GATEHOUSE_MEMORY": str(args.config.memory),
+                    **({"GATEHOUSE_EDGE_MEMORY": str(args.edge.memory)} if args.edge else {}),
                 },
             ),
             pulumi.ResourceOptions(parent=self),
@@ -106,11 +111,7 @@ class Farm(pulumi.ComponentResource):
 
 def _generation(image: str, spec: FarmConfig) -> str:
     """Return a digest of everything that has all VMs replaced when it changes."""
-    guest = cloudinit.guest("", spec, keys=("", "", ""))
-    parts = (image, cloudinit.user_data(guest), *size(spec))
+    plan = container_host(spec, "", 0)
+    guest = cloudinit.guest(plan, spec, keys=("", "", ""))
+    parts = (image, cloudinit.user_data(guest), *plan.size)
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:16]
-
-
-def size(spec: FarmConfig) -> tuple[object, ...]:
-    """Return what of a VM's size cannot be changed while it lives."""
-    return (spec.vcpus, spec.memory, spec.disk, spec.domain_type)

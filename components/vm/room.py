@@ -15,6 +15,7 @@ import sys
 from dataclasses import asdict, dataclass
 
 from components.units import format_size
+from components.vm.virsh import virsh
 
 _KIBIBYTE = 1024
 
@@ -28,11 +29,17 @@ class Wanted:
     vms: int
     memory: int
     """Of each, in bytes."""
+    edge: int = 0
+    """The memory of the edge's VM, in bytes: 0 if there is none. An old one of it goes first."""
 
-    def more_than(self, before: "Wanted | None") -> int:
-        """Return how much memory it takes beside what was wanted before, in bytes."""
+    def new_vms(self, before: "Wanted | None") -> int:
+        """Return how many VMs have to be made beside what was wanted before."""
         same = before is not None and before.generation == self.generation
-        return max(0, self.vms - (before.vms if before is not None and same else 0)) * self.memory
+        return max(0, self.vms - (before.vms if before is not None and same else 0))
+
+    def more_edge(self, before: "Wanted | None") -> int:
+        """Return how much more memory the edge's VM takes than before, in bytes."""
+        return max(0, self.edge - (before.edge if before is not None else 0))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,17 +52,19 @@ class Hypervisor:
 
 def shortage(wanted: Wanted, before: Wanted | None, hypervisor: Hypervisor) -> str | None:
     """Return why the new VMs do not fit, or None if they do."""
-    more = wanted.more_than(before)
-    free = hypervisor.memory - hypervisor.promised
-    if more <= free:
+    new, edge = wanted.new_vms(before), wanted.more_edge(before)
+    if new * wanted.memory + edge <= hypervisor.memory - hypervisor.promised:
         return None
+    key, memory = ("farm", wanted.memory) if new else ("edge.vm", wanted.edge)
+    what = [f"{new} new VMs of {format_size(wanted.memory)}"] if new else []
+    what += [f"{format_size(edge)} more for the edge's VM"] if edge else []
     beside = "" if before is None else " beside the ones that serve until then"
     return (
-        f"farm.memory: {more // wanted.memory} new VMs of {format_size(wanted.memory)} do not fit"
-        f"{beside}: of the hypervisor's {hypervisor.memory / 2**30:.1f}GiB, running domains may"
-        f" take {hypervisor.promised / 2**30:.1f}GiB. Nothing was changed. Lower farm.memory or"
+        f"{key}.memory: {' and '.join(what)} do not fit{beside}: of the hypervisor's"
+        f" {hypervisor.memory / 2**30:.1f}GiB, running domains may"
+        f" take {hypervisor.promised / 2**30:.1f}GiB. Nothing was changed. Lower {key}.memory or"
         " farm.vms, stop other domains, or, if the service may be away meanwhile, shut this farm's"
-        f" VMs down with virsh and run it again (got {format_size(wanted.memory)})"
+        f" VMs down with virsh and run it again (got {format_size(memory)})"
     )
 
 
@@ -72,15 +81,10 @@ def hypervisor_from(nodeinfo: str, domstats: str) -> Hypervisor:
     return Hypervisor(memory=int(memory[1]) * _KIBIBYTE, promised=sum(map(int, maxima)) * _KIBIBYTE)
 
 
-def _virsh(uri: str, *arguments: str) -> str:
-    return subprocess.run(
-        ("virsh", "--connect", uri, *arguments),
-        check=True,
-        capture_output=True,
-        text=True,
-        stdin=subprocess.DEVNULL,
-        timeout=60,
-    ).stdout
+def _told(uri: str, *arguments: str) -> str:
+    told = virsh(uri, *arguments)
+    told.check_returncode()
+    return told.stdout
 
 
 def main() -> int:
@@ -89,13 +93,14 @@ def main() -> int:
         generation=os.environ["GATEHOUSE_GENERATION"],
         vms=int(os.environ["GATEHOUSE_VMS"]),
         memory=int(os.environ["GATEHOUSE_MEMORY"]),
+        edge=int(os.environ.get("GATEHOUSE_EDGE_MEMORY", "0")),
     )
     printed = os.environ.get("PULUMI_COMMAND_STDOUT", "")
     before = Wanted(**json.loads(printed)) if printed else None
     uri = os.environ["GATEHOUSE_URI"]
     try:
         found = hypervisor_from(
-            _virsh(uri, "nodeinfo"), _virsh(uri, "domstats", "--balloon", "--list-running")
+            _told(uri, "nodeinfo"), _told(uri, "domstats", "--balloon", "--list-running")
         )
     except (subprocess.SubprocessError, ValueError) as error:
         told = getattr(error, "stderr", None) or error

@@ -1,12 +1,14 @@
-"""A VM: disk, cloud-init and domain as one unit, ready when Docker answers.
+"""A VM: disk, cloud-init and domain as one unit, ready when its role says so.
 
-Its address is known once it has booted, from libvirt's DHCP server. The domain itself waits for
-nothing: the gate does, because it can tell from the console why a VM does not come up.
+Its address is known once it has booted, from libvirt's DHCP server, unless its plan has one. The
+domain itself waits for nothing: the gate does, because it can tell from the console why a VM does
+not come up.
 """
 
 import hashlib
 import json
 import shlex
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import pulumi
@@ -16,8 +18,9 @@ from pulumi_command import local
 from components.units import MEBIBYTE
 from components.vm import cloudinit, seed
 from components.vm.addresses import mac_address, static_address
-from components.vm.farm import Farm, size
+from components.vm.farm import Farm
 from components.vm.keys import KeyPair, key_folder, write_private, written
+from components.vm.plan import Plan
 from components.vm.ssh import SSH_USER, known_hosts_line, options
 
 
@@ -26,18 +29,19 @@ class VmArgs:
     """Arguments of ``Vm``."""
 
     farm: Farm
-    index: int
-    """The VM's number in its farm, from 0."""
+    plan: Plan
+    after: Sequence[pulumi.Resource] = ()
+    """What has to be there before it is touched, be it made or replaced."""
 
 
 class Vm(pulumi.ComponentResource):
-    """One VM of a farm."""
+    """One VM on a farm's ground."""
 
     name: str
     domain: libvirt.Domain
     """What containers are ``deleted_with``; its id changes whenever the VM is a new one."""
     address: pulumi.Output[str]
-    """The VM's IPv4 address, known only when Docker answers there."""
+    """The VM's IPv4 address, known only when it is ready."""
     docker_host: pulumi.Output[str]
     ssh_options: pulumi.Output[list[str]]
     """How ``ssh`` reaches the VM with its host key verified."""
@@ -47,17 +51,19 @@ class Vm(pulumi.ComponentResource):
     def __init__(self, name: str, args: VmArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("gatehouse:vm:Vm", name, None, opts)
         self.name = name
-        farm, spec = args.farm, args.farm.config
+        farm, spec, plan = args.farm, args.farm.config, args.plan
         stack = pulumi.get_stack()
-        mac = mac_address(spec, stack, name, args.index)
-        static = static_address(spec, stack, name, args.index)
+        mac = mac_address(plan, stack)
+        static = static_address(plan, spec.network, stack)
+        network = cloudinit.network_config(static) if static is not None else None
         host_key = KeyPair(f"{name}-hostkey", name, pulumi.ResourceOptions(parent=self))
         user_data = pulumi.Output.all(
             farm.ssh_key.public_key, host_key.private_key, host_key.public_key
-        ).apply(lambda keys: cloudinit.user_data(cloudinit.guest(name, spec, keys=keys)))
+        ).apply(lambda keys: cloudinit.user_data(cloudinit.guest(plan, spec, keys=keys)))
+        kept = (network, mac, str(plan.address)) if plan.address is not None else ()
         generation = pulumi.Output.unsecret(
             pulumi.Output.all(farm.base_image_id, user_data).apply(
-                lambda parts: _digest(*parts, *size(spec))
+                lambda parts: _digest(*parts, *plan.size, *kept)
             )
         )
         # The provider replaces only the one whose own inputs changed, and would boot a new domain
@@ -66,14 +72,12 @@ class Vm(pulumi.ComponentResource):
             parent=self,
             provider=farm.provider,
             replacement_trigger=generation,
-            depends_on=[farm.room],
-            # Two VMs cannot have the same static address; the other VMs serve meanwhile.
-            delete_before_replace=static is not None or None,
+            depends_on=[farm.room, *args.after, *self._reserved(farm, plan, mac)],
         )
         disk = libvirt.Volume(
             f"{name}-disk",
             libvirt.VolumeArgs(
-                pool=farm.pool, base_volume_id=farm.base_image_id, size=spec.disk, format="qcow2"
+                pool=farm.pool, base_volume_id=farm.base_image_id, size=plan.disk, format="qcow2"
             ),
             unit,
         )
@@ -82,7 +86,7 @@ class Vm(pulumi.ComponentResource):
             libvirt.VolumeArgs(
                 pool=farm.pool,
                 source=pulumi.Output.unsecret(
-                    user_data.apply(lambda text: _seed_file(stack, name, text, static))
+                    user_data.apply(lambda text: _seed_file(stack, name, text, network))
                 ),
                 format="qcow2",
             ),
@@ -91,11 +95,11 @@ class Vm(pulumi.ComponentResource):
         self.domain = libvirt.Domain(
             f"{name}-domain",
             libvirt.DomainArgs(
-                type=spec.domain_type,
-                vcpu=spec.vcpus,
-                memory=spec.memory // MEBIBYTE,
+                type=plan.domain_type,
+                vcpu=plan.vcpus,
+                memory=plan.memory // MEBIBYTE,
                 cpu=libvirt.DomainCpuArgs(
-                    mode="host-passthrough" if spec.domain_type == "kvm" else "maximum"
+                    mode="host-passthrough" if plan.domain_type == "kvm" else "maximum"
                 ),
                 disks=[libvirt.DomainDiskArgs(volume_id=each.id) for each in (disk, seed_disk)],
                 network_interfaces=[
@@ -108,7 +112,11 @@ class Vm(pulumi.ComponentResource):
                 ],
                 autostart=True,
             ),
-            unit,
+            pulumi.ResourceOptions.merge(
+                unit,
+                # Two VMs cannot have the same address; the other VMs serve meanwhile.
+                pulumi.ResourceOptions(delete_before_replace=plan.address is not None or None),
+            ),
         )
         known_hosts = written(
             key_folder(stack) / f"{name}.known_hosts",
@@ -121,9 +129,10 @@ class Vm(pulumi.ComponentResource):
                 delete="exec python3 -m components.vm.boot shutdown",
                 environment={
                     "GATEHOUSE_URI": spec.hypervisor.uri,
-                    "GATEHOUSE_ADDRESS": static.address.partition("/")[0] if static else "",
+                    "GATEHOUSE_ADDRESS": str(plan.address.ip) if plan.address else "",
                     "GATEHOUSE_DOMAIN": self.domain.id,
                     "GATEHOUSE_VM": name,
+                    "GATEHOUSE_ROLE": plan.role.name,
                     "GATEHOUSE_KEY_FILE": farm.ssh_key_file,
                     "GATEHOUSE_KNOWN_HOSTS": known_hosts,
                     "GATEHOUSE_BOOT_TIMEOUT": str(spec.boot_timeout),
@@ -150,15 +159,35 @@ class Vm(pulumi.ComponentResource):
         )
         self.register_outputs({"address": self.address})
 
+    def _reserved(self, farm: Farm, plan: Plan, mac: str | None) -> list[pulumi.Resource]:
+        """Return what keeps the VM's address for it, where the network is ours."""
+        if plan.address is None or farm.network_id is None or mac is None:
+            return []
+        reservation = local.Command(
+            f"{plan.name}-address",
+            local.CommandArgs(
+                create="exec python3 -m components.vm.reserve set",
+                delete="exec python3 -m components.vm.reserve remove",
+                environment={
+                    "GATEHOUSE_URI": farm.config.hypervisor.uri,
+                    "GATEHOUSE_NETWORK": farm.network_id,
+                    "GATEHOUSE_MAC": mac,
+                    "GATEHOUSE_ADDRESS": str(plan.address.ip),
+                },
+            ),
+            pulumi.ResourceOptions(parent=self),
+        )
+        return [reservation]
 
-def _seed_file(stack: str, name: str, user_data: str, static: cloudinit.Static | None) -> str:
+
+def _seed_file(stack: str, name: str, user_data: str, network: str | None) -> str:
     """Write the image of the disk for cloud-init, and return its path; older ones of the VM go.
 
     The path tells the content, as libvirt's provider only looks at the path.
     """
     documents = {"user-data": user_data, "meta-data": cloudinit.meta_data(name)}
-    if static is not None:
-        documents["network-config"] = cloudinit.network_config(static)
+    if network is not None:
+        documents["network-config"] = network
     path = key_folder(stack) / f"{name}-{_digest(documents)}.qcow2"
     for older in path.parent.glob(f"{name}-{'?' * 16}.qcow2"):
         if older != path:

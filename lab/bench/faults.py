@@ -180,11 +180,11 @@ def vm_killed(site: Site) -> Notes:
 def edge_worker_killed(site: Site) -> Notes:
     """Kill HAProxy's worker; its master has to come back with another one."""
     notes: Notes = {}
-    workers = re.search(r"^(\d+)\s+worker\s", site.edge.ask_master("show proc") or "", re.MULTILINE)
-    if workers is None:
+    worker = site.edge.process("worker")
+    if worker is None:
         raise Trouble("the edge's master tells of no worker")
     with watched(site, notes):
-        site.inside("kill", "-9", workers[1])
+        site.edge.there("kill", "-9", worker)
         if until(site.all_up, SEEN_SECONDS) is None:
             notes["the edge did not come back by itself"] = f"up after {SEEN_SECONDS:.0f} s"
             site.up()

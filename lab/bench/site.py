@@ -10,21 +10,20 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import yaml
 
-from components.edge.keeper.instance import Instance
-from components.models.edge import Edge
 from components.vm.keys import key_folder
 from components.vm.ssh import SSH_USER, options
 from lab import live
 from lab.bench.load import Load
 from lab.commands import PROJECT
 from lab.datacentre import Datacentre
+from lab.edge import EdgeHost
 from lab.web import POLL_SECONDS
 
 COMMAND_SECONDS = 120.0
@@ -69,6 +68,7 @@ class Site:
         self._log = log
         self.config = Path(shutil.copy(PROJECT / "Pulumi.lab.yaml", folder))
         self._applied: str | None = None
+        self._edge: EdgeHost | None = None
 
     def command(self, *arguments: str) -> list[str]:
         """Return the command line that the Makefile would run."""
@@ -89,6 +89,7 @@ class Site:
             stderr=subprocess.STDOUT,
             text=True,
         )
+        self._edge = None
         with self._log.open("a") as log:
             seconds = time.monotonic() - began
             log.write(f"$ lab {' '.join(arguments)}  # {done.returncode}, {seconds:.0f} s\n")
@@ -147,12 +148,13 @@ class Site:
         ]
         extra = [f"container {slot}" for slot in (Counter(found) - Counter(wanted)).elements()]
         domains = self.inside("virsh", "--quiet", "list", "--all", "--name").split()
-        if len(domains) != len(outputs["vms"]):
+        vms = [*outputs["vms"], *filter(None, [outputs["edge"].get("vm")])]
+        if len(domains) != len(vms):
             extra += [f"domain {name} of {len(domains)}" for name in domains]
         folder = f"/var/lib/libvirt/gatehouse/{self.name}"
         volumes = self.inside("ls", folder).split()
-        disks = [each for each in volumes if re.match(rf"({'|'.join(outputs['vms'])})-", each)]
-        if len(disks) != 2 * len(outputs["vms"]):
+        disks = [each for each in volumes if re.match(rf"({'|'.join(vms)})-", each)]
+        if len(disks) != 2 * len(vms):
             extra += [f"volume {name} of {len(disks)}" for name in disks]
         return extra
 
@@ -269,18 +271,23 @@ class Site:
 
     @property
     def certificates(self) -> str:
-        """Where the edge's are, seen from inside the lab."""
-        return f"{Edge().folder}/{self.name}/{live.CERTIFICATES}"
+        """Where those of the edge are that clients are to trust, seen from inside the lab."""
+        return str(self.edge.certificates())
 
     @property
-    def edge(self) -> Instance:
-        """The edge; its sockets are files, which can be reached from outside the lab too."""
-        folder = Path(Edge().folder).relative_to("/") / self.name
-        return Instance(str(self.datacentre.root / "fs" / folder), self.name)
+    def edge(self) -> EdgeHost:
+        """The edge, as the last command left it; the lab's own files are reached from here too."""
+        if self._edge is None:
+            root = self.datacentre.root / "fs"
+            self._edge = EdgeHost.of(self.name, self.outputs(), root=root, run=self._caught)
+        return self._edge
+
+    def _caught(self, command: Sequence[str]) -> subprocess.CompletedProcess[str]:
+        return self.datacentre.enter(list(command), cwd=PROJECT, capture=True)
 
     def edge_states(self) -> dict[str, str] | None:
         """Return the state of each server as ``pool/vm``, or None if the edge does not answer."""
-        stats = live.ask_edge(self.edge.folder / "admin.sock", "show stat")
+        stats = self.edge.ask("show stat")
         if stats is None:
             return None
         return {

@@ -27,10 +27,12 @@ GRUB = Path("/usr/lib/grub/i386-pc")
 PACKAGES = (
     "apparmor",  # docker.io's runc asks for its parser
     "ca-certificates",
+    "certbot",  # for an edge that is a VM, which reaches no mirror here
     "cloud-guest-utils",  # growpart
     "cloud-init",
     "dbus",
     "docker.io",
+    "haproxy",  # as certbot
     "iproute2",
     "linux-image-cloud-amd64",  # the virtio and IDE drivers of a VM, and few others: a quick boot
     "lz4",  # initramfs-tools' COMPRESS=lz4

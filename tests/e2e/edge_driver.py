@@ -28,8 +28,8 @@ def free(ports: Iterable[int]) -> Iterator[int]:
 
 
 # Below the ports that connections take for themselves.
-PORT, TLS_PORT, SERVER_PORT, SOCKETS_PORT, STATS_PORT = itertools.islice(
-    free(range(21_080, 22_000)), 5
+PORT, TLS_PORT, SERVER_PORT, SOCKETS_PORT, STATS_PORT, SSH_PORT = itertools.islice(
+    free(range(21_080, 22_000)), 6
 )
 
 

@@ -65,7 +65,7 @@ def test_the_application_sees_the_client_and_no_forged_one(driver: Driver) -> No
     client, scheme, identity = body.split()
     assert (client, scheme) == (ADDRESS, url.partition(":")[0])
     assert f"x-request-id: {identity}" in head.lower()
-    log = driver.edge.access_log.read_text().splitlines()
+    log = driver.edge.access_log().splitlines()
     (line,) = [each for each in log if identity in each]
     assert json.loads(line)["client"] == ADDRESS
     metrics = [f"http://127.0.0.1:8404/metrics{path}" for path in ("", "/web-0", "/web-1")]

@@ -77,7 +77,15 @@ class Run:
     @property
     def haproxy_cfg(self) -> str:
         """What the edge's HAProxy would be given."""
-        return str(self.resources["edge-haproxy"].inputs["stdin"])
+        return str(self.edge.inputs["stdin"])
+
+    @property
+    def edge(self) -> Registered:
+        """The command that keeps the edge, wherever that is."""
+        (found,) = [
+            each for name, each in self.resources.items() if name.startswith("edge-haproxy")
+        ]
+        return found
 
     def servers(self, pool: str) -> list[str]:
         """Return the server lines of one backend of haproxy.cfg."""
@@ -153,6 +161,7 @@ def run(
     count = raw["farm"]["vms"]
     if addresses is None:
         addresses = {f"web-{index}": f"10.90.0.{10 + index}" for index in range(count)}
+        addresses["web-edge"] = "10.90.0.254"
     provider = Provider(addresses, preview)
     # In a thread of its own: the SDK nests event loops and leaves Python 3.11's recursion counter
     # wrong, upon which the next thing that is parsed fails with "AST constructor recursion depth".

@@ -26,7 +26,9 @@ from components.models.stack import Stack
 from components.placement import allowed, spread, vm_names
 from components.service.labels import SLOT_LABEL, traefik_labels, traefik_name
 from components.vm import cloudinit
-from components.vm.addresses import static_address
+from components.vm.addresses import mac_address, static_address
+from components.vm.plan import container_host, edge_host
+from components.vm.role import CONTAINERS, EDGE, ROLES
 from tests.unit.readers import Section, haproxy_sections, traefik_rule
 from tests.unit.strategies import SECRET
 
@@ -241,26 +243,35 @@ def _rules(name: str, service: Service, ours: Mapping[str, str]) -> None:
                 assert not rule.matches(full.replace(".", "x"), f"{path}/")
 
 
-def user_data(stack: Stack) -> str:
-    """Return a VM's user-data, once it is seen to be read back as it was meant."""
-    vm = vm_names(stack.farm.name, stack.farm.vms)[-1]
-    guest = cloudinit.Guest(
-        hostname=vm,
-        authorized_key="ssh-ed25519 AAAAuser gatehouse-fuzz",
-        host_key_private="-----BEGIN KEY-----\nab\n-----END KEY-----\n",
-        host_key_public="ssh-ed25519 AAAAhost",
-        packages=stack.farm.packages,
-        registry_mirror=stack.farm.registry_mirror,
-    )
-    text = cloudinit.user_data(guest)
-    read_back(guest, text)
-    assert yaml.safe_load(cloudinit.meta_data(vm)) == {"instance-id": vm, "local-hostname": vm}
-    static = static_address(stack.farm, STACK, vm, stack.farm.vms - 1)
-    assert (static is None) == (stack.farm.network.bridge is None)
-    if static is not None:
-        network_read_back(static, cloudinit.network_config(static))
-    assert SECRET not in text
-    return text
+def user_data(stack: Stack) -> Iterator[str]:
+    """Yield each kind of VM's user-data, once it is seen to be read back as it was meant."""
+    last = vm_names(stack.farm.name, stack.farm.vms)[-1]
+    plans = [container_host(stack.farm, last, stack.farm.vms - 1)]
+    plans += [edge_host(stack.farm, stack.edge.vm)] if stack.edge.vm is not None else []
+    keys = ("ssh-ed25519 AAAAuser gatehouse-fuzz", _PRIVATE, "ssh-ed25519 AAAAhost")
+    names = {plan.name for plan in plans}
+    assert len(names) == len(plans)
+    assert names - {last} <= {f"{stack.farm.name}-edge"}
+    for plan in plans:
+        guest = cloudinit.guest(plan, stack.farm, keys=keys)
+        text = cloudinit.user_data(guest)
+        read_back(guest, text)
+        assert yaml.safe_load(cloudinit.meta_data(plan.name)) == {
+            "instance-id": plan.name,
+            "local-hostname": plan.name,
+        }
+        static = static_address(plan, stack.farm.network, STACK)
+        assert (static is None) == (stack.farm.network.bridge is None)
+        if static is not None:
+            network_read_back(static, cloudinit.network_config(static))
+        if plan.role is EDGE:
+            assert plan.address is not None
+            assert mac_address(plan, STACK) is not None
+        assert SECRET not in text
+        yield text
+
+
+_PRIVATE = "-----BEGIN KEY-----\nab\n-----END KEY-----\n"
 
 
 def read_back(guest: cloudinit.Guest, text: str) -> None:
@@ -268,21 +279,26 @@ def read_back(guest: cloudinit.Guest, text: str) -> None:
     assert text.startswith("#cloud-config\n")
     document = yaml.safe_load(text)
     packages = sorted(guest.packages)
-    assert _shape(document) == _plain_shape(len(packages), guest.registry_mirror is None)
+    no_mirror = guest.registry_mirror is None
+    assert _shape(document) == _plain_shape(guest.role.name, len(packages), no_mirror)
     assert document["hostname"] == guest.hostname
     assert document["ssh_keys"] == {
         "ed25519_private": guest.host_key_private,
         "ed25519_public": guest.host_key_public,
     }
-    assert document["users"][0]["ssh_authorized_keys"] == [guest.authorized_key]
+    (user,) = document["users"]
+    assert user["ssh_authorized_keys"] == [guest.authorized_key]
+    assert ("sudo" in user) == (guest.role is EDGE), "nobody becomes root but where the edge is"
     assert document.get("packages", []) == packages
     files = {file["path"]: file["content"] for file in document["write_files"]}
-    mirrors = json.loads(files["/etc/docker/daemon.json"]).get("registry-mirrors")
-    assert mirrors == (None if guest.registry_mirror is None else [guest.registry_mirror])
+    assert ("/etc/docker/daemon.json" in files) == (guest.role is CONTAINERS)
+    if guest.role is CONTAINERS:
+        mirrors = json.loads(files["/etc/docker/daemon.json"]).get("registry-mirrors")
+        assert mirrors == (None if guest.registry_mirror is None else [guest.registry_mirror])
 
 
 @cache
-def _plain_shape(packages: int, no_mirror: bool) -> Any:
+def _plain_shape(role: str, packages: int, no_mirror: bool) -> Any:
     plain = cloudinit.Guest(
         hostname="a",
         authorized_key="a",
@@ -290,6 +306,7 @@ def _plain_shape(packages: int, no_mirror: bool) -> Any:
         host_key_public="a",
         packages=("a",) * packages,
         registry_mirror=None if no_mirror else "a",
+        role=ROLES[role],
     )
     return _shape(yaml.safe_load(cloudinit.user_data(plain)))
 

@@ -187,7 +187,7 @@ def _host(pick: _Choices, index: int) -> str:
     return pick.one(("", "", "*.")) + own
 
 
-def _edge(pick: _Choices) -> dict[str, Any]:
+def _edge(pick: _Choices, farm: dict[str, Any]) -> dict[str, Any]:
     edge = _with(
         pick,
         {},
@@ -206,6 +206,9 @@ def _edge(pick: _Choices) -> dict[str, Any]:
     if pick.sometimes(3):
         edge["host"] = pick.one(("edge.example.org", "192.0.2.80", "2001:db8::80", "fe80::1"))
         edge["host_key"] = _HOST_KEY
+    elif pick.sometimes(3):
+        edge["vm"] = _edge_vm(pick, farm.get("network", {}))
+        edge["bind"] = pick.one(("0.0.0.0", "::"))  # noqa: S104
     return edge
 
 
@@ -229,6 +232,25 @@ def _tls(pick: _Choices) -> dict[str, Any]:
     )
 
 
+def _edge_vm(pick: _Choices, network: dict[str, Any]) -> Any:
+    if "bridge" not in network and pick.number(2):
+        return pick.one((True, False))
+    vm = _with(
+        pick,
+        {},
+        vcpus=_of(1, 256),
+        memory=_of("2GiB", "1TiB"),
+        disk=_of(*_SIZES),
+        mac=_of("52:54:00:00:ff:01", "aa:bb:cc:dd:ee:ff"),
+    )
+    if "bridge" in network:
+        vm["address"] = "192.0.2.250/24"
+    elif "cidr" in network:
+        prefix = network["cidr"].rpartition("/")[2]
+        vm["address"] = network["cidr"].replace(f"0.0/{prefix}", f"0.77/{prefix}")
+    return vm
+
+
 def _stack(pick: _Choices) -> dict[str, Any]:
     farm = _farm(pick)
     vms = [f"{farm.get('name', 'web')}-{index}" for index in range(farm["vms"])]
@@ -240,7 +262,7 @@ def _stack(pick: _Choices) -> dict[str, Any]:
             "farm": farm,
             "services": {name: _service(pick, vms, index) for index, name in enumerate(names)},
         },
-        edge=_edge,
+        edge=lambda pick: _edge(pick, farm),
         registries=lambda pick: {
             address: {"username": pick.allowed_text(), "password": _secret(pick)}
             for address in pick.some(registries, most=2)

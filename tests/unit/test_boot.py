@@ -1,5 +1,6 @@
 """The gate of a VM, with programs of our own in the place of virsh and ssh."""
 
+import dataclasses
 import os
 import time
 from collections.abc import Callable
@@ -9,6 +10,7 @@ import pytest
 
 from components.vm import boot
 from components.vm.boot import BootError, Console, Settings
+from components.vm.role import CONTAINERS, EDGE
 
 Program = Callable[[str, str], None]
 
@@ -38,6 +40,7 @@ def settings(timeout: float = 20) -> Settings:
         key_file="key",
         known_hosts="known_hosts",
         address="",
+        role=CONTAINERS,
         boot_timeout=timeout,
         drain_timeout=timeout,
         shutdown_timeout=timeout,
@@ -140,6 +143,38 @@ def test_shutdown_empties_the_guest_before_it_is_asked(program: Program, tmp_pat
     evacuated, asked = (tmp_path / "order").read_text().splitlines()
     assert evacuated.endswith("gatehouse@10.90.0.23 python3 agent.py evacuate 20")
     assert asked == "shutdown"
+
+
+def test_a_vm_for_the_edge_is_ready_when_its_first_boot_has_ended(
+    program: Program, tmp_path: Path
+) -> None:
+    program("virsh", VIRSH.replace("LEASE", "echo asked for a lease >&2; exit 1"))
+    program(
+        "ssh",
+        'for last; do :; done; echo "$last" >"$STATE/asked"; echo x >>"$STATE/tries";'
+        ' [ "$(wc -l <"$STATE/tries")" -gt 2 ] || { echo cloud-init is not done >&2; exit 1; }',
+    )
+    edge = dataclasses.replace(settings(), vm="web-edge", role=EDGE, address="10.90.0.254")
+    assert boot.wait(edge) == "10.90.0.254", "its own, so nobody has to be asked for it"
+    asked = (tmp_path / "asked").read_text()
+    assert "cloud-init/result.json" in asked
+    assert "sudo -n true" in asked
+    assert "docker" not in asked
+    (tmp_path / "tries").unlink()
+    with pytest.raises(BootError, match=r"the end of its first boot over SSH at 10\.90\.0\.254"):
+        boot.wait(dataclasses.replace(edge, boot_timeout=0.04))
+
+
+def test_a_vm_for_the_edge_has_no_containers_to_empty(program: Program, tmp_path: Path) -> None:
+    program("ssh", 'touch "$STATE/entered"')
+    program(
+        "virsh",
+        'case "$*" in *shutdown*) touch "$STATE/asked" ;;'
+        ' *domstate*) [ -e "$STATE/asked" ] && echo "shut off" || echo running ;; esac',
+    )
+    boot.shutdown(dataclasses.replace(settings(), role=EDGE), "10.90.0.254")
+    assert (tmp_path / "asked").exists()
+    assert not (tmp_path / "entered").exists()
 
 
 def test_shutdown_of_a_domain_that_is_gone_is_fine(program: Program) -> None:

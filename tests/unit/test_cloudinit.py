@@ -1,8 +1,10 @@
+import dataclasses
 import json
 
 import yaml
 
 from components.vm import cloudinit
+from components.vm.role import EDGE
 from tests.unit import golden
 
 GUEST = cloudinit.Guest(
@@ -17,6 +19,11 @@ GUEST = cloudinit.Guest(
 
 def test_user_data() -> None:
     golden.check("user-data.yaml", cloudinit.user_data(GUEST))
+
+
+def test_the_edges_user_data() -> None:
+    edge = dataclasses.replace(GUEST, hostname="web-edge", packages=(), role=EDGE)
+    golden.check("edge-user-data.yaml", cloudinit.user_data(edge))
 
 
 def test_user_data_is_read_back_as_it_was_meant() -> None:

@@ -434,6 +434,57 @@ WRONG = [
         {"tls": {"self_signed": True}, "stats": {"port": 443}},
         "edge.stats.port: is edge.tls.port too (got 443)",
     ),
+    (
+        "edge",
+        {"vm": True, "host": "edge.example.org", "host_key": "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5"},
+        "edge.host: does not go with edge.vm; the edge is either another machine or a VM made here"
+        " (got edge.example.org)",
+    ),
+    ("edge/vm", 1, "edge.vm: must be true, false or a map of keys (got 1)"),
+    ("edge/vm", [], "edge.vm: must be true, false or a map of keys (got an empty list)"),
+    (
+        "edge/vm",
+        {"memroy": "2GiB"},
+        "edge.vm.memroy: unknown key; did you mean memory? (got 2GiB)",
+    ),
+    ("edge/vm", {"vcpus": 0}, "edge.vm.vcpus: must be at least 1 (got 0)"),
+    (
+        "edge/vm",
+        {"address": "10.90.0.9"},
+        "edge.vm.address: must be an address with its prefix, such as 192.0.2.10/24"
+        " (got 10.90.0.9)",
+    ),
+    (
+        "edge/vm",
+        {"address": "10.91.0.9/24"},
+        "edge.vm.address: is not in farm.network.cidr, 10.90.0.0/24 (got 10.91.0.9/24)",
+    ),
+    (
+        "edge/vm",
+        {"address": "10.90.0.1/24"},
+        "edge.vm.address: is the hypervisor's own there, as it is the first one (got 10.90.0.1/24)",
+    ),
+    (
+        "edge/vm",
+        {"address": "10.90.0.255/24"},
+        "edge.vm.address: is the network's own address, not a machine's (got 10.90.0.255/24)",
+    ),
+    (
+        "edge/vm",
+        {"mac": "53:54:00:00:00:01"},
+        "edge.vm.mac: is a multicast address (got 53:54:00:00:00:01)",
+    ),
+    (
+        "edge",
+        {"vm": True, "bind": "192.0.2.80"},
+        "edge.bind: is no address of web-edge, which has 10.90.0.254; leave it out"
+        " (got 192.0.2.80)",
+    ),
+    (
+        "edge",
+        {"vm": True, "port": 22},
+        "edge.port: is the SSH port of web-edge too (got 22)",
+    ),
     ("edge/host", "Edge", "edge.host: must be an IP address or a domain in lower case (got Edge)"),
 ]
 
@@ -472,6 +523,58 @@ def test_more_vms_than_the_network_has_addresses() -> None:
     raw["farm"]["vms"] = 6
     with pytest.raises(ConfigError, match=r"farm\.vms: must be at most 5.*10\.0\.0\.0/29"):
         parse(raw)
+
+
+def test_the_edges_vm_takes_an_address_of_the_network_too() -> None:
+    raw = changed("farm/network", {"cidr": "10.0.0.0/29"})
+    raw["farm"]["vms"] = 5
+    parse(raw)
+    raw["edge"] = {"vm": True}
+    with pytest.raises(ConfigError, match=r"farm\.vms: must be at most 4, .* \(got 5\)"):
+        parse(raw)
+
+
+@pytest.mark.parametrize(
+    ("vm", "message"),
+    [
+        (True, "edge.vm.address: is required with a bridge: it has no DHCP of ours (got nothing)"),
+        (
+            {"address": "192.0.2.11/24"},
+            "edge.vm.address: is farm.network.addresses.1 too (got 192.0.2.11/24)",
+        ),
+        (
+            {"address": "192.0.2.1/24"},
+            "edge.vm.address: is farm.network.gateway too (got 192.0.2.1/24)",
+        ),
+        (
+            {"address": "198.51.100.2/24"},
+            "edge.vm.address: is not in one network with farm.network.gateway"
+            " (got 198.51.100.2/24)",
+        ),
+        (
+            {"address": "192.0.2.12/24", "mac": "52:54:00:00:00:01"},
+            "edge.vm.mac: is farm.network.macs.0 too (got 52:54:00:00:00:01)",
+        ),
+        ({"address": "192.0.2.12/24"}, None),
+    ],
+)
+def test_the_edges_vm_on_a_bridge(vm: Any, message: str | None) -> None:
+    network = {**BRIDGE, "addresses": ["192.0.2.10/24", "192.0.2.11/24"]}
+    raw = changed("farm/network", {**network, "macs": ["52:54:00:00:00:01", "52:54:00:00:00:02"]})
+    raw["edge"] = {"vm": vm}
+    if message is None:
+        parse(raw)
+        return
+    with pytest.raises(ConfigError) as error:
+        parse(raw)
+    assert error.value.problems == (message,)
+
+
+@pytest.mark.parametrize(("value", "given"), [(True, True), ({}, True), (False, False)])
+def test_the_edges_vm_is_asked_for_by_true_or_by_its_keys(value: Any, given: bool) -> None:
+    vm = parse(changed("edge/vm", value)).edge.vm
+    assert (vm is not None) == given
+    assert vm is None or vm.memory == 2**30
 
 
 def test_names_that_make_a_host_name_too_long() -> None:
@@ -584,6 +687,10 @@ def test_memory_that_the_hypervisor_does_not_have() -> None:
         " farm.vms (got 2GiB)"
     ]
     assert on(Facts(memory=4 * 2**30)) == []
+    assert on(Facts(memory=4 * 2**30), changed("edge/vm", True)) == [
+        "farm.memory: 2 VMs of 2GiB and the edge's 1GiB do not fit the hypervisor's 4.0GiB; lower"
+        " farm.memory or farm.vms (got 2GiB)"
+    ]
 
 
 def test_a_hypervisor_without_kvm() -> None:

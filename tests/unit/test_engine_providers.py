@@ -17,7 +17,7 @@ from lab.engine.model import Resource, copy_of
 from lab.engine.monitor import seconds
 from lab.engine.plan import Op, decide
 from lab.engine.providers import CATALOGUE
-from lab.engine.providers.command import LocalCommand, RemoteCommand, Shell
+from lab.engine.providers.command import LocalCommand, Shell
 from lab.engine.providers.docker_container import Container, _config
 from lab.engine.providers.docker_host import DockerHost
 from lab.engine.providers.libvirt_domain import Domain, _document
@@ -137,12 +137,6 @@ def test_a_trigger_replaces_a_command_and_anything_else_updates_it() -> None:
     assert op(create="a", triggers=["1", "2"]) is Op.REPLACE
     assert op(create="b", triggers=["1"]) is Op.UPDATE
     assert op(create="a", triggers=["1"], delete="x") is Op.UPDATE
-
-
-def test_a_remote_command_needs_the_hosts_key() -> None:
-    inputs = {"create": "true", "connection": {"host": "192.0.2.1", "privateKey": "k"}}
-    with pytest.raises(EngineError, match="hostKey is missing"):
-        RemoteCommand().create(Shell(), call(inputs))
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,6 @@
 
 import json
 import os
-import signal
 import stat
 import subprocess
 import sys
@@ -14,10 +13,10 @@ import pytest
 
 from lab import engines, pulumi_cli
 from lab.engine.errors import EngineError
-from lab.engine.providers import leftovers
 from lab.engine.state import StateFile
-from lab.processes import kill_tree, processes_with
 from lab.pulumi_cli import PulumiCli, with_salt
+from recovery.processes import processes_with
+from recovery.things import Thing
 from tests.unit.test_engine_providers import ended
 
 CLI = """#!/bin/sh
@@ -153,15 +152,17 @@ def test_the_lock_of_a_killed_run_is_removed(
 def test_open_operations_of_a_killed_run_are_cleared(
     fake: Fake, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    cleared: list[tuple[object, ...]] = []
+    removed: list[str] = []
 
-    def delete(*args: object) -> None:
+    def remove(thing: Thing) -> None:
         assert Path.cwd() == fake.project
-        cleared.append(args)
+        removed.append(str(thing))
 
-    monkeypatch.setattr(leftovers, "delete_leftover", delete)
+    monkeypatch.setattr(Thing, "exists", lambda _: True)
+    monkeypatch.setattr(Thing, "remove", remove)
     provider = {
         "urn": "urn:pulumi:test::proj::pulumi:providers:docker::d",
+        "type": "pulumi:providers:docker",
         "id": "1",
         "inputs": {"host": {"4dab": "1b47", "plaintext": '"ssh://x"'}},
     }
@@ -178,11 +179,8 @@ def test_open_operations_of_a_killed_run_are_cleared(
     updating = {"type": "updating", "resource": {**creating["resource"], "id": "y"}}  # type: ignore[dict-item]
     fake.export({"resources": [provider], "pending_operations": [creating, updating]})
     fake.cli.destroy()
-    assert cleared == [
-        ("docker:index/volume:Volume", "v", {"name": "v-1234567"}, {"host": "ssh://x"})
-    ]
-    imported = json.loads((fake.bin / "imported.json").read_text())
-    assert imported["deployment"]["pending_operations"] == []
+    assert removed == ["volume of Docker v-1234567 on ssh://x"]
+    assert (fake.bin / "imported.json").exists(), "which is what the CLI drops its notes at"
     assert fake.calls()[-1] == "destroy --yes --skip-preview"
 
 
@@ -205,16 +203,6 @@ def test_outputs_of_a_stack_that_is_not_there_are_none(fake: Fake) -> None:
     assert fake.cli.outputs(show_secrets=False) == {}
     fake.cli.preview()
     assert fake.cli.outputs(show_secrets=False) == {"url": "x"}
-
-
-def test_a_tree_of_processes_is_killed_to_the_last(tmp_path: Path) -> None:
-    script = f"setsid sleep 60 & echo $! > {tmp_path}/new; mv {tmp_path}/new {tmp_path}/pid; wait"
-    with subprocess.Popen(("sh", "-c", script)) as process:
-        while not (tmp_path / "pid").exists() and process.poll() is None:
-            time.sleep(0.01)
-        kill_tree(process.pid)
-        assert process.wait() == -signal.SIGKILL
-    assert ended(int((tmp_path / "pid").read_text()))
 
 
 def test_processes_are_found_by_name_and_environment() -> None:

@@ -37,6 +37,7 @@ from components.machine import Facts
 from components.models.stack import Stack
 from components.scripts import archive_command
 from components.vm import cloudinit
+from components.vm.role import ROLES
 from tests.pems import Authority
 from tests.unit import hostile, rendering
 from tests.unit.strategies import SECRET, stacks
@@ -150,11 +151,12 @@ def is_rendered(stack: Stack, tally: Counter[str]) -> None:
     """Render everything that comes of a config, and hold it against the config."""
     text = rendering.haproxy_cfg(stack)
     tally["services"] += len(rendering.labels(stack))
-    document = rendering.user_data(stack)
     schema = rendering.cloud_init_schema()
-    if schema is not None:
-        tally["documents that cloud-init's schema accepts"] += 1
-        schema.validate(yaml.safe_load(document))
+    for document in rendering.user_data(stack):
+        tally["documents of VMs"] += 1
+        if schema is not None:
+            tally["documents that cloud-init's schema accepts"] += 1
+            schema.validate(yaml.safe_load(document))
     # By the text and not by a counter, so that an example that fails once fails again.
     if HAPROXY is not None and zlib.crc32(text.encode()) % HAPROXY_EVERY == 0:
         tally["haproxy -c"] += 1
@@ -207,6 +209,7 @@ _guests = st.builds(
     host_key_public=hostile.text,
     packages=st.lists(hostile.text, max_size=3).map(tuple),
     registry_mirror=st.none() | hostile.text,
+    role=st.sampled_from([*ROLES.values()]),
 )
 _statics = st.builds(
     cloudinit.Static,

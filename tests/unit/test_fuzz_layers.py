@@ -129,6 +129,7 @@ def test_the_program_passes_on_what_the_config_says(raw: dict[str, Any]) -> None
         service["replicas"] = min(service["replicas"], 7)
     vms = {f"{farm.get('name', 'web')}-{index}" for index in range(farm["vms"])}
     # The recording mock takes a name for one resource only, the engine for one of each type.
+    vms.add(f"{farm.get('name', 'web')}-edge")
     assume(not raw["services"].keys() & {"farm", "edge", *vms})
     stack = accepted(raw)
     run = program.run(raw, addresses=dict.fromkeys(vms, "192.0.2.7"))
@@ -148,7 +149,7 @@ def test_the_program_passes_on_what_the_config_says(raw: dict[str, Any]) -> None
             for what in ("forwardedheaders", "proxyprotocol")
         ]
     assert SECRET not in run.haproxy_cfg
-    apply = shlex.split(run.resources["edge-haproxy"].inputs["create"])
+    apply = shlex.split(run.edge.inputs["create"])
     assert apply[-3:-1] == [f"{stack.edge.folder}/test", "test"]
 
 

@@ -263,9 +263,8 @@ def test_a_request_belongs_to_the_section_in_which_it_was_due() -> None:
 
 
 def test_it_ends_when_its_time_is_over() -> None:
-    (section,), _, _ = load(every(1, "ok"), most_seconds=0.1)
+    (section,), _, _ = load(every(1, "ok"), most_seconds=0.1, most_requests=1_000_000)
     assert section["ended"] == "time"
-    assert section["requests"] < COUNT
 
 
 def test_latency_counts_from_when_a_request_was_due() -> None:

@@ -179,12 +179,101 @@ def test_a_tcp_service_changes_nothing_about_traefik() -> None:
     assert with_it.resources[traefik].inputs == without.resources[traefik].inputs
 
 
+HOST_KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5"
+
+
 def test_a_remote_edge_is_reached_with_its_host_key_only() -> None:
-    key = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5"
-    run = program.run(program.config(edge={"host": "198.51.100.7", "host_key": key}))
-    edge = run.resources["edge-haproxy"]
-    assert edge.type == "command:remote:Command"
-    assert rpc.unwrap_rpc_secret(edge.inputs["connection"])["hostKey"] == key
+    run = program.run(
+        program.config(edge={"host": "198.51.100.7", "user": "ops", "host_key": HOST_KEY})
+    )
+    assert run.edge.name == "edge-haproxy-there"
+    ssh = run.edge.inputs["environment"]["GATEHOUSE_SSH"]
+    assert ssh.endswith(" -p 22 ops@198.51.100.7 sudo --non-interactive")
+    assert "StrictHostKeyChecking=yes" in ssh
+    (known,) = Path(".gatehouse/test").glob("edge-*.known_hosts")
+    assert known.read_text() == f"edge {HOST_KEY}\n"
+    assert f"UserKnownHostsFile={known} " in ssh
+    assert run.outputs["edge"] == {"address": "198.51.100.7:80", "ssh": ssh}
+
+
+def test_another_host_is_given_the_edge_before_the_old_one_loses_it() -> None:
+    first, second = (
+        program.run(program.config(edge={"host": host, "host_key": HOST_KEY})).edge
+        for host in ("198.51.100.7", "198.51.100.8")
+    )
+    assert (first.inputs["triggers"], second.inputs["triggers"]) == (
+        ["198.51.100.7"],
+        ["198.51.100.8"],
+    )
+    assert len(list(Path(".gatehouse/test").glob("edge-*.known_hosts"))) == 2
+
+
+def test_an_edge_of_its_own_is_a_vm_without_containers() -> None:
+    plain = program.run(program.config())
+    run = program.run(program.config(edge={"vm": {"memory": "512MiB", "vcpus": 1}}))
+    assert run.resources["web-edge-domain"].inputs["memory"] == 512
+    assert {name for name in run.resources if name.startswith("web-edge-host")} == {
+        "web-edge-hostkey",
+        "web-edge-hostkey-keygen",
+    }, "no Docker, Traefik or agent there"
+    assert run.outputs["vms"].keys() == plain.outputs["vms"].keys()
+    assert run.outputs["edge"]["address"] == "10.90.0.254:80"
+    assert run.outputs["edge"]["vm"] == "web-edge"
+    assert run.outputs["edge"]["ssh"].endswith("gatehouse@10.90.0.254 sudo --non-interactive")
+    assert run.edge.name == "edge-haproxy-on-vm"
+    assert run.edge.options.deletedWith == run.resources["web-edge-domain"].urn
+    assert run.resources["farm-room"].inputs["environment"]["GATEHOUSE_EDGE_MEMORY"] == str(2**29)
+    trusting = {f"{vm}-host-traefik" for vm in ("web-0", "web-1")}
+    for name, resource in plain.resources.items():
+        if name not in {"edge-haproxy", "farm-room", *trusting}:
+            assert run.resources[name].inputs == resource.inputs, "nothing else changes"
+    for name in trusting:
+        command = run.resources[name].inputs["command"]
+        assert "--entrypoints.web.forwardedheaders.trustedips=10.90.0.254" in command
+
+
+def test_the_edges_vm_keeps_its_address_and_is_replaced_when_all_else_serves() -> None:
+    run = program.run(program.config(edge={"vm": True}))
+    environment = run.resources["web-edge-address"].inputs["environment"]
+    card = run.resources["web-edge-domain"].inputs["networkInterfaces"][0]
+    assert environment["GATEHOUSE_MAC"] == card["mac"]
+    assert environment["GATEHOUSE_ADDRESS"] == "10.90.0.254"
+    for part in ("disk", "cloudinit", "domain"):
+        options = run.resources[f"web-edge-{part}"].options
+        assert options.deleteBeforeReplace == (part == "domain"), "as late as can be"
+        assert run.resources["web-edge-address"].urn in options.dependencies
+        assert run.resources["hello-web-1-0-serving"].urn in options.dependencies
+    assert not run.resources["web-0-domain"].options.deleteBeforeReplace
+
+
+@pytest.mark.parametrize(
+    ("vm", "replaced"),
+    [
+        ({}, False),
+        ({"memory": "2GiB"}, True),
+        ({"disk": "9GiB"}, True),
+        ({"address": "10.90.0.9/24"}, True),
+        ({"mac": "52:54:00:00:00:09"}, True),
+    ],
+)
+def test_what_has_the_edges_vm_replaced(vm: dict[str, str], replaced: bool) -> None:
+    before, after = (
+        program.run(program.config(edge={"vm": given})).resources["web-edge-domain"].options
+        for given in (True, vm)
+    )
+    assert (before.replacement_trigger != after.replacement_trigger) == replaced
+
+
+def test_a_vm_on_a_bridge_is_replaced_for_another_address() -> None:
+    network = {"bridge": "br0", "gateway": "192.0.2.1", "addresses": ["192.0.2.10/24"]}
+    moved = {**network, "addresses": ["192.0.2.11/24"]}
+    triggers = [
+        program.run(program.config(farm__vms=1, farm__network=each))
+        .resources["web-0-domain"]
+        .options.replacement_trigger
+        for each in (network, moved)
+    ]
+    assert triggers[0] != triggers[1], "cloud-init tells it at the first boot only"
 
 
 def test_with_tls_services_are_found_by_https() -> None:

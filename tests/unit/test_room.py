@@ -1,3 +1,6 @@
+import dataclasses
+import json
+
 import pytest
 
 from components.vm.room import Hypervisor, Wanted, hypervisor_from, shortage
@@ -30,6 +33,25 @@ def test_new_vms_have_to_fit_beside_what_runs(
     now: Wanted, before: Wanted | None, taken: int, fits: bool
 ) -> None:
     assert (shortage(now, before, promised(taken)) is None) == fits
+
+
+@pytest.mark.parametrize(
+    ("edge", "before", "taken", "fits"),
+    [(1, 0, 7, True), (2, 0, 7, False), (2, 2, 8, True), (3, 2, 7, True), (4, 2, 7, False)],
+)
+def test_the_edges_vm_has_to_fit_too(edge: int, before: int, taken: int, fits: bool) -> None:
+    now, then = (dataclasses.replace(wanted(2), edge=memory * GIB) for memory in (edge, before))
+    why = shortage(now, then, promised(taken))
+    assert (why is None) == fits, "an old one of it goes before the new one is made"
+    if why is not None:
+        assert why.startswith(f"edge.vm.memory: {edge - before}GiB more for the edge's VM do not")
+    assert "2 new VMs of 2GiB and 2GiB more for the edge's VM do not fit" in str(
+        shortage(dataclasses.replace(now, generation="b", edge=2 * GIB), wanted(2), promised(8))
+    )
+
+
+def test_what_a_state_from_before_edges_were_vms_says() -> None:
+    assert Wanted(**json.loads('{"generation": "a", "vms": 2, "memory": 2147483648}')) == wanted(2)
 
 
 def test_the_message_says_what_to_do() -> None:

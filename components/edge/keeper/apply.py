@@ -4,7 +4,7 @@ import re
 import shutil
 import socket
 
-from components.edge.keeper import parts, timer
+from components.edge.keeper import install, parts, timer
 from components.edge.keeper.archive import archive
 from components.edge.keeper.checks import await_servers, checks
 from components.edge.keeper.instance import RESTART_SECONDS, Instance
@@ -48,7 +48,7 @@ def apply(instance: Instance, text: str, ready_seconds: float) -> None:
     Raises:
         EdgeError: It cannot be; what was in force before still is.
     """
-    haproxy()  # the first thing to be told, if it is missing
+    install.haproxy()
     instance.open_to_workers()
     if not instance.state.exists():
         instance.forget_state()

@@ -144,13 +144,21 @@ class Instance:
             self._write_unit()
             result = run("systemctl", "enable", "--now", self.unit)
             if result.returncode != 0:
-                raise EdgeError(f"{self.unit} does not start:\n{result.stdout}{self.last_words()}")
+                log = self.last_words()
+                self._give_up()
+                raise EdgeError(f"{self.unit} does not start:\n{result.stdout}{log}")
         else:
             self._supervise()
         if not poll(lambda: self.reloads() is not None, _START_SECONDS):
             log = self.last_words()
-            self.live.unlink()
+            self._give_up()
             raise EdgeError(f"HAProxy does not answer within {_START_SECONDS:.0f} s:\n{log}")
+
+    def _give_up(self) -> None:
+        """Have nobody try again to start it with what does not start."""
+        if self.under_systemd:
+            run("systemctl", "disable", "--now", self.unit)
+        self.live.unlink()
 
     def _supervise(self) -> None:
         """Start HAProxy in a loop that starts it again until it ends well or its file is gone.

@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 POLL_SECONDS = 0.05
+_ROOTS_PATH = "/usr/sbin:/usr/local/sbin"
 
 
 class EdgeError(Exception):
@@ -57,15 +58,18 @@ def run(
         return subprocess.CompletedProcess(command, 124, f"it takes longer than {seconds:.0f} s")
 
 
+def find(program: str) -> str | None:
+    """Return where a program is, which for some is where only root looks."""
+    return shutil.which(program, path=f"{os.environ.get('PATH', '')}:{_ROOTS_PATH}")
+
+
 def haproxy() -> str:
     """Return where HAProxy is.
 
     Raises:
         EdgeError: It is not installed.
     """
-    found = shutil.which("haproxy", path=f"{os.environ.get('PATH', '')}:/usr/sbin:/usr/local/sbin")
+    found = find("haproxy")
     if found is None:
-        raise EdgeError(
-            f"HAProxy is not installed on {socket.gethostname()}; run `apt-get install haproxy`"
-        )
+        raise EdgeError(f"HAProxy is no longer installed on {socket.gethostname()}")
     return found

@@ -1,4 +1,4 @@
-"""The command provider: shell commands on this machine, and over SSH on others."""
+"""The command provider: shell commands on this machine."""
 
 from __future__ import annotations
 
@@ -11,8 +11,6 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from pathlib import Path
 
 from lab.engine.errors import EngineError
 from lab.engine.handler import Call, Handler, Made, Package
@@ -20,16 +18,6 @@ from lab.engine.model import Resource
 from lab.engine.schema import Effect, Schema
 from lab.engine.values import Props, plain
 
-_COMMON = {
-    "create": Effect.UPDATE,
-    "update": Effect.UPDATE,
-    "delete": Effect.UPDATE,
-    "stdin": Effect.UPDATE,
-    "environment.**": Effect.UPDATE,
-    "logging": Effect.UPDATE,
-    "addPreviousOutputInEnv": Effect.UPDATE,
-    "triggers.**": Effect.REPLACE,
-}
 # Ends with the engine, and its children with it, so that nothing of a run that was killed works on
 # while the next one does the same again; daemons have left the process group by then and stay.
 _DIES_TOO = (
@@ -53,8 +41,25 @@ class Shell:
         """Nothing is open."""
 
 
-class _Command(Handler[Shell]):
-    """What both kinds of command have in common: when which script runs, and with what."""
+class LocalCommand(Handler[Shell]):
+    """`command:local:Command`."""
+
+    schema = Schema(
+        type="command:local:Command",
+        inputs={
+            "create": Effect.UPDATE,
+            "update": Effect.UPDATE,
+            "delete": Effect.UPDATE,
+            "stdin": Effect.UPDATE,
+            "environment.**": Effect.UPDATE,
+            "logging": Effect.UPDATE,
+            "addPreviousOutputInEnv": Effect.UPDATE,
+            "triggers.**": Effect.REPLACE,
+            "interpreter.**": Effect.UPDATE,
+            "dir": Effect.UPDATE,
+        },
+        computed=frozenset({"stdout", "stderr"}),
+    )
 
     def create(self, connection: Shell, call: Call) -> Made:  # noqa: ARG002 - it has none
         """Run `create`."""
@@ -90,89 +95,8 @@ class _Command(Handler[Shell]):
             for name in ("stdout", "stderr"):
                 if previous.get(name):
                     environment[f"PULUMI_COMMAND_{name.upper()}"] = previous[name]
-        with self._command_line(call.inputs, script, environment) as (arguments, variables):
-            return _execute(call, script, arguments, variables)
-
-    @contextmanager
-    def _command_line(
-        self, inputs: Props, script: str, environment: Mapping[str, str]
-    ) -> Iterator[tuple[list[str], Mapping[str, str]]]:
-        """Give the command line that runs the script, and the variables to start it with."""
-        raise NotImplementedError
-
-
-class LocalCommand(_Command):
-    """`command:local:Command`."""
-
-    schema = Schema(
-        type="command:local:Command",
-        inputs={**_COMMON, "interpreter.**": Effect.UPDATE, "dir": Effect.UPDATE},
-        computed=frozenset({"stdout", "stderr"}),
-    )
-
-    @contextmanager
-    def _command_line(
-        self, inputs: Props, script: str, environment: Mapping[str, str]
-    ) -> Iterator[tuple[list[str], Mapping[str, str]]]:
-        interpreter = inputs.get("interpreter") or ["/bin/sh", "-c"]
-        yield [*interpreter, script], {**os.environ, **environment}
-
-
-class RemoteCommand(_Command):
-    """`command:remote:Command`."""
-
-    schema = Schema(
-        type="command:remote:Command",
-        inputs={
-            **_COMMON,
-            "connection.host": Effect.UPDATE,
-            "connection.port": Effect.UPDATE,
-            "connection.user": Effect.UPDATE,
-            "connection.privateKey": Effect.UPDATE,
-            "connection.hostKey": Effect.UPDATE,
-            "connection.dialErrorLimit": Effect.UPDATE,
-            "connection.perDialTimeout": Effect.UPDATE,
-        },
-        required=("connection",),
-        computed=frozenset({"stdout", "stderr"}),
-    )
-
-    @contextmanager
-    def _command_line(
-        self, inputs: Props, script: str, environment: Mapping[str, str]
-    ) -> Iterator[tuple[list[str], Mapping[str, str]]]:
-        to = inputs["connection"]
-        if not to.get("hostKey"):
-            raise EngineError(
-                "connection.hostKey is missing: the real provider would not check the host's key, "
-                "and the lab engine does not make such connections"
-            )
-        with tempfile.TemporaryDirectory(prefix="gatehouse-") as folder:
-            known_hosts = Path(folder, "known_hosts")
-            known_hosts.write_text(f"host {to['hostKey']}\n", encoding="utf-8")
-            options = [
-                "BatchMode=yes",
-                "StrictHostKeyChecking=yes",
-                f"UserKnownHostsFile={known_hosts}",
-                "HostKeyAlias=host",
-                f"ConnectTimeout={to.get('perDialTimeout', 15)}",
-                f"ConnectionAttempts={to.get('dialErrorLimit', 10)}",
-                *(f"SetEnv={name}={_quoted(value)}" for name, value in environment.items()),
-            ]
-            if to.get("privateKey"):
-                key = Path(folder, "key")
-                key.touch(mode=0o600)
-                key.write_text(to["privateKey"], encoding="utf-8")
-                options += [f"IdentityFile={key}", "IdentitiesOnly=yes"]
-            yield (
-                [
-                    *("ssh", "-F", "none"),
-                    *(part for option in options for part in ("-o", option)),
-                    *("-p", str(to.get("port", 22)), "-l", to.get("user", "root")),
-                    *("--", to["host"], script),
-                ],
-                os.environ,
-            )
+        interpreter = call.inputs.get("interpreter") or ["/bin/sh", "-c"]
+        return _execute(call, script, [*interpreter, script], {**os.environ, **environment})
 
 
 def _execute(
@@ -246,10 +170,6 @@ def _printed(old: Resource) -> Props:
     return {name: outputs.get(name, "") for name in ("stdout", "stderr")}
 
 
-def _quoted(value: str) -> str:
-    return '"' + value.replace("\\", "\\\\").replace('"', '\\"') + '"'
-
-
 def _short(script: str) -> str:
     first = shlex.quote(script.strip().splitlines()[0] if script.strip() else script)
     return first if len(first) <= 100 else f"{first[:100]}…"
@@ -260,6 +180,6 @@ PACKAGE = Package(
     version="1.2.1",
     provider=Schema(type="pulumi:providers:command", inputs={}),
     connect=lambda inputs: Shell(),  # noqa: ARG005 - it has none
-    handlers=(LocalCommand(), RemoteCommand()),
+    handlers=(LocalCommand(),),
     has_default=True,
 )

@@ -6,6 +6,8 @@ root=$1
 in_root() { chroot "$root" "$@"; }
 
 in_root systemctl enable systemd-networkd.service systemd-resolved.service
+# An edge has a unit of its own, and its keeper renews certificates.
+in_root systemctl disable haproxy.service certbot.timer
 # Nothing here is wrong on a real server; a lab VM lives for minutes, on an emulated CPU.
 # apparmor.service: Docker loads its own profile, and nothing else here has one that matters.
 # cloud-config.service: its modules run in cloud-final.service, see 90-gatehouse.cfg.

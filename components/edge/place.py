@@ -1,0 +1,158 @@
+"""Where the edge runs: on this machine, on another one over SSH, or on a VM made for it.
+
+A place knows at which address clients find the edge, and how the keeper is run there. Nothing else
+in the program has to know which of the three it is.
+"""
+
+import hashlib
+import shlex
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import pulumi
+from pulumi_command import local
+
+from components.edge.keeper.archive import version
+from components.models.edge import Edge as EdgeConfig
+from components.vm.farm import Farm
+from components.vm.keys import key_folder, written
+from components.vm.plan import edge_host
+from components.vm.ssh import known_hosts_line, verified
+from components.vm.vm import Vm, VmArgs
+
+_ALIAS = "edge"
+_SUDO = ("sudo", "--non-interactive")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Keeper:
+    """How the keeper is run."""
+
+    apply: Sequence[str]
+    """Its words when something is to be put into force."""
+    remove: Sequence[str]
+    stdin: pulumi.Input[str]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Elsewhere:
+    """How another machine is entered."""
+
+    ssh: pulumi.Output[str]
+    """The shell command that what is to be run there, as root, follows."""
+    key: str
+    """Of the config, which says where it is: ``edge.host`` or ``edge.vm``."""
+    host: str
+    """Its name."""
+    vm: Vm | None = None
+    """If it is one of ours, with which the edge comes and goes."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Place:
+    """One of the three."""
+
+    address: str
+    """Where clients find the edge: an IP address, or a domain."""
+    elsewhere: Elsewhere | None = None
+    """None for this machine."""
+
+    @property
+    def outputs(self) -> dict[str, pulumi.Input[str]]:
+        """What to tell of it beside the address."""
+        there = self.elsewhere
+        if there is None:
+            return {}
+        return {"ssh": there.ssh, **({"vm": there.host} if there.vm is not None else {})}
+
+    def keep(self, name: str, keeper: Keeper, opts: pulumi.ResourceOptions) -> pulumi.Resource:
+        """Return what keeps the edge here, once it is made; its deletion takes the edge away.
+
+        Each kind of place has its own name, so that moving the edge makes the new one first.
+        """
+        if self.elsewhere is None:
+            run = ("exec", "python3", "-m", "components.edge.keeper")
+            return local.Command(name, _command(run, keeper), opts)
+        there = self.elsewhere
+        run = ("exec", "python3", "-m", "components.edge.reach")
+        command = _command(run, keeper)
+        command.environment = {
+            "GATEHOUSE_SSH": there.ssh,
+            "GATEHOUSE_KEY": there.key,
+            "GATEHOUSE_HOST": there.host,
+            # So that another version of the keeper gets there.
+            "GATEHOUSE_KEEPER": version(),
+        }
+        if there.vm is None:
+            command.triggers = [there.host]  # one that is no longer it is left without an edge
+            return local.Command(f"{name}-there", command, opts)
+        with_vm = pulumi.ResourceOptions(
+            deleted_with=there.vm.domain, replacement_trigger=there.vm.domain.id
+        )
+        return local.Command(f"{name}-on-vm", command, pulumi.ResourceOptions.merge(opts, with_vm))
+
+
+def place(
+    edge: EdgeConfig, farm: Farm, *, parent: pulumi.Resource, after: Sequence[pulumi.Resource]
+) -> Place:
+    """Return where the edge runs, and make the VM if it is one.
+
+    Args:
+        edge: The edge's config.
+        farm: The ground that a VM would stand on.
+        parent: The edge.
+        after: What has to serve before an edge is replaced: a VM has one address, and the old one
+            gives it up before the new one is made.
+    """
+    if edge.vm is not None:
+        plan = edge_host(farm.config, edge.vm)
+        if plan.address is None:
+            raise ValueError("edge.vm.address: is checked in components.checks")
+        vm = Vm(
+            plan.name,
+            VmArgs(farm=farm, plan=plan, after=after),
+            pulumi.ResourceOptions(parent=parent),
+        )
+        ssh = vm.ssh_command.apply(lambda command: f"{command} {shlex.join(_SUDO)}")
+        return Place(
+            address=str(plan.address.ip),
+            elsewhere=Elsewhere(ssh=ssh, key="edge.vm", host=plan.name, vm=vm),
+        )
+    if edge.host is None or edge.host_key is None:
+        return Place(address=edge.bind)
+    # One file per host: the one before is still needed, to take the edge away there.
+    file = f"{_ALIAS}-{hashlib.sha256(edge.host.encode()).hexdigest()[:16]}.known_hosts"
+    known_hosts = written(
+        key_folder(pulumi.get_stack()) / file, known_hosts_line(_ALIAS, edge.host_key)
+    )
+    return Place(
+        address=edge.host,
+        elsewhere=Elsewhere(
+            ssh=known_hosts.apply(lambda path: shlex.join(ssh_words(edge, path))),
+            key="edge.host",
+            host=edge.host,
+        ),
+    )
+
+
+def ssh_words(edge: EdgeConfig, known_hosts: str) -> tuple[str, ...]:
+    """Return the words of ``ssh`` to ``edge.host`` that what is to be run there, as root, follows.
+
+    Args:
+        edge: With a host.
+        known_hosts: The file that has its key.
+    """
+    return (
+        "ssh",
+        *verified(known_hosts=known_hosts, host=_ALIAS),
+        *("-p", str(edge.ssh_port), f"{edge.user}@{edge.host}"),
+        *(_SUDO if edge.user != "root" else ()),
+    )
+
+
+def _command(run: Sequence[str], keeper: Keeper) -> local.CommandArgs:
+    return local.CommandArgs(
+        create=shlex.join((*run, "apply", *keeper.apply)),
+        delete=shlex.join((*run, "remove", *keeper.remove)),
+        stdin=keeper.stdin,
+    )

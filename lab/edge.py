@@ -1,0 +1,126 @@
+"""The edge of a stack, asked wherever it runs: in the lab itself, or over SSH as the outputs tell.
+
+The one way to its sockets and its process, for ``make status`` and for the bench.
+"""
+
+from __future__ import annotations
+
+import re
+import shlex
+import subprocess
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from components.edge.keeper.instance import Instance
+from components.models.edge import Edge as EdgeConfig
+from components.vm.keys import key_folder
+from lab import live
+
+_SECONDS = 60.0
+
+Run = Callable[[Sequence[str]], subprocess.CompletedProcess[str]]
+"""Runs a program inside the lab, to its end, and catches what it prints."""
+
+_ASK = """import socket, sys
+with socket.socket(socket.AF_UNIX) as connection:
+    connection.settimeout(10)
+    connection.connect(sys.argv[1])
+    connection.sendall(sys.argv[2].encode() + b"\\n")
+    with connection.makefile() as answer:
+        sys.stdout.write(answer.read())
+"""
+_RELOAD = """import sys
+sys.path.insert(0, sys.argv[1] + "/keeper.pyz")
+from components.edge.keeper.instance import Instance
+sys.exit(not Instance(*sys.argv[1:]).reload())
+"""
+
+
+def run(argv: Sequence[str]) -> subprocess.CompletedProcess[str]:
+    """Run a program here; for who is inside the lab already."""
+    try:
+        return subprocess.run(
+            argv,
+            check=False,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=_SECONDS,
+        )
+    except subprocess.TimeoutExpired as error:
+        return subprocess.CompletedProcess(argv, 1, "", str(error))
+
+
+@dataclass(frozen=True, kw_only=True)
+class EdgeHost:
+    """The edge of one stack, and the machine that it is on."""
+
+    stack: str
+    ssh: str
+    """The shell command that what is to be run there, as root, follows; empty for the lab."""
+    root: Path = Path("/")
+    """Where the lab's own files are seen from here."""
+    run: Run = run
+
+    @classmethod
+    def of(cls, stack: str, outputs: Mapping[str, Any], **seen: Any) -> EdgeHost:
+        """Return the edge that a stack's outputs tell of; ``seen`` as the class takes it."""
+        return cls(stack=stack, ssh=outputs.get("edge", {}).get("ssh", ""), **seen)
+
+    @property
+    def folder(self) -> Path:
+        """Where its files are, there."""
+        return Path(EdgeConfig().folder) / self.stack
+
+    def there(self, *argv: str) -> subprocess.CompletedProcess[str]:
+        """Run a program as root where the edge is."""
+        return self.run((*shlex.split(self.ssh), shlex.join(argv)) if self.ssh else argv)
+
+    def ask(self, command: str) -> str | None:
+        """Return the answer of HAProxy's current worker, or None if there is none."""
+        return self._asked("admin.sock", command)
+
+    def ask_master(self, command: str) -> str | None:
+        """Return the answer of HAProxy's master process, or None if there is none."""
+        return self._asked("master.sock", command)
+
+    def certificates(self) -> Path:
+        """Return where those are that clients in the lab are to trust; another machine's copied."""
+        folder = self.folder / live.CERTIFICATES
+        if not self.ssh:
+            return folder
+        without_keys = f"for each in {folder}/*; do openssl x509 -in $each; done"
+        told = self.there("sh", "-c", without_keys)
+        copy = key_folder(self.stack) / "edge.pem"
+        copy.write_text(told.stdout)
+        return copy
+
+    def access_log(self) -> str:
+        """Return what it has told of requests, a line of JSON each."""
+        if not self.ssh:
+            return Instance(str(self._here), self.stack).access_log.read_text()
+        unit = Instance(str(self.folder), self.stack).unit
+        return self.there("journalctl", "--output", "cat", "--unit", unit).stdout
+
+    def process(self, kind: str) -> str | None:
+        """Return the number of the ``master`` or of the current ``worker``, as it is there."""
+        found = re.search(rf"^(\d+)\s+{kind}\s", self.ask_master("show proc") or "", re.MULTILINE)
+        return found[1] if found is not None else None
+
+    def reload(self) -> bool:
+        """Reload it, and return whether that succeeded."""
+        if not self.ssh:
+            return Instance(str(self._here), self.stack).reload()
+        return self.there("python3", "-c", _RELOAD, str(self.folder), self.stack).returncode == 0
+
+    @property
+    def _here(self) -> Path:
+        return self.root / self.folder.relative_to("/")
+
+    def _asked(self, socket: str, command: str) -> str | None:
+        if not self.ssh:
+            return live.ask_edge(self._here / socket, command)
+        told = self.there("python3", "-c", _ASK, str(self.folder / socket), command)
+        return told.stdout if told.returncode == 0 else None

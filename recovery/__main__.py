@@ -1,0 +1,157 @@
+"""Brings a stack back after an update that was cut short: ``python -m recovery --stack prod``.
+
+Shows what it will do, asks, and does it: ends what the killed Pulumi has left running, takes its
+lock away, removes what it was creating at that moment and the notes of it, and updates the stack.
+Uses ``pulumi`` as it is set up here, with its backend and its secrets.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import subprocess
+import sys
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from recovery import processes
+from recovery.notes import Note, notes
+from recovery.things import RemoveError, Unreachable
+
+_PLUGIN = "pulumi-"  # resource providers and language hosts are called so
+
+
+class RecoverError(Exception):
+    """The stack cannot be brought back now; the text says why."""
+
+
+@dataclass(frozen=True)
+class Pulumi:
+    """The CLI in the project's folder, which the paths in a state start from too."""
+
+    project: Path
+    stack: str | None
+    """None for the selected one."""
+
+    def __call__(self, *arguments: str) -> int:
+        """Run an operation, in view of the user, and return its exit code."""
+        stack = ("--stack", self.stack) if self.stack else ()
+        return subprocess.run(
+            ("pulumi", *arguments, *stack), check=False, cwd=self.project
+        ).returncode
+
+    def export(self) -> dict[str, Any]:
+        """Return the state, its secrets encrypted.
+
+        Raises:
+            RecoverError: The CLI does not give it.
+        """
+        with tempfile.TemporaryDirectory() as folder:
+            file = Path(folder, "state.json")
+            if self("stack", "export", "--file", str(file)) != 0:
+                raise RecoverError("`pulumi stack export` failed, see above; nothing was changed")
+            exported: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
+            return exported
+
+    def put_back(self, exported: dict[str, Any]) -> None:
+        """Make this the state.
+
+        Raises:
+            RecoverError: The CLI does not take it.
+        """
+        with tempfile.TemporaryDirectory() as folder:
+            file = Path(folder, "state.json")
+            file.touch(mode=0o600)
+            file.write_text(json.dumps(exported), encoding="utf-8")
+            if self("stack", "import", "--file", str(file)) != 0:
+                raise RecoverError("`pulumi stack import` failed, see above; run this again")
+
+
+def plan(left: list[int], found: list[Note]) -> list[str]:
+    """Return, line by line, what is going to be done.
+
+    Args:
+        left: Processes of the update that was cut short.
+        found: What it was doing.
+    """
+    lines = [f"end {processes.command_line(pid)} (pid {pid})" for pid in left]
+    lines.append("pulumi cancel: take the lock of the update that was cut short away")
+    for note in found:
+        if note.unknown:
+            lines.append(f"keep the notes, as what {note} has left cannot be told: {note.unknown}")
+        elif note.left is not None:
+            lines.append(f"REMOVE {note.left}, which was left at {note}")
+        else:
+            lines.append(f"do again: {note}, of which nothing is left")
+    return [*lines, "pulumi refresh: read what really exists", "pulumi up"]
+
+
+def recover(pulumi: Pulumi, *, sure: bool) -> int:
+    """Bring the stack back; the exit code is that of ``pulumi up``.
+
+    Args:
+        pulumi: The CLI on the stack.
+        sure: Ask nothing.
+
+    Raises:
+        RecoverError: An update is under way, or something cannot be removed.
+    """
+    alive = [
+        pid
+        for pid in processes.programs_in(pulumi.project, "pulumi")
+        if not processes.name(pid).startswith(_PLUGIN)
+    ]
+    if alive:
+        running = ", ".join(f"{processes.command_line(pid)} (pid {pid})" for pid in alive)
+        raise RecoverError(f"is still under way here: {running}; wait for it, or end it first")
+    left = processes.programs_in(pulumi.project, _PLUGIN)
+    exported = pulumi.export()
+    found = notes(exported["deployment"])
+    print("This is going to be done:")
+    print("\n".join(f"  {line}" for line in plan(left, found)), flush=True)
+    if not sure and not _agreed():
+        print("Nothing was changed.")
+        return 1
+    for pid in left:
+        processes.kill_tree(pid)
+    pulumi("cancel", "--yes")  # which fails where there is no lock
+    for note in found:
+        if note.left is not None:
+            print(f"removing {note.left}", flush=True)
+            note.left.remove()
+    if found and not any(note.unknown for note in found):
+        # Whatever is in it: Pulumi drops all notes of a state that it is given.
+        pulumi.put_back(pulumi.export())
+    yes = ("--yes", "--skip-preview") if sure else ()
+    if pulumi("refresh", "--yes", "--skip-preview", "--skip-pending-creates") != 0:
+        print("not all could be read; the update goes by what the state says of the rest")
+    return pulumi("up", *yes)
+
+
+def _agreed() -> bool:
+    try:
+        return input("Go on? [y/N] ").strip().lower() in {"y", "yes"}
+    except EOFError:
+        print("nobody to ask: say YES=1", flush=True)
+        return False
+
+
+def main(arguments: list[str]) -> int:
+    """Run it; code 1 and the reason on stderr if it cannot be done."""
+    summary = (__doc__ or "").splitlines()[0]
+    parser = argparse.ArgumentParser("python -m recovery", description=summary)
+    parser.add_argument("--stack", help="the selected one by default")
+    parser.add_argument("--yes", action="store_true", help="ask nothing")
+    parser.add_argument("--project", type=Path, default=Path(), help="the folder of Pulumi.yaml")
+    args = parser.parse_args(arguments)
+    try:
+        return recover(Pulumi(args.project.resolve(), args.stack or None), sure=args.yes)
+    except (RecoverError, RemoveError, Unreachable) as error:
+        print(f"recover: {error}", file=sys.stderr)
+        return 1
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,67 @@
+"""Processes by what they are, for ending what a run that was killed has left."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+from pathlib import Path
+
+
+def processes_with(variable: str, name: str) -> list[int]:
+    """Return the processes whose name begins with `name` and that have an environment variable."""
+    found = []
+    for folder in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            if (folder / "comm").read_text().startswith(name):
+                variables = (folder / "environ").read_bytes().split(b"\0")
+                if variable.encode() in variables:
+                    found.append(int(folder.name))
+    return found
+
+
+def programs_in(folder: Path, name: str) -> list[int]:
+    """Return the processes whose name begins with `name` and that work in a folder."""
+    found = []
+    for process in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            if (process / "comm").read_text().startswith(name) and (
+                process / "cwd"
+            ).readlink() == folder:
+                found.append(int(process.name))
+    return sorted(found)
+
+
+def name(pid: int) -> str:
+    """Return a process's name, of which the kernel keeps 15 characters; empty if it is gone."""
+    with contextlib.suppress(OSError):
+        return Path(f"/proc/{pid}/comm").read_text().strip()
+    return ""
+
+
+def command_line(pid: int) -> str:
+    """Return how a process was started; empty if it is gone."""
+    with contextlib.suppress(OSError):
+        words = Path(f"/proc/{pid}/cmdline").read_bytes().rstrip(b"\0").split(b"\0")
+        return " ".join(word.decode(errors="replace") for word in words)
+    return ""
+
+
+def kill_tree(root: int) -> None:
+    """Kill a process and all below it: the CLI's plugins are in process groups of their own.
+
+    And what is in a group that one of these leads: a plugin that has just been told to end may
+    have left its children to the first process.
+    """
+    below: dict[int, list[int]] = {}
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        with contextlib.suppress(OSError):
+            parent, group = stat.read_text().rpartition(")")[2].split()[1:3]
+            for leader in {int(parent), int(group)}:
+                below.setdefault(leader, []).append(int(stat.parent.name))
+    doomed = [root]
+    for pid in doomed:
+        doomed += [each for each in below.get(pid, []) if each not in doomed]
+    for pid in doomed:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)

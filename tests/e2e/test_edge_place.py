@@ -1,0 +1,115 @@
+"""An edge on another machine: the real ssh and sshd, on loopback, and the real HAProxy."""
+
+import dataclasses
+import os
+import shlex
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from components.edge.place import ssh_words
+from components.models.edge import Edge as EdgeConfig
+from components.vm.ssh import known_hosts_line
+from lab import packages
+from lab.commands import PROJECT
+from tests.e2e import sshd
+from tests.e2e.edge_driver import SERVER_PORT, SSH_PORT, Edge, an_edge
+from tests.e2e.edge_load import Servers
+
+ADDRESS = "127.0.0.41"
+pytestmark = pytest.mark.skipif(
+    os.geteuid() != 0, reason="the edge's HAProxy is started by root: run this as root"
+)
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[sshd.Server]:
+    packages.ensure()
+    with sshd.running(SSH_PORT) as running:
+        yield running
+
+
+@pytest.fixture
+def edge() -> Iterator[Edge]:
+    with an_edge() as made:
+        yield made
+
+
+def reach(
+    server: sshd.Server, edge: Edge, folder: Path, action: str, text: str = ""
+) -> subprocess.CompletedProcess[str]:
+    """Run the command that the graph runs, with what it is given there."""
+    known_hosts = folder / "known_hosts"
+    known_hosts.write_text(known_hosts_line("edge", server.host_key))
+    config = EdgeConfig(host="127.0.0.1", ssh_port=server.port, host_key=server.host_key)
+    environment = {
+        "GATEHOUSE_SSH": shlex.join(ssh_words(config, str(known_hosts))),
+        "GATEHOUSE_KEY": "edge.host",
+        "GATEHOUSE_HOST": "127.0.0.1",
+    }
+    arguments = (action, str(edge.instance.folder), edge.instance.name, "10")
+    return subprocess.run(
+        (sys.executable, "-m", "components.edge.reach", *arguments),
+        check=False,
+        input=text,
+        capture_output=True,
+        text=True,
+        cwd=PROJECT,
+        env={**server.agent, **environment},
+    )
+
+
+def test_it_is_put_into_force_and_taken_away_over_ssh(
+    server: sshd.Server, edge: Edge, tmp_path: Path
+) -> None:
+    servers = Servers(SERVER_PORT)
+    with servers.running(ADDRESS):
+        done = reach(server, edge, tmp_path, "apply", edge.text({"web-0": ADDRESS}))
+        assert done.returncode == 0, done.stderr
+        assert edge.get() == (200, ADDRESS)
+        bad = reach(server, edge, tmp_path, "apply", edge.text({"web-0": ADDRESS}) + "nonsense\n")
+        assert bad.returncode == 1
+        assert "unknown keyword 'nonsense'" in bad.stderr
+        assert edge.get() == (200, ADDRESS), "the keeper's own words and code come back"
+        done = reach(server, edge, tmp_path, "remove")
+        assert done.returncode == 0, done.stderr
+    assert not edge.instance.folder.exists()
+
+
+@pytest.mark.parametrize("action", ["apply", "remove"])
+def test_another_host_key_is_told_and_nothing_is_touched(
+    server: sshd.Server, edge: Edge, tmp_path: Path, action: str
+) -> None:
+    before = server.logins
+    wrong = dataclasses.replace(server, host_key=server.other_key)
+    done = reach(wrong, edge, tmp_path, action, edge.text({}))
+    assert done.returncode == 1
+    assert done.stderr == (
+        "edge.host_key: 127.0.0.1 has another host key, so nothing was touched there; if the"
+        " machine was made anew, take its new key from `ssh-keyscan 127.0.0.1`\n"
+    )
+    assert server.logins == before
+    assert not edge.instance.folder.exists()
+
+
+def test_a_key_that_may_not_enter_is_told(server: sshd.Server, edge: Edge, tmp_path: Path) -> None:
+    agent = {key: value for key, value in server.agent.items() if not key.startswith("SSH_")}
+    done = reach(dataclasses.replace(server, agent=agent), edge, tmp_path, "apply", edge.text({}))
+    assert done.returncode == 1
+    assert done.stderr.startswith("edge.user: 127.0.0.1 refuses the keys that ssh has here: ")
+
+
+def test_a_machine_that_is_gone_has_nothing_to_take_away(
+    server: sshd.Server, edge: Edge, tmp_path: Path
+) -> None:
+    gone = dataclasses.replace(server, port=1)
+    done = reach(gone, edge, tmp_path, "apply", edge.text({}))
+    assert done.returncode == 1
+    assert done.stderr.startswith("edge.host: 127.0.0.1 does not answer over SSH: ")
+    assert "Connection refused" in done.stderr
+    done = reach(gone, edge, tmp_path, "remove")
+    assert done.returncode == 0
+    assert "so its edge is left as it is, if there still is one" in done.stderr

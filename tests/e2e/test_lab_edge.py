@@ -1,0 +1,115 @@
+"""An edge that is a VM, for real: systemd, its journal, its address, and the way there and back."""
+
+import re
+import shutil
+from collections.abc import Iterator
+
+import pytest
+
+from lab.bench.site import until
+from lab.commands import PROJECT
+from tests.e2e.driver import LAB, Driver
+
+ADDRESS = "10.90.0.254"
+UNIT = f"gatehouse-{LAB}.service"
+
+
+@pytest.fixture(scope="module", autouse=True)
+def one_vm_and_its_edge(driver: Driver) -> Iterator[None]:
+    shutil.copy(PROJECT / "Pulumi.lab.yaml", driver.config)
+    driver.configure(
+        {
+            "farm.vms": 1,
+            "services.hello.replicas": 2,
+            "edge.bind": "0.0.0.0",  # noqa: S104 - its own machine
+            "edge.vm": {"vcpus": 1, "memory": "512MiB", "disk": "4GiB"},
+        }
+    )
+    yield
+    driver.ok("down")
+
+
+def on_edge(driver: Driver, *command: str) -> str:
+    done = driver.edge.there(*command)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def test_a_vm_is_the_edge_and_every_container_answers_through_it(driver: Driver) -> None:
+    result = driver.ok("up")
+    assert f"through the edge at {ADDRESS}:80: 200" in result.last_line
+    assert driver.smoke() == {"hello-web-0-0", "hello-web-0-1"}
+    told = driver.outputs()
+    assert told["vms"].keys() == {"web-0"}
+    assert told["edge"]["vm"] == "web-edge"
+    assert re.search(r"^web-0 .* hello UP$", driver.ok("status").text, re.MULTILINE)
+
+
+def test_systemd_keeps_it_and_the_distributions_own_is_off(driver: Driver) -> None:
+    assert on_edge(driver, "systemctl", "is-active", UNIT).strip() == "active"
+    assert on_edge(driver, "systemctl", "is-enabled", UNIT).strip() == "enabled"
+    assert driver.edge.there("systemctl", "is-enabled", "haproxy.service").returncode != 0
+    assert driver.edge.there("systemctl", "is-active", "haproxy.service").returncode != 0
+    verified = driver.edge.there("systemd-analyze", "verify", UNIT)
+    assert UNIT not in verified.stdout + verified.stderr, "nothing to say against it"
+    assert "Loading success." in on_edge(driver, "journalctl", "--unit", UNIT, "--no-pager")
+
+
+def test_a_second_up_changes_nothing(driver: Driver) -> None:
+    before = driver.facts()
+    driver.ok("up")
+    assert driver.facts() == before
+
+
+def test_a_change_behind_it_loses_nothing(driver: Driver) -> None:
+    with driver.losing_nothing():
+        driver.ok("scale", "--service", "hello", "--replicas", "3")
+        assert driver.edge.reload()
+        driver.ok("scale", "--service", "hello", "--replicas", "2")
+    driver.smoke()
+
+
+@pytest.mark.parametrize("victim", ["worker", "master"])
+def test_systemd_brings_back_what_was_killed(driver: Driver, victim: str) -> None:
+    killed = driver.edge.process(victim)
+    assert killed is not None
+    on_edge(driver, "kill", "-9", killed)
+    assert until(lambda: driver.edge.process(victim) not in (killed, None), 30) is not None
+    assert until(driver.all_up, 30) is not None
+    driver.smoke()
+
+
+def test_it_comes_back_at_its_address_when_its_power_was_cut(driver: Driver) -> None:
+    before = driver.facts()
+    driver.inside("virsh", "destroy", driver.domain("web-edge"))
+    driver.ok("up")
+    driver.smoke()
+    assert driver.facts().domains == before.domains
+
+
+def test_a_larger_one_takes_over_the_address(driver: Driver) -> None:
+    before = driver.facts()
+    driver.configure({"edge.vm": {"vcpus": 1, "memory": "640MiB", "disk": "4GiB"}})
+    driver.ok("up")
+    driver.smoke()
+    after = driver.facts()
+    assert driver.outputs()["edge"]["address"] == f"{ADDRESS}:80"
+    assert after.containers == before.containers
+    assert len(set(after.domains.values()) - set(before.domains.values())) == 1
+
+
+def test_back_to_this_machine_nothing_of_it_is_left(driver: Driver) -> None:
+    network = driver.inside("virsh", "--quiet", "net-list", "--name").strip()
+    assert f"ip='{ADDRESS}'" in driver.inside("virsh", "net-dumpxml", network)
+    driver.configure({"edge.vm": False, "edge.bind": "198.18.0.1"})
+    driver.ok("up")
+    driver.smoke()
+    assert driver.outputs()["edge"] == {"address": "198.18.0.1:80"}
+    assert not [name for name in driver.facts().domains if name.startswith("web-edge")]
+    assert ADDRESS not in driver.inside("virsh", "net-dumpxml", network)
+    assert driver.left_over() == []
+    driver.configure({"edge.vm": {"vcpus": 1, "memory": "512MiB", "disk": "4GiB"}})
+    driver.configure({"edge.bind": "0.0.0.0"})  # noqa: S104
+    driver.ok("up")
+    driver.smoke()
+    assert not (driver.datacentre.root / "fs/var/lib/gatehouse" / LAB / "haproxy.cfg").exists()
