@@ -325,16 +325,3 @@ def test_a_killed_container_and_a_vm_that_is_off_are_repaired(driver: Driver) ->
     driver.ok("up")
     assert driver.smoke() == {"hello-web-0-0", "hello-web-0-1", "hello-web-1-0"}
     assert driver.facts().domains == before.domains, "a VM that is off is started, not replaced"
-
-
-def test_down_leaves_nothing(driver: Driver) -> None:
-    root = driver.datacentre.root
-    driver.ok("down")
-    assert not root.exists()
-    assert not (PROJECT / ".gatehouse" / LAB).exists()
-    assert str(root) not in Path("/proc/mounts").read_text()
-    left = subprocess.run(
-        ["pgrep", "--full", "--list-full", str(root)], check=False, capture_output=True, text=True
-    )
-    assert left.stdout == ""
-    assert driver.ok("down").code == 0, "and again, with nothing there, it is fine"
