@@ -1,7 +1,5 @@
 """The whole graph: config, placement, VMs, hosts, services, edge, outputs."""
 
-import dataclasses
-
 import pulumi
 
 from components import config
@@ -36,7 +34,7 @@ pulumi.export(
     "services",
     {
         name: {
-            "url": service.url(*stack.edge.entrance),
+            "url": stack.edge.origin(service.example_host) + service.path,
             "containers": {
                 vm: [slot.name for slot in slots(name, placement[name]) if slot.vm == vm]
                 for vm in placement[name]
@@ -46,4 +44,4 @@ pulumi.export(
     },
 )
 pulumi.export("edge", {"address": edge.address})
-pulumi.export("pools", edge.pools.apply(lambda pools: [dataclasses.asdict(each) for each in pools]))
+pulumi.export("pools", edge.pools.apply(lambda pools: [each.summary for each in pools]))

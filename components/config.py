@@ -20,7 +20,7 @@ from pydantic import BaseModel, ValidationError
 from components import checks, machine
 from components.models.stack import Stack
 
-SECRET_KEYS = frozenset({"password", "secret_env"})
+SECRET_KEYS = frozenset({"password", "secret_env", "basic_auth"})
 """Keys whose values are never shown, not even in an error about them."""
 
 

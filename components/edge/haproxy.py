@@ -1,6 +1,6 @@
 """haproxy.cfg as text, from pools."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
@@ -8,7 +8,10 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from components.edge import tls
 from components.edge.domains import domains
 from components.edge.keeper import parts
+from components.edge.keeper.users import USERS
 from components.edge.pools import Pool, by_precedence
+from components.edge.quoting import quoted, quoted_format
+from components.edge.replies import REPLACED
 from components.models.edge import Edge
 
 _TEMPLATES = Environment(
@@ -20,9 +23,21 @@ _TEMPLATES = Environment(
     # What goes in passed an allow-list in components.config, and HTML's escapes mean nothing here.
     autoescape=False,  # noqa: S701
 )
+_TEMPLATES.filters |= {"quoted": quoted, "quoted_format": quoted_format}
+
+_COMPRESSED = (
+    *("text/html", "text/css", "text/plain", "text/xml", "text/javascript", "text/csv"),
+    *("application/javascript", "application/json", "application/xml", "image/svg+xml"),
+    *("application/manifest+json", "application/rss+xml", "application/atom+xml"),
+)
+"""Types that are text; the others are compressed already, or hardly shrink."""
+
+_CLIENT_TIMEOUT = 60
+NARROW_HEADERS = 512
+"""Bytes of headers that fit HAProxy's default reserve beside what it adds itself."""
 
 
-def render(pools: Iterable[Pool], edge: Edge, folder: str) -> str:
+def render(pools: Iterable[Pool], edge: Edge, folder: str, users: str = "") -> str:
     """Return the whole haproxy.cfg, and in comments what else the edge is to know.
 
     Args:
@@ -30,6 +45,7 @@ def render(pools: Iterable[Pool], edge: Edge, folder: str) -> str:
             matched.
         edge: The edge's config.
         folder: The edge's own folder on its host, absolute.
+        users: The digest of the userlists, which the keeper has already; empty if there are none.
     """
     pools = tuple(pools)
     text = _TEMPLATES.get_template("haproxy.cfg.j2").render(
@@ -39,7 +55,27 @@ def render(pools: Iterable[Pool], edge: Edge, folder: str) -> str:
         certificates=f"{folder}/{parts.FOLDER}/{tls.CERTIFICATES}",
         profile=tls.INTERMEDIATE,
         redirect=edge.tls and tls.redirect(edge.tls),
+        limited=any(pool.http.rate_limit for pool in pools),
+        compressed=_COMPRESSED,
+        replaced=REPLACED,
+        wide_headers=any(pool.http.header_bytes > NARROW_HEADERS for pool in pools),
+        client_timeout=_client_timeout(pools),
     )
+    return "".join((text, *_parts(pools, edge, users)))
+
+
+def _client_timeout(pools: Iterable[Pool]) -> int:
+    """A stream may be silent both ways for as long as its service may be."""
+    streams = (pool.http.timeout for pool in pools if pool.http.protocol == "h2c")
+    return max((_CLIENT_TIMEOUT, *streams))
+
+
+def _parts(pools: tuple[Pool, ...], edge: Edge, users: str) -> Iterator[str]:
     if edge.tls is not None:
-        text += parts.fact_line(tls.NAME, tls.spec(edge.tls, domains(pools)))
-    return text
+        yield parts.fact_line(tls.NAME, tls.spec(edge.tls, domains(pools)))
+    for pool in pools:
+        for reply in pool.replies:
+            if reply.file is not None:
+                yield parts.file_line(reply.file, reply.text)
+    if users:
+        yield parts.fact_line(USERS, users)

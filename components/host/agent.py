@@ -58,6 +58,7 @@ _LOG_LINES = "15"
 _ESTABLISHED = "01"  # of proc_pid_net(5)
 _READABLE = re.compile(r"(/v[0-9.]+)?/(_ping|version|containers/json|containers/[0-9a-f]+/json)")
 _EVENTS = re.compile(r"(/v[0-9.]+)?/events")
+_SCHEME = "loadbalancer.server.scheme"
 _PORT = re.compile(r"traefik\.http\.services\.(?P<service>.+)\.loadbalancer\.server\.port")
 
 
@@ -117,11 +118,26 @@ class Container:
         """The port that it serves on."""
         return int(self._of_service("server.port"))
 
+    @property
+    def url(self) -> str:
+        """What Traefik calls it."""
+        return f"{self._scheme}://{self.address}:{self.port}"
+
+    @property
+    def _scheme(self) -> str:
+        return self.labels.get(f"traefik.http.services.{self.service}.{_SCHEME}", "http")
+
     def _of_service(self, key: str) -> str:
         return self.labels[f"traefik.http.services.{self.service}.loadbalancer.{key}"]
 
     def health_problem(self) -> str | None:
-        """Return why it does not pass the health check that Traefik will make, or None."""
+        """Return why it does not pass the health check that Traefik will make, or None.
+
+        One that speaks HTTP/2 only is not asked, but has to accept connections: gRPC servers have
+        no common path, and the edge will ask it through Traefik.
+        """
+        if self._scheme != "http":
+            return self._connection_problem()
         connection = http.client.HTTPConnection(self.address, self.port, timeout=10)
         path = self._of_service("healthcheck.path")
         try:
@@ -134,6 +150,13 @@ class Container:
         finally:
             connection.close()
         return None if 200 <= status < 400 else f"{path} on port {self.port}: status {status}"
+
+    def _connection_problem(self) -> str | None:
+        try:
+            socket.create_connection((self.address, self.port), timeout=10).close()
+        except OSError as error:
+            return f"port {self.port}: {error}"
+        return None
 
     def connections(self) -> int:
         """Return how many connections there are to its port."""
@@ -403,9 +426,9 @@ class Agent:
 
     def _listed(self, container: Container) -> list[bool]:
         """Return for each Traefik that answers whether it sends requests to the container."""
-        url = f"http://{container.address}:{container.port}"
         return [
-            url in [server["url"] for server in service.get("loadBalancer", {}).get("servers", [])]
+            container.url
+            in [server["url"] for server in service.get("loadBalancer", {}).get("servers", [])]
             for service in (ask_traefik(each, container.service) for each in traefiks())
             if service is not None
         ]

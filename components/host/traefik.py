@@ -30,6 +30,8 @@ def command(network: str) -> tuple[str, ...]:
     return (
         f"--entrypoints.web.address=:{ENTRYPOINT_PORT}",
         f"--entrypoints.web.transport.lifecycle.gracetimeout={STOP_GRACE}s",
+        # 60 s by default, after which it cuts long uploads and streams; the edge has time limits.
+        "--entrypoints.web.transport.respondingtimeouts.readtimeout=0s",
         f"--entrypoints.traefik.address=:{API_PORT}",
         "--ping=true",
         "--api.insecure=true",

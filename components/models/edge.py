@@ -2,12 +2,13 @@
 
 from typing import Annotated
 
-from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema
+from pydantic import BeforeValidator, Field, WithJsonSchema
 
 from components.models.base import (
     Address,
     Duration,
     FilePath,
+    HaproxyDuration,
     HostAddress,
     HttpsUrl,
     List,
@@ -19,16 +20,6 @@ from components.models.base import (
 from components.units import DURATION, parse_duration
 
 _HOST_KEY = r"(ssh-ed25519|ecdsa-sha2-nistp256|ssh-rsa) [A-Za-z0-9+/]{16,}={0,2}"
-
-
-# HAProxy holds times in 31 bits of milliseconds.
-_LONGEST = parse_duration("596h")
-
-
-def _haproxy_time(seconds: int) -> int:
-    if seconds > _LONGEST:
-        raise ValueError("must be at most 596h")
-    return seconds
 
 
 def _duration_or_false(value: object) -> int:
@@ -176,7 +167,7 @@ class Edge(Model):
         " fails and the old edge goes on.",
         examples=["5m"],
     )
-    hard_stop_after: Annotated[Duration, AfterValidator(_haproxy_time)] = Field(
+    hard_stop_after: HaproxyDuration = Field(
         default=parse_duration("30m"),
         description="How long downloads, WebSockets and other long connections may outlive a reload"
         " of HAProxy, which comes with each change of the VMs or services.",
@@ -187,3 +178,9 @@ class Edge(Model):
     def entrance(self) -> tuple[str, int]:
         """The scheme and the port of the services."""
         return ("http", self.port) if self.tls is None else ("https", self.tls.port)
+
+    def origin(self, domain: str) -> str:
+        """Return the beginning of the URLs at which clients reach a domain."""
+        scheme, port = self.entrance
+        suffix = "" if (scheme, port) in {("http", 80), ("https", 443)} else f":{port}"
+        return f"{scheme}://{domain}{suffix}"

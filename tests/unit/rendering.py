@@ -8,7 +8,7 @@ import dataclasses
 import json
 import re
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -16,11 +16,14 @@ from typing import Any
 import jsonschema
 import yaml
 
-from components.edge.haproxy import render
+from components.edge.haproxy import NARROW_HEADERS, render
 from components.edge.keeper.certificates import Spec
 from components.edge.keeper.parts import Parts, take_apart
+from components.edge.keeper.users import digest
 from components.edge.pools import Pool, by_precedence, pool
+from components.edge.users import userlists
 from components.models.edge import Tls
+from components.models.http import Http
 from components.models.service import Service
 from components.models.stack import Stack
 from components.placement import allowed, spread, vm_names
@@ -60,12 +63,16 @@ def haproxy_cfg(stack: Stack) -> str:
     }
     pools = by_precedence(
         tuple(
-            pool(name, service, placed[name], entrypoints)
+            pool(name, service, placed[name], entrypoints, _pages(service))
             for name, service in stack.services.items()
         )
     )
     edge = stack.edge
-    text = render(pools, edge, f"{edge.folder}/{STACK}")
+    users = userlists(stack.services)
+    known_as = digest(users) if users else ""
+    text = render(pools, edge, f"{edge.folder}/{STACK}", known_as)
+    _kept_beside(text, pools, known_as)
+    _users_read_back(users, stack)
     twins = tuple(_twin(each, index, len(pools)) for index, each in enumerate(pools))
     plain_edge = edge.model_copy(update={"bind": "192.0.2.99", "tls": _twin_tls(edge.tls)})
     plain = render(twins, plain_edge, "/twin/folder")
@@ -81,12 +88,17 @@ def haproxy_cfg(stack: Stack) -> str:
         ["global"],
         ["defaults"],
         *redirecting,
+        *([["peers", "gatehouse"]] if any(each.http.rate_limit for each in pools) else []),
         ["frontend", edge.entrance[0]],
         *(["backend", each.name] for each in pools),
+        *(["backend", f"_alias_{each.name}"] for each in pools if each.http.aliases),
         ["backend", "_next"],
         ["backend", "_nowhere"],
     ]
-    for each, section in zip(pools, real[3 + len(redirecting) :], strict=False):
+    backends = {section.heading[-1]: section for section in real}
+    for each in pools:
+        section = backends[each.name]
+        _says(section, each.http)
         servers = [line[1:3] for line in section.called("server")]
         assert servers == [[vm, entrypoints[vm]] for vm in placed[each.name]]
     assert not [line for section in real for line in section.lines if len(line) > _WORDS]
@@ -99,11 +111,13 @@ def _certificates(stack: Stack, parts: Parts) -> None:
     """Hold what the keeper is told of certificates against the config."""
     tls = stack.edge.tls
     assert "#+" not in parts.config
-    assert set(parts.files) == ({"tls.json"} if tls else set())
+    assert ("tls.json" in parts.files) == (tls is not None)
     if tls is None:
         return
     spec = Spec.from_json(json.loads(parts.files["tls.json"]))
-    assert set(spec.domains) == {host for each in stack.services.values() for host in each.hosts}
+    assert set(spec.domains) == {
+        host for each in stack.services.values() for host in (*each.hosts, *each.http.aliases)
+    }
     assert len(set(spec.domains)) == len(spec.domains)
     assert spec.folder == (None if tls.folder is None else Path(tls.folder))
     assert [(str(each.fullchain), str(each.privkey)) for each in spec.certificates] == [
@@ -124,6 +138,43 @@ def _twin_tls(real: Tls | None) -> Tls | None:
     return real.model_copy(update=plain)
 
 
+def _pages(service: Service) -> dict[str, str]:
+    """Return a text for each error page; its path will do, which may be anything too."""
+    return dict(service.http.error_pages)
+
+
+def _kept_beside(text: str, pools: Sequence[Pool], users: str) -> None:
+    files = {
+        f"errors/{each.name}-{status}.html": page
+        for each in pools
+        for status, page in each.pages.items()
+    }
+    facts = {"users.json": f'"{users}"\n'} if users else {}
+    kept = {name: each for name, each in take_apart(text).files.items() if name != "tls.json"}
+    assert kept == files | facts
+
+
+def _users_read_back(text: str, stack: Stack) -> None:
+    assert [(section.heading, section.lines) for section in haproxy_sections(text)] == [
+        (
+            ["userlist", name],
+            [["user", user, "password", known] for user, known in service.http.basic_auth.items()],
+        )
+        for name, service in stack.services.items()
+        if service.http.basic_auth
+    ]
+
+
+def _says(section: Section, http: Http) -> None:
+    """Hold a backend's headers and networks against the config, as words that HAProxy gets."""
+    headers = [line[2:] for line in section.called("http-after-response")]
+    assert headers == [
+        *([name, value.replace("%", "%%")] for name, value in http.headers_set.items()),
+        *([name] for name in http.headers_removed),
+    ]
+    assert [line[-1] for line in section.called("acl")] == list(http.allow)
+
+
 def _words(sections: list[Section]) -> list[list[list[str]]]:
     return [[section.heading, *section.lines] for section in sections]
 
@@ -140,7 +191,21 @@ def _twin(real: Pool, index: int, pools: int) -> Pool:
         path=f"/twin{index:02}/{'p' * (pools - index)}" if real.path else "",
         check_host=f"check.twin{index:02}.example",
         check_path=f"/check/twin{index:02}",
+        main_domain=real.main_domain and f"main.twin{index:02}.example",
+        http=real.http.model_copy(update=_twin_http(real.http, index)),
     )
+
+
+def _twin_http(real: Http, index: int) -> dict[str, Any]:
+    long = "x" * 600 if real.header_bytes > NARROW_HEADERS else ""
+    return {
+        "allow": tuple(f"203.0.113.{16 * index + number}/32" for number in range(len(real.allow))),
+        "aliases": tuple(f"a{number}.alias{index}.twin" for number in range(len(real.aliases))),
+        "headers": {
+            f"X-Twin-{index}-{number}": value and f"value-{index}-{number}{long}"
+            for number, value in enumerate(real.headers.values())
+        },
+    }
 
 
 def _names(real: Pool, twin: Pool) -> Iterator[tuple[str, str]]:
@@ -148,6 +213,14 @@ def _names(real: Pool, twin: Pool) -> Iterator[tuple[str, str]]:
     yield from ((twin.name, real.name), (twin.path, real.path))
     yield from ((twin.check_host, real.check_host), (twin.check_path, real.check_path))
     yield from zip(twin.domains, real.domains, strict=True)
+    if real.main_domain is not None and twin.main_domain is not None:
+        yield twin.main_domain, real.main_domain
+    yield from zip(twin.http.allow, real.http.allow, strict=True)
+    yield from zip(twin.http.aliases, real.http.aliases, strict=True)
+    yield from zip(twin.http.headers, real.http.headers, strict=True)
+    for plain, value in zip(twin.http.headers.values(), real.http.headers.values(), strict=True):
+        if plain and value:
+            yield plain, value.replace("%", "%%")
     yield from zip(twin.wildcards, real.wildcards, strict=True)
 
 

@@ -76,16 +76,26 @@ def test_traefik_makes_of_the_labels_what_they_are_meant_for() -> None:
         wild = {host.startswith("*.") for host in service.hosts}
         assert told["services"][known_as]["status"] == "enabled"
         assert routers[known_as] == len(wild), "one for domains, one for wildcards"
-        assert [each["url"].rpartition(":")[2] for each in balancer["servers"]] == [
-            str(service.port)
-        ]
-        assert balancer["healthCheck"]["path"] == service.container_check_path
+        (url,) = [each["url"] for each in balancer["servers"]]
+        scheme = "h2c" if service.http.protocol == "h2c" else "http"
+        assert (url.split(":")[0], url.rpartition(":")[2]) == (scheme, str(service.port))
+        if service.asked_as_grpc:
+            assert "healthCheck" not in balancer
+        else:
+            assert balancer["healthCheck"]["path"] == service.container_check_path
+        assert balancer["strategy"] == ("p2c" if service.http.balance == "leastconn" else "wrr")
+        assert balancer.get("sticky") == (_sticky(name) if service.http.sticky else None)
     stripped = {name: service.path for name, service in services.items() if service.strip_path}
     assert {
         name: middleware["stripPrefix"]["prefixes"]
         for name, middleware in told["middlewares"].items()
         if "stripPrefix" in middleware
     } == {f"{traefiks[name]}_strip": [path.rstrip("/")] for name, path in stripped.items()}
+
+
+def _sticky(name: str) -> dict[str, Any]:
+    cookie = {"name": f"gatehouse-{name}", "httpOnly": True, "sameSite": "lax", "path": "/"}
+    return {"cookie": cookie}
 
 
 @some(4, 150)
@@ -95,6 +105,7 @@ def test_the_program_passes_on_what_the_config_says(raw: dict[str, Any]) -> None
     assume(farm["vms"] < 6)
     for service in raw["services"].values():
         service["replicas"] = min(service["replicas"], 7)
+        service.get("http", {}).pop("error_pages", None)  # files that are not there
     vms = {f"{farm.get('name', 'web')}-{index}" for index in range(farm["vms"])}
     # The recording mock takes a name for one resource only, the engine for one of each type.
     assume(not raw["services"].keys() & {"farm", "edge", *vms})
@@ -109,6 +120,9 @@ def test_the_program_passes_on_what_the_config_says(raw: dict[str, Any]) -> None
                 _passed_on(slot, name, service, containers.pop(slot).inputs)
     assert all(name.endswith("-traefik") for name in containers), "and nothing else runs"
     assert SECRET not in run.haproxy_cfg
+    users = run.resources.get("edge-users")
+    assert (users is not None) == any(each.http.basic_auth for each in stack.services.values())
+    assert users is None or rpc.is_rpc_secret(users.inputs["stdin"])
     apply = shlex.split(run.resources["edge-haproxy"].inputs["create"])
     assert apply[-3:-1] == [f"{stack.edge.folder}/test", "test"]
 
