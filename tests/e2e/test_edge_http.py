@@ -32,6 +32,7 @@ from tests.e2e.two_tiers import (
     running,
     vms,
 )
+from tests.pems import Authority
 from tests.unit.traefik import free_ports
 
 pytestmark = pytest.mark.skipif(
@@ -600,6 +601,30 @@ def test_grpc_passes_both_tiers(site: Site) -> None:
             sent = [str(number).encode() for number in range(100)]
             told = list(both(iter(sent), timeout=30))
             assert [each.split()[1] for each in told] == sent
+
+
+def test_cookies_are_secure_and_grpc_passes_where_the_edge_has_tls(tmp_path: Path) -> None:
+    authority = Authority()
+    authority.issue(tmp_path / "live" / "shop", "shop.example.org", "calls.example.org")
+    (tmp_path / "ca.pem").write_text(authority.pem)
+    server, app = Calls("server"), App("app")
+    with a_site(tmp_path / "live") as site, vms(1) as (vm,), running(server, app):
+        stack = site.stack({"calls": GRPC["shop"], "shop": {"http": {"sticky": True}}})
+        vm.add("calls", stack, server)
+        vm.add("shop", stack, app)
+        site.apply(stack, {"calls": {"web-0": vm.web}, "shop": {"web-0": vm.web}})
+        answer = curl(site, "https://shop.example.org", "--cacert", str(tmp_path / "ca.pem"))
+        cookies = answer.all("set-cookie")
+        assert len(cookies) == 2
+        assert all("; Secure" in each for each in cookies), cookies
+        trusted = grpc.ssl_channel_credentials(authority.pem.encode())
+        options = [
+            ("grpc.ssl_target_name_override", "calls.example.org"),
+            ("grpc.enable_http_proxy", 0),
+        ]
+        with grpc.secure_channel(site.address, trusted, options) as calls:
+            once: grpc.UnaryUnaryMultiCallable[bytes, bytes] = calls.unary_unary("/test.Echo/Once")
+            assert once(b"x", timeout=30) == b"server x"
 
 
 def test_grpc_calls_go_on_while_the_edge_changes(site: Site) -> None:

@@ -23,7 +23,7 @@ import h2.events
 
 from components.config import parse
 from components.edge.haproxy import render
-from components.edge.keeper import users
+from components.edge.keeper import timer, users
 from components.edge.keeper.apply import apply
 from components.edge.keeper.instance import Instance
 from components.edge.keeper.system import poll
@@ -195,9 +195,10 @@ def labels_service(labels: Mapping[str, str]) -> str:
 class Site:
     """An edge, and what is behind it: the addresses of servers for each service, by VM."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, live: Path | None = None) -> None:
         self.instance = Instance(str(folder), "test-edge")
-        self.port = free_ports(1)[0]
+        self.port, self._http_port = free_ports(2)
+        self._live = live
         self.address = f"127.0.0.1:{self.port}"
         self.ready_seconds = 10.0
 
@@ -214,7 +215,10 @@ class Site:
             }
             for name, raw in services.items()
         }
-        edge = {"bind": "127.0.0.1", "port": self.port}
+        edge: dict[str, Any] = {"bind": "127.0.0.1", "port": self.port}
+        if self._live is not None:
+            tls = {"port": self.port, "folder": str(self._live)}
+            edge |= {"port": self._http_port, "tls": tls}
         return parse({"farm": {"vms": 2, "image": "x"}, "services": whole, "edge": edge})
 
     def text(self, stack: Stack, servers: Mapping[str, Mapping[str, str]]) -> str:
@@ -247,15 +251,20 @@ class Site:
 
 
 @contextlib.contextmanager
-def a_site() -> Iterator[Site]:
-    """Yield a site whose edge is removed at the end."""
+def a_site(live: Path | None = None) -> Iterator[Site]:
+    """Yield a site whose edge is removed at the end.
+
+    Args:
+        live: Certificates as in `/etc/letsencrypt/live`, for HTTPS.
+    """
     # Not pytest's own folder, which nobody but root can pass through.
     with tempfile.TemporaryDirectory() as folder:
         Path(folder).chmod(0o711)
-        made = Site(Path(folder) / "edge")
+        made = Site(Path(folder) / "edge", live)
         try:
             yield made
         finally:
+            timer.stop(made.instance)
             made.instance.stop()
 
 
