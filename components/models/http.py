@@ -72,6 +72,8 @@ def _header_value(value: object) -> object:
         return value
     if not isinstance(value, str):
         raise ValueError("must be text, or false to take the header away")  # noqa: TRY004 - pydantic's way
+    if value == "":
+        raise ValueError("must not be empty; false takes the header away")
     if value != printable(value).strip():
         raise ValueError("must not begin or end with a space")
     return value
@@ -85,7 +87,9 @@ _Header = Annotated[
 _Value = Annotated[
     str | Literal[False],
     PlainValidator(_header_value),
-    WithJsonSchema({"anyOf": [{"type": "string"}, {"const": False, "type": "boolean"}]}),
+    WithJsonSchema(
+        {"anyOf": [{"type": "string", "minLength": 1}, {"const": False, "type": "boolean"}]}
+    ),
 ]
 _User = Annotated[
     str,

@@ -33,6 +33,8 @@ from tests.e2e.two_tiers import (
     vms,
 )
 from tests.pems import Authority
+from tests.unit import golden
+from tests.unit.test_fuzz import haproxy_accepts
 from tests.unit.traefik import free_ports
 
 pytestmark = pytest.mark.skipif(
@@ -497,6 +499,12 @@ def test_headers_are_set_and_taken_away_on_all_answers(site: Site, app: App) -> 
 
 
 # Changes of any of it.
+
+
+def test_this_haproxy_accepts_everything_at_once() -> None:
+    text = (golden.FOLDER / "everything" / "haproxy.cfg").read_text()
+    lists = f"userlist shop\n    user alice password {hashed('a')}\n"
+    haproxy_accepts(text, "/var/lib/gatehouse/test", lists)
 
 
 def test_a_change_of_what_the_edge_does_loses_no_request(

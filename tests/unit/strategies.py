@@ -142,7 +142,7 @@ def _http(pick: _Choices, index: int) -> dict[str, Any]:
         timeout=_of(*_DURATIONS),
         compression=_of(True, False),
         headers=lambda pick: {
-            name: pick.one((pick.allowed_text().strip()[:200], False))
+            name: pick.one(((pick.allowed_text() + "%")[-200:].strip(), False))
             for name in pick.some(hostile.HEADERS, most=4)
         },
     )

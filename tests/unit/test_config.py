@@ -479,6 +479,11 @@ WRONG = [
     ),
     (
         f"{HTTP}/headers",
+        {"X-A": ""},
+        'services.app.http.headers.X-A: must not be empty; false takes the header away (got "")',
+    ),
+    (
+        f"{HTTP}/headers",
         {"X-A": " a"},
         "services.app.http.headers.X-A: must not begin or end with a space (got  a)",
     ),
