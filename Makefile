@@ -44,6 +44,7 @@ fuzz: venv $(VENV)/cloud-init  ## over 100,000 generated configs, each refused w
 
 test-e2e: venv  ## the whole graph for real, in a lab of its own; as root
 	ENGINE=$(ENGINE) $(PYTHON) -m pytest tests/e2e -x
+	HAPROXY=3.0 $(PYTHON) -m pytest tests/e2e/test_edge*.py -x
 
 # A lab of its own, unless LAB is given: its stack is changed a lot.
 bench-zero-downtime: LAB = bench

@@ -1,7 +1,5 @@
 """The whole graph: config, placement, VMs, hosts, services, edge, outputs."""
 
-import dataclasses
-
 import pulumi
 
 from components import config
@@ -54,4 +52,4 @@ pulumi.export(
     },
 )
 pulumi.export("edge", {"address": edge.address, **edge.place.outputs})
-pulumi.export("pools", edge.pools.apply(lambda pools: [dataclasses.asdict(each) for each in pools]))
+pulumi.export("pools", edge.pools.apply(lambda pools: [each.summary for each in pools]))

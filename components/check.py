@@ -13,6 +13,8 @@ import yaml
 from components.config import ConfigError, parse
 
 _PREFIX = "gatehouse:"
+_STAND_INS = {"basic_auth": f"$6$encrypted${'.' * 86}"}
+"""For secrets that are checked for more than being text, by the key that they are below."""
 
 
 def raw_config(text: str) -> dict[str, Any]:
@@ -35,13 +37,16 @@ def raw_config(text: str) -> dict[str, Any]:
     }
 
 
-def _without_secrets(value: Any) -> Any:
+def _without_secrets(value: Any, stand_in: str = "encrypted") -> Any:
     if isinstance(value, dict):
         if set(value) == {"secure"}:
-            return "encrypted"
-        return {key: _without_secrets(each) for key, each in value.items()}
+            return stand_in
+        return {
+            key: _without_secrets(each, _STAND_INS.get(key, stand_in))
+            for key, each in value.items()
+        }
     if isinstance(value, list):
-        return [_without_secrets(each) for each in value]
+        return [_without_secrets(each, stand_in) for each in value]
     return value
 
 

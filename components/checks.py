@@ -12,6 +12,7 @@ from components.edge.source import sources
 from components.machine import Facts
 from components.models.edge import EdgeVm
 from components.models.farm import Farm, Network
+from components.models.http import HEADER_BYTES, Http
 from components.models.service import Service
 from components.models.stack import Stack
 from components.placement import allowed, vm_names
@@ -34,6 +35,8 @@ def across(stack: Stack) -> Iterable[str]:
         yield from _service(f"services.{name}", service)
         yield from _placement(f"services.{name}", name, service, names)
         yield from _limits(f"services.{name}", service, stack.farm)
+        yield from _http(f"services.{name}.http", service.http)
+        yield from _aliases(f"services.{name}", name, service, stack)
     yield from _claims(stack)
     yield from _edge(stack)
     yield from _tcp_ports(stack)
@@ -79,6 +82,13 @@ def on_this_machine(stack: Stack, facts: Facts) -> Iterable[str]:
             f"edge.source: {way}; give the address from which the VMs will see the edge"
             " (got nothing)"
         )
+    for name, service in stack.services.items():
+        for status, page in service.http.error_pages.items():
+            if page in facts.page_problems:
+                yield (
+                    f"services.{name}.http.error_pages.{status}: {facts.page_problems[page]}"
+                    f" (got {page})"
+                )
     if farm.network.bridge is None:
         cidr = farm.cidr
         for interface, address in facts.networks:
@@ -209,6 +219,47 @@ def _limits(path: str, service: Service, farm: Farm) -> Iterable[str]:
         )
     if service.cpus is not None and service.cpus > farm.vcpus:
         yield f"{path}.cpus: is more than a VM has, {farm.vcpus} (got {service.cpus:g})"
+
+
+def _http(path: str, http: Http) -> Iterable[str]:
+    yield from _twice(f"{path}.allow", http.allow)
+    seen: set[str] = set()
+    for name in http.headers:
+        if name.lower() in seen:
+            yield f"{path}.headers.{name}: is given twice, as case means nothing (got {name})"
+        seen.add(name.lower())
+    if http.header_bytes > HEADER_BYTES:
+        yield (
+            f"{path}.headers: have {http.header_bytes} bytes together, and HAProxy's buffer has"
+            f" room for {HEADER_BYTES} (got a map)"
+        )
+    if http.max_body is not None and http.protocol == "h2c":
+        yield (
+            f"{path}.max_body: cannot go with protocol h2c, where requests are streams that do not"
+            f" tell their length (got {format_size(http.max_body)})"
+        )
+
+
+def _aliases(path: str, name: str, service: Service, stack: Stack) -> Iterable[str]:
+    aliases = service.http.aliases
+    yield from _twice(f"{path}.http.aliases", aliases)
+    if aliases and service.main_domain is None:
+        yield (
+            f"{path}.http.aliases: need a whole domain in {path}.hosts to redirect to"
+            f" (got {aliases[0]})"
+        )
+    for index, alias in enumerate(aliases):
+        for other, each in stack.services.items():
+            if alias in each.hosts:
+                yield (
+                    f"{path}.http.aliases.{index}: is served by services.{other}, and an alias"
+                    f" only redirects (got {alias})"
+                )
+            elif other != name and alias in each.http.aliases:
+                yield (
+                    f"{path}.http.aliases.{index}: is an alias of services.{other} too"
+                    f" (got {alias})"
+                )
 
 
 def _claims(stack: Stack) -> Iterable[str]:

@@ -20,7 +20,7 @@ from pydantic import BaseModel, ValidationError
 from components import checks, machine
 from components.models.stack import Stack
 
-SECRET_KEYS = frozenset({"password", "secret_env"})
+SECRET_KEYS = frozenset({"password", "secret_env", "basic_auth"})
 """Keys whose values are never shown, not even in an error about them."""
 
 
@@ -121,7 +121,7 @@ def _explain(item: Any) -> str:
         message = template.format(**item.get("ctx", {})) if template else item["msg"]
     if item["type"] == "missing":
         got = "nothing"
-    elif _hidden(location, message) and not about_key:
+    elif (_hidden(location, message) and not about_key) or _is_hash(item["input"]):
         got = "what is not shown, as it may be a secret"
     else:
         got = _shown(item["input"])
@@ -130,6 +130,8 @@ def _explain(item: Any) -> str:
 
 def _part(key: str) -> str:
     """Return a key as a part of a path, in quotes if it could not be told from what follows."""
+    if _is_hash(key):
+        return '"a hash"'
     return key if re.fullmatch(r"[A-Za-z0-9_./:@-]{1,100}", key) else _cut(json.dumps(key))
 
 
@@ -139,6 +141,11 @@ def _hidden(location: list[str], message: str) -> bool:
         return len(location) < 3 or location[-1] != "username"
     named = any(part in SECRET_KEYS for part in location)
     return named or any(f"did you mean {key}?" in message for key in SECRET_KEYS)
+
+
+def _is_hash(value: object) -> bool:
+    """Whether it looks like a hash of crypt(3), which is a secret wherever it was put."""
+    return isinstance(value, str) and re.match(r"\$[0-9a-z]{1,4}\$", value) is not None
 
 
 def _unknown_key(location: list[str]) -> str:

@@ -12,13 +12,15 @@ import shutil
 import socket
 import subprocess
 import time
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from components.edge import tls
 from components.edge.domains import domains
 from components.edge.keeper.certificates import Spec, choose
 from components.edge.keeper.system import EdgeError
+from components.edge.pages import page_problem
 from components.models.stack import Stack
 
 _KVM = Path("/dev/kvm")
@@ -40,6 +42,8 @@ class Facts:
     """The IPv4 addresses that an edge outside of the VMs' own network has towards them."""
     certificate_problems: tuple[str, ...] = ()
     """What is wrong with the edge's certificates, each with its key and what to do."""
+    page_problems: Mapping[str, str] = field(default_factory=dict)
+    """Why error pages cannot be used, by their path; those that can are left out."""
 
 
 def facts(stack: Stack) -> Facts:
@@ -48,6 +52,7 @@ def facts(stack: Stack) -> Facts:
         image_problem=_image_problem(stack.farm.image),
         edge_addresses=_edge_addresses(stack),
         certificate_problems=_certificate_problems(stack) if stack.edge.here else (),
+        page_problems=_page_problems(stack),
     )
     if not stack.farm.hypervisor.local:
         return everywhere
@@ -94,6 +99,12 @@ def _certificate_problems(stack: Stack) -> tuple[str, ...]:
         return choose(read, time.time()).problems
     except EdgeError as error:
         return (f"edge.tls: {error} (got none)",)
+
+
+def _page_problems(stack: Stack) -> Mapping[str, str]:
+    paths = {path for each in stack.services.values() for path in each.http.error_pages.values()}
+    problems = {path: page_problem(path) for path in sorted(paths)}
+    return {path: problem for path, problem in problems.items() if problem is not None}
 
 
 def _image_problem(image: str) -> str | None:

@@ -3,12 +3,22 @@
 from collections.abc import Iterable
 from typing import Protocol
 
+from components.models.http import Http
+
 
 class _Served(Protocol):
     @property
     def hosts(self) -> tuple[str, ...]: ...
 
+    @property
+    def http(self) -> Http: ...
+
 
 def domains(served: Iterable[_Served]) -> tuple[str, ...]:
-    """Return the domains of services or of their pools, each once; wildcards as they are."""
-    return tuple(dict.fromkeys(host for each in served for host in each.hosts))
+    """Return the domains of services or of their pools, each once; wildcards as they are.
+
+    Aliases are among them: who comes by TLS has to be let in to be redirected.
+    """
+    return tuple(
+        dict.fromkeys(domain for each in served for domain in (*each.hosts, *each.http.aliases))
+    )

@@ -6,8 +6,11 @@ from dataclasses import dataclass
 import pulumi
 
 from components.edge import haproxy
+from components.edge.keeper.users import digest
+from components.edge.pages import read_page
 from components.edge.place import Keeper, Place, place
 from components.edge.pools import Pool, TcpPool, any_pool
+from components.edge.users import userlists
 from components.host.host import ContainerHost
 from components.models.edge import Edge as EdgeConfig
 from components.service.service import Service
@@ -46,22 +49,38 @@ class Edge(pulumi.ComponentResource):
         serving = [each for service in args.services.values() for each in service.serving.values()]
         self.place = place(edge, args.farm, parent=self, after=serving)
         self.address = f"{self.place.address}:{edge.entrance[1]}"
+        pages = {
+            name: {
+                status: read_page(path) for status, path in service.config.http.error_pages.items()
+            }
+            for name, service in args.services.items()
+        }
+        users = userlists({name: service.config for name, service in args.services.items()})
         self.pools = pulumi.Output.all(
             **{vm: host.entrypoint for vm, host in args.hosts.items()}
         ).apply(
             lambda entrypoints: tuple(
-                any_pool(name, service.config, service.counts, entrypoints)
+                any_pool(name, service.config, service.counts, entrypoints, pages[name])
                 for name, service in args.services.items()
             )
         )
-        self.haproxy_cfg = self.pools.apply(lambda pools: haproxy.render(pools, edge, folder))
+        self.haproxy_cfg = self.pools.apply(
+            lambda pools: haproxy.render(pools, edge, folder, digest(users) if users else "")
+        )
+        listed = []
+        if users:
+            # A resource of its own, because what is secret in one input hides the whole of it.
+            kept = Keeper(create=("users", folder, stack), stdin=pulumi.Output.secret(users))
+            listed.append(
+                self.place.keep(f"{name}-users", kept, pulumi.ResourceOptions(parent=self))
+            )
         self.place.keep(
             f"{name}-haproxy",
             Keeper(
-                apply=(folder, stack, str(edge.ready_timeout)),
-                remove=(folder, stack),
+                create=("apply", folder, stack, str(edge.ready_timeout)),
+                delete=("remove", folder, stack),
                 stdin=self.haproxy_cfg,
             ),
-            pulumi.ResourceOptions(parent=self, depends_on=serving),
+            pulumi.ResourceOptions(parent=self, depends_on=[*serving, *listed]),
         )
         self.register_outputs({"address": self.address, "haproxy_cfg": self.haproxy_cfg})

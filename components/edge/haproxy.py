@@ -1,6 +1,6 @@
 """haproxy.cfg as text, from pools."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
@@ -8,7 +8,10 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from components.edge import tls
 from components.edge.domains import domains
 from components.edge.keeper import parts
+from components.edge.keeper.users import USERS
 from components.edge.pools import Pool, TcpPool, by_precedence
+from components.edge.quoting import quoted, quoted_format
+from components.edge.replies import REPLACED
 from components.host.traefik import METRICS_HOST
 from components.models.edge import Edge
 
@@ -21,6 +24,18 @@ _TEMPLATES = Environment(
     # What goes in passed an allow-list in components.config, and HTML's escapes mean nothing here.
     autoescape=False,  # noqa: S701
 )
+_TEMPLATES.filters |= {"quoted": quoted, "quoted_format": quoted_format}
+
+_COMPRESSED = (
+    *("text/html", "text/css", "text/plain", "text/xml", "text/javascript", "text/csv"),
+    *("application/javascript", "application/json", "application/xml", "image/svg+xml"),
+    *("application/manifest+json", "application/rss+xml", "application/atom+xml"),
+)
+"""Types that are text; the others are compressed already, or hardly shrink."""
+
+_CLIENT_TIMEOUT = 60
+NARROW_HEADERS = 512
+"""Bytes of headers that fit HAProxy's default reserve beside what it adds itself."""
 
 
 _ACCESS_LOG = {
@@ -58,7 +73,7 @@ _TCP_LOG = {
 """The same per connection of a TCP service, at its end."""
 
 
-def render(pools: Iterable[Pool | TcpPool], edge: Edge, folder: str) -> str:
+def render(pools: Iterable[Pool | TcpPool], edge: Edge, folder: str, users: str = "") -> str:
     """Return the whole haproxy.cfg, and in comments what else the edge is to know.
 
     Args:
@@ -66,6 +81,7 @@ def render(pools: Iterable[Pool | TcpPool], edge: Edge, folder: str) -> str:
             matched, and TCP by port.
         edge: The edge's config.
         folder: The edge's own folder on its host, absolute.
+        users: The digest of the userlists, which the keeper has already; empty if there are none.
     """
     given = tuple(pools)
     http = tuple(each for each in given if isinstance(each, Pool))
@@ -84,10 +100,30 @@ def render(pools: Iterable[Pool | TcpPool], edge: Edge, folder: str) -> str:
         metrics_host=METRICS_HOST,
         access_log=_json(_ACCESS_LOG),
         tcp_log=_json(_TCP_LOG),
+        limited=any(pool.http.rate_limit for pool in http),
+        compressed=_COMPRESSED,
+        replaced=REPLACED,
+        wide_headers=any(pool.http.header_bytes > NARROW_HEADERS for pool in http),
+        client_timeout=_client_timeout(http),
     )
+    return "".join((text, *_parts(http, edge, users)))
+
+
+def _client_timeout(pools: Iterable[Pool]) -> int:
+    """A stream may be silent both ways for as long as its service may be."""
+    streams = (pool.http.timeout for pool in pools if pool.http.protocol == "h2c")
+    return max((_CLIENT_TIMEOUT, *streams))
+
+
+def _parts(pools: tuple[Pool, ...], edge: Edge, users: str) -> Iterator[str]:
     if edge.tls is not None:
-        text += parts.fact_line(tls.NAME, tls.spec(edge.tls, domains(http)))
-    return text
+        yield parts.fact_line(tls.NAME, tls.spec(edge.tls, domains(pools)))
+    for pool in pools:
+        for reply in pool.replies:
+            if reply.file is not None:
+                yield parts.file_line(reply.file, reply.text)
+    if users:
+        yield parts.fact_line(USERS, users)
 
 
 def _json(line: Mapping[str, str]) -> str:

@@ -28,9 +28,10 @@ _SUDO = ("sudo", "--non-interactive")
 class Keeper:
     """How the keeper is run."""
 
-    apply: Sequence[str]
+    create: Sequence[str]
     """Its words when something is to be put into force."""
-    remove: Sequence[str]
+    delete: Sequence[str] | None = None
+    """Its words when that is to be taken away; None if it goes with the rest."""
     stdin: pulumi.Input[str]
 
 
@@ -152,7 +153,7 @@ def ssh_words(edge: EdgeConfig, known_hosts: str) -> tuple[str, ...]:
 
 def _command(run: Sequence[str], keeper: Keeper) -> local.CommandArgs:
     return local.CommandArgs(
-        create=shlex.join((*run, "apply", *keeper.apply)),
-        delete=shlex.join((*run, "remove", *keeper.remove)),
+        create=shlex.join((*run, *keeper.create)),
+        delete=None if keeper.delete is None else shlex.join((*run, *keeper.delete)),
         stdin=keeper.stdin,
     )

@@ -2,8 +2,11 @@
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, field
+from typing import Any
 
+from components.edge.replies import Reply, replies
+from components.models.http import Http
 from components.models.service import Service, tcp_name
 
 # HAProxy's documented maximum of a server's weight.
@@ -33,6 +36,27 @@ class Pool:
     check_timeout: int
     """Seconds."""
     servers: tuple[Server, ...]
+    asked_as_grpc: bool = False
+    """Whether the check is a call of gRPC's."""
+    main_domain: str | None = None
+    """Where the aliases redirect to."""
+    http: Http = field(default_factory=Http)
+    """Without the hashes of the users' passwords."""
+    protected: bool = False
+    """Whether it is for users only, those in the userlist of its name."""
+    pages: Mapping[str, str] = field(default_factory=dict)
+    """The texts of error pages, by status."""
+
+    @property
+    def replies(self) -> tuple[Reply, ...]:
+        """What the edge answers itself, where that is not HAProxy's own text."""
+        return replies(self.name, self.http, self.pages)
+
+    @property
+    def summary(self) -> dict[str, Any]:
+        """What of it is worth an output of the program: who gets requests."""
+        told = asdict(self)
+        return {key: told[key] for key in ("name", "hosts", "path", "servers")}
 
     @property
     def domains(self) -> tuple[str, ...]:
@@ -61,13 +85,23 @@ class TcpPool:
     """Seconds."""
     servers: tuple[Server, ...]
 
+    @property
+    def summary(self) -> dict[str, Any]:
+        """What of it is worth an output of the program: who gets connections."""
+        told = asdict(self)
+        return {key: told[key] for key in ("name", "port", "servers")}
+
 
 def any_pool(
-    name: str, service: Service, counts: Mapping[str, int], entrypoints: Mapping[str, str]
+    name: str,
+    service: Service,
+    counts: Mapping[str, int],
+    entrypoints: Mapping[str, str],
+    pages: Mapping[str, str] | None = None,
 ) -> Pool | TcpPool:
     """Return the pool of a service of either kind; the arguments are those of ``pool``."""
     if service.tcp is None:
-        return pool(name, service, counts, entrypoints)
+        return pool(name, service, counts, entrypoints, pages)
     return TcpPool(
         name=name,
         port=service.tcp.port,
@@ -79,7 +113,11 @@ def any_pool(
 
 
 def pool(
-    name: str, service: Service, counts: Mapping[str, int], entrypoints: Mapping[str, str]
+    name: str,
+    service: Service,
+    counts: Mapping[str, int],
+    entrypoints: Mapping[str, str],
+    pages: Mapping[str, str] | None = None,
 ) -> Pool:
     """Return the pool of a service that is HTTP.
 
@@ -88,6 +126,7 @@ def pool(
         service: Its config.
         counts: How many of its containers each VM runs, for those that run any.
         entrypoints: ``host:port`` by VM; VMs that do not run the service are left out.
+        pages: The texts of its error pages, by status.
     """
     return Pool(
         name=name,
@@ -97,6 +136,11 @@ def pool(
         check_path=service.edge_check_path,
         check_timeout=service.health.timeout,
         servers=_servers(counts, entrypoints),
+        asked_as_grpc=service.asked_as_grpc,
+        main_domain=service.main_domain,
+        http=service.http.model_copy(update={"basic_auth": {}}),
+        protected=bool(service.http.basic_auth),
+        pages=pages or {},
     )
 
 

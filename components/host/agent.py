@@ -86,6 +86,7 @@ _ESTABLISHED, _CLOSE_WAIT = "01", "08"
 _IN_FLIGHT = {"http": {_ESTABLISHED}, "tcp": {_ESTABLISHED, _CLOSE_WAIT}}
 _READABLE = re.compile(r"(/v[0-9.]+)?/(_ping|version|containers/json|containers/[0-9a-f]+/json)")
 _EVENTS = re.compile(r"(/v[0-9.]+)?/events")
+_SCHEME = "loadbalancer.server.scheme"
 _PORT = re.compile(
     r"traefik\.(?P<kind>http|tcp)\.services\.(?P<service>.+)\.loadbalancer\.server\.port"
 )
@@ -165,23 +166,26 @@ class Container:
     @property
     def at(self) -> str:
         """How Traefik's API writes where it serves."""
-        return f"{'http://' if self.kind == 'http' else ''}{self.address}:{self.port}"
+        return f"{f'{self._scheme}://' if self.kind == 'http' else ''}{self.address}:{self.port}"
+
+    @property
+    def _scheme(self) -> str:
+        return self.labels.get(f"traefik.http.services.{self.service}.{_SCHEME}", "http")
 
     def _of_service(self, key: str) -> str:
         return self.labels[f"traefik.{self.kind}.services.{self.service}.loadbalancer.{key}"]
 
     def health_problem(self) -> str | None:
-        """Return why it does not pass the health check that Traefik will go by, or None."""
-        return self._http_problem() if self.kind == "http" else self._tcp_problem()
+        """Return why it does not pass the health check that Traefik will go by, or None.
 
-    def _tcp_problem(self) -> str | None:
-        if self.health:
+        One that speaks HTTP/2 only is not asked, but has to accept connections: gRPC servers have
+        no common path, and the edge will ask it through Traefik.
+        """
+        if self.kind == "tcp" and self.health:
             return None if self.health == "healthy" else f"its health.command says {self.health}"
-        try:
-            socket.create_connection((self.address, self.port), timeout=10).close()
-        except OSError as error:
-            return f"a connection to port {self.port}: {error}"
-        return None
+        if self.kind == "tcp" or self._scheme != "http":
+            return self._connection_problem()
+        return self._http_problem()
 
     def _http_problem(self) -> str | None:
         connection = http.client.HTTPConnection(self.address, self.port, timeout=10)
@@ -196,6 +200,13 @@ class Container:
         finally:
             connection.close()
         return None if 200 <= status < 400 else f"{path} on port {self.port}: status {status}"
+
+    def _connection_problem(self) -> str | None:
+        try:
+            socket.create_connection((self.address, self.port), timeout=10).close()
+        except OSError as error:
+            return f"a connection to port {self.port}: {error}"
+        return None
 
     def connections(self) -> int:
         """Return how many connections there are to its port."""

@@ -55,6 +55,8 @@ def command(network: str, edge: Sequence[str]) -> tuple[str, ...]:
         # And its PROXY protocol, ahead of connections of TCP services; HTTP comes without.
         f"--entrypoints.web.proxyprotocol.trustedips={','.join(edge)}",
         f"--entrypoints.web.transport.lifecycle.gracetimeout={STOP_GRACE}s",
+        # 60 s by default, after which it cuts long uploads and streams; the edge has time limits.
+        "--entrypoints.web.transport.respondingtimeouts.readtimeout=0s",
         f"--entrypoints.traefik.address=:{API_PORT}",
         "--ping=true",
         "--api.insecure=true",

@@ -28,6 +28,7 @@ from components.units import DURATION, SIZE, parse_duration, parse_size
 _NO_DOTS = r"(?!\.{1,2}(?:/|$))"  # a part that is . or .. means another path than it says
 _LABEL = r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?"
 _DOMAIN_LIMIT = 253  # DNS has room for no more
+_LONGEST = parse_duration("596h")  # HAProxy holds times in 31 bits of milliseconds
 
 
 class Model(BaseModel):
@@ -147,6 +148,12 @@ def _interface(value: object) -> ipaddress.IPv4Interface:
     if "/" not in str(value) or interface.network.prefixlen > 30:
         raise ValueError("must be an address with its prefix, such as 192.0.2.10/24")
     return interface
+
+
+def _haproxy_time(seconds: int) -> int:
+    if seconds > _LONGEST:
+        raise ValueError("must be at most 596h")
+    return seconds
 
 
 def _http_url(value: str) -> str:

@@ -248,3 +248,9 @@ class Edge(Model):
     def entrance(self) -> tuple[str, int]:
         """The scheme and the port of the services."""
         return ("http", self.port) if self.tls is None else ("https", self.tls.port)
+
+    def origin(self, domain: str) -> str:
+        """Return the beginning of the URLs at which clients reach a domain."""
+        scheme, port = self.entrance
+        suffix = "" if (scheme, port) in {("http", 80), ("https", 443)} else f":{port}"
+        return f"{scheme}://{domain}{suffix}"

@@ -20,7 +20,11 @@ from components.models.base import (
     UrlPath,
 )
 from components.models.edge import Edge
+from components.models.http import Http
 from components.units import MEBIBYTE, parse_duration
+
+_GRPC_HEALTH = "/grpc.health.v1.Health/Check"
+"""Of gRPC's own health service. A server without it answers too, and says so in a trailer."""
 
 _ImageName = Annotated[
     str,
@@ -203,6 +207,11 @@ class Service(Model):
         description="When a container is fit to serve.",
         examples=[{"path": "/health", "interval": "5s"}],
     )
+    http: Http = Field(
+        default=Http(),
+        description="What the edge does to its HTTP beyond passing it on.",
+        examples=[{"sticky": True, "max_body": "10MiB"}],
+    )
     volumes: Annotated[tuple[Volume, ...], List] = Field(
         default=(),
         description="Storage that outlives the containers.",
@@ -251,8 +260,15 @@ class Service(Model):
         return self.health.path or ("/" if self.strip_path else self.path)
 
     @property
+    def asked_as_grpc(self) -> bool:
+        """Whether it is taken for a gRPC server, which knows no path to ask with a GET."""
+        return self.http.protocol == "h2c" and self.health.path is None
+
+    @property
     def edge_check_path(self) -> str:
         """What the edge asks a VM, to get to the same answer through Traefik's route."""
+        if self.asked_as_grpc:
+            return f"{self.path.rstrip('/')}{_GRPC_HEALTH}"
         prefix = self.path.rstrip("/") if self.strip_path else ""
         return f"{prefix}{self.container_check_path}"
 
@@ -270,9 +286,12 @@ class Service(Model):
         """
         if self.tcp is not None:
             return f"tcp://{f'[{address}]' if ':' in address else address}:{self.tcp.port}"
-        scheme, port = edge.entrance
-        suffix = "" if (scheme, port) in {("http", 80), ("https", 443)} else f":{port}"
-        return f"{scheme}://{self.example_host}{suffix}{self.path}"
+        return edge.origin(self.example_host) + self.path
+
+    @property
+    def main_domain(self) -> str | None:
+        """The first whole domain, which the aliases redirect to."""
+        return next((host for host in self.hosts if not host.startswith("*.")), None)
 
     @property
     def example_host(self) -> str:

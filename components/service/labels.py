@@ -39,26 +39,41 @@ def traefik_name(name: str, service: Service) -> str:
     return f"{name}-{hashlib.sha256(described.encode()).hexdigest()[:8]}"
 
 
-def _labels(known_as: str, name: str, service: Service) -> dict[str, str]:
+def _labels(known_as: str, plain_name: str, service: Service) -> dict[str, str]:
     if service.tcp is None:
-        return _http(known_as, service)
-    return tcp_labels(known_as, tcp_name(name), service, service.tcp)
+        return _http(known_as, plain_name, service)
+    return tcp_labels(known_as, tcp_name(plain_name), service, service.tcp)
 
 
-def _http(name: str, service: Service) -> dict[str, str]:
+def _http(name: str, plain_name: str, service: Service) -> dict[str, str]:
     balancer = f"traefik.http.services.{name}.loadbalancer"
     middleware = "traefik.http.middlewares"
     labels = {
         "traefik.enable": "true",
         f"{balancer}.server.port": str(service.port),
-        f"{balancer}.healthcheck.path": service.container_check_path,
-        f"{balancer}.healthcheck.hostname": service.example_host,
-        f"{balancer}.healthcheck.interval": f"{service.health.interval}s",
-        f"{balancer}.healthcheck.timeout": f"{service.health.timeout}s",
-        f"{balancer}.healthcheck.followredirects": "false",
         f"{middleware}.{name}_retry.retry.attempts": str(_ATTEMPTS),
         f"{middleware}.{name}_retry.retry.initialinterval": "50ms",
     }
+    if not service.asked_as_grpc:
+        labels |= {
+            f"{balancer}.healthcheck.path": service.container_check_path,
+            f"{balancer}.healthcheck.hostname": service.example_host,
+            f"{balancer}.healthcheck.interval": f"{service.health.interval}s",
+            f"{balancer}.healthcheck.timeout": f"{service.health.timeout}s",
+            f"{balancer}.healthcheck.followredirects": "false",
+        }
+    if service.http.protocol != "http":
+        labels[f"{balancer}.server.scheme"] = service.http.protocol
+    if service.http.balance == "leastconn":
+        labels[f"{balancer}.strategy"] = "p2c"  # of two at random, the one with fewer in flight
+    if service.http.sticky:
+        labels |= {
+            # Of one name always, so that another digest sends nobody to another container. It is
+            # made secure at the edge, which knows whether there is TLS.
+            f"{balancer}.sticky.cookie.name": f"gatehouse-{plain_name}",
+            f"{balancer}.sticky.cookie.httponly": "true",
+            f"{balancer}.sticky.cookie.samesite": "lax",
+        }
     path = service.path.rstrip("/")
     chain = [f"{name}_retry"]
     if service.strip_path:

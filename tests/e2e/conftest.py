@@ -1,4 +1,7 @@
-"""One lab for all scenarios, which run in the order in which they are written."""
+"""One lab for all scenarios, which run in the order in which they are written.
+
+``HAPROXY=3.0`` has the tests of the edge use that one, and not the installed one.
+"""
 
 import os
 from collections.abc import Iterator
@@ -7,7 +10,18 @@ from pathlib import Path
 import pytest
 
 from lab import packages
+from tests.e2e import haproxy30
 from tests.e2e.driver import Driver
+
+
+@pytest.fixture(scope="session", autouse=True)
+def haproxy() -> None:
+    """Choose the HAProxy."""
+    wanted = os.environ.get("HAPROXY")
+    if wanted == "3.0":
+        haproxy30.preferred()
+    elif wanted is not None:
+        pytest.fail(f"HAPROXY={wanted}: there is 3.0, or the installed one without it")
 
 
 @pytest.fixture(scope="session")

@@ -17,6 +17,22 @@ LABELS = (
     *("a" * 63, "127", "00", "www", "if"),
 )
 PATHS = ("/", "/a", "/a/", "/a/b", "/a/b/c", "/~a", "/.a", "/a..b", "/-", "/...", "/0", "/a_b")
+USERS = ("a", "root", "password", "user", "0", "a.b@c-d_e", "userlist", "z" * 64)
+NETWORKS = ("192.0.2.0/24", "0.0.0.0/0", "::/0", "2001:db8::/32", "fe80::1", "10.0.0.1", "::1")
+HEADERS = (
+    *(
+        "X-A",
+        "Server",
+        "if",
+        "unless",
+        "Content-Type",
+        "a",
+        "hdr",
+        "Cache-Control",
+        "x-" + "y" * 62,
+    ),
+    *("Content-Security-Policy", "X-0-"),
+)
 FILE_PATHS = ("/a", "/var/lib/x", "/srv/a-b_c.d", "/null", "/0", "/.x")
 ENV_NAMES = ("A", "_", "a1", "PATH", "LD_PRELOAD", "null", "no", "e3")
 PACKAGES = ("htop", "g++", "libc6.1", "1e3", "0x1f", "2001-01-01", "1.5", "null", "12", "0o7")

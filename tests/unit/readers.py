@@ -9,6 +9,8 @@ _SECTIONS = (
     *("cache", "mailers", "program", "ring", "http-errors", "log-forward", "fcgi-app"),
 )
 
+_ESCAPES = {each: each for each in " #\\\"'$"} | {"n": "\n", "r": "\r", "t": "\t"}
+
 
 @dataclass
 class Section:
@@ -38,7 +40,8 @@ def haproxy_words(line: str) -> list[str]:
     """Split a line into words as chapter 2.2 of HAProxy's manual has it.
 
     Raises:
-        ValueError: A quote is not closed, or there is a variable of the environment.
+        ValueError: A quote is not closed, or there is a variable of the environment, or a
+            character by its number, which Gatehouse never writes.
     """
     words: list[str] = []
     word: str | None = None
@@ -48,7 +51,12 @@ def haproxy_words(line: str) -> list[str]:
         if character == "\\" and quote != "'":
             following = next(rest, "")
             # Only these are escapes; any other backslash stands for itself.
-            word = (word or "") + (following if following in " #\\\"'" else f"\\{following}")
+            if following == "x":
+                raise ValueError(f"a character by its number in {line!r}")
+            if (following == "$" and not quote) or following not in _ESCAPES:
+                word = (word or "") + f"\\{following}"
+            else:
+                word = (word or "") + _ESCAPES[following]
         elif character == quote:
             quote = ""
         elif quote:

@@ -8,7 +8,7 @@ import dataclasses
 import json
 import re
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -16,11 +16,14 @@ from typing import Any
 import jsonschema
 import yaml
 
-from components.edge.haproxy import render
+from components.edge.haproxy import NARROW_HEADERS, render
 from components.edge.keeper.certificates import Spec
 from components.edge.keeper.parts import Parts, take_apart
+from components.edge.keeper.users import digest
 from components.edge.pools import Pool, TcpPool, any_pool, by_precedence
+from components.edge.users import userlists
 from components.models.edge import Tls
+from components.models.http import Http
 from components.models.service import Service
 from components.models.stack import Stack
 from components.placement import allowed, spread, vm_names
@@ -61,7 +64,7 @@ def haproxy_cfg(stack: Stack) -> str:
         for index, vm in enumerate(vm_names(stack.farm.name, stack.farm.vms))
     }
     given = [
-        any_pool(name, service, placed[name], entrypoints)
+        any_pool(name, service, placed[name], entrypoints, _pages(service))
         for name, service in stack.services.items()
     ]
     pools = by_precedence(tuple(each for each in given if isinstance(each, Pool)))
@@ -69,7 +72,11 @@ def haproxy_cfg(stack: Stack) -> str:
         (each for each in given if isinstance(each, TcpPool)), key=lambda each: each.port
     )
     edge = stack.edge
-    text = render(given, edge, f"{edge.folder}/{STACK}")
+    users = userlists(stack.services)
+    known_as = digest(users) if users else ""
+    text = render(given, edge, f"{edge.folder}/{STACK}", known_as)
+    _kept_beside(text, pools, known_as)
+    _users_read_back(users, stack)
     twins = [_twin(each, index, len(pools)) for index, each in enumerate(pools)]
     tcp_twins = [_tcp_twin(each, index) for index, each in enumerate(tcp_pools)]
     plain_edge = edge.model_copy(
@@ -98,8 +105,10 @@ def haproxy_cfg(stack: Stack) -> str:
         ["global"],
         ["defaults"],
         *redirecting,
+        *([["peers", "gatehouse"]] if any(each.http.rate_limit for each in pools) else []),
         ["frontend", edge.entrance[0]],
         *(["backend", each.name] for each in pools),
+        *(["backend", f"_alias_{each.name}"] for each in pools if each.http.aliases),
         ["backend", "_next"],
         ["backend", "_nowhere"],
         ["frontend", "_stats"],
@@ -114,7 +123,10 @@ def haproxy_cfg(stack: Stack) -> str:
     ]
     backends = {section.heading[1]: section for section in real if section.heading[0] == "backend"}
     for some in given:
-        servers = [line[1:3] for line in backends[some.name].called("server")]
+        section = backends[some.name]
+        if isinstance(some, Pool):
+            _says(section, some.http)
+        servers = [line[1:3] for line in section.called("server")]
         assert servers == [[vm, entrypoints[vm]] for vm in placed[some.name]]
     ports = [f"{edge.bind}:{each.port}" for each in tcp_pools]
     at = [each for each in real if each.heading[1:] and each.heading[1].startswith("tcp.")]
@@ -129,11 +141,13 @@ def _certificates(stack: Stack, parts: Parts) -> None:
     """Hold what the keeper is told of certificates against the config."""
     tls = stack.edge.tls
     assert "#+" not in parts.config
-    assert set(parts.files) == ({"tls.json"} if tls else set())
+    assert ("tls.json" in parts.files) == (tls is not None)
     if tls is None:
         return
     spec = Spec.from_json(json.loads(parts.files["tls.json"]))
-    assert set(spec.domains) == {host for each in stack.services.values() for host in each.hosts}
+    assert set(spec.domains) == {
+        host for each in stack.services.values() for host in (*each.hosts, *each.http.aliases)
+    }
     assert len(set(spec.domains)) == len(spec.domains)
     assert spec.folder == (None if tls.folder is None else Path(tls.folder))
     assert [(str(each.fullchain), str(each.privkey)) for each in spec.certificates] == [
@@ -154,6 +168,43 @@ def _twin_tls(real: Tls | None) -> Tls | None:
     return real.model_copy(update=plain)
 
 
+def _pages(service: Service) -> dict[str, str]:
+    """Return a text for each error page; its path will do, which may be anything too."""
+    return dict(service.http.error_pages)
+
+
+def _kept_beside(text: str, pools: Sequence[Pool], users: str) -> None:
+    files = {
+        f"errors/{each.name}-{status}.html": page
+        for each in pools
+        for status, page in each.pages.items()
+    }
+    facts = {"users.json": f'"{users}"\n'} if users else {}
+    kept = {name: each for name, each in take_apart(text).files.items() if name != "tls.json"}
+    assert kept == files | facts
+
+
+def _users_read_back(text: str, stack: Stack) -> None:
+    assert [(section.heading, section.lines) for section in haproxy_sections(text)] == [
+        (
+            ["userlist", name],
+            [["user", user, "password", known] for user, known in service.http.basic_auth.items()],
+        )
+        for name, service in stack.services.items()
+        if service.http.basic_auth
+    ]
+
+
+def _says(section: Section, http: Http) -> None:
+    """Hold a backend's headers and networks against the config, as words that HAProxy gets."""
+    headers = [line[2:] for line in section.called("http-after-response")]
+    assert headers == [
+        *([name, value.replace("%", "%%")] for name, value in http.headers_set.items()),
+        *([name] for name in http.headers_removed),
+    ]
+    assert [line[-1] for line in section.called("acl")] == list(http.allow)
+
+
 def _words(sections: list[Section]) -> list[list[list[str]]]:
     return [[section.heading, *section.lines] for section in sections]
 
@@ -170,6 +221,8 @@ def _twin(real: Pool, index: int, pools: int) -> Pool:
         path=f"/twin{index:02}/{'p' * (pools - index)}" if real.path else "",
         check_host=f"check.twin{index:02}.example",
         check_path=f"/check/twin{index:02}",
+        main_domain=real.main_domain and f"main.twin{index:02}.example",
+        http=real.http.model_copy(update=_twin_http(real.http, index)),
     )
 
 
@@ -178,11 +231,31 @@ def _tcp_twin(real: TcpPool, index: int) -> TcpPool:
     return dataclasses.replace(real, name=name, known_as=f"_{name}._known")
 
 
+def _twin_http(real: Http, index: int) -> dict[str, Any]:
+    long = "x" * 600 if real.header_bytes > NARROW_HEADERS else ""
+    return {
+        "allow": tuple(f"203.0.113.{16 * index + number}/32" for number in range(len(real.allow))),
+        "aliases": tuple(f"a{number}.alias{index}.twin" for number in range(len(real.aliases))),
+        "headers": {
+            f"X-Twin-{index}-{number}": value and f"value-{index}-{number}{long}"
+            for number, value in enumerate(real.headers.values())
+        },
+    }
+
+
 def _names(real: Pool, twin: Pool) -> Iterator[tuple[str, str]]:
     """Yield each value of the twin with the real one in its place."""
     yield from ((twin.name, real.name), (twin.path, real.path))
     yield from ((twin.check_host, real.check_host), (twin.check_path, real.check_path))
     yield from zip(twin.domains, real.domains, strict=True)
+    if real.main_domain is not None and twin.main_domain is not None:
+        yield twin.main_domain, real.main_domain
+    yield from zip(twin.http.allow, real.http.allow, strict=True)
+    yield from zip(twin.http.aliases, real.http.aliases, strict=True)
+    yield from zip(twin.http.headers, real.http.headers, strict=True)
+    for plain, value in zip(twin.http.headers.values(), real.http.headers.values(), strict=True):
+        if plain and value:
+            yield plain, value.replace("%", "%%")
     yield from zip(twin.wildcards, real.wildcards, strict=True)
 
 

@@ -21,10 +21,16 @@ T = TypeVar("T")
 SECRET = "hunter2"  # noqa: S105
 """In each value that is a secret, and nowhere else."""
 
-_BYTES = 400  # the largest configs take about as many choices
+_BYTES = 600  # the largest configs take about as many choices
 
 _SIZES = ("1MiB", "64MiB", "512MiB", "1GiB", "1.5GiB", "2GiB")
 _DURATIONS = ("1s", "30s", "90m", "1h30m", "24h", "001s")
+_STATUSES = ("401", "403", "408", "413", "429", "502", "503", "504")
+_HASHES = (
+    f"$6${SECRET}${'./09azAZ' * 10}abcdef",
+    f"$6$rounds=1000${SECRET}${'x' * 86}",
+    f"$5${SECRET}${'y' * 43}",
+)
 _HOST_KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIHIcKmz9Q9KUrmNFcK0RkNqsAJYAow0cEEr0AA2keG"
 
 
@@ -115,6 +121,40 @@ def _network(pick: _Choices, vms: int) -> dict[str, Any]:
     )
 
 
+def _http(pick: _Choices, index: int) -> dict[str, Any]:
+    http = _with(
+        pick,
+        {},
+        sticky=_of(True, False),
+        balance=_of("roundrobin", "leastconn"),
+        rate_limit=lambda pick: {
+            "requests": pick.one((1, 100, 1_000_000)),
+            "per": pick.one(_DURATIONS),
+        },
+        basic_auth=lambda pick: {
+            user: pick.one(_HASHES) for user in pick.some(hostile.USERS, least=1, most=3)
+        },
+        allow=lambda pick: pick.some(hostile.NETWORKS, least=1, most=3),
+        maintenance=_of(True, False),
+        error_pages=lambda pick: {
+            status: "p" + pick.allowed_text() for status in pick.some(_STATUSES, most=3)
+        },
+        timeout=_of(*_DURATIONS),
+        compression=_of(True, False),
+        headers=lambda pick: {
+            name: pick.one(((pick.allowed_text() + "%")[-200:].strip(), False))
+            for name in pick.some(hostile.HEADERS, most=4)
+        },
+    )
+    if pick.sometimes(3):
+        http["protocol"] = "h2c"
+    else:
+        http["max_body"] = pick.one(_SIZES)
+    if pick.sometimes(3):
+        http["aliases"] = [f"a{number}.alias{index}.example" for number in range(pick.number(3))]
+    return http
+
+
 def _service(pick: _Choices, vms: list[str], index: int) -> dict[str, Any]:
     path = pick.one(hostile.PATHS)
     replicas = pick.one((1, 1, 2, 3, 4, 7, 9, 300))
@@ -175,6 +215,10 @@ def _service(pick: _Choices, vms: list[str], index: int) -> dict[str, Any]:
         )
         kind, options = pick.one((("name", hostile.NAMES), ("host", hostile.FILE_PATHS)))
         service["volumes"] = [{**volume, kind: pick.one(options)}]
+    if "tcp" not in service and pick.sometimes(2):
+        service["http"] = _http(pick, index)
+        if all(host.startswith("*.") for host in service["hosts"]):
+            service["http"].pop("aliases", None)
     if pick.sometimes(3):
         service["secret_env"] = {"TOKEN": _secret(pick), f"S{index}": SECRET}
     return service

@@ -174,3 +174,15 @@ def test_the_agent_asks_and_answers_over_its_socket(vm: Vm, tmp_path: Path) -> N
     began = time.monotonic()
     agent.await_deployed(tmp_path, 3600)
     assert time.monotonic() - began < 600
+
+
+def test_one_that_speaks_http2_only_joins_when_it_accepts_connections(vm: Vm) -> None:
+    called = vm.app(1, health={}, http={"protocol": "h2c"})
+    deaf = vm.app(2, health={}, http={"protocol": "h2c"}, port=free_ports(1)[0])
+    deaf.die()
+    called.healthy = False
+    vm.agent.join(called.id, 60)
+    with pytest.raises(AgentError, match=r"a connection to port \d+: .*refused"):
+        vm.agent.join(deaf.id, 0)
+    assert vm.agent.leave(called.id, 60).startswith("nothing in flight after")
+    assert vm.traefik.get()[0] == 503

@@ -2,6 +2,8 @@
 
 import copy
 import ipaddress
+import subprocess
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -50,6 +52,15 @@ IMAGES = "must be an image name such as matomo:5-apache or name@sha256:<64 hex d
 NAMES = "must be lower-case letters, digits and hyphens, at most 30, a letter first"
 HIDDEN = "(got what is not shown, as it may be a secret)"
 BRIDGE = {"bridge": "br0", "gateway": "192.0.2.1"}
+
+HTTP = f"{APP}/http"
+HASH = f"$6$hunter2${'a' * 86}"
+HASHES = (
+    "must be a SHA-256 or SHA-512 hash of crypt(3), as `openssl passwd -6` makes; what is dearer,"
+    " such as bcrypt, would hold up the edge at each request"
+)
+USERS = "must be a user's name of letters, digits and any of . _ @ -, at most 64"
+NETWORKS = "must be a network such as 192.0.2.0/24 or 2001:db8::/32, or an address"
 
 WRONG = [
     # Types and counts.
@@ -485,6 +496,183 @@ WRONG = [
         {"vm": True, "port": 22},
         "edge.port: is the SSH port of web-edge too (got 22)",
     ),
+    # HTTP.
+    (
+        f"{HTTP}/stiky",
+        True,
+        "services.app.http.stiky: unknown key; did you mean sticky? (got true)",
+    ),
+    (
+        f"{HTTP}/balance",
+        "random",
+        "services.app.http.balance: must be 'roundrobin' or 'leastconn' (got random)",
+    ),
+    (
+        f"{HTTP}/protocol",
+        "grpc",
+        "services.app.http.protocol: must be 'http' or 'h2c' (got grpc)",
+    ),
+    (
+        f"{HTTP}/rate_limit",
+        {"requests": 0, "per": "10s"},
+        "services.app.http.rate_limit.requests: must be at least 1 (got 0)",
+    ),
+    (
+        f"{HTTP}/rate_limit",
+        {"requests": 1, "per": "600h"},
+        "services.app.http.rate_limit.per: must be at most 596h (got 600h)",
+    ),
+    (
+        f"{HTTP}/rate_limit",
+        {"requests": 1},
+        "services.app.http.rate_limit.per: is required (got nothing)",
+    ),
+    (f"{HTTP}/timeout", "1", f'services.app.http.timeout: {DURATIONS} (got "1")'),
+    (f"{HTTP}/max_body", "10MB", f"services.app.http.max_body: {SIZES} (got 10MB)"),
+    (
+        f"{HTTP}/allow",
+        [],
+        "services.app.http.allow: must have at least 1 entry (got an empty list)",
+    ),
+    (
+        f"{HTTP}/allow",
+        ["192.0.2.1/24"],
+        f"services.app.http.allow.0: {NETWORKS} (got 192.0.2.1/24)",
+    ),
+    (
+        f"{HTTP}/allow",
+        ["fe80::1%eth0"],
+        f"services.app.http.allow.0: {NETWORKS} (got fe80::1%eth0)",
+    ),
+    (
+        f"{HTTP}/allow",
+        ["10.0.0.1", "10.0.0.1/32"],
+        "services.app.http.allow.1: is given twice (got 10.0.0.1/32)",
+    ),
+    (f"{HTTP}/basic_auth", {"a:b": HASH}, f"services.app.http.basic_auth.a:b: {USERS} (got a:b)"),
+    (f"{HTTP}/basic_auth", {"a": "hunter2"}, f"services.app.http.basic_auth.a: {HASHES} {HIDDEN}"),
+    (
+        f"{HTTP}/basic_auth",
+        {"a": "$2y$10$hunter2hunter2hunter2hunter2hunter2hunter2hunter2hunt"},
+        f"services.app.http.basic_auth.a: {HASHES} {HIDDEN}",
+    ),
+    (f"{HTTP}/basic_auth", {"a": f"{HASH} "}, f"services.app.http.basic_auth.a: {HASHES} {HIDDEN}"),
+    (
+        f"{HTTP}/basic_auth",
+        {"a": f"$6$rounds=5000000$hunter2${'a' * 86}"},
+        "services.app.http.basic_auth.a: must have 1000 to 10000 rounds, as each request takes"
+        f" them {HIDDEN}",
+    ),
+    (
+        f"{HTTP}/basic_auth",
+        {},
+        f"services.app.http.basic_auth: must have at least 1 entry {HIDDEN}",
+    ),
+    (
+        f"{HTTP}/basic_auht",
+        {"a": "hunter2"},
+        f"services.app.http.basic_auht: unknown key; did you mean basic_auth? {HIDDEN}",
+    ),
+    (
+        f"{HTTP}/error_pages",
+        {"404": "a.html"},
+        "services.app.http.error_pages.404: must be a status that the edge answers with: 401, 403,"
+        ' 408, 413, 429, 502, 503 or 504 (got "404")',
+    ),
+    (
+        f"{HTTP}/error_pages",
+        {503: "a.html"},
+        "services.app.http.error_pages.503: must be text; put it in quotes (got 503)",
+    ),
+    (
+        f"{HTTP}/error_pages",
+        {"503": ""},
+        'services.app.http.error_pages.503: must not be empty (got "")',
+    ),
+    (
+        f"{HTTP}/headers",
+        {"X Y": "a"},
+        'services.app.http.headers."X Y": must be a header\'s name of letters, digits and hyphens'
+        " (got X Y)",
+    ),
+    (
+        f"{HTTP}/headers",
+        {"Content-Length": "1"},
+        "services.app.http.headers.Content-Length: is HTTP's own, and not for a config to set"
+        " (got Content-Length)",
+    ),
+    (
+        f"{HTTP}/headers",
+        {"Strict-Transport-Security": "max-age=1"},
+        "services.app.http.headers.Strict-Transport-Security: is for edge.tls.hsts to say"
+        " (got Strict-Transport-Security)",
+    ),
+    (
+        f"{HTTP}/headers",
+        {"X-A": True},
+        "services.app.http.headers.X-A: must be text, or false to take the header away (got true)",
+    ),
+    (
+        f"{HTTP}/headers",
+        {"X-A": "a\nSet-Cookie: b"},
+        'services.app.http.headers.X-A: must not have control characters (got "a\\nSet-Cookie: b")',
+    ),
+    (
+        f"{HTTP}/headers",
+        {"X-A": ""},
+        'services.app.http.headers.X-A: must not be empty; false takes the header away (got "")',
+    ),
+    (
+        f"{HTTP}/headers",
+        {"X-A": " a"},
+        "services.app.http.headers.X-A: must not begin or end with a space (got  a)",
+    ),
+    (
+        f"{HTTP}/headers",
+        {"X-A": "a", "x-a": False},
+        "services.app.http.headers.x-a: is given twice, as case means nothing (got x-a)",
+    ),
+    (
+        f"{HTTP}/headers",
+        {"X-A": "a" * 2000, "X-B": "b" * 2000},
+        "services.app.http.headers: have 4014 bytes together, and HAProxy's buffer has room for"
+        " 3000 (got a map)",
+    ),
+    (
+        APP,
+        another(http={"max_body": "10MiB", "protocol": "h2c"}),
+        "services.app.http.max_body: cannot go with protocol h2c, where requests are streams that"
+        " do not tell their length (got 10MiB)",
+    ),
+    (
+        f"{HTTP}/aliases",
+        ["*.example.net"],
+        "services.app.http.aliases.0: must be a domain such as www.example.org, in lower case"
+        " (got *.example.net)",
+    ),
+    (
+        f"{HTTP}/aliases",
+        ["b.example.net", "b.example.net"],
+        "services.app.http.aliases.1: is given twice (got b.example.net)",
+    ),
+    (
+        f"{HTTP}/aliases",
+        ["a.example.org"],
+        "services.app.http.aliases.0: is served by services.app, and an alias only redirects"
+        " (got a.example.org)",
+    ),
+    (
+        "services/shop",
+        another(http={"aliases": ["a.example.org"]}),
+        "services.shop.http.aliases.0: is served by services.app, and an alias only redirects"
+        " (got a.example.org)",
+    ),
+    (
+        APP,
+        another(hosts=["*.example.org"], http={"aliases": ["b.example.net"]}),
+        "services.app.http.aliases: need a whole domain in services.app.hosts to redirect to"
+        " (got b.example.net)",
+    ),
     ("edge/host", "Edge", "edge.host: must be an IP address or a domain in lower case (got Edge)"),
 ]
 
@@ -596,6 +784,25 @@ def test_services_share_domains_by_paths_and_wildcards(shop: dict[str, Any]) -> 
     assert set(parse(changed("services/shop", shop)).services) == {"app", "shop"}
 
 
+def test_an_alias_is_claimed_once() -> None:
+    raw = changed(f"{HTTP}/aliases", ["www.example.net"])
+    raw["services"]["shop"] = another(http={"aliases": ["www.example.net"]})
+    with pytest.raises(ConfigError) as error:
+        parse(raw)
+    assert error.value.problems == (
+        "services.app.http.aliases.0: is an alias of services.shop too (got www.example.net)",
+        "services.shop.http.aliases.0: is an alias of services.app too (got www.example.net)",
+    )
+
+
+@pytest.mark.parametrize("algorithm", ["-5", "-6"])
+def test_the_hashes_that_openssl_makes_are_taken(algorithm: str) -> None:
+    made = subprocess.run(
+        ("openssl", "passwd", algorithm, "a password"), check=True, capture_output=True, text=True
+    ).stdout.strip()
+    assert parse(changed(f"{HTTP}/basic_auth", {"alice": made})).services["app"].http.basic_auth
+
+
 def test_a_remote_edge_does_not_listen_on_its_ssh_port() -> None:
     raw = changed("edge/host", "192.0.2.7")
     raw["edge"] |= {"host_key": "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5", "port": 22}
@@ -699,6 +906,24 @@ def test_a_hypervisor_without_kvm() -> None:
         " or use qemu, which emulates and is slow (got kvm)"
     ]
     assert on(Facts(kvm=False), changed("farm/domain_type", "qemu")) == []
+
+
+def test_an_error_page_that_cannot_be_used_is_told_by_its_path(tmp_path: Path) -> None:
+    good, large, odd = (tmp_path / name for name in ("good.html", "large.html", "odd.html"))
+    good.write_text("<p>é" + "x" * 11_995)
+    large.write_text("x" * 12_001)
+    odd.write_bytes(b"\xff")
+    pages = {"403": good, "429": large, "502": odd, "503": tmp_path / "none.html"}
+    raw = changed(f"{HTTP}/error_pages", {status: str(page) for status, page in pages.items()})
+    facts = machine.facts(parse(raw))
+    problems = [each for each in on(facts, raw) if "error_pages" in each]
+    path = "services.app.http.error_pages"
+    assert problems == [
+        f"{path}.429: has 12001 bytes, and HAProxy, which keeps an answer in one buffer, takes"
+        f" 12000; put images and styles elsewhere (got {large})",
+        f"{path}.502: must be text in UTF-8 (got {odd})",
+        f"{path}.503: cannot be read: No such file or directory (got {tmp_path}/none.html)",
+    ]
 
 
 LINKS = """[

@@ -1,5 +1,6 @@
 """The edge's script against a real HAProxy on loopback: check, swap, reload, and what fails."""
 
+import base64
 import contextlib
 import http.server
 import json
@@ -10,6 +11,8 @@ import subprocess
 import sys
 import tempfile
 import threading
+import urllib.error
+import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -17,7 +20,7 @@ import pytest
 
 from components.edge import keeper
 from components.edge.haproxy import render
-from components.edge.keeper import logfile, parts
+from components.edge.keeper import logfile, parts, users
 from components.edge.keeper.archive import archive
 from components.edge.keeper.checks import Check, checks, kept_state
 from components.edge.keeper.instance import Instance, unit_text, without_requests
@@ -258,6 +261,60 @@ def test_files_are_checked_swapped_and_restored_with_the_text(edge: Edge) -> Non
         assert (page(edge), kept.read_bytes()) == ("two", f"{head}two".encode())
         assert edge.run("apply", edge.text(backend)).returncode == 0
         assert list((edge.folder / "files").iterdir()) == []
+
+
+def guarded(edge: Edge, backend: str, userlists: str) -> str:
+    """Return a text whose one service is for the users of a list."""
+    text = edge.text(backend).replace(
+        "    option httpchk\n",
+        "    option httpchk\n    http-request auth realm app unless { http_auth(app) }\n",
+    )
+    return text + parts.fact_line("users", users.digest(userlists))
+
+
+def hashed(password: str) -> str:
+    command = ("openssl", "passwd", "-6", password)
+    return subprocess.run(command, check=True, capture_output=True, text=True).stdout
+
+
+def test_users_are_kept_apart_checked_swapped_and_put_back_with_the_text(edge: Edge) -> None:
+    one, two = (f"userlist app\n    user alice password {hashed(each)}" for each in ("a", "b"))
+
+    def status(password: str) -> int:
+        token = base64.b64encode(f"alice:{password}".encode()).decode()
+        request = urllib.request.Request(
+            f"http://127.0.0.1:{edge.port}/",
+            headers={"Host": "app.example.org", "Authorization": f"Basic {token}"},
+        )
+        try:
+            with urllib.request.urlopen(request, timeout=10) as answer:  # noqa: S310
+                return int(answer.status)
+        except urllib.error.HTTPError as error:
+            error.close()
+            return error.code
+
+    with server() as backend:
+        missing = edge.run("apply", guarded(edge, backend, one))
+        assert missing.returncode == 1
+        assert "the users of services are not on this machine" in missing.stderr
+        assert edge.run("users", one).returncode == 0
+        assert edge.run("apply", guarded(edge, backend, one)).returncode == 0
+        assert (status("a"), status("b"), edge.get()[0]) == (200, 401, 401)
+        live = edge.folder / "haproxy.cfg"
+        assert live.stat().st_mode & 0o777 == 0o600
+        assert edge.run("users", two).returncode == 0
+        assert status("a") == 200, "until the text says so too"
+        assert edge.run("apply", guarded(edge, backend, two)).returncode == 0
+        assert (status("a"), status("b")) == (401, 200)
+        assert len(list((edge.folder / "users").iterdir())) == 1
+        wrong = "userlist app\n    user alice\n    nonsense\n"
+        assert edge.run("users", wrong).returncode == 0
+        refused = edge.run("apply", guarded(edge, backend, wrong))
+        assert "refuses" in refused.stderr
+        assert (status("a"), status("b")) == (401, 200)
+        assert edge.run("apply", edge.text(backend)).returncode == 0
+        assert edge.get()[0] == 200
+        assert list((edge.folder / "users").iterdir()) == []
 
 
 def test_a_copy_of_the_keeper_stays_with_the_edge(edge: Edge) -> None:

@@ -32,7 +32,9 @@ from hypothesis import strategies as st
 
 from components import checks
 from components.config import ConfigError, parse
-from components.edge.keeper.parts import take_apart
+from components.edge import tls
+from components.edge.keeper import parts
+from components.edge.users import userlists
 from components.machine import Facts
 from components.models.stack import Stack
 from components.scripts import archive_command
@@ -56,6 +58,7 @@ _SMALL_MACHINE = Facts(
     memory=2**20,
     networks=(("eth0", IPv4Interface("10.0.0.1/8")), ("eth1", IPv4Interface("192.168.0.1/16"))),
     image_problem="does not exist",
+    page_problems=dict.fromkeys(("p", "p%", "p}"), "cannot be read: no such file or directory"),
 )
 _PROBLEM = re.compile(r"[^ ].*: .+ \(got .+\)")
 _KEY = re.compile(r"[A-Za-z0-9_./:@-]{1,100}")
@@ -160,7 +163,8 @@ def is_rendered(stack: Stack, tally: Counter[str]) -> None:
     # By the text and not by a counter, so that an example that fails once fails again.
     if HAPROXY is not None and zlib.crc32(text.encode()) % HAPROXY_EVERY == 0:
         tally["haproxy -c"] += 1
-        haproxy_accepts(text)
+        folder = f"{stack.edge.folder}/{rendering.STACK}"
+        haproxy_accepts(text, folder, userlists(stack.services))
 
 
 @functools.cache
@@ -170,23 +174,29 @@ def _some_pem() -> str:
         return "".join((made / name).read_text() for name in ("fullchain.pem", "privkey.pem"))
 
 
-def haproxy_accepts(text: str) -> None:
-    """Have the real HAProxy check a configuration; it binds nothing."""
-    parts = take_apart(text)
-    tls = json.loads(parts.files.get("tls.json", '{"domains": []}'))
+def haproxy_accepts(text: str, folder: str, users: str = "") -> None:
+    """Have the real HAProxy check a configuration; it binds nothing.
+
+    Args:
+        text: As it is rendered, with the parts that the keeper takes out of it.
+        folder: The edge's, which another one takes the place of.
+        users: The userlists, which the keeper adds.
+    """
+    taken = parts.take_apart(text)
+    spec = json.loads(taken.files.get("tls.json", '{"domains": []}'))
     with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
+        temporary = Path(name)
         # The files that it reads, and that the keeper always makes first.
-        (folder / "state").write_text("1\n")
-        (folder / "pem").write_text(_some_pem())
-        lines = [f"{folder}/pem {domain}\n" for domain in tls["domains"]]
-        (folder / "list").write_text("".join(lines))
-        whole = parts.config
-        for keyword, file in (("    server-state-file", "state"), (" crt-list", "list")):
-            whole = re.sub(rf"(?<={keyword} )\S+", f"{folder}/{file}", whole, count=1)
-        (folder / "cfg").write_text(whole)
+        (temporary / "servers.state").write_text("1\n")
+        (temporary / "pem").write_text(_some_pem())
+        lines = [f"{temporary}/pem {domain}\n" for domain in spec["domains"]]
+        files = {**taken.files, tls.CERTIFICATES: "".join(lines)}
+        parts.write(temporary / parts.FOLDER, files)
+        # Whole words only: the folder may be /a.
+        moved = re.sub(rf"(?<=[ @]){re.escape(folder)}(?=/)", name, taken.config)
+        (temporary / "cfg").write_text(f"{moved}\n{users}")
         checked = subprocess.run(
-            ("haproxy", "-c", "-f", folder / "cfg"), check=False, capture_output=True, text=True
+            ("haproxy", "-c", "-f", temporary / "cfg"), check=False, capture_output=True, text=True
         )
     assert checked.returncode == 0, checked.stderr
     assert "WARNING" not in checked.stderr, checked.stderr

@@ -101,6 +101,15 @@ REFUSED: dict[str, tuple[dict[Any, Any], str]] = {
         {"registries": {"ghcr.io": {"username": "a", "token": SECRET}}},
         f"registries.ghcr.io.token: unknown key; known here are username, password {NOT_SHOWN}",
     ),
+    "a hash in the place of all that it is for": (
+        app(http=f"$6${SECRET}${'a' * 86}"),
+        f"services.app.http: must be a map of keys {NOT_SHOWN}",
+    ),
+    "a hash in the place of a user, and the user in its place": (
+        app(http={"basic_auth": {f"$6${SECRET}${'a' * 86}": "alice"}}),
+        'services.app.http.basic_auth."a hash": must be a user\'s name of letters, digits and any'
+        f" of . _ @ -, at most 64 {NOT_SHOWN}",
+    ),
     "a service called like a key": (
         {"services": {"health": {**APP, "replica": 2}}},
         "services.health.replica: unknown key; did you mean replicas? (got 2)",

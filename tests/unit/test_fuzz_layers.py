@@ -86,10 +86,15 @@ def test_traefik_makes_of_the_labels_what_they_are_meant_for() -> None:
         wild = {host.startswith("*.") for host in service.hosts}
         assert told["services"][known_as]["status"] == "enabled"
         assert routers[known_as] == len(wild), "one for domains, one for wildcards"
-        assert [each["url"].rpartition(":")[2] for each in balancer["servers"]] == [
-            str(service.port)
-        ]
-        assert balancer["healthCheck"]["path"] == service.container_check_path
+        (url,) = [each["url"] for each in balancer["servers"]]
+        scheme = "h2c" if service.http.protocol == "h2c" else "http"
+        assert (url.split(":")[0], url.rpartition(":")[2]) == (scheme, str(service.port))
+        if service.asked_as_grpc:
+            assert "healthCheck" not in balancer
+        else:
+            assert balancer["healthCheck"]["path"] == service.container_check_path
+        assert balancer["strategy"] == ("p2c" if service.http.balance == "leastconn" else "wrr")
+        assert balancer.get("sticky") == (_sticky(name) if service.http.sticky else None)
     stripped = {name: service.path for name, service in services.items() if service.strip_path}
     assert {
         name: middleware["stripPrefix"]["prefixes"]
@@ -120,6 +125,11 @@ def _understood_as_tcp(service: Service, known_as: str, told: dict[str, dict[str
     del told["services"][f"{known_as}_check"]
 
 
+def _sticky(name: str) -> dict[str, Any]:
+    cookie = {"name": f"gatehouse-{name}", "httpOnly": True, "sameSite": "lax", "path": "/"}
+    return {"cookie": cookie}
+
+
 @some(4, 150)
 @given(right_stacks)
 def test_the_program_passes_on_what_the_config_says(raw: dict[str, Any]) -> None:
@@ -127,6 +137,7 @@ def test_the_program_passes_on_what_the_config_says(raw: dict[str, Any]) -> None
     assume(farm["vms"] < 6)
     for service in raw["services"].values():
         service["replicas"] = min(service["replicas"], 7)
+        service.get("http", {}).pop("error_pages", None)  # files that are not there
     vms = {f"{farm.get('name', 'web')}-{index}" for index in range(farm["vms"])}
     # The recording mock takes a name for one resource only, the engine for one of each type.
     vms.add(f"{farm.get('name', 'web')}-edge")
@@ -149,6 +160,9 @@ def test_the_program_passes_on_what_the_config_says(raw: dict[str, Any]) -> None
             for what in ("forwardedheaders", "proxyprotocol")
         ]
     assert SECRET not in run.haproxy_cfg
+    lists = [each for name, each in run.resources.items() if name.startswith("edge-users")]
+    assert bool(lists) == any(each.http.basic_auth for each in stack.services.values())
+    assert all(rpc.is_rpc_secret(each.inputs["stdin"]) for each in lists)
     apply = shlex.split(run.edge.inputs["create"])
     assert apply[-3:-1] == [f"{stack.edge.folder}/test", "test"]
 

@@ -1,6 +1,7 @@
 """Four whole configs, and the whole files that come of them, to be reviewed as files."""
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ from components.check import raw_config
 from components.machine import Facts
 from tests.unit import golden, program, seeds
 
-FOLDERS = ("one-vm", "shop", "bridge", "tcp")
+FOLDERS = ("one-vm", "shop", "bridge", "tcp", "everything")
 
 
 @pytest.fixture(params=FOLDERS)
@@ -19,7 +20,10 @@ def stack(
     request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> tuple[str, program.Run]:
     monkeypatch.chdir(tmp_path)
-    raw = raw_config((golden.FOLDER / request.param / "stack.yaml").read_text())
+    folder = golden.FOLDER / request.param
+    raw = raw_config((folder / "stack.yaml").read_text())
+    if (folder / "pages").exists():
+        shutil.copytree(folder / "pages", tmp_path / "pages")
     monkeypatch.setattr("components.machine.facts", lambda _: Facts(edge_addresses=("192.0.2.5",)))
     farm = raw["farm"]
     addresses = {

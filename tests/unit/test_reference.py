@@ -53,6 +53,11 @@ def test_the_schema_accepts_what_the_models_do(path: Path) -> None:
         ("services/app/health", {"url": "/"}),
         ("services/app/env", {"A-B": "1"}),
         ("services/app/secret_env", {"A": 1}),
+        ("services/app/http/allow", []),
+        ("services/app/http/headers", {"X-A": True}),
+        ("services/app/http/headers", {"X A": "a"}),
+        ("services/app/http/error_pages", {"404": "a.html"}),
+        ("services/app/http/basic_auth", {}),
         ("egde", {}),
         ("edge/tls", {"hsts": True}),
         ("edge/tls", {"acme": {"email": "ops"}}),
@@ -95,6 +100,13 @@ def test_check_config_says_valid_or_all_that_is_wrong(
     )
     assert main([str(tmp_path / "none.yaml")]) == 1
     assert "cannot be read" in capsys.readouterr().out
+
+
+def test_encrypted_hashes_count_as_hashes() -> None:
+    users = "basic_auth: {alice: {secure: v1:x}}"
+    text = f"config:\n  gatehouse:services: {{app: {{http: {{{users}}}}}}}\n"
+    raw = raw_config(text)["services"]["app"]["http"]
+    assert parse(changed("services/app/http", raw)).services["app"].http.basic_auth
 
 
 def test_encrypted_values_count_as_text() -> None:

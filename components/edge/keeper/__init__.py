@@ -1,5 +1,6 @@
 """The program on the edge's host that keeps an HAProxy of Gatehouse: run by Pulumi and by timers.
 
+    python3 -m components.edge.keeper users FOLDER NAME < userlists
     python3 -m components.edge.keeper apply FOLDER NAME READY_SECONDS < haproxy.cfg
     python3 -m components.edge.keeper renew FOLDER NAME [now]
     python3 -m components.edge.keeper remove FOLDER NAME

@@ -2,7 +2,7 @@
 
 import sys
 
-from components.edge.keeper import logfile, timer
+from components.edge.keeper import logfile, timer, users
 from components.edge.keeper.apply import apply
 from components.edge.keeper.instance import Instance
 from components.edge.keeper.renew import renew
@@ -24,6 +24,8 @@ def main(arguments: list[str]) -> int:
                 apply(instance, sys.stdin.read(), float(rest[0]))
             elif action == "renew":
                 _renew(instance, at_once=rest == ["now"])
+            elif action == "users":
+                users.keep(instance.folder, sys.stdin.read())
             else:
                 timer.stop(instance)
                 instance.stop()

@@ -4,7 +4,7 @@ import re
 import shutil
 import socket
 
-from components.edge.keeper import install, parts, timer
+from components.edge.keeper import install, parts, timer, users
 from components.edge.keeper.archive import archive
 from components.edge.keeper.checks import await_servers, checks
 from components.edge.keeper.instance import RESTART_SECONDS, Instance
@@ -52,7 +52,7 @@ def apply(instance: Instance, text: str, ready_seconds: float) -> None:
     instance.open_to_workers()
     if not instance.state.exists():
         instance.forget_state()
-    given = parts.take_apart(text)
+    given = users.included(instance.folder, parts.take_apart(text))
     new = parts.Parts(given.config, with_certificates(instance, given.files))
     check(instance, new)
     # One whose worker was just killed is about to be back.
@@ -67,6 +67,7 @@ def apply(instance: Instance, text: str, ready_seconds: float) -> None:
     instance.keep_program(archive())
     if not running or before != new:
         put(instance, before if running else None, new)
+    users.forget_others(instance.folder, new)
     look_after_certificates(instance, new)
 
 
@@ -130,7 +131,7 @@ def check(instance: Instance, new: parts.Parts) -> None:
         for name, text in (*new.files.items(), ("", new.config))
     }
     try:
-        candidate.write_text(moved.pop(""))
+        parts.write_file(candidate, moved.pop(""))
         parts.write(beside, moved)
         result = run(haproxy(), "-c", "-f", str(candidate))
     finally:
@@ -145,7 +146,5 @@ def swap(instance: Instance, new: parts.Parts) -> None:
     """Put a configuration and its files where HAProxy finds them at its next reload."""
     # What both name is there throughout: HAProxy may be started again at any time.
     parts.write(instance.files, {**parts.read(instance.files), **new.files})
-    candidate = instance.live.with_suffix(".cfg.new")
-    candidate.write_text(new.config)
-    candidate.replace(instance.live)
+    parts.write_file(instance.live, new.config)
     parts.write(instance.files, new.files)

@@ -2,6 +2,7 @@
 
 import http.client
 from dataclasses import dataclass
+from typing import Any
 
 from components.edge.keeper.system import EdgeError, poll
 
@@ -18,22 +19,36 @@ class Check:
     address: str
     host: str
     path: str
+    method: str = "GET"
+    headers: tuple[tuple[str, str], ...] = ()
+    """Beside ``Host``."""
 
 
 def checks(text: str) -> set[Check]:
     """Return the HTTP check of every server in a haproxy.cfg that Gatehouse rendered."""
     found: set[Check] = set()
-    pool = host = path = ""
+    pool = ""
+    asked: dict[str, Any] = {}
     for line in text.splitlines():
         words = line.split()
         if line.startswith("backend "):
-            pool, host, path = words[1], "", ""
+            pool, asked = words[1], {}
         elif words[:2] == ["http-check", "send"]:
-            path = words[words.index("uri") + 1]
-            host = words[words.index("Host") + 1]
-        elif words[:1] == ["server"] and path:
-            found.add(Check(pool=pool, server=words[1], address=words[2], host=host, path=path))
+            asked = _asked(words)
+        elif words[:1] == ["server"] and asked:
+            found.add(Check(pool=pool, server=words[1], address=words[2], **asked))
     return found
+
+
+def _asked(words: list[str]) -> dict[str, Any]:
+    at = [index for index, word in enumerate(words) if word == "hdr"]
+    headers = {words[index + 1]: words[index + 2] for index in at}
+    return {
+        "method": words[words.index("meth") + 1],
+        "path": words[words.index("uri") + 1],
+        "host": headers.pop("Host"),
+        "headers": tuple(headers.items()),
+    }
 
 
 def kept_state(state: str, before: str, after: str) -> str:
@@ -57,7 +72,8 @@ def check_problem(check: Check) -> str | None:
     """Return why a server does not pass its check, or None if it does."""
     connection = http.client.HTTPConnection(check.address, timeout=10)
     try:
-        connection.request("GET", check.path, headers={"Host": check.host})
+        headers = {"Host": check.host, **dict(check.headers)}
+        connection.request(check.method, check.path, headers=headers)
         status = connection.getresponse().status
     except (OSError, http.client.HTTPException) as error:
         return str(error) or type(error).__name__

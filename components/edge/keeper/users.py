@@ -1,0 +1,56 @@
+"""Who may into services that ask for a password: userlists, kept apart as they are secret.
+
+They come before the haproxy.cfg that needs them, which names them by their digest, and become a
+part of the live one. So a change of users alone is a change of haproxy.cfg, checked, swapped and
+put back as any other, and a preview shows no more of it than another digest.
+"""
+
+import hashlib
+import json
+from dataclasses import replace
+from pathlib import Path
+
+from components.edge.keeper.parts import Parts, write_file
+from components.edge.keeper.system import EdgeError
+
+USERS = "users"
+"""The fact in a text, and the folder of the userlists below the edge's."""
+
+
+def digest(userlists: str) -> str:
+    """Return what userlists are called. It tells nothing of them: their salts are not known."""
+    return hashlib.sha256(userlists.encode()).hexdigest()[:16]
+
+
+def keep(folder: Path, userlists: str) -> None:
+    """Keep userlists for the haproxy.cfg that is to come."""
+    (folder / USERS).mkdir(mode=0o700, exist_ok=True)
+    write_file(folder / USERS / f"{digest(userlists)}.cfg", userlists)
+
+
+def included(folder: Path, new: Parts) -> Parts:
+    """Return a haproxy.cfg with the userlists that it names.
+
+    Raises:
+        EdgeError: They are not kept here.
+    """
+    fact = new.files.get(f"{USERS}.json")
+    if fact is None:
+        return new
+    path = folder / USERS / f"{json.loads(fact)}.cfg"
+    try:
+        return replace(new, config=f"{new.config}\n{path.read_text()}")
+    except OSError as error:
+        raise EdgeError(
+            f"the users of services are not on this machine ({path}: {error.strerror}); run"
+            " `pulumi up --replace '**edge-users'`"
+        ) from error
+
+
+def forget_others(folder: Path, new: Parts) -> None:
+    """Remove the userlists that a haproxy.cfg in force does not name."""
+    fact = new.files.get(f"{USERS}.json")
+    wanted = None if fact is None else f"{json.loads(fact)}.cfg"
+    for path in (folder / USERS).glob("*.cfg"):
+        if path.name != wanted:
+            path.unlink()

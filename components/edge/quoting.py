@@ -1,0 +1,13 @@
+"""Values as words of a haproxy.cfg, whatever is in them."""
+
+_ESCAPES = {"\\": r"\\", '"': r"\"", "$": r"\$", "\n": r"\n", "\r": r"\r", "\t": r"\t"}
+
+
+def quoted(text: str) -> str:
+    """Return a text as one word: in double quotes, in which these characters mean something."""
+    return '"' + "".join(_ESCAPES.get(each, each) for each in text) + '"'
+
+
+def quoted_format(text: str) -> str:
+    """Return a text as one word where HAProxy expects a log-format, whose one mark is ``%``."""
+    return quoted(text.replace("%", "%%"))

@@ -1,0 +1,19 @@
+"""The users of services that ask for a password: HAProxy's userlists, which are secret."""
+
+from collections.abc import Mapping
+
+from components.models.service import Service
+
+
+def userlists(services: Mapping[str, Service]) -> str:
+    """Return a userlist for each service that has users, by its name; empty if none has any."""
+    return "".join(
+        f"userlist {name}\n"
+        + "".join(
+            f"    user {user} password {hashed}\n"
+            for user, hashed in service.http.basic_auth.items()
+        )
+        + "\n"
+        for name, service in services.items()
+        if service.http.basic_auth
+    )

@@ -1,0 +1,216 @@
+"""What the edge does to a service's HTTP beyond passing it on."""
+
+import ipaddress
+import re
+from collections.abc import Mapping
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, Field, PlainValidator, WithJsonSchema
+
+from components.models.base import (
+    Domain,
+    List,
+    Matching,
+    Model,
+    ProxyTime,
+    Size,
+    printable,
+)
+from components.units import parse_duration
+
+HEADER_BYTES = 3000
+"""Room for a service's headers: half of HAProxy's buffer, with what applications send."""
+
+_CRYPT = r"\$(?:5\$(?:rounds=([0-9]+)\$)?[./0-9A-Za-z]{1,16}\$[./0-9A-Za-z]{43}|" + (
+    r"6\$(?:rounds=([0-9]+)\$)?[./0-9A-Za-z]{1,16}\$[./0-9A-Za-z]{86})"
+)
+_LEAST_ROUNDS, _MOST_ROUNDS = 1000, 10_000  # of crypt(3); 2 ms for each request
+
+_OWN_HEADERS = frozenset(
+    (
+        *("connection", "keep-alive", "proxy-connection", "te", "trailer", "transfer-encoding"),
+        *("upgrade", "content-length", "content-encoding", "date", "set-cookie"),
+    )
+)
+
+
+def _client_network(value: str) -> str:
+    try:
+        network = None if "%" in value else ipaddress.ip_network(value)  # no IPv6 zones
+    except ValueError:
+        network = None
+    if network is None:
+        raise ValueError("must be a network such as 192.0.2.0/24 or 2001:db8::/32, or an address")
+    return str(network)
+
+
+def _crypt_hash(value: str) -> str:
+    match = re.fullmatch(_CRYPT, value)
+    if match is None:
+        raise ValueError(
+            "must be a SHA-256 or SHA-512 hash of crypt(3), as `openssl passwd -6` makes; what is"
+            " dearer, such as bcrypt, would hold up the edge at each request"
+        )
+    rounds = match[1] or match[2]
+    if rounds is not None and not _LEAST_ROUNDS <= int(rounds[:9]) <= _MOST_ROUNDS:
+        raise ValueError(
+            f"must have {_LEAST_ROUNDS} to {_MOST_ROUNDS} rounds, as each request takes them"
+        )
+    return value
+
+
+def _header_name(value: str) -> str:
+    if value.lower() in _OWN_HEADERS:
+        raise ValueError("is HTTP's own, and not for a config to set")
+    if value.lower() == "strict-transport-security":
+        raise ValueError("is for edge.tls.hsts to say")
+    return value
+
+
+def _header_value(value: object) -> object:
+    if value is False:
+        return value
+    if not isinstance(value, str):
+        raise ValueError("must be text, or false to take the header away")  # noqa: TRY004 - pydantic's way
+    if value == "":
+        raise ValueError("must not be empty; false takes the header away")
+    if value != printable(value).strip():
+        raise ValueError("must not begin or end with a space")
+    return value
+
+
+_Header = Annotated[
+    str,
+    Matching(r"[A-Za-z][A-Za-z0-9-]{0,63}", "a header's name of letters, digits and hyphens"),
+    AfterValidator(_header_name),
+]
+_Value = Annotated[
+    str | Literal[False],
+    PlainValidator(_header_value),
+    WithJsonSchema(
+        {"anyOf": [{"type": "string", "minLength": 1}, {"const": False, "type": "boolean"}]}
+    ),
+]
+_User = Annotated[
+    str,
+    Matching(
+        r"[A-Za-z0-9][A-Za-z0-9._@-]{0,63}",
+        "a user's name of letters, digits and any of . _ @ -, at most 64",
+    ),
+]
+_CryptHash = Annotated[str, AfterValidator(_crypt_hash), Field(json_schema_extra={"secret": True})]
+_Status = Annotated[
+    str,
+    Matching(
+        r"401|403|408|413|429|502|503|504",
+        "a status that the edge answers with: 401, 403, 408, 413, 429, 502, 503 or 504",
+    ),
+]
+_LocalPath = Annotated[str, Field(min_length=1, max_length=1000), AfterValidator(printable)]
+_ClientNetwork = Annotated[str, AfterValidator(_client_network)]
+
+
+class RateLimit(Model):
+    """How often one client may ask: an IPv4 address, or a /64 of IPv6."""
+
+    requests: Annotated[int, Field(ge=1, le=1_000_000)] = Field(
+        description="How many requests.", examples=[100]
+    )
+    per: ProxyTime = Field(
+        description="In how long, always looking back so far from now. Who asks more gets a 429"
+        " with `Retry-After`, and is let in again once it has asked less.",
+        examples=["10s"],
+    )
+
+
+class Http(Model):
+    """What the edge does to a service's HTTP: all of it is off by default."""
+
+    sticky: bool = Field(
+        default=False,
+        description="Send a client back to the container that it was at first, by cookies; to"
+        " another one if that one goes.",
+        examples=[True],
+    )
+    balance: Literal["roundrobin", "leastconn"] = Field(
+        default="roundrobin",
+        description="Who is next: each in turn, or the one with the fewest requests in flight.",
+        examples=["leastconn"],
+    )
+    rate_limit: RateLimit | None = Field(
+        default=None,
+        description="How often one client may ask.",
+        examples=[{"requests": 100, "per": "10s"}],
+    )
+    basic_auth: Annotated[dict[_User, _CryptHash], Field(min_length=1)] = Field(
+        default_factory=dict,
+        description="Who may in, with the hash of a password from `openssl passwd -6`: set it with"
+        " `pulumi config set --secret --path`.",
+        examples=[{"alice": {"secure": "v1:…"}}],
+    )
+    allow: Annotated[tuple[_ClientNetwork, ...], Field(min_length=1), List] = Field(
+        default=(),
+        description="Only clients of these networks; others get a 403.",
+        examples=[["192.0.2.0/24", "2001:db8::/32"]],
+    )
+    maintenance: bool = Field(
+        default=False,
+        description="Answer everything with a 503, `Retry-After` and a page, which is that of"
+        " `error_pages` if it has one; health checks go on.",
+        examples=[True],
+    )
+    error_pages: dict[_Status, _LocalPath] = Field(
+        default_factory=dict,
+        description="HTML pages for the edge's own answers, by their status, as files of the"
+        " machine that runs Gatehouse; for 502, 503 and 504 also in place of the application's.",
+        examples=[{"503": "pages/sorry.html"}],
+    )
+    max_body: Size | None = Field(
+        default=None,
+        description="How large a request may be: else a 413, or a 411 if it does not tell its"
+        " length.",
+        examples=["10MiB"],
+    )
+    timeout: ProxyTime = Field(
+        default=parse_duration("60s"),
+        description="How long the service may say nothing when it is to answer: then a 504.",
+        examples=["5m"],
+    )
+    compression: bool = Field(
+        default=False,
+        description="Compress text with gzip for clients that take it, if the application has"
+        " not; see [HTTP](http.md) on secrets in pages.",
+        examples=[True],
+    )
+    aliases: Annotated[tuple[Domain, ...], List] = Field(
+        default=(),
+        description="More domains, which only redirect to the first of `hosts`, with path and"
+        " query.",
+        examples=[["www.example.net"]],
+    )
+    headers: dict[_Header, _Value] = Field(
+        default_factory=dict,
+        description="Headers of all answers: a value to set, or `false` to take it away.",
+        examples=[{"X-Frame-Options": "DENY", "Server": False}],
+    )
+    protocol: Literal["http", "h2c"] = Field(
+        default="http",
+        description="What the container speaks: HTTP/1.1, or HTTP/2 without TLS, as gRPC servers"
+        " do.",
+        examples=["h2c"],
+    )
+
+    @property
+    def headers_set(self) -> Mapping[str, str]:
+        """The headers that have a value."""
+        return {name: value for name, value in self.headers.items() if value is not False}
+
+    @property
+    def header_bytes(self) -> int:
+        """How long the headers with a value are on the wire."""
+        return sum(len(f"{name}: {value}\r\n".encode()) for name, value in self.headers_set.items())
+
+    @property
+    def headers_removed(self) -> tuple[str, ...]:
+        """The headers that are taken away."""
+        return tuple(name for name, value in self.headers.items() if value is False)

@@ -1,0 +1,164 @@
+"""What runs in containers, as servers in threads on addresses of loopback of their own."""
+
+import itertools
+import json
+import re
+import threading
+from collections.abc import Iterator, Mapping
+from concurrent import futures
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+import grpc
+import websockets.sync.server
+from websockets.datastructures import Headers
+from websockets.http11 import Request, Response
+
+from tests.unit.traefik import free_ports
+
+HEALTH = "/health"
+_addresses = (f"127.0.3.{number}" for number in itertools.count(1))
+
+
+@dataclass
+class App:
+    """An HTTP server that answers with its name and what it was asked, as JSON."""
+
+    name: str
+    address: str = field(default_factory=lambda: next(_addresses))
+    port: int = field(default_factory=lambda: free_ports(1)[0])
+    hold: threading.Event = field(default_factory=threading.Event)
+    """`/hold` is answered when it is set."""
+    held: threading.Semaphore = field(default_factory=lambda: threading.Semaphore(0))
+    """Counts the requests to `/hold` that have arrived."""
+    health_checks: int = 0
+
+    def __post_init__(self) -> None:
+        app = self
+
+        class Handler(BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+            disable_nagle_algorithm = True
+
+            def do_GET(self) -> None:
+                body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+                if self.path == HEALTH:
+                    app.health_checks += 1
+                elif self.path == "/hang-up":
+                    self.close_connection = True
+                    return
+                elif self.path == "/hold":
+                    app.held.release()
+                    app.hold.wait(60)
+                self._answer(*app.answer(self.path, dict(self.headers.items()), len(body)))
+
+            do_POST = do_PUT = do_HEAD = do_GET  # noqa: N815 - names that the base class looks for
+
+            def _answer(self, status: int, headers: Mapping[str, str], body: bytes) -> None:
+                self.send_response_only(status)
+                for name, value in {"Content-Length": str(len(body)), **headers}.items():
+                    self.send_header(name, value)
+                self.end_headers()
+                if self.command != "HEAD":
+                    self.wfile.write(body)
+
+            def log_message(self, *_: object) -> None:
+                """Say nothing."""
+
+        class Listening(ThreadingHTTPServer):
+            daemon_threads = True
+            request_queue_size = 128
+
+            def handle_error(self, request: object, client_address: object) -> None:
+                """Say nothing: HAProxy's checks end their connections with a reset."""
+
+        self._server = Listening((self.address, self.port), Handler)
+        threading.Thread(target=self._server.serve_forever, args=(0.05,), daemon=True).start()
+
+    def answer(
+        self, path: str, headers: Mapping[str, str], length: int, /
+    ) -> tuple[int, Mapping[str, str], bytes]:
+        """Return status, headers and body; `/status/503` and so on answer with that status."""
+        told = {"name": self.name, "path": path, "headers": headers, "length": length}
+        wanted = re.fullmatch(r"/status/(\d+)", path)
+        kind = {"Content-Type": "application/json", "Server": "app/1.0"}
+        return int(wanted[1]) if wanted else 200, kind, json.dumps(told).encode()
+
+    def stop(self) -> None:
+        """Accept no more connections."""
+        self.hold.set()
+        self._server.shutdown()
+        self._server.server_close()
+
+
+@dataclass
+class Sockets:
+    """A WebSocket server that sends back what it gets, with its name before."""
+
+    name: str
+    address: str = field(default_factory=lambda: next(_addresses))
+    port: int = field(default_factory=lambda: free_ports(1)[0])
+
+    def __post_init__(self) -> None:
+        def echo(connection: websockets.sync.server.ServerConnection) -> None:
+            for message in connection:
+                connection.send(f"{self.name} {message!s}")
+
+        def healthy(_: object, request: Request) -> Response | None:
+            return Response(200, "OK", Headers()) if request.path == HEALTH else None
+
+        self._server = websockets.sync.server.serve(
+            echo, self.address, self.port, process_request=healthy
+        )
+        threading.Thread(target=self._server.serve_forever, daemon=True).start()
+
+    def stop(self) -> None:
+        """Close all."""
+        self._server.shutdown()
+
+
+@dataclass
+class Calls:
+    """A gRPC server without a health service: `Once` and `Both` answer with what they get."""
+
+    name: str
+    address: str = field(default_factory=lambda: next(_addresses))
+    port: int = field(default_factory=lambda: free_ports(1)[0])
+
+    def __post_init__(self) -> None:
+        self._server = grpc.server(futures.ThreadPoolExecutor(50))
+        self._server.add_generic_rpc_handlers((_Echo(self.name.encode()),))
+        assert self._server.add_insecure_port(f"{self.address}:{self.port}")
+        self._server.start()
+
+    def stop(self) -> None:
+        """End all calls."""
+        self._server.stop(None)
+
+
+class _Echo(grpc.GenericRpcHandler):
+    def __init__(self, name: bytes) -> None:
+        self._name = name
+
+    def service(self, handler_call_details: Any) -> Any:
+        match handler_call_details.method:
+            case "/test.Echo/Once":
+                return grpc.unary_unary_rpc_method_handler(self._once)
+            case "/test.Echo/Both":
+                return grpc.stream_stream_rpc_method_handler(self._both)
+            case _:
+                return None
+
+    def _once(self, request: bytes, context: Any) -> bytes:
+        context.set_trailing_metadata((("x-length", str(len(request))),))
+        if request == b"fail":
+            context.abort(grpc.StatusCode.FAILED_PRECONDITION, "as it was told")
+        return self._name + b" " + request
+
+    def _both(self, requests: Iterator[bytes], _: Any) -> Iterator[bytes]:
+        for request in requests:
+            yield self._name + b" " + request
+
+
+Container = App | Sockets | Calls

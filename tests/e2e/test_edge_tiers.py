@@ -1,0 +1,302 @@
+"""What needs both tiers: sticky sessions, WebSockets, gRPC; as a client notices it."""
+
+import os
+import socket
+import threading
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import grpc
+import pytest
+import websockets.sync.client
+
+from components.edge.keeper.system import EdgeError
+from lab import packages
+from tests.e2e.containers import App, Calls, Sockets
+from tests.e2e.two_tiers import Answer, Site, Vm, a_site, curl, running, vms
+from tests.pems import Authority
+from tests.unit.traefik import free_ports
+
+pytestmark = pytest.mark.skipif(
+    os.geteuid() != 0, reason="the edge's HAProxy is started by root: run this as root"
+)
+SHOP = "http://shop.example.org"
+
+
+@pytest.fixture(scope="module", autouse=True)
+def installed() -> None:
+    packages.ensure(packages.PACKAGES + packages.TEST_PACKAGES)
+
+
+@pytest.fixture
+def site() -> Iterator[Site]:
+    with a_site() as made:
+        yield made
+
+
+class Client:
+    """A client with a cookie jar."""
+
+    def __init__(self, site: Site, folder: Path, name: str) -> None:
+        self._site, self._jar = site, str(folder / name)
+
+    def ask(self, *options: str) -> Answer:
+        return curl(self._site, SHOP, "--cookie", self._jar, "--cookie-jar", self._jar, *options)
+
+    def name(self, *options: str) -> str:
+        answer = self.ask(*options)
+        assert answer.status == 200, answer
+        return str(answer.json["name"])
+
+
+class Sticky:
+    """Two VMs with two containers each."""
+
+    def __init__(self, site: Site, machines: list[Vm]) -> None:
+        self.site, self.vms = site, dict(zip(("web-0", "web-1"), machines, strict=True))
+        self.stack = site.stack({"shop": {"http": {"sticky": True}}})
+        self.apps = {
+            f"{vm}-{number}": App(f"{vm}-{number}") for vm in self.vms for number in range(2)
+        }
+        for name, each in self.apps.items():
+            self.vm_of(name).add("shop", self.stack, each)
+        self.serve("web-0", "web-1")
+
+    def vm_of(self, container: str) -> Vm:
+        return self.vms[container[:5]]
+
+    def serve(self, *names: str) -> None:
+        self.site.apply(self.stack, {"shop": {name: self.vms[name].web for name in names}})
+
+
+@pytest.fixture
+def sticky(site: Site) -> Iterator[Sticky]:
+    with vms(2) as machines:
+        made = Sticky(site, machines)
+        with running(*made.apps.values()):
+            yield made
+
+
+def test_a_client_stays_with_its_container(sticky: Sticky, tmp_path: Path) -> None:
+    clients = [Client(sticky.site, tmp_path, f"jar{number}") for number in range(8)]
+    first = [each.name() for each in clients]
+    assert set(first) == set(sticky.apps), "new clients are spread over all of them"
+    for each, name in zip(clients, first, strict=True):
+        assert {each.name() for _ in range(5)} == {name}
+    assert len({curl(sticky.site, SHOP).json["name"] for _ in range(8)}) > 1, "without cookies"
+
+
+def test_the_cookies_are_for_http_only_and_the_edges_own_stays_at_the_edge(
+    sticky: Sticky, tmp_path: Path
+) -> None:
+    client = Client(sticky.site, tmp_path, "jar")
+    cookies = client.ask().all("set-cookie")
+    assert sorted(each.split("=")[0] for each in cookies) == ["gatehouse-shop", "gatehouse-shop-vm"]
+    for cookie in cookies:
+        attributes = {each.strip().lower() for each in cookie.split(";")[1:]}
+        assert {"path=/", "httponly", "samesite=lax"} <= attributes
+    seen = client.ask().json["headers"]["Cookie"]
+    assert "gatehouse-shop-vm" not in seen
+
+
+def test_a_client_of_a_container_that_leaves_is_moved_and_stays_there(
+    sticky: Sticky, tmp_path: Path
+) -> None:
+    client = Client(sticky.site, tmp_path, "jar")
+    first = client.name()
+    sticky.vm_of(first).remove(first)
+    second = client.name("--data", "a form")
+    assert second != first
+    assert second[:5] == first[:5], "another one of the same VM"
+    assert {client.name() for _ in range(5)} == {second}
+
+
+def test_a_client_of_a_vm_that_leaves_is_moved_and_stays_there(
+    sticky: Sticky, tmp_path: Path
+) -> None:
+    client = Client(sticky.site, tmp_path, "jar")
+    first = client.name()
+    (other,) = {"web-0", "web-1"} - {first[:5]}
+    sticky.serve(other)
+    second = client.name("--data", "a form")
+    assert second[:5] == other
+    assert {client.name() for _ in range(5)} == {second}
+    sticky.serve("web-0", "web-1")
+    assert {client.name() for _ in range(5)} == {second}, "also when the VM is back"
+
+
+def test_a_client_of_a_vm_that_died_is_moved(sticky: Sticky, tmp_path: Path) -> None:
+    client = Client(sticky.site, tmp_path, "jar")
+    first = client.name()
+    sticky.vm_of(first).stop()
+    assert client.name("--data", "a form")[:5] != first[:5]
+
+
+def test_clients_lose_nothing_while_containers_and_vms_leave(
+    sticky: Sticky, tmp_path: Path
+) -> None:
+    done = threading.Event()
+    seen: Counter[int] = Counter()
+
+    def visit(number: int) -> None:
+        client = Client(sticky.site, tmp_path, f"jar{number}")
+        while not done.is_set():
+            seen[client.ask("--data", "x").status] += 1
+
+    visitors = [threading.Thread(target=visit, args=(number,)) for number in range(4)]
+    for each in visitors:
+        each.start()
+    try:
+        sticky.vms["web-0"].remove("web-0-0")
+        sticky.vms["web-1"].remove("web-1-1")
+        sticky.serve("web-1")
+        sticky.serve("web-0", "web-1")
+        sticky.serve("web-0")
+        sticky.vms["web-0"].add("shop", sticky.stack, sticky.apps["web-0-0"])
+        sticky.vms["web-0"].remove("web-0-1")
+    finally:
+        done.set()
+        for each in visitors:
+            each.join()
+    assert seen.keys() == {200}, seen
+    assert seen[200] > 40
+
+
+def test_websockets_pass_both_tiers_with_everything_on(site: Site) -> None:
+    sockets = Sockets("sockets")
+    http = {"sticky": True, "max_body": "1MiB", "compression": True, "headers": {"X-A": "b"}}
+    stack = site.stack({"shop": {"http": {**http, "rate_limit": {"requests": 9, "per": "1h"}}}})
+    with vms(1) as (vm,), running(sockets):
+        vm.add("shop", stack, sockets)
+        site.apply(stack, {"shop": {"web-0": vm.web}})
+        with websockets.sync.client.connect(
+            "ws://shop.example.org/", sock=_connected(site)
+        ) as connection:
+            for number in range(3):
+                connection.send(str(number))
+                assert connection.recv(timeout=10) == f"sockets {number}"
+            site.apply(site.stack({"shop": {}}), {"shop": {"web-0": vm.web}})
+            connection.send("after a reload")
+            assert connection.recv(timeout=10) == "sockets after a reload"
+
+
+def _connected(site: Site) -> Any:
+    return socket.create_connection(("127.0.0.1", site.port), timeout=10)
+
+
+GRPC = {"shop": {"http": {"protocol": "h2c"}}}
+
+
+def channel(site: Site) -> grpc.Channel:
+    options = [("grpc.default_authority", "shop.example.org"), ("grpc.enable_http_proxy", 0)]
+    return grpc.insecure_channel(site.address, options=options)
+
+
+def test_grpc_passes_both_tiers(site: Site) -> None:
+    first, second = Calls("first"), Calls("second")
+    stack = site.stack(GRPC)
+    with vms(1) as (vm,), running(first, second):
+        vm.add("shop", stack, first)
+        vm.add("shop", stack, second)
+        site.apply(stack, {"shop": {"web-0": vm.web}})
+        with channel(site) as calls:
+            once: grpc.UnaryUnaryMultiCallable[bytes, bytes] = calls.unary_unary("/test.Echo/Once")
+            answers = [once.with_call(b"a" * size, timeout=30) for size in (0, 10, 10, 100_000)]
+            assert {answer.split()[0] for answer, _ in answers} == {b"first", b"second"}
+            trailers = [dict(call.trailing_metadata())["x-length"] for _, call in answers]
+            assert trailers == ["0", "10", "10", "100000"]
+            with pytest.raises(grpc.RpcError) as error:
+                once(b"fail", timeout=30)
+            assert error.value.code() is grpc.StatusCode.FAILED_PRECONDITION
+            assert error.value.details() == "as it was told"
+            both: grpc.StreamStreamMultiCallable[bytes, bytes] = calls.stream_stream(
+                "/test.Echo/Both"
+            )
+            sent = [str(number).encode() for number in range(100)]
+            told = list(both(iter(sent), timeout=30))
+            assert [each.split()[1] for each in told] == sent
+
+
+def test_cookies_are_secure_and_grpc_passes_where_the_edge_has_tls(tmp_path: Path) -> None:
+    authority = Authority()
+    authority.issue(tmp_path / "live" / "shop", "shop.example.org", "calls.example.org")
+    (tmp_path / "ca.pem").write_text(authority.pem)
+    server, app = Calls("server"), App("app")
+    with a_site(tmp_path / "live") as site, vms(1) as (vm,), running(server, app):
+        stack = site.stack({"calls": GRPC["shop"], "shop": {"http": {"sticky": True}}})
+        vm.add("calls", stack, server)
+        vm.add("shop", stack, app)
+        site.apply(stack, {"calls": {"web-0": vm.web}, "shop": {"web-0": vm.web}})
+        answer = curl(site, "https://shop.example.org", "--cacert", str(tmp_path / "ca.pem"))
+        cookies = answer.all("set-cookie")
+        assert len(cookies) == 2
+        assert all("; Secure" in each for each in cookies), cookies
+        trusted = grpc.ssl_channel_credentials(authority.pem.encode())
+        options = [
+            ("grpc.ssl_target_name_override", "calls.example.org"),
+            ("grpc.enable_http_proxy", 0),
+        ]
+        with grpc.secure_channel(site.address, trusted, options) as calls:
+            once: grpc.UnaryUnaryMultiCallable[bytes, bytes] = calls.unary_unary("/test.Echo/Once")
+            assert once(b"x", timeout=30) == b"server x"
+
+
+def test_grpc_calls_go_on_while_the_edge_changes(site: Site) -> None:
+    server = Calls("server")
+    stack = site.stack(GRPC)
+    with vms(1) as (vm,), running(server):
+        vm.add("shop", stack, server)
+        site.apply(stack, {"shop": {"web-0": vm.web}})
+        done = threading.Event()
+        seen: Counter[str] = Counter()
+
+        def call() -> None:
+            with channel(site) as calls:
+                once: grpc.UnaryUnaryMultiCallable[bytes, bytes] = calls.unary_unary(
+                    "/test.Echo/Once"
+                )
+                while not done.is_set():
+                    try:
+                        seen[once(b"x", timeout=30).decode()] += 1
+                    except grpc.RpcError as error:
+                        seen[str(error)] += 1
+
+        more = threading.Event()
+
+        def messages() -> Iterator[bytes]:
+            yield b"1"
+            assert more.wait(60)
+            yield b"2"
+
+        with channel(site) as calls:
+            both: grpc.StreamStreamMultiCallable[bytes, bytes] = calls.stream_stream(
+                "/test.Echo/Both"
+            )
+            stream = both(messages(), timeout=60)
+            assert next(stream) == b"server 1"
+            callers = [threading.Thread(target=call) for _ in range(3)]
+            for each in callers:
+                each.start()
+            for number in range(10):
+                http = {**GRPC["shop"]["http"], "headers": {"X-Reload": str(number)}}
+                site.apply(site.stack({"shop": {"http": http}}), {"shop": {"web-0": vm.web}})
+            done.set()
+            for each in callers:
+                each.join()
+            more.set()
+            assert list(stream) == [b"server 2"], "one that began before the changes"
+    assert seen.keys() == {"server x"}, seen
+    assert seen["server x"] > 50
+
+
+def test_a_grpc_server_that_is_not_there_is_not_let_in(site: Site) -> None:
+    (port,) = free_ports(1)
+    site.ready_seconds = 0.5
+    with vms(1) as (vm,):
+        stack = site.stack(GRPC)
+        with pytest.raises(EdgeError, match="it answers with status 50"):
+            site.apply(stack, {"shop": {"web-0": vm.web}})
+    with pytest.raises(EdgeError, match="refused"):
+        site.apply(stack, {"shop": {"web-0": f"127.0.0.1:{port}"}})

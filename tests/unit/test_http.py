@@ -1,0 +1,184 @@
+"""What the edge does to a service's HTTP: the pure parts of it."""
+
+import stat
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pulumi.runtime import rpc
+
+from components.config import parse
+from components.edge.domains import domains
+from components.edge.haproxy import render
+from components.edge.keeper import parts, users
+from components.edge.keeper.checks import Check, checks
+from components.edge.keeper.parts import Parts
+from components.edge.keeper.system import EdgeError
+from components.edge.pools import pool
+from components.edge.users import userlists
+from components.models.edge import Edge
+from components.models.service import Service
+from components.models.stack import Stack
+from components.service.labels import traefik_labels, traefik_name
+from tests.unit import golden, program
+from tests.unit.test_fuzz import HAPROXY, haproxy_accepts
+
+HASH = f"$6$salt${'a' * 86}"
+
+
+def stack(**services: dict[str, Any]) -> Stack:
+    whole = {
+        name: {"image": "a:1", "hosts": [f"{name}.example.org"], "port": 80, **changes}
+        for name, changes in services.items()
+    }
+    return parse({"farm": {"vms": 1, "image": "x"}, "services": whole})
+
+
+def service(**http: Any) -> Service:
+    return stack(app={"http": http}).services["app"]
+
+
+def rendered(edge: Edge | None = None, **http: Any) -> str:
+    one = pool("app", service(**http), {"web-0": 1}, {"web-0": "192.0.2.1:80"})
+    return render([one], edge or Edge(), "/srv/edge")
+
+
+def test_the_domains_are_hosts_and_aliases_in_the_order_of_config() -> None:
+    made = stack(
+        b={"hosts": ["b.example.org", "*.b.example.org"], "http": {"aliases": ["b.example.net"]}},
+        a={"hosts": ["a.example.org", "b.example.org"], "path": "/a"},
+    )
+    named = ("b.example.org", "*.b.example.org", "b.example.net", "a.example.org")
+    assert domains(made.services.values()) == named
+    pools = [pool(name, each, {}, {}) for name, each in made.services.items()]
+    assert domains(pools) == named
+
+
+def test_an_alias_redirects_to_the_port_of_the_edge() -> None:
+    text = rendered(Edge(port=8080), aliases=["old.example.net"])
+    assert "redirect prefix http://app.example.org:8080 code 301 if" in text
+    assert "redirect prefix http://app.example.org code" in rendered(aliases=["old.example.net"])
+
+
+def test_a_service_without_http_is_rendered_without_any_of_it() -> None:
+    text = rendered()
+    for word in ("peers", "stick-table", "cookie", "compression", "http-error", "#+", "acl app.a"):
+        assert word not in text
+    assert "timeout client 60s" in text
+
+
+def test_streams_may_be_silent_both_ways_for_as_long_as_their_service() -> None:
+    assert "timeout client 60s" in rendered(timeout="1h"), "who only waits is not timed"
+    assert "timeout client 3600s" in rendered(timeout="1h", protocol="h2c")
+    assert "timeout client 60s" in rendered(timeout="1s", protocol="h2c")
+
+
+def test_a_service_in_maintenance_asks_for_nothing_but_the_network() -> None:
+    text = rendered(
+        maintenance=True,
+        allow=["192.0.2.0/24"],
+        basic_auth={"a": HASH},
+        rate_limit={"requests": 1, "per": "1s"},
+        max_body="1MiB",
+    )
+    rules = [
+        line.split()[1]
+        for line in text.split("\nbackend app\n")[1].splitlines()
+        if "http-request" in line
+    ]
+    assert rules[:2] == ["deny", "return"]
+    assert "http_auth" not in text
+    assert "track-sc0" not in text
+
+
+@pytest.mark.parametrize(("most", "wide"), [(400, False), (600, True), (2990, True)])
+def test_long_headers_have_room_made_for_them(most: int, wide: bool) -> None:
+    assert ("tune.maxrewrite 4096" in rendered(headers={"X-A": "a" * most})) == wide
+
+
+def test_a_grpc_server_is_asked_by_a_call_and_another_one_by_its_path() -> None:
+    called = rendered(protocol="h2c")
+    assert checks(called) == {
+        Check(
+            pool="app",
+            server="web-0",
+            address="192.0.2.1:80",
+            host="app.example.org",
+            path="/grpc.health.v1.Health/Check",
+            method="POST",
+            headers=(("Content-Type", "application/grpc"), ("TE", "trailers")),
+        )
+    }
+    app = stack(app={"http": {"protocol": "h2c"}, "health": {"path": "/up"}}).services["app"]
+    one = pool("app", app, {"web-0": 1}, {"web-0": "192.0.2.1:80"})
+    (check,) = checks(render([one], Edge(), "/srv/edge"))
+    assert (check.method, check.path, check.headers) == ("GET", "/up", ())
+    name = traefik_name("app", app)
+    key = f"traefik.http.services.{name}.loadbalancer.healthcheck.path"
+    assert traefik_labels("app", app)[key] == "/up"
+    assert not [key for key in traefik_labels("app", service(protocol="h2c")) if "health" in key]
+
+
+def test_a_cookie_keeps_its_name_when_the_labels_change() -> None:
+    def cookie(app: Service) -> str:
+        name = traefik_name("app", app)
+        return traefik_labels("app", app)[
+            f"traefik.http.services.{name}.loadbalancer.sticky.cookie.name"
+        ]
+
+    one, other = service(sticky=True), service(sticky=True, balance="leastconn")
+    assert traefik_name("app", one) != traefik_name("app", other)
+    assert cookie(one) == cookie(other) == "gatehouse-app"
+
+
+def test_userlists_are_by_service_and_only_where_there_are_users() -> None:
+    made = stack(a={}, b={"http": {"basic_auth": {"alice": HASH, "bob": HASH}}})
+    assert userlists(made.services) == (
+        f"userlist b\n    user alice password {HASH}\n    user bob password {HASH}\n\n"
+    )
+    assert userlists(stack(a={}).services) == ""
+
+
+def test_userlists_are_kept_for_root_only_and_included_by_their_digest(tmp_path: Path) -> None:
+    users.keep(tmp_path, "userlist b\n")
+    digest = users.digest("userlist b\n")
+    (kept,) = (tmp_path / "users").iterdir()
+    assert stat.S_IMODE(kept.stat().st_mode) == 0o600
+    assert stat.S_IMODE(kept.parent.stat().st_mode) == 0o700
+    new = parts.take_apart(f"global\n{parts.fact_line('users', digest)}")
+    assert users.included(tmp_path, new).config == "global\n\nuserlist b\n"
+    assert users.included(tmp_path, Parts("global\n", {})).config == "global\n"
+    users.keep(tmp_path, "userlist c\n")
+    users.forget_others(tmp_path, new)
+    assert list((tmp_path / "users").iterdir()) == [kept]
+    users.forget_others(tmp_path, Parts("", {}))
+    assert list((tmp_path / "users").iterdir()) == []
+    with pytest.raises(EdgeError, match=r"are not on this machine .*edge-users"):
+        users.included(tmp_path, new)
+
+
+def test_the_users_are_a_secret_of_their_own_and_come_before_the_edge(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    plain = program.run(program.config())
+    assert "edge-users" not in plain.resources
+    run = program.run(program.config(services__hello__http={"basic_auth": {"alice": HASH}}))
+    made = run.resources["edge-users"]
+    assert rpc.is_rpc_secret(made.inputs["stdin"])
+    assert HASH in rpc.unwrap_rpc_secret(made.inputs["stdin"])
+    assert made.urn in run.resources["edge-haproxy"].options.dependencies
+    others = {name: each.inputs for name, each in run.resources.items() if name != "edge-users"}
+    assert HASH not in str(others)
+    assert HASH not in str(run.outputs)
+    other = program.run(
+        program.config(services__hello__http={"basic_auth": {"alice": HASH.replace("a", "b")}})
+    )
+    assert other.haproxy_cfg != run.haproxy_cfg, "so that a change of users alone is taken up"
+
+
+@pytest.mark.skipif(HAPROXY is None, reason="haproxy is not installed here")
+def test_haproxy_accepts_the_edge_with_everything_on() -> None:
+    text = (golden.FOLDER / "everything" / "haproxy.cfg").read_text()
+    users = f"userlist shop\n    user alice password {HASH}\n"
+    haproxy_accepts(text, "/var/lib/gatehouse/test", users)
