@@ -1,11 +1,11 @@
 # Every command of the project. ENGINE=pulumi|lab chooses what applies the program in the lab,
-# LAB=name which lab is meant.
+# LAB=name which lab is meant, ACME=1 has the lab's edge obtain certificates from an ACME server.
 ENGINE ?= auto
 LAB ?= lab
 VENV := .venv
 PYTHON := $(VENV)/bin/python
 AS_ROOT := -o APT::Sandbox::User=root
-RUN_LAB = $(PYTHON) -m lab --name $(LAB) --engine $(ENGINE)
+RUN_LAB = $(PYTHON) -m lab --name $(LAB) --engine $(ENGINE) $(if $(ACME),--acme)
 
 .PHONY: help up preview status smoke scale down shell check-config recover reference test test-unit \
         fuzz test-e2e bench-zero-downtime lint types venv

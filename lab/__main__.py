@@ -7,6 +7,7 @@ import os
 import sys
 from pathlib import Path
 
+from lab.acme import AcmeError
 from lab.commands import Lab, LabError
 from lab.datacentre import DatacentreError
 from lab.engine.errors import EngineError
@@ -22,6 +23,7 @@ from lab.web import WebError
 
 _TOLD = (
     LabError,
+    AcmeError,
     DatacentreError,
     EngineError,
     EngineUnavailable,
@@ -39,7 +41,12 @@ _TOLD = (
 def main(arguments: list[str]) -> int:
     """Run one command; 0 if it did what it was asked for, else 1 and the reason on stderr."""
     args = _parser().parse_args(arguments)
-    lab = Lab(name=args.name, engine=args.engine, config_file=args.config_file.resolve())
+    lab = Lab(
+        name=args.name,
+        engine=args.engine,
+        config_file=args.config_file.resolve(),
+        acme=args.acme,
+    )
     try:
         if args.command == "scale":
             return lab.scale(vms=args.vms, service=args.service, replicas=args.replicas)
@@ -69,6 +76,9 @@ def _parser() -> argparse.ArgumentParser:
         type=Path,
         default=Path(os.environ.get("CONFIG_FILE", "Pulumi.lab.yaml")),
         help="the stack's config (default: Pulumi.lab.yaml)",
+    )
+    parser.add_argument(
+        "--acme", action="store_true", help="certificates from an ACME server in the lab"
     )
     commands = parser.add_subparsers(dest="command", required=True)
     for name, meaning in {

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from components.vm.keys import key_folder
-from lab import engines, stackfile
+from lab import acme, engines, packages, stackfile
 from lab.console import note, step
 from lab.datacentre import Datacentre
 
@@ -36,6 +36,8 @@ class Lab:
     engine: str
     """``auto``, ``pulumi`` or ``lab``."""
     config_file: Path
+    acme: bool = False
+    """Whether the edge is to obtain its certificates from an ACME server of the lab's own."""
 
     def up(self) -> int:
         """Make the lab, apply the stack, and show what is there."""
@@ -92,6 +94,8 @@ class Lab:
         return Datacentre(self.name)
 
     def _started(self) -> engines.Engine:
+        if self.acme:
+            packages.ensure((*packages.PACKAGES, *acme.PACKAGES))
         self._datacentre.start(stackfile.hosts(self.config_file))
         engine = self._chosen()
         print(f"engine: {engine.name} ({engine.reason})", flush=True)
@@ -124,12 +128,17 @@ class Lab:
         )
 
     def _config(self) -> Path:
-        """Return the config file to apply: with KVM for the VMs where a guest runs on it."""
+        """Return the config file to apply: with what depends on the lab, in a copy."""
+        values: dict[str, Any] = {}
         domain_type = self._datacentre.domain_type()
-        if domain_type == "qemu":
+        if domain_type != "qemu":  # with KVM for the VMs where a guest runs on it
+            values["farm.domain_type"] = domain_type
+        if self.acme:
+            values["edge.tls.acme"] = dict(acme.ensure(self._datacentre))
+        if not values:
             return self.config_file
         copy = self._datacentre.root / "config" / self.config_file.name
-        stackfile.set_domain_type(self.config_file, copy, domain_type)
+        stackfile.set_in_copy(self.config_file, copy, values)
         return copy
 
     def _heal(self, engine: engines.Engine) -> None:

@@ -141,6 +141,10 @@ class Datacentre:
         command, fds = self._command(argv, cwd)
         return subprocess.Popen(command, pass_fds=fds, **options)
 
+    def daemon(self, argv: Sequence[str], log: Path, env: Mapping[str, str] | None = None) -> None:
+        """Run `argv` inside for as long as the lab runs; its output goes to `log`."""
+        self._space.daemon(argv, log, env)
+
     def stop(self) -> None:
         """End the lab: every process, mount and network device of it, and then its folder.
 

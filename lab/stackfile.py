@@ -5,6 +5,7 @@ Edits keep the file's comments and layout, as ``pulumi config set --path`` does.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -64,12 +65,20 @@ def scale(
     return changes
 
 
-def set_domain_type(source: Path, target: Path, domain_type: str) -> None:
-    """Write a copy of a stack file in which the VMs have another domain type."""
+def set_in_copy(source: Path, target: Path, values: Mapping[str, Any]) -> None:
+    """Write a copy of a stack file with other values, by their path, as in ``farm.domain_type``.
+
+    Where something on the way is not a map, nothing is set: the program is what says so.
+    """
     document = _read(source)
-    farm = _config(document, source).get(_FARM)
-    if isinstance(farm, dict):
-        farm["domain_type"] = domain_type
+    config = _config(document, source)
+    for path, value in values.items():
+        first, *between, last = path.split(".")
+        place = config.get(f"gatehouse:{first}")
+        for each in between:
+            place = place.get(each) if isinstance(place, dict) else None
+        if isinstance(place, dict):
+            place[last] = value
     target.parent.mkdir(parents=True, exist_ok=True)
     with target.open("w", encoding="utf-8") as file:
         _yaml().dump(document, file)

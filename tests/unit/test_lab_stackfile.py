@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from lab.stackfile import StackFileError, hosts, scale, set_domain_type
+from lab.stackfile import StackFileError, hosts, scale, set_in_copy
 from tests.unit.program import PROJECT
 
 
@@ -42,9 +42,9 @@ def test_the_domains_of_a_stack(stack: Path) -> None:
     assert hosts(stack) == ["hello.lab"]
 
 
-def test_the_domain_type_is_set_in_a_copy(stack: Path, tmp_path: Path) -> None:
+def test_values_are_set_in_a_copy(stack: Path, tmp_path: Path) -> None:
     before = stack.read_text()
     copy = tmp_path / "copy" / "Pulumi.lab.yaml"
-    set_domain_type(stack, copy, "kvm")
+    set_in_copy(stack, copy, {"farm.domain_type": "kvm", "edge.nothing.here": 1})
     assert copy.read_text() == before.replace("domain_type: qemu", "domain_type: kvm")
     assert stack.read_text() == before
