@@ -8,7 +8,7 @@ AS_ROOT := -o APT::Sandbox::User=root
 RUN_LAB = $(PYTHON) -m lab --name $(LAB) --engine $(ENGINE) $(if $(ACME),--acme)
 
 .PHONY: help up preview status smoke scale down shell check-config recover reference test test-unit \
-        fuzz test-e2e bench-zero-downtime lint types venv
+        fuzz test-e2e test-e2e-edge test-e2e-lab bench-zero-downtime lint types venv
 
 help:  ## what there is
 	@sed -n 's/^\([a-z0-9-]*\):.*## /\1\t/p' Makefile
@@ -42,9 +42,16 @@ test-unit: venv  ## no root, no network
 fuzz: venv $(VENV)/cloud-init  ## over 100,000 generated configs, each refused with a path or read back by the real readers
 	FUZZ=full $(PYTHON) -m pytest tests/unit/test_fuzz.py -rs
 
-test-e2e: venv  ## the whole graph for real, in a lab of its own; as root
-	ENGINE=$(ENGINE) $(PYTHON) -m pytest tests/e2e -x
-	HAPROXY=3.0 $(PYTHON) -m pytest tests/e2e/test_edge*.py -x
+# Side by side: the lab mostly waits for its VMs. What each prints comes when it has ended.
+test-e2e: venv  ## the whole graph for real in a lab of its own, and the edge on loopback; as root
+	@$(MAKE) --no-print-directory -j 2 --output-sync=target test-e2e-edge test-e2e-lab
+
+test-e2e-edge: venv  ## the edge alone, with the HAProxy of Debian 12 and with that of Debian 13
+	nice $(PYTHON) -m pytest tests/e2e/test_clients.py tests/e2e/test_edge*.py -x
+	HAPROXY=3.0 nice $(PYTHON) -m pytest tests/e2e/test_clients.py tests/e2e/test_edge*.py -x
+
+test-e2e-lab: venv  ## the whole graph; E2E_LONG=1 has two boots more of an edge that is a VM
+	ENGINE=$(ENGINE) $(PYTHON) -m pytest tests/e2e/test_engines_alike.py tests/e2e/test_lab*.py -x
 
 # A lab of its own, unless LAB is given: its stack is changed a lot.
 bench-zero-downtime: LAB = bench

@@ -52,6 +52,7 @@ PACKAGES = (
 TEST_PACKAGES = (
     "certbot",  # the edge installs it where it is missing, but not in a test
     "curl",
+    "nghttp2-client",  # h2load
     "pebble",  # an ACME server
     "testssl.sh",
 )

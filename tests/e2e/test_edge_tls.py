@@ -152,6 +152,16 @@ def test_only_what_the_profile_has_is_spoken(serving: Edge) -> None:  # noqa: AR
     assert "TLS session ticket:" not in s_client("-tls1_2")
 
 
+def test_many_streams_of_http_2_at_once(serving: Edge) -> None:  # noqa: ARG001
+    command = ["h2load", "-n", "2000", "-c", "10", "-m", "20", "--header", "X-Id: 0-a"]
+    place = f"--connect-to=127.0.0.1:{TLS_PORT}"
+    done = subprocess.run(
+        [*command, place, f"https://{APP}/"], check=True, capture_output=True, text=True
+    )
+    assert "Application protocol: h2" in done.stdout
+    assert "2000 succeeded, 0 failed, 0 errored, 0 timeout" in done.stdout, done.stdout
+
+
 def test_http_2_is_spoken_and_browsers_are_told_to_stay_with_https(serving: Edge) -> None:  # noqa: ARG001
     url = f"https://{APP}:{TLS_PORT}/"
     answer = curl("--http2", "--include", "-H", "X-Id: 0-a", url)
