@@ -10,17 +10,17 @@ to do with the one of a certbot that runs there otherwise.
 import http.client
 import json
 import re
-import shutil
 import ssl
 import time
 import urllib.error
 import urllib.request
 from pathlib import Path
 
+from components.edge.keeper import install
 from components.edge.keeper.certificates import Acme, Choice, Spec
 from components.edge.keeper.instance import Instance
 from components.edge.keeper.parts import write_file
-from components.edge.keeper.system import run
+from components.edge.keeper.system import EdgeError, run
 from components.edge.keeper.tls import issued
 
 _RENEWED_AT = 1 / 3
@@ -33,7 +33,6 @@ _LONGEST_PAUSE = 24 * 3600.0
 _SECONDS = 300.0  # for one certificate
 _SECONDS_IN_ALL = 900.0  # none is begun later, as an update may wait for this
 _DIRECTORY_SECONDS = 20.0
-_APT_SECONDS = 600.0
 
 
 def obtain(
@@ -89,10 +88,10 @@ def _due(instance: Instance, acme: Acme, domain: str, choice: Choice, now: float
 
 def _unready(acme: Acme) -> str | None:
     """Return why no certificate can be had now, whatever the domain."""
-    if shutil.which("certbot") is None:
-        why = _install()
-        if why is not None:
-            return why
+    try:
+        install.program("certbot")
+    except EdgeError as error:
+        return str(error)
     try:
         context = ssl.create_default_context(cafile=acme.ca)
         with urllib.request.urlopen(  # noqa: S310 - the config takes https only
@@ -103,21 +102,6 @@ def _unready(acme: Acme) -> str | None:
         reason = error.reason if isinstance(error, urllib.error.URLError) else error
         return f"{acme.directory} does not answer: {reason}"
     return None
-
-
-def _install() -> str | None:
-    install = ("apt-get", "install", "--yes", "--no-install-recommends", "certbot")
-    quiet = {"DEBIAN_FRONTEND": "noninteractive"}
-    told = ""
-    for command in (install, ("apt-get", "update"), install):
-        if shutil.which("apt-get") is None:
-            return "certbot is not installed, and there is no apt-get; install it"
-        result = run(*command, seconds=_APT_SECONDS, environment=quiet)
-        if command == install and result.returncode == 0:
-            return None
-        told = result.stdout
-    last = "\n".join(told.splitlines()[-5:])
-    return f"certbot is not installed, and `{' '.join(install)}` fails:\n{last}\n "
 
 
 def _certbot(folder: Path, acme: Acme, domain: str) -> str | None:
