@@ -28,6 +28,7 @@ with socket.socket(socket.AF_UNIX) as connection:
     connection.settimeout(10)
     connection.connect(sys.argv[1])
     connection.sendall(sys.argv[2].encode() + b"\\n")
+    connection.shutdown(socket.SHUT_WR)
     with connection.makefile() as answer:
         sys.stdout.write(answer.read())
 """

@@ -99,6 +99,7 @@ def ask_edge(admin_socket: Path, command: str) -> str | None:
             connection.settimeout(10)
             connection.connect(str(admin_socket))
             connection.sendall(f"{command}\n".encode())
+            connection.shutdown(socket.SHUT_WR)  # the master waits for more otherwise
             with connection.makefile() as answer:
                 return answer.read()
     except OSError:

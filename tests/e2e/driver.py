@@ -70,6 +70,7 @@ class Driver(Site):
         asked = self.ask("facts")
         assert asked.returncode == 0, asked.stderr
         told = json.loads(asked.stdout)
+        assert told["edge"] is not None, "the edge's master does not tell of itself"
         return Facts(domains=domains, containers=told["containers"], edge=told["edge"])
 
     def smoke(self) -> set[str]:
