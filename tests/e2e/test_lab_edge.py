@@ -111,5 +111,5 @@ def test_back_to_this_machine_nothing_of_it_is_left(driver: Driver) -> None:
     driver.smoke()
     assert driver.outputs()["edge"] == {"address": "198.18.0.1:443"}
     assert not [name for name in driver.facts().domains if name.startswith("web-edge")]
-    assert ADDRESS not in driver.inside("virsh", "net-dumpxml", network)
+    assert f"ip='{ADDRESS}'" not in driver.inside("virsh", "net-dumpxml", network)
     assert driver.left_over() == []
