@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from components.edge.keeper.instance import Instance
+from components.edge.keeper.instance import Instance, ask
 from components.models.edge import Edge as EdgeConfig
 from components.vm.keys import key_folder
 from lab import live
@@ -23,18 +23,16 @@ _SECONDS = 60.0
 Run = Callable[[Sequence[str]], subprocess.CompletedProcess[str]]
 """Runs a program inside the lab, to its end, and catches what it prints."""
 
-_ASK = """import socket, sys
-with socket.socket(socket.AF_UNIX) as connection:
-    connection.settimeout(10)
-    connection.connect(sys.argv[1])
-    connection.sendall(sys.argv[2].encode() + b"\\n")
-    connection.shutdown(socket.SHUT_WR)
-    with connection.makefile() as answer:
-        sys.stdout.write(answer.read())
-"""
-_RELOAD = """import sys
+_KEEPER = """import sys
 sys.path.insert(0, sys.argv[1] + "/keeper.pyz")
-from components.edge.keeper.instance import Instance
+from components.edge.keeper.instance import Instance, ask
+"""
+_ASK = f"""{_KEEPER}
+from pathlib import Path
+answer = ask(Path(sys.argv[1], sys.argv[2]), sys.argv[3])
+sys.exit(1) if answer is None else sys.stdout.write(answer)
+"""
+_RELOAD = f"""{_KEEPER}
 sys.exit(not Instance(*sys.argv[1:]).reload())
 """
 
@@ -101,7 +99,7 @@ class EdgeHost:
     def access_log(self) -> str:
         """Return what it has told of requests, a line of JSON each."""
         if not self.ssh:
-            return Instance(str(self._here), self.stack).access_log.read_text()
+            return self._instance.access_log.read_text()
         unit = Instance(str(self.folder), self.stack).unit
         return self.there("journalctl", "--output", "cat", "--unit", unit).stdout
 
@@ -113,15 +111,20 @@ class EdgeHost:
     def reload(self) -> bool:
         """Reload it, and return whether that succeeded."""
         if not self.ssh:
-            return Instance(str(self._here), self.stack).reload()
-        return self.there("python3", "-c", _RELOAD, str(self.folder), self.stack).returncode == 0
+            return self._instance.reload()
+        return self._keeper(_RELOAD, self.stack).returncode == 0
 
     @property
-    def _here(self) -> Path:
-        return self.root / self.folder.relative_to("/")
+    def _instance(self) -> Instance:
+        """The edge as it is seen from here, if it is the lab's own."""
+        return Instance(str(self.root / self.folder.relative_to("/")), self.stack)
 
     def _asked(self, socket: str, command: str) -> str | None:
         if not self.ssh:
-            return live.ask_edge(self._here / socket, command)
-        told = self.there("python3", "-c", _ASK, str(self.folder / socket), command)
+            return ask(self._instance.folder / socket, command)
+        told = self._keeper(_ASK, socket, command)
         return told.stdout if told.returncode == 0 else None
+
+    def _keeper(self, program: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+        """Run a program that uses the keeper which another machine has of this edge."""
+        return self.there("python3", "-c", program, str(self.folder), *arguments)

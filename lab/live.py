@@ -8,7 +8,6 @@ from __future__ import annotations
 import csv
 import io
 import json
-import socket
 import subprocess
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -90,20 +89,6 @@ def edge_states(stats: str) -> dict[str, dict[str, str]]:
         if server.vm is not None:
             states.setdefault(server.vm, {})[server.service] = server.state
     return states
-
-
-def ask_edge(admin_socket: Path, command: str) -> str | None:
-    """Return HAProxy's answer on its admin socket, or None if nobody answers there."""
-    try:
-        with socket.socket(socket.AF_UNIX) as connection:
-            connection.settimeout(10)
-            connection.connect(str(admin_socket))
-            connection.sendall(f"{command}\n".encode())
-            connection.shutdown(socket.SHUT_WR)  # the master waits for more otherwise
-            with connection.makefile() as answer:
-                return answer.read()
-    except OSError:
-        return None
 
 
 def containers(listed: str) -> dict[str, Container]:

@@ -15,7 +15,7 @@ import socket
 import stat
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -30,6 +30,22 @@ _START_SECONDS = 30.0
 _STOP_SECONDS = 30.0
 UNITS = Path("/etc/systemd/system")
 """Where the units of systemd are that a machine has of its own."""
+
+
+def ask(path: Path, command: str) -> str | None:
+    """Return HAProxy's answer on one of its control sockets, or None if nobody answers there."""
+    try:
+        with socket.socket(socket.AF_UNIX) as connection:
+            connection.settimeout(10)
+            connection.connect(str(path))
+            connection.sendall(f"{command}\n".encode())
+            connection.shutdown(socket.SHUT_WR)  # the master waits for more otherwise
+            answer = b""
+            while data := connection.recv(65536):
+                answer += data
+            return answer.decode(errors="replace")
+    except OSError:
+        return None
 
 
 class Instance:
@@ -85,18 +101,7 @@ class Instance:
 
     def ask_master(self, command: str) -> str | None:
         """Return the answer of the master process, or None if there is none."""
-        try:
-            with socket.socket(socket.AF_UNIX) as connection:
-                connection.settimeout(10)
-                connection.connect(str(self.master_socket))
-                connection.sendall(f"{command}\n".encode())
-                connection.shutdown(socket.SHUT_WR)
-                answer = b""
-                while data := connection.recv(65536):
-                    answer += data
-                return answer.decode(errors="replace")
-        except OSError:
-            return None
+        return ask(self.master_socket, command)
 
     def reloads(self) -> tuple[int, int] | None:
         """Return how often the master was reloaded, and how many of the last ones failed."""
@@ -188,11 +193,7 @@ class Instance:
         return "\n".join(without_requests(text.splitlines())[-20:])
 
     def _write_unit(self) -> None:
-        unit = UNITS / self.unit
-        text = unit_text(self.name, self.command("-Ws"))
-        if not unit.exists() or unit.read_text() != text:
-            unit.write_text(text)
-            run("systemctl", "daemon-reload")
+        write_units({self.unit: unit_text(self.name, self.command("-Ws"))})
 
     def save_state(self, before: str, after: str) -> None:
         """Keep for the next worker which servers are down or drained in this one."""
@@ -266,6 +267,19 @@ class Instance:
 def without_requests(lines: list[str]) -> list[str]:
     """Return the lines of a log that are not about requests, which are JSON."""
     return [line for line in lines if not line.startswith("{")]
+
+
+def write_units(texts: Mapping[str, str]) -> None:
+    """Have systemd know units by their names, with these texts."""
+    new = {
+        UNITS / name: text
+        for name, text in texts.items()
+        if not (UNITS / name).exists() or (UNITS / name).read_text() != text
+    }
+    for path, text in new.items():
+        path.write_text(text)
+    if new:
+        run("systemctl", "daemon-reload")
 
 
 def unit_text(name: str, command: list[str]) -> str:

@@ -8,7 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from components.edge.keeper.instance import UNITS, Instance
+from components.edge.keeper.instance import UNITS, Instance, write_units
 from components.edge.keeper.system import EdgeError, run
 
 LOOP_SECONDS = 3600.0
@@ -23,10 +23,7 @@ def start(instance: Instance) -> None:
     """
     if instance.under_systemd:
         service, timer = _units(instance)
-        for unit, text in ((service, service_text(instance)), (timer, timer_text(instance))):
-            if not (UNITS / unit).exists() or (UNITS / unit).read_text() != text:
-                (UNITS / unit).write_text(text)
-        run("systemctl", "daemon-reload")
+        write_units({service: service_text(instance), timer: timer_text(instance)})
         result = run("systemctl", "enable", "--now", timer)
         if result.returncode != 0:
             raise EdgeError(f"{timer} does not start:\n{result.stdout}")
