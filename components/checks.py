@@ -10,7 +10,7 @@ from ipaddress import IPv4Interface
 from components.edge.domains import domains
 from components.edge.source import sources
 from components.machine import Facts
-from components.models.edge import EdgeVm
+from components.models.edge import Edge, EdgeVm
 from components.models.farm import Farm, Network
 from components.models.http import HEADER_BYTES, Http
 from components.models.service import Service
@@ -295,8 +295,6 @@ def _tls(stack: Stack) -> Iterable[str]:
         return
     if tls.port == edge.port:
         yield f"edge.tls.port: is edge.port too (got {tls.port})"
-    if edge.host is not None and tls.port == edge.ssh_port:
-        yield f"edge.tls.port: is edge.ssh_port too (got {tls.port})"
     yield from _twice(
         "edge.tls.certificates", [each.fullchain for each in tls.certificates], "fullchain"
     )
@@ -323,9 +321,9 @@ def _edge(stack: Stack) -> Iterable[str]:
     edge = stack.edge
     binds = {edge.stats.bind, edge.bind}
     if len(binds) == 1 or binds & {"0.0.0.0", "::"}:  # noqa: S104
-        taken = {edge.port: "edge.port"} | ({edge.tls.port: "edge.tls.port"} if edge.tls else {})
-        if edge.stats.port in taken:
-            yield f"edge.stats.port: is {taken[edge.stats.port]} too (got {edge.stats.port})"
+        for key, port in _ports(edge).items():
+            if port == edge.stats.port:
+                yield f"edge.stats.port: is {key} too (got {port})"
     if edge.vm is not None:
         yield from _edge_vm(stack, edge.vm)
         if edge.host is not None:
@@ -340,17 +338,22 @@ def _edge(stack: Stack) -> Iterable[str]:
             "edge.host_key: is required with edge.host, so that the first connection is verified"
             f" already; see `ssh-keyscan {edge.host}` (got nothing)"
         )
-    if edge.port == edge.ssh_port:
-        yield f"edge.port: is edge.ssh_port too (got {edge.port})"
+    for key, port in _ports(edge).items():
+        if port == edge.ssh_port:
+            yield f"{key}: is edge.ssh_port too (got {port})"
+
+
+def _ports(edge: Edge) -> dict[str, int]:
+    """Return where clients of HTTP come in, by the keys that say so."""
+    return {"edge.port": edge.port} | ({"edge.tls.port": edge.tls.port} if edge.tls else {})
 
 
 def _tcp_ports(stack: Stack) -> Iterable[str]:
     edge = stack.edge
-    taken = {edge.port: "edge.port", edge.stats.port: "edge.stats.port"}
-    if edge.tls is not None:
-        taken[edge.tls.port] = "edge.tls.port"
-        if edge.tls.acme is not None:
-            taken[edge.tls.acme.port] = "edge.tls.acme.port"
+    taken = {port: key for key, port in _ports(edge).items()}
+    taken[edge.stats.port] = "edge.stats.port"
+    if edge.tls is not None and edge.tls.acme is not None:
+        taken[edge.tls.acme.port] = "edge.tls.acme.port"
     if edge.host is not None:
         taken[edge.ssh_port] = "edge.ssh_port"
     if edge.vm is not None:
@@ -401,9 +404,7 @@ def _edge_vm(stack: Stack, vm: EdgeVm) -> Iterable[str]:
             f"edge.bind: is no address of {edge_name(farm)}, which has {address.ip}; leave it out"
             f" (got {stack.edge.bind})"
         )
-    tls = stack.edge.tls
-    ports = {"edge.port": stack.edge.port} | ({"edge.tls.port": tls.port} if tls else {})
-    for key, port in ports.items():
+    for key, port in _ports(stack.edge).items():
         if port == _SSH_PORT:
             yield f"{key}: is the SSH port of {edge_name(farm)} too (got {port})"
 

@@ -95,7 +95,7 @@ class Lab:
 
     def _started(self) -> engines.Engine:
         if self.acme:
-            packages.ensure((*packages.PACKAGES, *acme.PACKAGES))
+            packages.ensure(acme.PACKAGES)
         self._datacentre.start(stackfile.hosts(self.config_file))
         engine = self._chosen()
         print(f"engine: {engine.name} ({engine.reason})", flush=True)

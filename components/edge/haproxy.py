@@ -8,6 +8,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from components.edge import tls
 from components.edge.domains import domains
 from components.edge.keeper import parts
+from components.edge.keeper.tls import FACT, LIST
 from components.edge.keeper.users import USERS
 from components.edge.pools import Pool, TcpPool, by_precedence
 from components.edge.quoting import quoted, quoted_format
@@ -93,7 +94,7 @@ def render(pools: Iterable[Pool | TcpPool], edge: Edge, folder: str, users: str 
         ),
         edge=edge,
         folder=folder,
-        certificates=f"{folder}/{parts.FOLDER}/{tls.CERTIFICATES}",
+        certificates=f"{folder}/{parts.FOLDER}/{LIST}",
         profile=tls.INTERMEDIATE,
         redirect=edge.tls and tls.redirect(edge.tls),
         vms=dict(sorted(vms.items())),
@@ -117,7 +118,7 @@ def _client_timeout(pools: Iterable[Pool]) -> int:
 
 def _parts(pools: tuple[Pool, ...], edge: Edge, users: str) -> Iterator[str]:
     if edge.tls is not None:
-        yield parts.fact_line(tls.NAME, tls.spec(edge.tls, domains(pools)))
+        yield parts.fact_line(FACT, tls.spec(edge.tls, domains(pools)))
     for pool in pools:
         for reply in pool.replies:
             if reply.file is not None:

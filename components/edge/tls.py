@@ -4,14 +4,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from components.edge.keeper.tls import FACT, LIST
 from components.models.edge import Tls
-
-CERTIFICATES = LIST
-"""The list of certificates for HAProxy, below ``files`` in the edge's folder."""
-NAME = FACT
-"""What the keeper looks for them under."""
-
 
 _HTTPS = 443
 

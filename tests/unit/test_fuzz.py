@@ -32,8 +32,8 @@ from hypothesis import strategies as st
 
 from components import checks
 from components.config import ConfigError, parse
-from components.edge import tls
 from components.edge.keeper import parts
+from components.edge.keeper.tls import LIST
 from components.edge.users import userlists
 from components.machine import Facts
 from components.models.stack import Stack
@@ -190,7 +190,7 @@ def haproxy_accepts(text: str, folder: str, users: str = "") -> None:
         (temporary / "servers.state").write_text("1\n")
         (temporary / "pem").write_text(_some_pem())
         lines = [f"{temporary}/pem {domain}\n" for domain in spec["domains"]]
-        files = {**taken.files, tls.CERTIFICATES: "".join(lines)}
+        files = {**taken.files, LIST: "".join(lines)}
         parts.write(temporary / parts.FOLDER, files)
         # Whole words only: the folder may be /a.
         moved = re.sub(rf"(?<=[ @]){re.escape(folder)}(?=/)", name, taken.config)

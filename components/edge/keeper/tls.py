@@ -23,7 +23,9 @@ from components.edge.keeper.selfsigned import self_signed
 from components.edge.keeper.system import EdgeError, haproxy, run
 
 FACT = "tls"
+"""By this name a text tells what the config says of certificates."""
 LIST = "certs.list"
+"""The list of certificates for HAProxy, below ``files`` in the edge's folder."""
 _LONGEST_NAME = 200  # of a file; most systems take 255, and more is added
 
 
