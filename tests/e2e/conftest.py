@@ -15,7 +15,14 @@ from tests.e2e.driver import Driver
 
 
 @pytest.fixture(scope="session", autouse=True)
-def haproxy() -> None:
+def installed() -> None:
+    """Install what the tests need; without root, the tests themselves say what they need it for."""
+    if os.geteuid() == 0:
+        packages.ensure(packages.PACKAGES + packages.TEST_PACKAGES)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def haproxy(installed: None) -> None:  # noqa: ARG001 - unpacked with what it installs
     """Choose the HAProxy."""
     wanted = os.environ.get("HAPROXY")
     if wanted == "3.0":
@@ -29,7 +36,6 @@ def driver(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Driver]:
     """Drive a lab called ``test``, with a config of its own; the lab ``lab`` is left alone."""
     if os.geteuid() != 0:
         pytest.fail("the end-to-end tests make a lab, which needs root: run `make test` as root")
-    packages.ensure(packages.PACKAGES + packages.TEST_PACKAGES)
     made = Driver(folder=Path(tmp_path_factory.mktemp("e2e")))
     made.run("down")
     yield made

@@ -63,3 +63,21 @@ def changed_under_load(edge: Edge, servers: Servers, load: Load, times: int) -> 
         for arrival in servers.arrivals
         if arrival.address == address and start < arrival.sent and arrival.at < until
     ]
+
+
+def lose_nothing(edge: Edge, servers: Servers) -> None:
+    """Change the pool a hundred times under load, and hold what the clients saw and where it went.
+
+    Raises:
+        AssertionError: A request failed, arrived twice, or reached a server that had left.
+    """
+    load = Load(edge.entrance)
+    strays = changed_under_load(edge, servers, load, 100)
+    print(
+        f"\n100 changes: {sum(load.done.values())} requests, {len(load.errors)} failed {load.done}"
+    )
+    assert load.errors == []
+    assert strays == []
+    assert set(servers.ids().values()) == {1}, "each arrives once"
+    for kind in KINDS:
+        assert load.done[kind] > 20, f"{kind} did take part"

@@ -24,7 +24,7 @@ from components.edge.keeper.system import poll
 from components.edge.pools import pool
 from components.models.edge import Edge, Stats, Tls
 from components.service.labels import traefik_labels, traefik_name
-from lab import live, packages
+from lab import live
 from lab.tls import context
 from tests.unit import traefik
 
@@ -53,11 +53,6 @@ SERVICES = {
 pytestmark = pytest.mark.skipif(
     os.geteuid() != 0, reason="the edge's HAProxy is started by root: run this as root"
 )
-
-
-@pytest.fixture(scope="module", autouse=True)
-def installed() -> None:
-    packages.ensure()
 
 
 class Echo(BaseHTTPRequestHandler):

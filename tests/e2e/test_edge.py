@@ -14,8 +14,7 @@ from collections.abc import Iterator
 import pytest
 
 from components.edge.keeper.system import poll
-from lab import packages
-from tests.e2e.edge_changes import ADDRESSES, KINDS, changed_under_load
+from tests.e2e.edge_changes import ADDRESSES, changed_under_load, lose_nothing
 from tests.e2e.edge_driver import SERVER_PORT, Edge, an_edge
 from tests.e2e.edge_load import Load, Servers
 from tests.e2e.edge_vanishing import NO_VETH
@@ -23,11 +22,6 @@ from tests.e2e.edge_vanishing import NO_VETH
 pytestmark = pytest.mark.skipif(
     os.geteuid() != 0, reason="the edge's HAProxy is started by root: run this as root"
 )
-
-
-@pytest.fixture(scope="module", autouse=True)
-def installed() -> None:
-    packages.ensure()
 
 
 @pytest.fixture
@@ -42,16 +36,7 @@ def servers() -> Servers:
 
 
 def test_a_hundred_changes_of_the_pool_lose_no_request(edge: Edge, servers: Servers) -> None:
-    load = Load(edge.entrance)
-    strays = changed_under_load(edge, servers, load, 100)
-    print(
-        f"\n100 changes: {sum(load.done.values())} requests, {len(load.errors)} failed {load.done}"
-    )
-    assert load.errors == []
-    assert strays == []
-    assert set(servers.ids().values()) == {1}, "each arrives once"
-    for kind in KINDS:
-        assert load.done[kind] > 20, f"{kind} did take part"
+    lose_nothing(edge, servers)
 
 
 def test_the_load_notices_workers_that_keep_their_servers(

@@ -9,7 +9,6 @@ import pytest
 
 from components.edge.keeper.renew import renew
 from components.models.edge import Acme, Tls
-from lab import packages
 from tests.e2e import pebble
 from tests.e2e.edge_changes import ADDRESSES
 from tests.e2e.edge_driver import SERVER_PORT, TLS_PORT, Edge, an_edge
@@ -23,11 +22,6 @@ pytestmark = pytest.mark.skipif(
 DAY = 86400.0
 POOL = {"web-0": ADDRESSES[0]}
 OTHER_POOL = {"web-0": ADDRESSES[1]}
-
-
-@pytest.fixture(scope="module", autouse=True)
-def installed() -> None:
-    packages.ensure(packages.PACKAGES + packages.TEST_PACKAGES)
 
 
 @pytest.fixture(scope="module")

@@ -16,7 +16,6 @@ import pytest
 
 from components.edge.keeper.system import poll
 from components.edge.pages import MOST_BYTES
-from lab import packages
 from tests.e2e.containers import App, Calls, Sockets
 from tests.e2e.two_tiers import (
     Site,
@@ -34,11 +33,6 @@ pytestmark = pytest.mark.skipif(
 )
 SHOP = "http://shop.example.org"
 H2 = "--http2-prior-knowledge"
-
-
-@pytest.fixture(scope="module", autouse=True)
-def installed() -> None:
-    packages.ensure(packages.PACKAGES + packages.TEST_PACKAGES)
 
 
 @pytest.fixture

@@ -13,7 +13,6 @@ import pytest
 from components.edge.place import ssh_words
 from components.models.edge import Edge as EdgeConfig
 from components.vm.ssh import known_hosts_line
-from lab import packages
 from lab.commands import PROJECT
 from tests.e2e import sshd
 from tests.e2e.edge_driver import SERVER_PORT, SSH_PORT, Edge, an_edge
@@ -27,7 +26,6 @@ pytestmark = pytest.mark.skipif(
 
 @pytest.fixture(scope="module")
 def server() -> Iterator[sshd.Server]:
-    packages.ensure()
     with sshd.running(SSH_PORT) as running:
         yield running
 

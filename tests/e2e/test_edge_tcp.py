@@ -25,7 +25,6 @@ from components.host import agent
 from components.models.edge import Edge as EdgeConfig
 from components.models.edge import Stats
 from components.models.service import tcp_name
-from lab import packages
 from tests.e2e.edge_driver import PORT, SERVER_PORT, STATS_PORT, Edge
 from tests.unit.traefik import BINARY
 from tests.unit.virtual import BYE, TCP, Docker, TcpApp, Traefik
@@ -133,11 +132,6 @@ class Site:
             vm.close()
         for app in self._apps:
             app.die()
-
-
-@pytest.fixture(scope="module", autouse=True)
-def installed() -> None:
-    packages.ensure()
 
 
 @pytest.fixture

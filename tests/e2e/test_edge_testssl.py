@@ -9,7 +9,6 @@ from pathlib import Path
 import pytest
 
 from components.models.edge import Tls
-from lab import packages
 from tests.e2e.edge_changes import ADDRESSES
 from tests.e2e.edge_driver import SERVER_PORT, TLS_PORT, an_edge
 from tests.e2e.edge_load import APP, SOCKETS, Servers
@@ -30,7 +29,6 @@ one remark at MEDIUM is about HTTP: security headers, which the application send
 
 
 def test_nothing_is_rated_medium_or_worse(tmp_path: Path) -> None:
-    packages.ensure(packages.PACKAGES + packages.TEST_PACKAGES)
     authority = Authority()
     for domain in (APP, SOCKETS):
         authority.issue(tmp_path / "live" / domain, domain)

@@ -13,7 +13,6 @@ import pytest
 import websockets.sync.client
 
 from components.edge.keeper.system import EdgeError
-from lab import packages
 from tests.e2e.containers import App, Calls, Sockets
 from tests.e2e.two_tiers import Answer, Site, Vm, a_site, curl, running, vms
 from tests.pems import Authority
@@ -23,11 +22,6 @@ pytestmark = pytest.mark.skipif(
     os.geteuid() != 0, reason="the edge's HAProxy is started by root: run this as root"
 )
 SHOP = "http://shop.example.org"
-
-
-@pytest.fixture(scope="module", autouse=True)
-def installed() -> None:
-    packages.ensure(packages.PACKAGES + packages.TEST_PACKAGES)
 
 
 @pytest.fixture

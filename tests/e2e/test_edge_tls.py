@@ -16,21 +16,15 @@ from components.edge.keeper.renew import renew
 from components.edge.keeper.system import EdgeError, poll
 from components.models.edge import Tls
 from components.scripts import archive_command
-from lab import packages
 from tests.e2e import edge_load
-from tests.e2e.edge_changes import ADDRESSES, KINDS, changed_under_load
+from tests.e2e.edge_changes import ADDRESSES, lose_nothing
 from tests.e2e.edge_driver import PORT, SERVER_PORT, TLS_PORT, Edge, an_edge
-from tests.e2e.edge_load import APP, SOCKETS, Load, Servers
+from tests.e2e.edge_load import APP, SOCKETS, Servers
 from tests.pems import Authority
 
 pytestmark = pytest.mark.skipif(
     os.geteuid() != 0, reason="the edge's HAProxy is started by root: run this as root"
 )
-
-
-@pytest.fixture(scope="module", autouse=True)
-def installed() -> None:
-    packages.ensure(packages.PACKAGES + packages.TEST_PACKAGES)
 
 
 @pytest.fixture(scope="module")
@@ -95,16 +89,7 @@ def serial(name: str | None = APP) -> str:
 
 
 def test_a_hundred_changes_of_the_pool_lose_no_request(edge: Edge) -> None:
-    servers, load = Servers(SERVER_PORT), Load(edge.entrance)
-    strays = changed_under_load(edge, servers, load, 100)
-    print(
-        f"\n100 changes: {sum(load.done.values())} requests, {len(load.errors)} failed {load.done}"
-    )
-    assert load.errors == []
-    assert strays == []
-    assert set(servers.ids().values()) == {1}, "each arrives once"
-    for kind in KINDS:
-        assert load.done[kind] > 20, f"{kind} did take part"
+    lose_nothing(edge, Servers(SERVER_PORT))
 
 
 def test_a_client_gets_the_certificate_of_the_name_that_it_asks_for(serving: Edge) -> None:

@@ -32,6 +32,24 @@ BYE = b"bye"
 THINKS = 0.3  # seconds before it says so: longer than the 0.1 s that Traefik gives by default
 
 
+def inspected(container: "App | TcpApp") -> dict[str, Any]:
+    """Return what Docker tells of a container."""
+    return {
+        "Id": container.id,
+        "Name": f"/{container.id}",
+        "State": {
+            "Running": container.running,
+            "Paused": False,
+            "Status": "running" if container.running else "exited",
+            "StartedAt": container.started_at,
+            "Pid": os.getpid(),
+        },
+        "HostConfig": {"NetworkMode": NETWORK},
+        "Config": {"Labels": container.labels},
+        "NetworkSettings": {"Networks": {NETWORK: {"IPAddress": container.address}}, "Ports": {}},
+    }
+
+
 class App:
     """A container: an HTTP server on an address of its own."""
 
@@ -77,20 +95,9 @@ class App:
         self.server.server_close()
 
     def inspected(self) -> dict[str, Any]:
-        return {
-            "Id": self.id,
-            "Name": f"/{self.id}",
-            "State": {
-                "Running": self.running,
-                "Paused": False,
-                "Status": "running" if self.running else "exited",
-                "StartedAt": self.started_at,
-                "Pid": os.getpid(),
-            },
-            "HostConfig": {"NetworkMode": NETWORK},
-            "Config": {"Labels": self.labels, "Env": ["TOKEN=hunter2"]},
-            "NetworkSettings": {"Networks": {NETWORK: {"IPAddress": self.address}}, "Ports": {}},
-        }
+        told = inspected(self)
+        told["Config"]["Env"] = ["TOKEN=hunter2"]
+        return told
 
 
 class TcpApp:
@@ -148,21 +155,10 @@ class TcpApp:
         self._open.discard(connection)
 
     def inspected(self) -> dict[str, Any]:
-        return {
-            "Id": self.id,
-            "Name": f"/{self.id}",
-            "State": {
-                "Running": self.running,
-                "Paused": False,
-                "Status": "running" if self.running else "exited",
-                "StartedAt": self.started_at,
-                "Pid": os.getpid(),
-                **({"Health": {"Status": self.health}} if self.health else {}),
-            },
-            "HostConfig": {"NetworkMode": NETWORK},
-            "Config": {"Labels": self.labels},
-            "NetworkSettings": {"Networks": {NETWORK: {"IPAddress": self.address}}, "Ports": {}},
-        }
+        told = inspected(self)
+        if self.health:
+            told["State"]["Health"] = {"Status": self.health}
+        return told
 
 
 class Docker:
