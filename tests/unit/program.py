@@ -147,9 +147,10 @@ class Monitor(mocks.MockMonitor):
         return answer
 
     def RegisterResourceOutputs(self, request: Any) -> Any:  # noqa: N802
-        if "pulumi:pulumi:Stack" in request.urn:
+        # The mocks' URNs of components hold the stack's type too, and they may come after it.
+        if "::pulumi:pulumi:Stack::" in request.urn:
             _ensure_event_loop()
-            self.run.outputs = rpc.deserialize_properties(request.outputs, keep_unknowns=True)
+            self.run.outputs |= rpc.deserialize_properties(request.outputs, keep_unknowns=True)
         return super().RegisterResourceOutputs(request)  # type: ignore[no-untyped-call]
 
 
