@@ -8,6 +8,7 @@ from components.edge.source import sources
 from components.host.host import ContainerHost, ContainerHostArgs
 from components.placement import allowed, slots, spread, vm_names
 from components.service.service import Service, ServiceArgs
+from components.vm.controller import ssh_from
 from components.vm.farm import Farm, FarmArgs
 from components.vm.plan import container_host
 from components.vm.vm import Vm, VmArgs
@@ -19,7 +20,14 @@ placement = {
     for name, service in stack.services.items()
 }
 
-farm = Farm("farm", FarmArgs(config=stack.farm, edge=stack.edge.vm))
+farm = Farm(
+    "farm",
+    FarmArgs(
+        config=stack.farm,
+        ssh_from=ssh_from(stack.farm, facts.own_addresses),
+        edge=stack.edge.vm,
+    ),
+)
 vms = {
     name: Vm(name, VmArgs(farm=farm, plan=container_host(stack.farm, name, index)))
     for index, name in enumerate(names)

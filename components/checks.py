@@ -17,6 +17,7 @@ from components.models.service import Service
 from components.models.stack import Stack
 from components.placement import allowed, vm_names
 from components.units import format_size
+from components.vm.controller import ssh_from
 from components.vm.plan import edge_address, edge_name
 
 _OWN_LABELS = ("traefik.", "gatehouse.")
@@ -81,6 +82,11 @@ def on_this_machine(stack: Stack, facts: Facts) -> Iterable[str]:
         yield (
             f"edge.source: {way}; give the address from which the VMs will see the edge"
             " (got nothing)"
+        )
+    if not ssh_from(farm, facts.own_addresses):
+        yield (
+            "farm.ssh_from: this machine has no route to farm.network.addresses; give the address"
+            " from which the VMs will see it (got nothing)"
         )
     for name, service in stack.services.items():
         for status, page in service.http.error_pages.items():

@@ -40,6 +40,8 @@ class Facts:
     """Whether there is a /dev/kvm."""
     edge_addresses: tuple[str, ...] = ()
     """The IPv4 addresses that an edge outside of the VMs' own network has towards them."""
+    own_addresses: tuple[str, ...] = ()
+    """The IPv4 addresses that this machine has towards VMs with addresses of their own."""
     certificate_problems: tuple[str, ...] = ()
     """What is wrong with the edge's certificates, each with its key and what to do."""
     page_problems: Mapping[str, str] = field(default_factory=dict)
@@ -48,9 +50,11 @@ class Facts:
 
 def facts(stack: Stack) -> Facts:
     """Look at what the config depends on; changes nothing."""
+    own = _own_addresses(stack)
     everywhere = Facts(
         image_problem=_image_problem(stack.farm.image),
-        edge_addresses=_edge_addresses(stack),
+        edge_addresses=own if stack.edge.host is None else resolved(stack.edge.host),
+        own_addresses=own,
         certificate_problems=_certificate_problems(stack) if stack.edge.here else (),
         page_problems=_page_problems(stack),
     )
@@ -64,9 +68,7 @@ def facts(stack: Stack) -> Facts:
     )
 
 
-def _edge_addresses(stack: Stack) -> tuple[str, ...]:
-    if stack.edge.host is not None:
-        return resolved(stack.edge.host)
+def _own_addresses(stack: Stack) -> tuple[str, ...]:
     static = stack.farm.network.addresses[: stack.farm.vms]
     ways = {_way_to(str(address.ip)) for address in static}
     return tuple(sorted(way for way in ways if way is not None))

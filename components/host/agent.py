@@ -15,18 +15,20 @@ forgets it without touching its open requests. While the daemon is away, Traefik
 Sent to the VM as text, so it imports nothing but the standard library.
 """
 
+import base64
 import hashlib
 import http.client
 import json
 import os
 import re
+import secrets
 import socket
 import socketserver
 import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from http.server import BaseHTTPRequestHandler
 from pathlib import Path
@@ -38,9 +40,18 @@ FOLDER = "/var/lib/gatehouse"
 TRAEFIK_LABEL = "gatehouse.traefik"
 """On Traefik's own container: the port of its API."""
 
+PIDS_LABEL = "gatehouse.pids"
+"""On each container: how many processes and threads it may have."""
+_API_USER = "agent"
+
 NOWHERE = """\
 http:
   routers:
+    api:
+      entryPoints: [traefik]
+      rule: "PathPrefix(`/api`)"
+      middlewares: [agent]
+      service: api@internal
     nowhere: {entryPoints: [web], rule: "PathPrefix(`/`)", priority: 1, service: nowhere}
     metrics:
       entryPoints: [web]
@@ -50,6 +61,7 @@ http:
   services:
     nowhere: {loadBalancer: {servers: []}}
   middlewares:
+    agent: {basicAuth: {usersFile: {{ env "GATEHOUSE_FOLDER" }}/users}}
     edge: {ipAllowList: {sourceRange: [{{ env "GATEHOUSE_EDGE" }}]}}
 tcp:
   routers:
@@ -66,7 +78,8 @@ such a service gets no handshake, and is tried on another VM too. One that a sid
 of goes on until the other does, for which Traefik would wait 0.1 s.
 
 And has it show its metrics to the edge, under a domain that no service can have; Traefik puts the
-address in."""
+address in. What it knows of the services it shows to the agent alone, as containers share its
+network."""
 
 PASSED_ON = "passed-on@file"
 """How Traefik connects to the containers of TCP services."""
@@ -109,15 +122,19 @@ class DockerConnection(http.client.HTTPConnection):
         self.sock.connect(DOCKER_SOCKET)
 
 
-def ask_docker(path: str) -> tuple[int, bytes]:
-    """Return status and body of a GET.
+def ask_docker(path: str, update: object = None) -> tuple[int, bytes]:
+    """Return status and body of a GET, or of a POST of an update.
 
     Raises:
         OSError: Docker does not answer.
     """
     connection = DockerConnection()
     try:
-        connection.request("GET", path)
+        if update is None:
+            connection.request("GET", path)
+        else:
+            headers = {"Content-Type": "application/json"}
+            connection.request("POST", path, json.dumps(update), headers)
         answer = connection.getresponse()
         return answer.status, answer.read()
     except http.client.HTTPException as error:
@@ -253,6 +270,18 @@ def find(container: str) -> Container | None:
     return inspected(body) if status == 200 else None
 
 
+def limit(container: Container) -> None:
+    """Give a container its limit of processes and threads, which Docker's provider cannot.
+
+    Until then it has systemd's, 15 % of all that the VM has room for.
+    """
+    pids = int(container.labels.get(PIDS_LABEL, "0"))
+    if pids:
+        status, body = ask_docker(f"/containers/{container.id}/update", {"PidsLimit": pids})
+        if status != 200:
+            raise AgentError(f"does not get its limit of {pids} processes: {body.decode()}")
+
+
 def poll(condition: Callable[[], bool], seconds: float) -> bool:
     """Return whether the condition came true within the time."""
     deadline = time.monotonic() + seconds
@@ -314,6 +343,7 @@ class Agent:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
+        self._login = login(folder)
         self.members = Members(folder / "members.json")
         self._changed = threading.Condition()
         self._changes = 0
@@ -422,6 +452,7 @@ class Agent:
             if member is None:
                 self.members.put(container, None)
             found = self._await_health(container, seconds)
+            limit(found)
             self._await_listed(found, seconds)
         except AgentError as error:
             if member is None:
@@ -479,7 +510,7 @@ class Agent:
         """Return for each Traefik that answers whether it sends requests to the container."""
         return [
             container.at in [server.get("url") or server.get("address") for server in servers]
-            for servers in (known_servers(each, container) for each in traefiks())
+            for servers in (known_servers(each, container, self._login) for each in traefiks())
             if servers is not None
         ]
 
@@ -506,12 +537,18 @@ def traefiks() -> list[Container]:
     return [each for each in found if each is not None and each.running]
 
 
-def known_servers(traefik: Container, container: Container) -> list[dict[str, Any]] | None:
+def known_servers(
+    traefik: Container, container: Container, login: Mapping[str, str]
+) -> list[dict[str, Any]] | None:
     """Return where a Traefik sends what is for a container's service, or None if it is silent."""
     port = int(traefik.labels[TRAEFIK_LABEL])
     connection = http.client.HTTPConnection(traefik.address, port, timeout=5)
     try:
-        connection.request("GET", f"/api/{container.kind}/services/{container.service}@docker")
+        connection.request(
+            "GET",
+            f"/api/{container.kind}/services/{container.service}@docker",
+            headers=dict(login),
+        )
         answer = connection.getresponse()
         body = answer.read()
         known: dict[str, Any] = json.loads(body) if answer.status == 200 else {}
@@ -557,6 +594,13 @@ class FilteredDocker(BaseHTTPRequestHandler):
 
     def log_message(self, *_: object) -> None:
         """Say nothing: Traefik asks often."""
+
+    def do_POST(self) -> None:
+        """Refuse what would change anything."""
+        self.close_connection = True  # its body has not been read
+        self._answer(403, b'{"message":"not for Traefik: it may read only"}')
+
+    do_PUT = do_DELETE = do_PATCH = do_POST  # noqa: N815 - http.server's names
 
     def do_HEAD(self) -> None:
         """Answer the client library's ping."""
@@ -679,23 +723,52 @@ def certificate(folder: Path) -> str:
     return f"tls: {{stores: {{default: {{defaultCertificate: {pair} }} }} }}\n"
 
 
-def write_nowhere(folder: Path) -> None:
-    """Give Traefik its file; one that has it already does not see it half written."""
-    file, text = folder / "traefik" / "nowhere.yml", NOWHERE + certificate(folder)
-    if not file.exists() or file.read_text() != text:
-        partial = file.with_suffix(".partial")
-        partial.touch(mode=0o600)
-        partial.write_text(text)
-        partial.replace(file)
+def login(folder: Path) -> Mapping[str, str]:
+    """Return the header with which Traefik's API answers."""
+    given = base64.b64encode(f"{_API_USER}:{_token(folder)}".encode()).decode()
+    return {"Authorization": f"Basic {given}"}
+
+
+def _token(folder: Path) -> str:
+    file = folder / "token"
+    if not file.exists():
+        _write(file, secrets.token_urlsafe(32), mode=0o600)
+    return file.read_text()
+
+
+def write_files(folder: Path) -> None:
+    """Give Traefik its files; one that has them already does not see them half written.
+
+    Traefik runs as nobody whom the VM knows, so they are for all who get there: ``folder`` itself
+    is for the agent only, and Traefik's container has no other way in.
+    """
+    digest = base64.b64encode(hashlib.sha1(_token(folder).encode()).digest()).decode()  # noqa: S324 - the one that Traefik reads and the standard library writes; of 256 random bits
+    for name, text in (
+        ("users", f"{_API_USER}:{{SHA}}{digest}\n"),
+        ("nowhere.yml", NOWHERE + certificate(folder)),
+    ):
+        file = folder / "traefik" / name
+        if not file.exists() or file.read_text() != text:
+            _write(file, text, mode=0o644)
+
+
+def _write(file: Path, text: str, mode: int) -> None:
+    partial = file.with_suffix(".partial")
+    partial.unlink(missing_ok=True)
+    partial.touch(mode=0o600)
+    partial.write_text(text)
+    partial.chmod(mode)
+    partial.replace(file)
 
 
 def serve(folder: Path) -> None:
     """Run the daemon until it is asked to restart; systemd starts it again."""
     (folder / "traefik").mkdir(exist_ok=True)
-    write_nowhere(folder)
+    write_files(folder)
     agent = Agent(folder)
     control = UnixServer(folder / "control.sock", Control, agent)
     docker = UnixServer(folder / "traefik" / "docker.sock", FilteredDocker, agent)
+    (folder / "traefik" / "docker.sock").chmod(0o666)  # for Traefik, as write_files says
     threading.Thread(target=agent.follow_docker, daemon=True).start()
     threading.Thread(target=docker.serve_forever, daemon=True).start()
     control.serve_forever()

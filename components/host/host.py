@@ -8,8 +8,9 @@ import pulumi
 import pulumi_docker as docker
 from pulumi_command import local
 
-from components.host import agent, traefik
+from components.host import agent, rights, traefik
 from components.models.stack import Registry
+from components.vm.firewall import Grant
 from components.vm.vm import Vm
 
 _AGENT_SECONDS = 120
@@ -34,6 +35,8 @@ class ContainerHost(pulumi.ComponentResource):
     """Where containers of services run."""
 
     vm: Vm
+    memory: int
+    """What a container may use unless its service says, in MiB."""
     network: pulumi.Output[str]
     """The Docker network on which Traefik reaches containers."""
     entrypoint: pulumi.Output[str]
@@ -44,6 +47,7 @@ class ContainerHost(pulumi.ComponentResource):
     ) -> None:
         super().__init__("gatehouse:host:ContainerHost", name, None, opts)
         self.vm = args.vm
+        self.memory = rights.memory_limit(args.vm.plan.memory)
         port = traefik.published_port(args.edge)
         self.provider = docker.Provider(
             f"{name}-docker",
@@ -84,6 +88,11 @@ class ContainerHost(pulumi.ComponentResource):
             ),
             pulumi.ResourceOptions(parent=self, deleted_with=self.vm.domain),
         )
+        admitted = self.vm.admit(
+            f"{name}-firewall",
+            Grant(edges=tuple(args.edge), edge_ports=traefik.PUBLISHED_PORTS),
+            parent=self,
+        )
         container = docker.Container(
             f"{name}-traefik",
             docker.ContainerArgs(
@@ -107,6 +116,13 @@ class ContainerHost(pulumi.ComponentResource):
                         read_only=True,
                     )
                 ],
+                user=traefik.USER,
+                read_only=True,
+                security_opts=list(rights.SECURITY_OPTIONS),
+                capabilities=docker.ContainerCapabilitiesArgs(drops=["ALL"]),
+                memory=self.memory,
+                memory_swap=self.memory,
+                cpu_shares=traefik.CPU_SHARES,
                 restart="unless-stopped",
                 destroy_grace_seconds=traefik.STOP_GRACE + 5,
             ),
@@ -115,7 +131,7 @@ class ContainerHost(pulumi.ComponentResource):
                 pulumi.ResourceOptions(
                     # The new one publishes another port, so both can be there.
                     delete_before_replace=False,
-                    depends_on=[self._agent],
+                    depends_on=[self._agent, admitted],
                 ),
             ),
         )
@@ -125,9 +141,11 @@ class ContainerHost(pulumi.ComponentResource):
                 create=pulumi.Output.concat(
                     "exec ",
                     self.vm.ssh_command,
-                    " python3 - ",
+                    f" 'docker update --pids-limit {rights.PIDS} ",
                     container.id,
-                    f" {traefik.API_PORT} /ping {_READY_SECONDS}",
+                    " >/dev/null && exec python3 - ",
+                    container.id,
+                    f" {traefik.API_PORT} /ping {_READY_SECONDS}'",
                 ),
                 stdin=Path(__file__).with_name("ready.py").read_text(encoding="utf-8"),
                 triggers=[container.id],

@@ -2,8 +2,8 @@
 
 It finds containers by Docker's labels alone, of those that the agent shows it. Its dashboard stays
 off; its ping and API are on an entrypoint of their own that is not published, so that they take no
-path away from any service. Its metrics are where the services are, under a domain that no service
-can have, and for the edge only.
+path away from any service, and the API answers the agent only. Its metrics are where the services
+are, under a domain that no service can have, and for the edge only.
 """
 
 import hashlib
@@ -20,14 +20,24 @@ AGENT_FOLDER = "/run/gatehouse"
 
 _FIRST_PUBLISHED_PORT, _PUBLISHED_PORTS = 8000, 1000
 
-ENTRYPOINT_PORT = 80
-"""In the container."""
+PUBLISHED_PORTS = f"{_FIRST_PUBLISHED_PORT}-{_FIRST_PUBLISHED_PORT + _PUBLISHED_PORTS - 1}"
+"""Of the VM; while one takes over from another, both have theirs."""
+
+ENTRYPOINT_PORT = 8000
+"""In the container, where nobody may take one below 1024."""
+
+USER = "65532:65532"
+"""Whom it runs as: nobody whom the VM knows."""
+
+CPU_SHARES = 10_462
+"""Four times what a container gets by default when there is not enough for all: Docker makes a
+weight of 400 of it, and the default is 100."""
 
 METRICS_HOST = "_metrics"
 """With the path ``/metrics``."""
 
-EDGE_VARIABLE = "GATEHOUSE_EDGE"
-"""Tells the rules that Traefik reads beside the labels who the edge is."""
+EDGE_VARIABLE, FOLDER_VARIABLE = "GATEHOUSE_EDGE", "GATEHOUSE_FOLDER"
+"""Tell the rules that Traefik reads beside the labels who the edge is, and where they are."""
 
 _LOGGED = (
     *("StartUTC", "RequestMethod", "RequestHost", "RequestPath", "DownstreamStatus"),
@@ -59,7 +69,7 @@ def command(network: str, edge: Sequence[str]) -> tuple[str, ...]:
         "--entrypoints.web.transport.respondingtimeouts.readtimeout=0s",
         f"--entrypoints.traefik.address=:{API_PORT}",
         "--ping=true",
-        "--api.insecure=true",
+        "--api=true",
         "--api.dashboard=false",
         "--providers.docker=true",
         f"--providers.docker.endpoint=unix://{AGENT_FOLDER}/docker.sock",
@@ -88,7 +98,7 @@ def command(network: str, edge: Sequence[str]) -> tuple[str, ...]:
 
 def environment(edge: Sequence[str]) -> tuple[str, ...]:
     """Return Traefik's environment, as ``NAME=value``; ``edge`` as in ``command``."""
-    return (f"{EDGE_VARIABLE}={','.join(edge)}",)
+    return (f"{EDGE_VARIABLE}={','.join(edge)}", f"{FOLDER_VARIABLE}={AGENT_FOLDER}")
 
 
 def published_port(edge: Sequence[str]) -> int:

@@ -153,8 +153,15 @@ class Farm(Model):
     )
     install_docker: bool = Field(
         default=True,
-        description="Install Docker at the first boot; `false` for an image that has it.",
+        description="Install Docker, chrony, nftables and unattended-upgrades at the first boot;"
+        " `false` for an image that has them.",
         examples=[False],
+    )
+    ssh_from: Annotated[tuple[Ipv4Network, ...], List] = Field(
+        default=(),
+        description="The networks from which the VMs answer SSH, with this machine in them; by"
+        " default this machine alone.",
+        examples=[["192.0.2.7/32", "198.51.100.0/24"]],
     )
     packages: Annotated[tuple[_Package, ...], List] = Field(
         default=(),

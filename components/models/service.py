@@ -1,8 +1,9 @@
 """A service: what runs, how often, under which domains, and how it is checked."""
 
+import difflib
 from typing import Annotated, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
 from components.models.base import (
     Duration,
@@ -54,6 +55,44 @@ _LabelKey = Annotated[
         "a label's key of lower-case letters, digits and any of . _ / -",
     ),
 ]
+
+
+_CAPABILITIES = (
+    *("AUDIT_CONTROL", "AUDIT_READ", "AUDIT_WRITE", "BLOCK_SUSPEND", "BPF", "CHECKPOINT_RESTORE"),
+    *("CHOWN", "DAC_OVERRIDE", "DAC_READ_SEARCH", "FOWNER", "FSETID", "IPC_LOCK", "IPC_OWNER"),
+    *("KILL", "LEASE", "LINUX_IMMUTABLE", "MAC_ADMIN", "MAC_OVERRIDE", "MKNOD", "NET_ADMIN"),
+    *("NET_BIND_SERVICE", "NET_BROADCAST", "NET_RAW", "PERFMON", "SETFCAP", "SETGID", "SETPCAP"),
+    *("SETUID", "SYSLOG", "SYS_ADMIN", "SYS_BOOT", "SYS_CHROOT", "SYS_MODULE", "SYS_NICE"),
+    *("SYS_PACCT", "SYS_PTRACE", "SYS_RAWIO", "SYS_RESOURCE", "SYS_TIME", "SYS_TTY_CONFIG"),
+    "WAKE_ALARM",
+)
+"""Of capabilities(7), without their CAP_."""
+
+
+def _capability(value: str) -> str:
+    name = value.upper().removeprefix("CAP_")
+    if name in _CAPABILITIES:
+        return name
+    near = difflib.get_close_matches(name, _CAPABILITIES, n=1)
+    hint = f"; did you mean {near[0]}?" if near else ", such as CHOWN or SETUID"
+    raise ValueError(f"must be one of Linux's capabilities{hint}")
+
+
+_Capability = Annotated[str, AfterValidator(_capability)]
+
+_OF_THE_VM = ("/", "/boot", "/dev", "/etc", "/proc", "/root", "/run", "/sys", "/usr", "/var")
+"""Folders with which a container would have the whole VM, and so has no limit at all."""
+_BELOW = ("/boot", "/dev", "/etc", "/proc", "/root", "/run", "/sys", "/usr", "/var/lib/docker")
+_OURS = ("/home/gatehouse", "/var/lib/gatehouse", "/var/run")
+
+
+def _not_the_vm(value: str) -> str:
+    below = any(value == each or value.startswith(f"{each}/") for each in (*_BELOW, *_OURS))
+    if below or value in (*_OF_THE_VM, "/var/lib", "/home"):
+        raise ValueError(
+            "would give the container the VM itself; use a folder such as /srv/data, or a name"
+        )
+    return value
 
 
 class Health(Model):
@@ -131,7 +170,7 @@ class Volume(Model):
     name: Name | None = Field(
         default=None, description="A Docker volume on the VM, by name.", examples=["data"]
     )
-    host: FilePath | None = Field(
+    host: Annotated[FilePath, AfterValidator(_not_the_vm)] | None = Field(
         default=None, description="Instead of a name: a folder of the VM.", examples=["/srv/matomo"]
     )
     read_only: bool = Field(
@@ -222,8 +261,21 @@ class Service(Model):
     )
     memory: Size | None = Field(
         default=None,
-        description="How much memory a container may use before it is killed.",
+        description="How much memory a container may use before it is killed; by default what the"
+        " VM has but an eighth, or 128MiB if that is more.",
         examples=["512MiB"],
+    )
+    pids: Annotated[int, Field(ge=1, le=1_000_000)] = Field(
+        default=1024,
+        description="How many processes and threads a container may have.",
+        examples=[200],
+    )
+    capabilities: Annotated[tuple[_Capability, ...], List] = Field(
+        default=(),
+        description="What the kernel lets a container's root do beyond what any user may: nothing"
+        " unless listed. Images that start as root and then change to another user mostly take"
+        " CHOWN, SETGID and SETUID.",
+        examples=[["CHOWN", "SETGID", "SETUID"]],
     )
     user: _User | None = Field(
         default=None, description="Whom it runs as, instead of the image's user.", examples=["1000"]

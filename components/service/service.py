@@ -6,6 +6,8 @@ from dataclasses import dataclass
 import pulumi
 import pulumi_docker as docker
 
+from components.host import rights
+from components.host.agent import PIDS_LABEL
 from components.host.host import ContainerHost
 from components.models.service import Service as ServiceConfig
 from components.models.service import Volume
@@ -76,9 +78,11 @@ class Service(pulumi.ComponentResource):
         self, slot: Slot, host: ContainerHost, image: docker.RemoteImage
     ) -> docker.Container:
         spec = self.config
+        memory = spec.memory_mebibytes or host.memory
         labels = {
             **spec.labels,
             SLOT_LABEL: slot.name,
+            PIDS_LABEL: str(spec.pids),
             **traefik_labels(slot.service, spec),
         }
         return docker.Container(
@@ -96,9 +100,14 @@ class Service(pulumi.ComponentResource):
                 healthcheck=_healthcheck(spec),
                 volumes=[self._volume(volume, slot.vm) for volume in spec.volumes] or None,
                 cpus=f"{spec.cpus:g}" if spec.cpus is not None else None,
-                memory=spec.memory_mebibytes,
-                # Docker would allow as much swap again.
-                memory_swap=spec.memory_mebibytes,
+                memory=memory,
+                memory_swap=memory,  # Docker would allow as much swap again
+                security_opts=list(rights.SECURITY_OPTIONS),
+                capabilities=docker.ContainerCapabilitiesArgs(
+                    # Written so, or the provider would see another one at each refresh.
+                    adds=[f"CAP_{name}" for name in sorted(set(spec.capabilities))] or None,
+                    drops=["ALL"],
+                ),
                 user=spec.user,
                 read_only=spec.read_only or None,
                 restart=spec.restart,

@@ -12,18 +12,13 @@ from typing import Any
 import yaml
 
 from components.models.farm import Farm
+from components.vm import hardening
 from components.vm.plan import Plan
-from components.vm.role import CONTAINERS, EDGE, Role
+from components.vm.role import CONTAINERS, Role
 from components.vm.ssh import SSH_USER
 
 _DOCKER = ("apparmor", "docker.io")
 """A minimal Debian image lacks AppArmor's tools, without which Docker starts no container."""
-
-# The Docker provider opens a connection per request and several at once; OpenSSH's default of
-# 10:30:100 starts to drop them at 10 that are not authenticated yet.
-_SSHD_FILE = "/etc/ssh/sshd_config.d/50-gatehouse.conf"
-_SSHD = "MaxStartups 100:30:200\nMaxSessions 100\nPasswordAuthentication no\n"
-
 
 # The agent's text comes over SSH and may change without another VM. The path unit starts the daemon
 # when the text first comes, and at each boot after that.
@@ -35,6 +30,7 @@ StartLimitIntervalSec=0
 [Service]
 User={SSH_USER}
 StateDirectory=gatehouse
+StateDirectoryMode=0700
 ExecStart=/usr/bin/python3 /home/{SSH_USER}/agent.py serve /var/lib/gatehouse
 Restart=always
 RestartSec=100ms
@@ -69,13 +65,13 @@ def guest(plan: Plan, farm: Farm, *, keys: Sequence[str]) -> Guest:
         farm: Its farm's config.
         keys: The user's public key, the host's private one and the host's public one.
     """
-    docker = plan.role is CONTAINERS and farm.install_docker
+    ours = (*(_DOCKER if plan.role is CONTAINERS else ()), *hardening.PACKAGES)
     return Guest(
         hostname=plan.name,
         authorized_key=keys[0],
         host_key_private=keys[1],
         host_key_public=keys[2],
-        packages=(*(_DOCKER if docker else ()), *plan.packages),
+        packages=(*(ours if farm.install_docker else ()), *plan.packages),
         registry_mirror=farm.registry_mirror,
         role=plan.role,
     )
@@ -94,6 +90,8 @@ class Static:
 
 def user_data(guest: Guest) -> str:
     """Return the ``user-data`` document; it holds the private host key, so treat it as a secret."""
+    container_host = guest.role is CONTAINERS
+    files = {**hardening.FILES, **(_container_host_files(guest) if container_host else {})}
     document: dict[str, Any] = {
         "hostname": guest.hostname,
         "locale": "C.UTF-8",  # a minimal Debian image has no other, and cloud-init ends in error
@@ -104,41 +102,40 @@ def user_data(guest: Guest) -> str:
             "ed25519_private": guest.host_key_private,
             "ed25519_public": guest.host_key_public,
         },
-        **(_edge(guest) if guest.role is EDGE else _container_host(guest)),
+        **({"groups": ["docker"]} if container_host else {}),
+        "users": [_user(guest)],
+        "write_files": [_file(path, text) for path, text in files.items()],
+        "runcmd": [
+            *([["systemctl", "enable", "--now", "gatehouse-agent.path"]] if container_host else []),
+            *(list(command) for command in hardening.COMMANDS),
+        ],
     }
     if guest.packages:
         document |= {"package_update": True, "packages": sorted(guest.packages)}
     return "#cloud-config\n" + _yaml(document)
 
 
-def _container_host(guest: Guest) -> Mapping[str, Any]:
+def _container_host_files(guest: Guest) -> Mapping[str, str]:
     return {
-        "groups": ["docker"],
-        "users": [_user(guest, "docker", "systemd-journal")],
-        "write_files": [
-            _file(_SSHD_FILE, _SSHD),
-            _file("/etc/docker/daemon.json", json.dumps(_docker_daemon(guest), indent=2) + "\n"),
-            _file("/etc/systemd/system/gatehouse-agent.service", _AGENT),
-            _file("/etc/systemd/system/gatehouse-agent.path", _AGENT_PATH),
-        ],
-        "runcmd": [["systemctl", "enable", "--now", "gatehouse-agent.path"]],
+        **hardening.CONTAINER_HOST_FILES,
+        "/etc/docker/daemon.json": json.dumps(_docker_daemon(guest), indent=2) + "\n",
+        "/etc/systemd/system/gatehouse-agent.service": _AGENT,
+        "/etc/systemd/system/gatehouse-agent.path": _AGENT_PATH,
     }
 
 
-def _edge(guest: Guest) -> Mapping[str, Any]:
-    """Let the one user become root, as the edge's program has to: it is the only one who enters."""
-    return {
-        "users": [{**_user(guest, "systemd-journal"), "sudo": "ALL=(ALL) NOPASSWD:ALL"}],
-        "write_files": [_file(_SSHD_FILE, _SSHD)],
-    }
+def _user(guest: Guest) -> Mapping[str, Any]:
+    """Return the one who may enter.
 
-
-def _user(guest: Guest, *groups: str) -> Mapping[str, Any]:
+    The edge's program and the firewall take root. Who may use Docker is root in all but name, so
+    that sudo gives nothing away.
+    """
     return {
         "name": SSH_USER,
-        "groups": list(groups),
+        "groups": [*(["docker"] if guest.role is CONTAINERS else []), "systemd-journal"],
         "shell": "/bin/bash",
         "lock_passwd": True,
+        "sudo": "ALL=(ALL) NOPASSWD:ALL",
         "ssh_authorized_keys": [guest.authorized_key],
     }
 

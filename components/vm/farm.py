@@ -20,6 +20,8 @@ class FarmArgs:
     """Arguments of ``Farm``."""
 
     config: FarmConfig
+    ssh_from: tuple[str, ...]
+    """The networks from which the VMs answer SSH."""
     edge: EdgeVm | None = None
     """The VM that is the edge, if one is: there has to be room for it too."""
 
@@ -29,6 +31,7 @@ class Farm(pulumi.ComponentResource):
 
     provider: libvirt.Provider
     config: FarmConfig
+    ssh_from: tuple[str, ...]
     pool: pulumi.Output[str]
     """The name of the storage pool."""
     network_id: pulumi.Output[str] | None
@@ -46,6 +49,7 @@ class Farm(pulumi.ComponentResource):
     ) -> None:
         super().__init__("gatehouse:vm:Farm", name, None, opts)
         self.config = args.config
+        self.ssh_from = args.ssh_from
         self.provider = libvirt.Provider(
             f"{name}-libvirt",
             libvirt.ProviderArgs(uri=args.config.hypervisor.uri),

@@ -5,18 +5,20 @@ domain itself waits for nothing: the gate does, because it can tell from the con
 not come up.
 """
 
+import dataclasses
 import hashlib
 import json
 import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import pulumi
 import pulumi_libvirt as libvirt
 from pulumi_command import local
 
 from components.units import MEBIBYTE
-from components.vm import cloudinit, seed
+from components.vm import cloudinit, firewall, seed
 from components.vm.addresses import mac_address, static_address
 from components.vm.farm import Farm
 from components.vm.keys import KeyPair, key_folder, write_private, written
@@ -38,6 +40,7 @@ class Vm(pulumi.ComponentResource):
     """One VM on a farm's ground."""
 
     name: str
+    plan: Plan
     domain: libvirt.Domain
     """What containers are ``deleted_with``; its id changes whenever the VM is a new one."""
     address: pulumi.Output[str]
@@ -51,6 +54,8 @@ class Vm(pulumi.ComponentResource):
     def __init__(self, name: str, args: VmArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("gatehouse:vm:Vm", name, None, opts)
         self.name = name
+        self.plan = args.plan
+        self._ssh_from = args.farm.ssh_from
         farm, spec, plan = args.farm, args.farm.config, args.plan
         stack = pulumi.get_stack()
         mac = mac_address(plan, stack)
@@ -81,6 +86,10 @@ class Vm(pulumi.ComponentResource):
             ),
             unit,
         )
+        # A disk that is new has not been told anything yet, and the last one's has been wiped.
+        told_once = pulumi.ResourceOptions(
+            replacement_trigger=pulumi.Output.all(generation, disk.id)
+        )
         seed_disk = libvirt.Volume(
             f"{name}-cloudinit",
             libvirt.VolumeArgs(
@@ -90,7 +99,7 @@ class Vm(pulumi.ComponentResource):
                 ),
                 format="qcow2",
             ),
-            unit,
+            pulumi.ResourceOptions.merge(unit, told_once),
         )
         self.domain = libvirt.Domain(
             f"{name}-domain",
@@ -158,6 +167,38 @@ class Vm(pulumi.ComponentResource):
             lambda parts: shlex.join(("ssh", *parts[0], f"{SSH_USER}@{parts[1]}"))
         )
         self.register_outputs({"address": self.address})
+
+    def admit(
+        self, name: str, grant: firewall.Grant, *, parent: pulumi.Resource
+    ) -> pulumi.Resource:
+        """Return what has the VM let in who a grant says, from when it is made until it is gone.
+
+        Another grant is another resource, so that its like is there before the old one goes.
+
+        Args:
+            name: The beginning of the resource's name.
+            grant: Beside SSH, which is answered to who the farm says.
+            parent: Who needs it.
+        """
+        text = dataclasses.replace(grant, ssh=self._ssh_from).to_json()
+        known_as = f"{name}-{_digest(text)[:8]}"
+        ask = pulumi.Output.concat(self.ssh_command, " ")
+        allow = (
+            f"sudo --non-interactive python3 - allow {known_as} {shlex.quote(text)}"
+            ' "$SSH_CONNECTION"'
+        )
+        forbid = f"sudo --non-interactive python3 - forbid {known_as}"
+        return local.Command(
+            known_as,
+            local.CommandArgs(
+                create=pulumi.Output.concat("exec ", ask, shlex.quote(allow)),
+                # 255 is ssh's own: a VM that cannot be reached lets nobody in.
+                delete=pulumi.Output.concat(ask, shlex.quote(forbid), " || [ $? = 255 ]"),
+                stdin=Path(firewall.__file__).read_text(encoding="utf-8"),
+                triggers=[self.domain.id],
+            ),
+            pulumi.ResourceOptions(parent=parent, deleted_with=self.domain),
+        )
 
     def _reserved(self, farm: Farm, plan: Plan, mac: str | None) -> list[pulumi.Resource]:
         """Return what keeps the VM's address for it, where the network is ours."""

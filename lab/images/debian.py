@@ -28,6 +28,7 @@ PACKAGES = (
     "apparmor",  # docker.io's runc asks for its parser
     "ca-certificates",
     "certbot",  # for an edge that is a VM, which reaches no mirror here
+    "chrony",
     "cloud-guest-utils",  # growpart
     "cloud-init",
     "dbus",
@@ -44,6 +45,7 @@ PACKAGES = (
     "systemd-resolved",
     "systemd-sysv",
     "udev",
+    "unattended-upgrades",
 )
 
 # mitigations=off: a lab VM runs nothing that is not trusted, and the retpolines are dear on an

@@ -52,7 +52,10 @@ class Vm:
         self._docker = ThreadingHTTPServer(("127.0.0.1", 0), self._api())
         self._docker.daemon_threads = True
         threading.Thread(target=self._docker.serve_forever, args=(0.05,), daemon=True).start()
-        (folder / "nowhere.yml").write_text(agent.NOWHERE)
+        seen = folder / "traefik"
+        seen.mkdir()
+        agent.write_files(folder)
+        self._login = agent.login(folder)
         ports = free_ports(6)
         self.web, self._traefik_api = f"127.0.0.1:{ports[0]}", f"127.0.0.1:{ports[1]}"
         own = {"web": self.web, "traefik": self._traefik_api}
@@ -63,7 +66,7 @@ class Vm:
 
         flags = [
             re.sub(r"(--entrypoints\.(\w+)\.address=):\d+", elsewhere, flag).replace(
-                traefik.AGENT_FOLDER, str(folder)
+                traefik.AGENT_FOLDER, str(seen)
             )
             for flag in traefik.command(_NETWORK, _EDGE)
         ]
@@ -72,7 +75,13 @@ class Vm:
             (str(BINARY), *flags, f"--providers.docker.endpoint={docker}"),
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
-            env={**os.environ, **dict(each.split("=", 1) for each in traefik.environment(_EDGE))},
+            env={
+                **os.environ,
+                **dict(
+                    each.replace(traefik.AGENT_FOLDER, str(seen)).split("=", 1)
+                    for each in traefik.environment(_EDGE)
+                ),
+            },
         )
         assert poll(lambda: self._ask("/ping") is not None, _SECONDS), "Traefik does not start"
 
@@ -105,7 +114,7 @@ class Vm:
     def _ask(self, path: str) -> str | None:
         connection = http.client.HTTPConnection(self._traefik_api, timeout=5)
         try:
-            connection.request("GET", path)
+            connection.request("GET", path, headers=dict(self._login))
             return connection.getresponse().read().decode()
         except (OSError, http.client.HTTPException):
             return None

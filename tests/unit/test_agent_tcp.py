@@ -185,16 +185,16 @@ def test_a_name_of_another_service_gets_nothing(vm: Vm) -> None:
 def test_the_file_for_traefik_is_left_alone_if_it_is_right(tmp_path: Path) -> None:
     file = tmp_path / "traefik" / "nowhere.yml"
     file.parent.mkdir()
-    agent.write_nowhere(tmp_path)
+    agent.write_files(tmp_path)
     before, text = file.stat(), file.read_text()
     assert text.startswith(agent.NOWHERE)
-    assert before.st_mode & 0o777 == 0o600, "there is a key in it"
-    agent.write_nowhere(tmp_path)
+    agent.write_files(tmp_path)
     assert file.stat().st_mtime_ns == before.st_mtime_ns
     file.write_text("old")
-    agent.write_nowhere(tmp_path)
+    agent.write_files(tmp_path)
     assert file.read_text() == text, "and the certificate is the same"
-    assert list(file.parent.iterdir()) == [file]
+    assert sorted(each.name for each in file.parent.iterdir()) == ["nowhere.yml", "users"]
+    assert (tmp_path / "token").stat().st_mode & 0o777 == 0o600
 
 
 def test_traefik_has_a_certificate_and_makes_none(vm: Vm) -> None:

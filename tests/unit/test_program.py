@@ -72,10 +72,16 @@ def test_containers_go_with_their_vm_and_are_made_again_with_it() -> None:
 def test_disk_cloudinit_and_domain_are_replaced_together() -> None:
     small = program.run(program.config())
     large = program.run(program.config(farm__memory="128MiB"))
-    unit = ("web-0-disk", "web-0-cloudinit", "web-0-domain")
     for run in (small, large):
-        triggers = {run.resources[name].options.replacement_trigger.string_value for name in unit}
-        assert len(triggers) == 1, "one trigger for the three, so that none is replaced alone"
+        disk, seed, domain = (
+            run.resources[f"web-0-{each}"].options.replacement_trigger
+            for each in ("disk", "cloudinit", "domain")
+        )
+        assert disk == domain, "one trigger, so that none is replaced alone"
+        assert list(seed.list_value.values) == [
+            disk,
+            Value(string_value="web-0-disk-id"),
+        ], "and a disk that is new is told all anew: the last one's seed has been wiped"
     assert (
         small.resources["web-0-disk"].options.replacement_trigger
         != large.resources["web-0-disk"].options.replacement_trigger
@@ -92,6 +98,37 @@ def test_a_vm_is_not_replaced_because_another_one_is_added() -> None:
                 three.resources[name].options.replacement_trigger
                 == resource.options.replacement_trigger
             )
+
+
+def test_a_vm_lets_in_the_edge_and_this_machine() -> None:
+    run = program.run(program.config())
+    (firewall,) = (name for name in run.resources if name.startswith("web-0-host-firewall-"))
+    allow = run.resources[firewall].inputs["create"]
+    told = Grant.from_json(shlex.split(shlex.split(allow)[-1])[6])
+    assert told == Grant(ssh=("10.90.0.1/32",), edges=("10.90.0.1",), edge_ports="8000-8999")
+    traefik = run.resources["web-0-host-traefik"]
+    assert run.resources[firewall].urn in traefik.options.dependencies, "not open before that"
+    low, high = map(int, told.edge_ports.split("-"))
+    assert low <= traefik.inputs["ports"][0]["external"] <= high
+
+
+def test_another_edge_is_let_in_before_the_old_one_is_shut_out() -> None:
+    before, after = (
+        {name for name in program.run(program.config(edge=edge)).resources if "-firewall-" in name}
+        for edge in ({}, {"source": "192.0.2.80"})
+    )
+    assert len(before) == len(after) == 2
+    assert not before & after, "resources that are made first, and deleted last"
+
+
+def test_the_edges_vm_lets_everybody_in_to_its_ports_and_nowhere_else() -> None:
+    db = {"image": "db:1", "port": 5432, "tcp": {"port": 5432}}
+    edge = {"vm": True, "tls": {"self_signed": True}, "stats": {"bind": "0.0.0.0", "port": 8404}}
+    run = program.run(program.config(services__db=db, edge=edge))
+    (firewall,) = (name for name in run.resources if name.startswith("edge-firewall-"))
+    told = Grant.from_json(shlex.split(shlex.split(run.resources[firewall].inputs["create"])[-1])[6])
+    assert told == Grant(ssh=("10.90.0.1/32",), public=(80, 443, 5432, 8404))
+    assert run.resources[firewall].urn in run.edge.options.dependencies
 
 
 def test_the_private_keys_are_secret_everywhere() -> None:
@@ -150,7 +187,7 @@ def test_another_edge_to_trust_is_another_traefik_beside_the_old_one() -> None:
     source = "192.0.2.80"
     after = program.run(program.config(edge={"source": source})).resources["web-0-host-traefik"]
     assert f"--entrypoints.web.forwardedheaders.trustedips={source}" in after.inputs["command"]
-    assert after.inputs["envs"] == [f"GATEHOUSE_EDGE={source}"]
+    assert f"GATEHOUSE_EDGE={source}" in after.inputs["envs"]
     assert after.inputs["ports"] != before.inputs["ports"]
 
 
@@ -225,7 +262,7 @@ def test_an_edge_of_its_own_is_a_vm_without_containers() -> None:
     assert run.resources["farm-room"].inputs["environment"]["GATEHOUSE_EDGE_MEMORY"] == str(2**29)
     trusting = {f"{vm}-host-traefik" for vm in ("web-0", "web-1")}
     for name, resource in plain.resources.items():
-        if name not in {"edge-haproxy", "farm-room", *trusting}:
+        if name not in {"edge-haproxy", "farm-room", *trusting} and "-firewall-" not in name:
             assert run.resources[name].inputs == resource.inputs, "nothing else changes"
     for name in trusting:
         command = run.resources[name].inputs["command"]

@@ -1,6 +1,7 @@
-"""By which address the VMs see the edge: what Traefik trusts."""
+"""By which address the VMs see the edge, which Traefik trusts, and this machine."""
 
 import socket
+from ipaddress import IPv4Network
 from typing import Any
 
 import pytest
@@ -9,6 +10,7 @@ from components import checks, machine
 from components.config import parse
 from components.edge.source import sources
 from components.machine import Facts
+from components.vm.controller import ssh_from
 from tests.unit.test_config import BASE
 
 KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5"
@@ -52,7 +54,8 @@ def test_the_address_that_vms_see(
 
 
 def test_an_address_that_cannot_be_told_has_to_be_said() -> None:
-    told = list(checks.on_this_machine(stack(BRIDGE, host="edge.example.org"), Facts()))
+    here = Facts(own_addresses=("192.0.2.5",))
+    told = list(checks.on_this_machine(stack(BRIDGE, host="edge.example.org"), here))
     assert told == [
         "edge.source: edge.host edge.example.org has no IPv4 address that this machine knows; give"
         " the address from which the VMs will see the edge (got nothing)"
@@ -60,14 +63,42 @@ def test_an_address_that_cannot_be_told_has_to_be_said() -> None:
     told = list(checks.on_this_machine(stack(BRIDGE), Facts()))
     assert told == [
         "edge.source: this machine has no route to farm.network.addresses; give the address from"
-        " which the VMs will see the edge (got nothing)"
+        " which the VMs will see the edge (got nothing)",
+        "farm.ssh_from: this machine has no route to farm.network.addresses; give the address from"
+        " which the VMs will see it (got nothing)",
     ]
-    assert not list(checks.on_this_machine(stack(BRIDGE, source="192.0.2.5"), Facts()))
+    assert not list(checks.on_this_machine(stack(BRIDGE, source="192.0.2.5"), here))
+
+
+@pytest.mark.parametrize(
+    ("network", "own", "expected"),
+    [
+        ({}, (), ("10.90.0.1/32",)),
+        ({"cidr": "10.7.0.0/16"}, ("192.0.2.5",), ("10.7.0.1/32",)),
+        (BRIDGE, ("192.0.2.5", "192.0.2.6"), ("192.0.2.5/32", "192.0.2.6/32")),
+        (BRIDGE, (), ()),
+    ],
+)
+def test_who_may_enter_by_ssh(
+    network: dict[str, Any], own: tuple[str, ...], expected: tuple[str, ...]
+) -> None:
+    assert ssh_from(stack(network).farm, own) == expected
+
+
+def test_who_may_enter_by_ssh_is_said_by_the_operator_first() -> None:
+    said = stack({**BRIDGE}).farm.model_copy(
+        update={"ssh_from": (IPv4Network("198.51.100.0/24"), IPv4Network("192.0.2.7"))}
+    )
+    assert ssh_from(said, ("192.0.2.5",)) == ("198.51.100.0/24", "192.0.2.7/32")
 
 
 def test_this_machines_address_on_the_way_to_the_vms() -> None:
     loopback = {**BRIDGE, "addresses": ["127.0.0.5/8", "127.0.0.6/8"], "gateway": "127.0.0.1"}
-    assert machine.facts(stack(loopback)).edge_addresses == ("127.0.0.1",)
+    facts = machine.facts(stack(loopback))
+    assert facts.edge_addresses == facts.own_addresses == ("127.0.0.1",)
+    remote = machine.facts(stack(loopback, host="192.0.2.80"))
+    assert remote.edge_addresses == ("192.0.2.80",)
+    assert remote.own_addresses == ("127.0.0.1",)
 
 
 def test_a_host_is_what_its_name_means(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -48,8 +48,8 @@ class Started:
 
     web: str
     """``address:port`` of its entrypoint."""
-    api: str
-    """The URL of what it knows."""
+    api: urllib.request.Request
+    """For what it knows, as its agent would ask."""
     log: Path
     """What it has printed."""
 
@@ -127,7 +127,10 @@ def _answer(path: str, containers: Mapping[str, Mapping[str, str]], address: str
 @contextmanager
 def _traefik(docker: str, edge: Sequence[str]) -> Iterator[Started]:
     web, api = (f"127.0.0.1:{port}" for port in free_ports(2))
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory() as agents:
+        folder = f"{agents}/traefik"
+        Path(folder).mkdir()
+        agent.write_files(Path(agents))
         flags = [
             flag.replace(f"=:{traefik.API_PORT}", f"={api}")
             .replace(f"=:{traefik.ENTRYPOINT_PORT}", f"={web}")
@@ -135,17 +138,22 @@ def _traefik(docker: str, edge: Sequence[str]) -> Iterator[Started]:
             for flag in traefik.command(_NETWORK, edge)
         ]
         own = (f"--providers.docker.endpoint={docker}", "--providers.docker.watch=false")
-        (Path(folder) / "nowhere.yml").write_text(agent.NOWHERE)
         log = Path(folder) / "log"
         with log.open("wb") as output:
             process = subprocess.Popen(
                 (str(BINARY), *flags, *own),
-                env=dict(each.split("=") for each in traefik.environment(edge)),
+                env=dict(
+                    each.replace(traefik.AGENT_FOLDER, folder).split("=")
+                    for each in traefik.environment(edge)
+                ),
                 stdout=output,
                 stderr=subprocess.STDOUT,
             )
+        asked = urllib.request.Request(
+            f"http://{api}/api/rawdata", headers=dict(agent.login(Path(agents)))
+        )
         try:
-            yield Started(web=web, api=f"http://{api}/api/rawdata", log=log)
+            yield Started(web=web, api=asked, log=log)
         finally:
             process.kill()
             process.wait()
@@ -160,7 +168,7 @@ def free_ports(count: int) -> list[int]:
     return ports
 
 
-def _told(api: str) -> dict[str, dict[str, Any]]:
+def _told(api: urllib.request.Request) -> dict[str, dict[str, Any]]:
     deadline = time.monotonic() + _SECONDS
     while True:
         try:

@@ -245,7 +245,10 @@ class Traefik:
         ]
         self.process = subprocess.Popen(
             (str(BINARY), *flags),
-            env=dict(each.split("=") for each in traefik.environment(EDGE)),
+            env=dict(
+                each.replace(traefik.AGENT_FOLDER, str(folder / "traefik")).split("=")
+                for each in traefik.environment(EDGE)
+            ),
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
         )
@@ -280,13 +283,14 @@ class Vm:
 
     def __init__(self, folder: Path) -> None:
         self.docker = Docker(folder / "docker.sock")
+        (folder / "traefik").mkdir()
+        agent.write_files(folder)
         self.agent = Agent(folder)
         self.socket = folder / "traefik" / "docker.sock"
         self.port = free_ports(1)[0]
         self.server = agent.UnixServer(self.socket, agent.FilteredDocker, self.agent)
         threading.Thread(target=self.server.serve_forever, daemon=True).start()
         threading.Thread(target=self.agent.follow_docker, daemon=True).start()
-        agent.write_nowhere(folder)
         self.traefik = Traefik(self.docker, folder)
         eventually(self.traefik.runs)
 

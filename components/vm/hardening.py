@@ -1,0 +1,61 @@
+"""What every VM is told at its first boot so that it stands an audit, as files and commands."""
+
+from collections.abc import Mapping, Sequence
+
+from components.vm.ssh import SSH_USER
+
+PACKAGES = ("chrony", "nftables", "unattended-upgrades")
+"""Installed unless the image has them: the clock, the firewall's tool, and security updates."""
+
+# The Docker provider opens a connection per request and several at once; OpenSSH's default of
+# 10:30:100 starts to drop them at 10 that are not authenticated yet.
+_SSHD = f"""\
+MaxStartups 100:30:200
+MaxSessions 100
+PasswordAuthentication no
+KbdInteractiveAuthentication no
+PermitRootLogin no
+AllowUsers {SSH_USER}
+X11Forwarding no
+"""
+
+# Security updates are among unattended-upgrades' defaults; it never reboots by itself.
+_UPGRADES = """\
+APT::Periodic::Update-Package-Lists "1";
+APT::Periodic::Unattended-Upgrade "1";
+"""
+
+_JOURNALD = """\
+[Journal]
+SystemMaxUse=200M
+RuntimeMaxUse=50M
+MaxRetentionSec=1month
+"""
+
+# Starting containers takes seconds of a processor, which requests would wait for.
+_AFTER_SERVING = """\
+[Service]
+CPUWeight=25
+"""
+
+FILES: Mapping[str, str] = {
+    "/etc/ssh/sshd_config.d/50-gatehouse.conf": _SSHD,
+    "/etc/apt/apt.conf.d/52gatehouse": _UPGRADES,
+    "/etc/systemd/journald.conf.d/50-gatehouse.conf": _JOURNALD,
+}
+"""Text by path, of every VM."""
+
+CONTAINER_HOST_FILES: Mapping[str, str] = {
+    f"/etc/systemd/system/{unit}.service.d/50-gatehouse.conf": _AFTER_SERVING
+    for unit in ("docker", "containerd")
+}
+"""More of a VM that runs containers."""
+
+COMMANDS: Sequence[Sequence[str]] = (
+    ("systemctl", "restart", "systemd-journald.service"),
+    # The disk that all this came from has the host's private key. Without it cloud-init would take
+    # the next boot for that of a new machine, and has nothing to do at one of an old machine.
+    ("touch", "/etc/cloud/cloud-init.disabled"),
+    ("shred", "--iterations=0", "--zero", "/dev/disk/by-label/cidata"),
+)
+"""Run at the first boot's end."""
