@@ -10,6 +10,7 @@ from components.edge.keeper.users import digest
 from components.edge.pages import read_page
 from components.edge.place import Keeper, Place, place
 from components.edge.pools import Pool, TcpPool, any_pool
+from components.edge.ports import public_ports
 from components.edge.users import userlists
 from components.host.host import ContainerHost
 from components.models.edge import Edge as EdgeConfig
@@ -47,7 +48,8 @@ class Edge(pulumi.ComponentResource):
         stack = pulumi.get_stack()
         folder = f"{edge.folder}/{stack}"
         serving = [each for service in args.services.values() for each in service.serving.values()]
-        self.place = place(edge, args.farm, parent=self, after=serving)
+        public = public_ports(edge, [each.config for each in args.services.values()])
+        self.place = place(edge, args.farm, public=public, parent=self, after=serving)
         self.address = f"{self.place.address}:{edge.entrance[1]}"
         pages = {
             name: {

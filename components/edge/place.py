@@ -15,6 +15,7 @@ from pulumi_command import local
 from components.edge.keeper.archive import version
 from components.models.edge import Edge as EdgeConfig
 from components.vm.farm import Farm
+from components.vm.firewall import Grant
 from components.vm.keys import key_folder, written
 from components.vm.plan import edge_host
 from components.vm.ssh import known_hosts_line, verified
@@ -47,6 +48,8 @@ class Elsewhere:
     """Its name."""
     vm: Vm | None = None
     """If it is one of ours, with which the edge comes and goes."""
+    admitted: pulumi.Resource | None = None
+    """What has that VM let clients in."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -88,19 +91,27 @@ class Place:
             command.triggers = [there.host]  # one that is no longer it is left without an edge
             return local.Command(f"{name}-there", command, opts)
         with_vm = pulumi.ResourceOptions(
-            deleted_with=there.vm.domain, replacement_trigger=there.vm.domain.id
+            deleted_with=there.vm.domain,
+            replacement_trigger=there.vm.domain.id,
+            depends_on=[there.admitted] if there.admitted is not None else [],
         )
         return local.Command(f"{name}-on-vm", command, pulumi.ResourceOptions.merge(opts, with_vm))
 
 
 def place(
-    edge: EdgeConfig, farm: Farm, *, parent: pulumi.Resource, after: Sequence[pulumi.Resource]
+    edge: EdgeConfig,
+    farm: Farm,
+    *,
+    public: Sequence[int],
+    parent: pulumi.Resource,
+    after: Sequence[pulumi.Resource],
 ) -> Place:
     """Return where the edge runs, and make the VM if it is one.
 
     Args:
         edge: The edge's config.
         farm: The ground that a VM would stand on.
+        public: Its ports for everybody.
         parent: The edge.
         after: What has to serve before an edge is replaced: a VM has one address, and the old one
             gives it up before the new one is made.
@@ -114,10 +125,11 @@ def place(
             VmArgs(farm=farm, plan=plan, after=after),
             pulumi.ResourceOptions(parent=parent),
         )
+        admitted = vm.admit("edge-firewall", Grant(public=tuple(public)), parent=parent)
         ssh = vm.ssh_command.apply(lambda command: f"{command} {shlex.join(_SUDO)}")
         return Place(
             address=str(plan.address.ip),
-            elsewhere=Elsewhere(ssh=ssh, key="edge.vm", host=plan.name, vm=vm),
+            elsewhere=Elsewhere(ssh=ssh, key="edge.vm", host=plan.name, vm=vm, admitted=admitted),
         )
     if edge.host is None or edge.host_key is None:
         return Place(address=edge.bind)

@@ -21,9 +21,7 @@ from tests.unit.rendering import placement
 from tests.unit.strategies import SECRET, right_stacks
 from tests.unit.test_fuzz import FULL
 
-FACTS = Facts(
-    edge_addresses=("192.0.2.5", "192.0.2.6"), own_addresses=("192.0.2.5", "192.0.2.6")
-)
+FACTS = Facts(edge_addresses=("192.0.2.5", "192.0.2.6"), own_addresses=("192.0.2.5", "192.0.2.6"))
 
 
 @pytest.fixture(autouse=True)

@@ -24,7 +24,10 @@ def stack(
     raw = raw_config((folder / "stack.yaml").read_text())
     if (folder / "pages").exists():
         shutil.copytree(folder / "pages", tmp_path / "pages")
-    monkeypatch.setattr("components.machine.facts", lambda _: Facts(edge_addresses=("192.0.2.5",), own_addresses=("192.0.2.5",)))
+    monkeypatch.setattr(
+        "components.machine.facts",
+        lambda _: Facts(edge_addresses=("192.0.2.5",), own_addresses=("192.0.2.5",)),
+    )
     farm = raw["farm"]
     addresses = {
         f"{farm.get('name', 'web')}-{index}": f"10.90.0.{10 + index}"

@@ -1,5 +1,6 @@
 """The whole program under Pulumi's mocks: what it registers for a config."""
 
+import shlex
 from pathlib import Path
 
 import pytest
@@ -8,6 +9,7 @@ from pulumi.runtime import rpc
 
 from components.config import ConfigError
 from components.host import traefik
+from components.vm.firewall import Grant
 from tests.unit import program
 
 EDGE = ("10.90.0.1",)
@@ -78,10 +80,10 @@ def test_disk_cloudinit_and_domain_are_replaced_together() -> None:
             for each in ("disk", "cloudinit", "domain")
         )
         assert disk == domain, "one trigger, so that none is replaced alone"
-        assert list(seed.list_value.values) == [
-            disk,
-            Value(string_value="web-0-disk-id"),
-        ], "and a disk that is new is told all anew: the last one's seed has been wiped"
+        known, new_disk = seed.list_value.values
+        assert (known, new_disk.string_value) == (disk, "web-0-disk-id"), (
+            "and a disk that is new is told all anew: the last one's seed has been wiped"
+        )
     assert (
         small.resources["web-0-disk"].options.replacement_trigger
         != large.resources["web-0-disk"].options.replacement_trigger
@@ -123,10 +125,12 @@ def test_another_edge_is_let_in_before_the_old_one_is_shut_out() -> None:
 
 def test_the_edges_vm_lets_everybody_in_to_its_ports_and_nowhere_else() -> None:
     db = {"image": "db:1", "port": 5432, "tcp": {"port": 5432}}
-    edge = {"vm": True, "tls": {"self_signed": True}, "stats": {"bind": "0.0.0.0", "port": 8404}}
+    edge = {"vm": True, "tls": {"self_signed": True}, "stats": {"bind": "10.90.0.254"}}
     run = program.run(program.config(services__db=db, edge=edge))
     (firewall,) = (name for name in run.resources if name.startswith("edge-firewall-"))
-    told = Grant.from_json(shlex.split(shlex.split(run.resources[firewall].inputs["create"])[-1])[6])
+    told = Grant.from_json(
+        shlex.split(shlex.split(run.resources[firewall].inputs["create"])[-1])[6]
+    )
     assert told == Grant(ssh=("10.90.0.1/32",), public=(80, 443, 5432, 8404))
     assert run.resources[firewall].urn in run.edge.options.dependencies
 
