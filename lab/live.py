@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from components.edge.haproxy import UNCHECKED
 from components.service.labels import SLOT_LABEL
 from components.vm.ssh import SSH_USER, options
 
@@ -68,7 +69,9 @@ def servers(stats: str) -> list[Server]:
         )
         for row in csv.DictReader(io.StringIO(stats.removeprefix("# ")))
         # A pool with an underscore is the edge's own; no service can be called that.
-        if row["svname"] != "FRONTEND" and not row["pxname"].startswith("_")
+        if row["svname"] != "FRONTEND"
+        and not row["pxname"].startswith("_")
+        and not row["svname"].endswith(UNCHECKED)
     ]
 
 

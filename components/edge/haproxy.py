@@ -74,6 +74,10 @@ _TCP_LOG = {
 """The same per connection of a TCP service, at its end."""
 
 
+UNCHECKED = "_unchecked"
+"""The end of the names of servers that get requests when no check passes: each VM's second one."""
+
+
 def render(pools: Iterable[Pool | TcpPool], edge: Edge, folder: str, users: str = "") -> str:
     """Return the whole haproxy.cfg, and in comments what else the edge is to know.
 
@@ -99,6 +103,7 @@ def render(pools: Iterable[Pool | TcpPool], edge: Edge, folder: str, users: str 
         redirect=edge.tls and tls.redirect(edge.tls),
         vms=dict(sorted(vms.items())),
         metrics_host=METRICS_HOST,
+        unchecked=UNCHECKED,
         access_log=_json(_ACCESS_LOG),
         tcp_log=_json(_TCP_LOG),
         limited=any(pool.http.rate_limit for pool in http),

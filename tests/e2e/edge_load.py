@@ -55,6 +55,8 @@ class Servers:
     """Addresses of those that close the connection in place of an answer."""
     refusing: set[str] = field(default_factory=set)
     """Addresses of those that answer everything, checks too, with 503."""
+    late: set[str] = field(default_factory=set)
+    """Addresses of those that do not pass their checks, and answer all else."""
     silent: set[str] = field(default_factory=set)
     """Addresses of those that do not answer until ``wake`` is set, but for checks."""
     wake: threading.Event = field(default_factory=threading.Event)
@@ -112,7 +114,8 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         if self.path != HEALTH and name in servers.silent:
             servers.wake.wait(30)
         body = name.encode() + sent
-        self.send_response(503 if name in servers.refusing else 200)
+        late = self.path == HEALTH and name in servers.late
+        self.send_response(503 if late or name in servers.refusing else 200)
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
         self.wfile.write(body)

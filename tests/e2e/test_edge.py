@@ -71,6 +71,18 @@ def test_a_server_that_is_down_or_drained_stays_so_over_a_reload(
         assert poll(lambda: edge.state("web-2")[0] == 2, 5), "back when it is healthy"
 
 
+def test_when_no_check_passes_requests_are_still_answered(edge: Edge, servers: Servers) -> None:
+    first, second, *_ = ADDRESSES
+    with servers.running(first, second):
+        edge.apply({"web-0": first, "web-1": second})
+        servers.late |= {first, second}
+        assert poll(lambda: {edge.state(each)[0] for each in ("web-0", "web-1")} == {0}, 5)
+        assert {edge.get() for _ in range(10)} == {(200, first), (200, second)}
+        servers.late.remove(second)
+        assert poll(lambda: edge.state("web-1")[0] == 2, 5)
+        assert {edge.get() for _ in range(10)} == {(200, second)}, "who passes goes first"
+
+
 def test_a_server_that_moved_does_not_inherit_what_was_wrong_with_it(
     edge: Edge, servers: Servers
 ) -> None:

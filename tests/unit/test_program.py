@@ -81,9 +81,7 @@ def test_disk_cloudinit_and_domain_are_replaced_together() -> None:
         )
         assert disk == domain, "one trigger, so that none is replaced alone"
         known, new_disk = seed.list_value.values
-        assert (known, new_disk.string_value) == (disk, "web-0-disk-id"), (
-            "and a disk that is new is told all anew: the last one's seed has been wiped"
-        )
+        assert (known, new_disk.string_value) == (disk, "web-0-disk-id"), "the last one's is wiped"
     assert (
         small.resources["web-0-disk"].options.replacement_trigger
         != large.resources["web-0-disk"].options.replacement_trigger

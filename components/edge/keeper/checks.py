@@ -25,7 +25,10 @@ class Check:
 
 
 def checks(text: str) -> set[Check]:
-    """Return the HTTP check of every server in a haproxy.cfg that Gatehouse rendered."""
+    """Return the HTTP check of every server in a haproxy.cfg that Gatehouse rendered.
+
+    Those that are backups are the same servers once more, without a check.
+    """
     found: set[Check] = set()
     pool = ""
     asked: dict[str, Any] = {}
@@ -35,7 +38,7 @@ def checks(text: str) -> set[Check]:
             pool, asked = words[1], {}
         elif words[:2] == ["http-check", "send"]:
             asked = _asked(words)
-        elif words[:1] == ["server"] and asked:
+        elif words[:1] == ["server"] and asked and "backup" not in words:
             found.add(Check(pool=pool, server=words[1], address=words[2], **asked))
     return found
 
