@@ -47,11 +47,12 @@ test-e2e: venv  ## the whole graph for real in a lab of its own, and the edge on
 	@$(MAKE) --no-print-directory -j 2 --output-sync=target test-e2e-edge test-e2e-lab
 
 test-e2e-edge: venv  ## the edge alone, with the HAProxy of Debian 12 and with that of Debian 13
-	nice $(PYTHON) -m pytest tests/e2e/test_clients.py tests/e2e/test_edge*.py -x
+	nice $(PYTHON) -m pytest tests/e2e/test_clients.py tests/e2e/test_edge*.py tests/e2e/test_firewall.py -x
 	HAPROXY=3.0 nice $(PYTHON) -m pytest tests/e2e/test_clients.py tests/e2e/test_edge*.py -x
 
 test-e2e-lab: venv  ## the whole graph; E2E_LONG=1 has two boots more of an edge that is a VM
-	ENGINE=$(ENGINE) $(PYTHON) -m pytest tests/e2e/test_engines_alike.py tests/e2e/test_lab*.py -x
+	ENGINE=$(ENGINE) $(PYTHON) -m pytest tests/e2e/test_engines_alike.py tests/e2e/test_lab.py \
+	    tests/e2e/test_lab_locked.py tests/e2e/test_lab_edge.py tests/e2e/test_lab_end.py -x
 
 # A lab of its own, unless LAB is given: its stack is changed a lot.
 bench-zero-downtime: LAB = bench

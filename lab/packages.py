@@ -53,10 +53,12 @@ TEST_PACKAGES = (
     "certbot",  # the edge installs it where it is missing, but not in a test
     "curl",
     "nghttp2-client",  # h2load
+    "nftables",
+    "nmap",
     "pebble",  # an ACME server
     "testssl.sh",
 )
-"""What the end-to-end tests of the edge need beside the lab's."""
+"""What the end-to-end tests need beside the lab's."""
 
 APT_LISTS = Path("/var/lib/apt/lists")
 APT_TIMEOUT = 1800  # s; about 150 MB are fetched, so this is a machine that reaches no mirror

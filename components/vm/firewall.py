@@ -165,7 +165,7 @@ def change(name: str, grant: Grant | None, connection: str = "") -> None:
         _nft(text)
         if not _UNIT_FILE.exists() or _UNIT_FILE.read_text() != _UNIT:
             _write(_UNIT_FILE, _UNIT)
-            subprocess.run(("systemctl", "enable", _UNIT_FILE.name), check=True)
+            subprocess.run(("systemctl", "enable", "--now", _UNIT_FILE.name), check=True)
 
 
 def _write(file: Path, text: str) -> None:

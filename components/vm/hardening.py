@@ -51,11 +51,19 @@ CONTAINER_HOST_FILES: Mapping[str, str] = {
 }
 """More of a VM that runs containers."""
 
+# Of what was on that disk, kept by cloud-init for boots to come.
+_COPIES = (
+    *(f"/var/lib/cloud/instances/*/{each}" for each in ("user-data.txt*", "cloud-config.txt")),
+    "/var/lib/cloud/instances/*/obj.pkl",
+    "/run/cloud-init/instance-data-sensitive.json",
+)
+
 COMMANDS: Sequence[Sequence[str]] = (
     ("systemctl", "restart", "systemd-journald.service"),
     # The disk that all this came from has the host's private key. Without it cloud-init would take
     # the next boot for that of a new machine, and has nothing to do at one of an old machine.
     ("touch", "/etc/cloud/cloud-init.disabled"),
     ("shred", "--iterations=0", "--zero", "/dev/disk/by-label/cidata"),
+    ("sh", "-c", f"rm -f {' '.join(_COPIES)}"),
 )
 """Run at the first boot's end."""

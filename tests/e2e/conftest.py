@@ -1,6 +1,7 @@
 """One lab for all scenarios, which run in the order in which they are written.
 
-``HAPROXY=3.0`` has the tests of the edge use that one, and not the installed one.
+``HAPROXY=3.0`` has the tests of the edge use that one, and not the installed one. ``E2E_KEEP=1``
+begins with the lab as it is, and leaves it there.
 """
 
 import os
@@ -37,6 +38,9 @@ def driver(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Driver]:
     if os.geteuid() != 0:
         pytest.fail("the end-to-end tests make a lab, which needs root: run `make test` as root")
     made = Driver(folder=Path(tmp_path_factory.mktemp("e2e")))
+    if "E2E_KEEP" in os.environ:
+        yield made
+        return
     made.run("down")
     yield made
     made.run("down")

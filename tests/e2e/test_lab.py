@@ -151,6 +151,8 @@ def test_a_service_with_everything(driver: Driver) -> None:
             "volumes": [{"name": "data", "path": "/data"}],
             "cpus": 0.5,
             "memory": "128MiB",
+            "pids": 200,
+            "capabilities": ["CHOWN", "net_bind_service"],
             "user": "1000:1000",
             "read_only": True,
             "labels": {"team": "lab"},
@@ -186,6 +188,8 @@ def test_a_service_with_everything(driver: Driver) -> None:
     assert told["HostConfig"]["ReadonlyRootfs"] is True
     assert told["HostConfig"]["Memory"] == 128 * 2**20
     assert told["HostConfig"]["NanoCpus"] == 5 * 10**8
+    assert told["HostConfig"]["PidsLimit"] == 200
+    assert told["HostConfig"]["CapAdd"] == ["CAP_CHOWN", "CAP_NET_BIND_SERVICE"]
     assert told["Mounts"][0]["Destination"] == "/data"
     driver.config.write_text(before)
     driver.ok("up")
