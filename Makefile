@@ -56,7 +56,7 @@ test-e2e-edge: venv  ## the edge alone, with the HAProxy of Debian 12 and with t
 	HAPROXY=3.0 nice $(PYTHON) -m pytest tests/e2e/test_clients.py tests/e2e/test_edge*.py -x
 
 test-e2e-lab: venv  ## the whole graph; E2E_LONG=1 has two boots more of an edge that is a VM
-	ENGINE=$(ENGINE) $(PYTHON) -m pytest tests/e2e/test_engines_alike.py $(LAB_TESTS) -x
+	ENGINE=$(ENGINE) $(PYTHON) -m pytest tests/e2e/test_engines_*.py $(LAB_TESTS) -x
 
 audit: venv  ## the scans, and as root what an applied lab lets nobody do; `make test` has them too
 	@ENGINE=$(ENGINE) $(PYTHON) -m tests.audit
