@@ -7,8 +7,13 @@ PYTHON := $(VENV)/bin/python
 AS_ROOT := -o APT::Sandbox::User=root
 RUN_LAB = $(PYTHON) -m lab --name $(LAB) --engine $(ENGINE) $(if $(ACME),--acme)
 
-.PHONY: help up preview status smoke scale down shell check-config recover reference test test-unit \
-        fuzz test-e2e test-e2e-edge test-e2e-lab bench-zero-downtime lint types venv
+# In the order of a deployment's life; what takes the lab away comes last.
+LAB_END := tests/e2e/test_lab_end.py
+LAB_TESTS := $(filter-out $(LAB_END),$(sort $(wildcard tests/e2e/test_lab*.py))) $(LAB_END)
+
+.PHONY: help up preview status smoke scale down shell check-config recover reference requirements \
+        test test-unit fuzz test-e2e test-e2e-edge test-e2e-lab audit scan bench-zero-downtime \
+        lint types venv
 
 help:  ## what there is
 	@sed -n 's/^\([a-z0-9-]*\):.*## /\1\t/p' Makefile
@@ -34,7 +39,7 @@ shell: venv  ## a shell inside the lab, where its network is
 down: venv  ## destroy the stack and leave nothing of the lab behind
 	@$(RUN_LAB) down
 
-test: lint types $(VENV)/cloud-init test-unit test-e2e  ## everything
+test: lint types scan $(VENV)/cloud-init test-unit test-e2e  ## everything
 
 test-unit: venv  ## no root, no network
 	$(PYTHON) -m pytest -n 2
@@ -51,8 +56,13 @@ test-e2e-edge: venv  ## the edge alone, with the HAProxy of Debian 12 and with t
 	HAPROXY=3.0 nice $(PYTHON) -m pytest tests/e2e/test_clients.py tests/e2e/test_edge*.py -x
 
 test-e2e-lab: venv  ## the whole graph; E2E_LONG=1 has two boots more of an edge that is a VM
-	ENGINE=$(ENGINE) $(PYTHON) -m pytest tests/e2e/test_engines_alike.py tests/e2e/test_lab.py \
-	    tests/e2e/test_lab_locked.py tests/e2e/test_lab_edge.py tests/e2e/test_lab_end.py -x
+	ENGINE=$(ENGINE) $(PYTHON) -m pytest tests/e2e/test_engines_*.py $(LAB_TESTS) -x
+
+audit: venv  ## the scans, and as root what an applied lab lets nobody do; `make test` has them too
+	@ENGINE=$(ENGINE) $(PYTHON) -m tests.audit
+
+scan: venv  ## bandit, known vulnerabilities of packages, and whether all that is fetched is pinned
+	$(PYTHON) -m pytest tests/audit
 
 # A lab of its own, unless LAB is given: its stack is changed a lot.
 bench-zero-downtime: LAB = bench
@@ -68,6 +78,12 @@ recover: venv  ## STACK=prod YES=1: bring a stack back after an update that was 
 
 reference: venv  ## write docs/config.md and Pulumi.schema.json from the models
 	$(PYTHON) -m components.reference
+
+requirements: venv  ## UPGRADE=1: compile requirements*.in to requirements*.txt, with hashes
+	@for each in requirements requirements-dev; do \
+	    $(VENV)/bin/uv pip compile --quiet --no-config --universal --python-version 3.11 \
+	        --generate-hashes --no-emit-index-url --custom-compile-command "make requirements" \
+	        $(if $(UPGRADE),--upgrade) $$each.in --output-file $$each.txt || exit 1; done
 
 lint: venv
 	$(VENV)/bin/ruff check .

@@ -140,7 +140,7 @@ def _on_bridge(path: str, address: IPv4Interface, network: Network) -> Iterable[
     yield from _a_machines(path, address)
     if network.gateway == str(address.ip):
         yield f"{path}: is farm.network.gateway too (got {address})"
-    elif ipaddress.ip_address(network.gateway or "0.0.0.0") not in address.network:  # noqa: S104
+    elif ipaddress.ip_address(network.gateway or "0.0.0.0") not in address.network:  # noqa: S104 - no bind
         yield f"{path}: is not in one network with farm.network.gateway (got {address})"
 
 
@@ -326,7 +326,7 @@ def _edge(stack: Stack) -> Iterable[str]:
     yield from _tls(stack)
     edge = stack.edge
     binds = {edge.stats.bind, edge.bind}
-    if len(binds) == 1 or binds & {"0.0.0.0", "::"}:  # noqa: S104
+    if len(binds) == 1 or binds & {"0.0.0.0", "::"}:  # noqa: S104 - looked for
         for key, port in _ports(edge).items():
             if port == edge.stats.port:
                 yield f"edge.stats.port: is {key} too (got {port})"

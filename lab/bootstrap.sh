@@ -1,6 +1,6 @@
 #!/bin/sh
-# Makes the virtual environment FOLDER from the file REQUIREMENTS, on a machine that may have no
-# Python yet: usage: bootstrap.sh FOLDER REQUIREMENTS
+# Makes the virtual environment FOLDER from the file REQUIREMENTS, which has the hash of every package,
+# on a machine that may have no Python yet: usage: bootstrap.sh FOLDER REQUIREMENTS
 set -eu
 folder=$1 requirements=$2
 
@@ -21,4 +21,4 @@ fi
 
 echo "==> install the Python packages of $requirements into $folder"
 python3 -m venv "$folder"
-"$folder/bin/python" -m pip install --quiet --disable-pip-version-check -r "$requirements"
+"$folder/bin/python" -m pip install --quiet --disable-pip-version-check --require-hashes -r "$requirements"

@@ -1,8 +1,9 @@
 """The real Pulumi CLI on a lab's stack: ``python -m lab.pulumi_cli up --stack lab --state DIR …``.
 
 The same operations and options as the lab engine's. The backend is a folder of the lab, the
-passphrase is generated, and the config file that the CLI writes to is a copy: the one in the
-repository stays as it is.
+passphrase is generated and in a file, and the config file that the CLI writes to is a copy: the one
+in the repository stays as it is. A lab's config has its secrets in plain text; in the copy they are
+encrypted, as `pulumi config set --secret` does, because Pulumi keeps the config of each update.
 """
 
 from __future__ import annotations
@@ -22,12 +23,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from lab.engine.arguments import stack_arguments
 from lab.engine.errors import EngineError
 from lab.engine.program import project_name
 from lab.engine.state import StateFile
+from lab.pulumi_config import copy_config
 from recovery.notes import notes
 from recovery.processes import kill_tree, processes_with
 from recovery.things import RemoveError, Unreachable
@@ -38,7 +38,7 @@ REFRESH_SECONDS = 300.0
 """A refresh of some 40 resources takes 20 s; provider 0.8.1 can hang in it for good."""
 REFRESH_TRIES = 3
 _FETCH_SECONDS = 180.0
-_SALT_KEYS = ("encryptionsalt", "secretsprovider", "encryptedkey")
+_USERS_PASSPHRASE = "PULUMI_CONFIG_PASSPHRASE"  # noqa: S105 - a variable's name
 
 
 def missing_plugins() -> list[str]:
@@ -149,10 +149,12 @@ class PulumiCli:
         (shadow / "Pulumi.yaml").write_text(
             f"name: {project_name(self.project)}\nruntime: yaml\n", encoding="utf-8"
         )
-        with_salt(self.config_file, self._config_copy)
+        hidden = copy_config(self.config_file, self._config_copy)
         stacks = self.folder / "backend" / ".pulumi" / "stacks"
         if not any(stacks.rglob(f"{self.stack}.json*")):
             self._capture("stack", "init", "--no-select")
+        for key, value in hidden.items():
+            self._capture("config", "set", "--secret", "--path", key, stdin=f"{value}\n")
 
     @property
     def _shadow(self) -> Path:
@@ -167,8 +169,10 @@ class PulumiCli:
         return f"file://{self.folder / 'backend'}"
 
     def _environment(self) -> dict[str, str]:
+        # The user's own passphrase would be taken before the lab's.
+        ours = {key: value for key, value in os.environ.items() if key != _USERS_PASSPHRASE}
         return {
-            **os.environ,
+            **ours,
             "PULUMI_HOME": str(self.folder / "home"),
             "PULUMI_BACKEND_URL": self._backend_url,
             "PULUMI_CONFIG_PASSPHRASE_FILE": str(self.folder / "passphrase"),
@@ -245,7 +249,8 @@ class PulumiCli:
             f"{REFRESH_TRIES} refreshes did not end within {self.refresh_seconds:.0f} s each"
         )
 
-    def _export(self) -> dict[str, Any]:
+    def export(self) -> dict[str, Any]:
+        """Return the state with its secrets in plain text, as the CLI exports it."""
         exported: dict[str, Any] = json.loads(self._capture("stack", "export", "--show-secrets"))
         return exported
 
@@ -260,7 +265,7 @@ class PulumiCli:
         if any(path.is_file() for path in locks.rglob("*.json")):
             print("the last run was cut short: its lock is removed", flush=True)
             self._capture("cancel", "--yes")
-        exported = self._export()
+        exported = self.export()
         with contextlib.chdir(self.project):  # where the paths in the state start from
             found = notes(exported["deployment"])
             for note in found:
@@ -277,35 +282,13 @@ class PulumiCli:
     def _targets(self, types: Sequence[str]) -> list[str]:
         if not types:
             return []
-        resources = self._export()["deployment"].get("resources") or []
+        resources = self.export()["deployment"].get("resources") or []
         urns = [
             each["urn"]
             for each in resources
             if any(fnmatch.fnmatchcase(each["type"], pattern) for pattern in types)
         ]
         return [option for urn in dict.fromkeys(urns) for option in ("--target", urn)]
-
-
-def with_salt(source: Path, copy: Path) -> None:
-    """Copy a stack's config file, and keep what the CLI has added to the copy for its secrets.
-
-    Raises:
-        EngineError: The file cannot be read.
-    """
-    try:
-        text = source.read_text(encoding="utf-8")
-        theirs = yaml.safe_load(text) or {}
-        ours = yaml.safe_load(copy.read_text(encoding="utf-8")) if copy.exists() else {}
-    except (OSError, yaml.YAMLError) as error:
-        raise EngineError(f"{source}: cannot be read: {error}") from error
-    added = {
-        key: value for key, value in (ours or {}).items() if key in _SALT_KEYS and key not in theirs
-    }
-    if added:
-        text = f"{text.rstrip()}\n{yaml.safe_dump(added)}"
-    partial = copy.with_suffix(".partial")
-    partial.write_text(text, encoding="utf-8")
-    partial.replace(copy)
 
 
 def main(arguments: list[str]) -> int:

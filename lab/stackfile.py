@@ -79,7 +79,8 @@ def set_in_copy(source: Path, target: Path, values: Mapping[str, Any]) -> None:
             place = place.get(each) if isinstance(place, dict) else None
         if isinstance(place, dict):
             place[last] = value
-    target.parent.mkdir(parents=True, exist_ok=True)
+    # For its owner only: a lab's config has its secrets in plain text.
+    target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     with target.open("w", encoding="utf-8") as file:
         _yaml().dump(document, file)
 

@@ -23,7 +23,7 @@ _TEMPLATES = Environment(
     lstrip_blocks=True,
     keep_trailing_newline=True,
     # What goes in passed an allow-list in components.config, and HTML's escapes mean nothing here.
-    autoescape=False,  # noqa: S701
+    autoescape=False,  # noqa: S701 # nosec B701
 )
 _TEMPLATES.filters |= {"quoted": quoted, "quoted_format": quoted_format}
 

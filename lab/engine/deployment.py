@@ -75,6 +75,8 @@ class Deployment:
         preview: bool = False,
         target_types: Iterable[str] = (),
     ) -> None:
+        for resource in ledger.before:
+            display.hide(resource.inputs, resource.outputs, resource.replacement_trigger)
         self._ledger = ledger
         self._catalogue = catalogue
         self._executor = Executor(ledger, catalogue, connections, display)
@@ -97,6 +99,7 @@ class Deployment:
         Raises:
             EngineError: It failed, or the run is over because something else did.
         """
+        self._display.hide(goal.inputs, goal.replacement_trigger)
         try:
             with self._deciding:
                 self._stop_if_over()
@@ -115,6 +118,7 @@ class Deployment:
 
     def register_outputs(self, urn: str, outputs: Props) -> None:
         """Keep what a component, or the stack, says of itself at its end."""
+        self._display.hide(outputs)
         resource = self._ledger.new(urn)
         if resource is not None:
             resource.outputs = outputs

@@ -14,6 +14,7 @@ from typing import TextIO
 
 from lab.console import duration
 from lab.engine.plan import Change, Op, Verdict, hidden
+from lab.engine.redact import Redactor
 from lab.engine.values import UNKNOWN, Value, plain, show_path
 
 HEARTBEAT_SECONDS = 15
@@ -29,20 +30,31 @@ _DOING = {
 
 
 class Display:
-    """Prints lines, whole ones, from any thread, and counts what was done."""
+    """Prints lines, whole ones and without secrets, from any thread, and counts what was done."""
 
     def __init__(self, stream: TextIO | None = None, heartbeat: float = HEARTBEAT_SECONDS) -> None:
         self._stream = stream or sys.stdout
         self._heartbeat = heartbeat
         self._lock = threading.Lock()
+        self._secrets = Redactor()
         self._running: dict[str, tuple[float, float]] = {}
         self._began = time.monotonic()
         self.counts: Counter[Op] = Counter()
 
     def line(self, text: str) -> None:
         """Print one line, or several that belong together."""
+        text = self.without_secrets(text)
         with self._lock:
             print(text, file=self._stream, flush=True)
+
+    def hide(self, *values: Value) -> None:
+        """Print nothing from now on of what is marked as secret in these."""
+        for value in values:
+            self._secrets.learn(value)
+
+    def without_secrets(self, text: str) -> str:
+        """Return the text as it may be shown."""
+        return self._secrets.redacted(text)
 
     def error(self, where: str, text: str) -> None:
         """Print an error of a resource, or of the program when `where` is empty."""

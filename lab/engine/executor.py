@@ -46,7 +46,7 @@ class Executor:
             new.id, outputs = made.id, made.outputs
         except PartlyCreated as error:
             failure, new.id, outputs = error, error.identifier, error.outputs
-            new.init_errors = (str(error),)
+            new.init_errors = (self._display.without_secrets(str(error)),)
         except Unreachable:
             # Whether it was made is not known, so it stays noted, and the next run looks it up.
             raise
@@ -54,6 +54,7 @@ class Executor:
             self._ledger.settle(pending)
             raise
         new.outputs = outputs_with_inputs(new, outputs)
+        self._display.hide(new.outputs)
         self._ledger.settle(pending, add=new, drop=gone, condemn=condemned)
         if failure is not None:
             raise failure
@@ -78,6 +79,7 @@ class Executor:
             self._ledger.settle(pending)
             raise
         new.outputs = outputs_with_inputs(new, outputs)
+        self._display.hide(new.outputs)
         self._ledger.settle(pending, add=new, drop=old)
 
     def delete(

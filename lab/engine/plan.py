@@ -75,10 +75,13 @@ def changes_between(
 
 
 def _sorted_sets(inputs: Props, unordered: Collection[str]) -> Props:
-    return {
-        key: sorted(value, key=canonical) if key in unordered and isinstance(value, list) else value
-        for key, value in inputs.items()
-    }
+    return {key: _sorted(value) if key in unordered else value for key, value in inputs.items()}
+
+
+def _sorted(value: Value) -> Value:
+    if isinstance(value, Secret):
+        return Secret(_sorted(value.value))
+    return sorted(value, key=canonical) if isinstance(value, list) else value
 
 
 def keep_ignored(inputs: Props, old: Props, ignored: Iterable[str]) -> Props:

@@ -15,7 +15,7 @@ from lab.engine.executor import outputs_with_inputs
 from lab.engine.handler import Call, Catalogue, Connections
 from lab.engine.model import Resource, copy_of, package_of
 from lab.engine.state import Pending, State
-from lab.engine.values import Props, plain
+from lab.engine.values import Props, Secret, has_secret, plain
 
 REFRESH_SECONDS = 300
 """How long a refresh goes on asking what does not answer: a VM that boots on an emulated CPU
@@ -44,6 +44,7 @@ class Reality:
         Raises:
             EngineError: Something could not be read within the time limit.
         """
+        self._hide(state)
         targets = tuple(target_types)
         groups: defaultdict[tuple[str, str], list[Resource]] = defaultdict(list)
         for resource in state.resources:
@@ -102,10 +103,7 @@ class Reality:
                 time.sleep(_RETRY_SECONDS)
             except EngineError as error:
                 raise EngineError(f"{first.name}: cannot be read: {error}") from error
-        return [
-            now and copy_of(now, outputs=outputs_with_inputs(now, plain(now.outputs)))
-            for now in found
-        ]
+        return [now and _as_secret_as(was, now) for was, now in zip(group, found, strict=True)]
 
     def recover(self, state: State) -> State:
         """Return the state without the operations that a run before this one left open.
@@ -117,6 +115,7 @@ class Reality:
         Raises:
             EngineError: Something that was left could not be deleted.
         """
+        self._hide(state)
         left = []
         for pending in state.pending:
             name = f"{pending.resource.type} {pending.resource.name}"
@@ -129,6 +128,10 @@ class Reality:
                 self._display.line(f" ?? {name}: stays noted, as it cannot be looked up: {error}")
                 left.append(pending)
         return State(resources=state.resources, pending=left, outputs=state.outputs)
+
+    def _hide(self, state: State) -> None:
+        for resource in (*state.resources, *(pending.resource for pending in state.pending)):
+            self._display.hide(resource.inputs, resource.outputs)
 
     def _clear(self, state: State, pending: Pending) -> None:
         resource = pending.resource
@@ -146,6 +149,18 @@ class Reality:
                 Call(name=resource.name, inputs=plain(found.inputs), say=self._display.line),
                 found,
             )
+
+
+def _as_secret_as(was: Resource, now: Resource) -> Resource:
+    """Return what was read, with that marked as secret which was secret before it was read."""
+    lost = {
+        key
+        for key, value in now.inputs.items()
+        if has_secret(was.inputs.get(key)) and not has_secret(value)
+    }
+    inputs = {key: Secret(value) if key in lost else value for key, value in now.inputs.items()}
+    now = copy_of(now, inputs=inputs)
+    return copy_of(now, outputs=outputs_with_inputs(now, plain(now.outputs)))
 
 
 def _provider_inputs(state: State, resource: Resource) -> Props | None:

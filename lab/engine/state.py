@@ -2,7 +2,8 @@
 
 It is written whole, to a file beside it that then takes its place, before and after each
 operation; so a run that is killed at any moment leaves a state that tells what it was about to do.
-Secrets are in it in plain text: the folder is for its owner only.
+Secrets are in it encrypted, with the key beside it (`lab.engine.vault`), and only they: what the
+program or a provider does not mark as secret is in plain text, so the folder is for its owner only.
 """
 
 from __future__ import annotations
@@ -21,8 +22,10 @@ from typing import Any
 from lab.engine.errors import EngineError
 from lab.engine.model import Resource
 from lab.engine.values import Props, from_wire, to_wire
+from lab.engine.vault import Vault
 
-_VERSION = 1
+_VERSION = 2
+_PLAIN_VERSION = 1
 
 
 @dataclass(kw_only=True)
@@ -45,7 +48,7 @@ class State:
     """What the program exported in its last complete run."""
 
     def to_json(self) -> dict[str, Any]:
-        """Return the form in the file."""
+        """Return the form in the file, but for its secrets, which are not encrypted yet."""
         return {
             "version": _VERSION,
             "resources": [resource.to_json() for resource in self.resources],
@@ -58,8 +61,6 @@ class State:
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> State:
         """Read what `to_json` made."""
-        if data["version"] != _VERSION:
-            raise ValueError(f"version {data['version']} is not {_VERSION}")
         return cls(
             resources=[Resource.from_json(item) for item in data["resources"]],
             pending=[
@@ -77,24 +78,36 @@ class StateFile:
         self.folder = folder
         self._path = folder / "state.json"
         self._lock = folder / "lock"
+        self._vault = Vault(folder / "key")
 
     def load(self) -> State:
         """Return the state; an empty one when there is no file.
 
         Raises:
-            EngineError: The file is not a state file of this engine.
+            EngineError: The file is not a state file of this engine, or its key is not there.
         """
         try:
             text = self._path.read_text(encoding="utf-8")
         except FileNotFoundError:
             return State()
         try:
-            return State.from_json(json.loads(text))
+            data = json.loads(text)
+            self._check_version(data["version"])
+            return State.from_json(self._vault.opened(data))
         except (ValueError, KeyError, TypeError) as error:
             raise EngineError(
                 f"{self._path}: this is not a state of this lab engine ({error}): "
                 "remove the lab and its state, then start again"
             ) from error
+
+    def _check_version(self, version: object) -> None:
+        if version == _PLAIN_VERSION:
+            raise EngineError(
+                f"{self._path}: an older version of Gatehouse left this state, with its secrets in "
+                "plain text: remove the lab with `make down`, then start again"
+            )
+        if version != _VERSION:
+            raise ValueError(f"version {version} is not {_VERSION}")
 
     def save(self, state: State) -> None:
         """Put the state in place of the old one, on disk before this returns."""
@@ -102,7 +115,7 @@ class StateFile:
         partial = self._path.with_suffix(".partial")
         descriptor = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
         with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-            json.dump(state.to_json(), file, indent=1)
+            json.dump(self._vault.sealed(state.to_json()), file, indent=1)
             file.flush()
             os.fsync(file.fileno())
         partial.replace(self._path)

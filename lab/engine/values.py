@@ -58,7 +58,7 @@ def from_wire(value: Value) -> Value:
         if _SIGNATURE not in value:
             # The wire has no order; a sorted one makes every run and every listing alike.
             return {key: from_wire(value[key]) for key in sorted(value) if value[key] is not None}
-        if value[_SIGNATURE] == _SECRET:
+        if is_secret(value):
             inner = from_wire(value["value"])
             return inner if isinstance(inner, Secret) else Secret(inner)
         raise ValueError("assets, archives and resources as property values are not implemented")
@@ -76,6 +76,11 @@ def to_wire(value: Value) -> Value:
     if isinstance(value, dict):
         return {key: to_wire(item) for key, item in value.items()}
     return value
+
+
+def is_secret(wire: Mapping[str, Any]) -> bool:
+    """Return whether an object is, in the form that `to_wire` makes, a secret."""
+    return wire.get(_SIGNATURE) == _SECRET
 
 
 def plain(value: Value) -> Value:
@@ -190,10 +195,11 @@ def contains(pattern: Path, path: Path) -> bool:
 
 
 def get_path(value: Value, path: Path) -> Value:
-    """Return what is at `path`, or None."""
+    """Return what is at `path`, or None. What is inside of a secret is secret."""
+    hidden = False
     for step in path:
         if isinstance(value, Secret):
-            value = value.value
+            value, hidden = value.value, True
         if isinstance(step, int):
             if not isinstance(value, list) or step >= len(value):
                 return None
@@ -202,7 +208,7 @@ def get_path(value: Value, path: Path) -> Value:
             if not isinstance(value, dict):
                 return None
             value = value.get(step)
-    return value
+    return Secret(value) if hidden and not isinstance(value, Secret | None) else value
 
 
 def with_path(value: Value, path: Path, new: Value) -> Value:

@@ -164,7 +164,7 @@ def read_static(path: Path) -> bytes:
     if needs_loader(content):
         raise ContainerImageError(
             f"{path}: not a static 64-bit ELF executable, so no image from scratch can run it: "
-            "pin another version of its package in requirements-dev.txt"
+            "pin another version of its package in requirements-dev.in, and run `make requirements`"
         )
     return content
 

@@ -70,6 +70,9 @@ class Thing(Handler[World]):
             raise Unreachable("the answer never came")
         if fail == "partly":
             raise PartlyCreated(name, {}, "it does not start")
+        if fail == "quote":
+            call.say(f"given {call.inputs}")
+            raise PartlyCreated(name, {}, f"it does not start with {call.inputs}")
         return Made(name, {"echo": f"made {call.inputs.get('color')}"})
 
     def update(self, connection: World, call: Call, old: Resource) -> Props:

@@ -297,7 +297,7 @@ def test_destroy_leaves_an_empty_state_and_can_be_resumed(lab: Lab) -> None:
     lab.run(destroy=True)
     assert lab.things() == []
     assert lab.file.load().to_json() == {
-        "version": 1,
+        "version": 2,
         "resources": [],
         "pending": [],
         "outputs": {},

@@ -53,6 +53,10 @@ def test_a_secret_that_becomes_plain_is_no_change() -> None:
     assert verdict({"color": Secret("red")}, {"color": "red"}).op is Op.SAME
 
 
+def test_the_order_of_a_set_does_not_matter_where_its_secret_begins() -> None:
+    assert verdict({"tags": Secret(["b", "a"])}, {"tags": ["a", Secret("b")]}).op is Op.SAME
+
+
 def test_the_order_of_a_set_does_not_matter_and_that_of_a_list_does() -> None:
     assert verdict({"tags": ["a", "b"]}, {"tags": ["b", "a"]}).op is Op.SAME
     parts = [{"id": 1}, {"id": 2}]

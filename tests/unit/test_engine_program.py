@@ -1,98 +1,18 @@
 """The engine under real programs of the SDK, in this process and, where it is killed, in others."""
 
-import io
 import json
 import re
-import subprocess
-import sys
-from collections.abc import Iterator
 from pathlib import Path
 
-import pulumi
 import pytest
-from pulumi.runtime import settings
 
 from lab.engine import __main__ as command
-from lab.engine.display import Display
 from lab.engine.errors import EngineError, Refused
 from lab.engine.program import stack_config
-from lab.engine.run import Options, Runner, Stack
+from lab.engine.run import Options
 from lab.engine.state import StateFile
 from tests.unit.engine_fakes import CATALOGUE
-
-PREAMBLE = """
-import os, pulumi
-WORLD = os.environ["FAKE_WORLD"]
-
-class Provider(pulumi.ProviderResource):
-    def __init__(self, name, opts=None):
-        super().__init__("fake", name, {"folder": WORLD}, opts)
-
-class Thing(pulumi.CustomResource):
-    echo: pulumi.Output[str]
-    def __init__(self, name, props=None, opts=None, type_="fake:index:Thing"):
-        inputs = {"echo": None, "color": None, "name": None, "hidden": None, **(props or {})}
-        super().__init__(type_, name, inputs, opts)
-
-class Group(pulumi.ComponentResource):
-    def __init__(self, name, opts=None):
-        super().__init__("my:own:Group", name, None, opts)
-
-config = pulumi.Config()
-provider = Provider("p")
-managed = pulumi.ResourceOptions(provider=provider)
-"""
-
-
-class Project:
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self.world = folder / "world"
-        self.world.mkdir()
-        (folder / "Pulumi.yaml").write_text("name: proj\nruntime: python\n")
-        self.printed = ""
-
-    def write(self, program: str, config: str = "{}") -> None:
-        (self.folder / "__main__.py").write_text(PREAMBLE + program)
-        (self.folder / "Pulumi.test.yaml").write_text(f"config: {config}\n")
-
-    def run(self, operation: str = "up", options: Options | None = None) -> int:
-        stream = io.StringIO()
-        try:
-            runner = Runner(self.stack(), CATALOGUE, Display(stream))
-            code: int = getattr(runner, operation)(options or Options())
-            return code
-        finally:
-            self.printed = stream.getvalue()
-
-    def stack(self) -> Stack:
-        return Stack(
-            name="test",
-            folder=self.folder,
-            config_file=self.folder / "Pulumi.test.yaml",
-            state_folder=self.folder / "state",
-        )
-
-    def outputs(self, *, show_secrets: bool = False) -> dict[str, object]:
-        runner = Runner(self.stack(), CATALOGUE, Display(io.StringIO()))
-        return runner.outputs(show_secrets=show_secrets)
-
-    def things(self) -> list[str]:
-        return sorted(path.name for path in self.world.glob("thing-*"))
-
-    def state(self) -> list[str]:
-        return [each.name for each in StateFile(self.folder / "state").load().resources]
-
-
-@pytest.fixture
-def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Project]:
-    monkeypatch.chdir(tmp_path)  # the engine changes it, and this puts it back
-    monkeypatch.setattr(sys, "argv", sys.argv)
-    monkeypatch.setattr("os.fsync", lambda _: None)  # slow, and no test cuts the power
-    monkeypatch.setenv("FAKE_WORLD", str(tmp_path / "world"))
-    yield Project(tmp_path)
-    settings.reset_options()
-    pulumi.runtime.set_all_config({})
+from tests.unit.engine_project import Project, killed_up
 
 
 def test_a_program_is_applied_and_its_exports_are_kept(project: Project) -> None:
@@ -288,29 +208,6 @@ def test_the_command_line_reports_a_missing_project(
     arguments = ["up", "--project", str(tmp_path), "--state", str(tmp_path / "state")]
     assert command.main(arguments, CATALOGUE) == 1
     assert f"error: {tmp_path}/Pulumi.yaml: cannot be read" in capsys.readouterr().out
-
-
-RUN = """
-import sys
-from lab.engine.__main__ import main
-from tests.unit.engine_fakes import CATALOGUE
-sys.exit(main(sys.argv[1:], CATALOGUE))
-"""
-
-
-def killed_up(project: Project) -> None:
-    """Run an `up` in a process of its own, which a resource of the program kills with -9."""
-    done = subprocess.run(
-        (
-            *(sys.executable, "-c", RUN, "up", "--stack", "test"),
-            *("--project", str(project.folder), "--state", str(project.folder / "state")),
-        ),
-        cwd=Path(__file__).parents[2],
-        check=False,
-        capture_output=True,
-        timeout=30,
-    )
-    assert done.returncode == -9, done.stdout
 
 
 KILLED = """

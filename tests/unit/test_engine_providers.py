@@ -49,6 +49,14 @@ def test_create_runs_the_script_and_keeps_what_it_prints() -> None:
     assert sorted(said) == ["hello there", "oops"]
 
 
+def test_what_is_printed_in_pieces_is_said_by_the_line() -> None:
+    said: list[str] = []
+    script = "printf one; sleep 0.1; printf two; echo; echo; sleep 0.1; printf end"
+    made = LocalCommand().create(Shell(), call({"create": script}, said))
+    assert made.outputs["stdout"] == "onetwo\n\nend"
+    assert said == ["onetwo", "", "end"]
+
+
 def test_logging_can_be_turned_off() -> None:
     said: list[str] = []
     LocalCommand().create(Shell(), call({"create": "echo x", "logging": "none"}, said))

@@ -10,11 +10,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from lab import engines, pulumi_cli
 from lab.engine.errors import EngineError
 from lab.engine.state import StateFile
-from lab.pulumi_cli import PulumiCli, with_salt
+from lab.pulumi_cli import PulumiCli
+from lab.pulumi_config import copy_config
 from recovery.processes import processes_with
 from recovery.things import Thing
 from tests.unit.test_engine_providers import ended
@@ -27,6 +29,7 @@ case "$1 $2" in
                 touch "$FAKE_BACKEND/.pulumi/stacks/proj/test.json" ;;
   "stack export") cat export.json ;;
   "stack import") cat > imported.json ;;
+  "config set") echo "$PULUMI_CONFIG_PASSPHRASE" >> passphrases; cat >> values ;;
   "stack output") echo '{"url": "x"}' ;;
   "refresh --yes") if [ -e hang ]; then setsid sleep 60 & echo $! > plugin; wait; fi ;;
   "cancel --yes") rm -r "$FAKE_BACKEND/.pulumi/locks" ;;
@@ -105,13 +108,62 @@ def test_secrets_stay_in_a_folder_of_their_own(fake: Fake) -> None:
 def test_what_the_cli_adds_to_the_config_is_kept_in_a_copy_only(tmp_path: Path) -> None:
     source, copy = tmp_path / "a.yaml", tmp_path / "b.yaml"
     source.write_text("config:\n  a: 1  # one\n")
-    with_salt(source, copy)
+    copy_config(source, copy)
     assert copy.read_text() == source.read_text()
     copy.write_text(copy.read_text() + "encryptionsalt: v1:abc\nstray: 1\n")
     source.write_text("config:\n  a: 2  # two\n")
-    with_salt(source, copy)
+    copy_config(source, copy)
     assert copy.read_text() == "config:\n  a: 2  # two\nencryptionsalt: v1:abc\n"
     assert "salt" not in source.read_text()
+
+
+SECRETS = """
+config:
+  gatehouse:farm: {vms: 2}  # two
+  gatehouse:services:
+    full:
+      secret_env: {TOKEN: hush-token, a.b: hush-dotted, SHOWN: {secure: v1:x}}
+      http: {basic_auth: {ann: hush-hash}}
+      env: {TOKEN: shown}
+  gatehouse:registries:
+    "reg.example.org:5000": {username: ann, password: hush-password}
+    odd: {password: 7}
+"""
+
+
+def test_secrets_of_the_config_are_encrypted_in_the_copy_and_never_in_it_in_plain_text(
+    fake: Fake, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PULUMI_CONFIG_PASSPHRASE", "the user's own")
+    fake.config.write_text(SECRETS)
+    assert fake.cli.preview() == 0
+    copy = (fake.folder / "project" / "Pulumi.test.yaml").read_text()
+    assert "hush" not in copy
+    config = yaml.safe_load(copy)["config"]
+    assert config["gatehouse:farm"] == {"vms": 2}
+    assert config["gatehouse:services"]["full"]["secret_env"] == {"SHOWN": {"secure": "v1:x"}}
+    assert config["gatehouse:services"]["full"]["env"] == {"TOKEN": "shown"}
+    assert config["gatehouse:registries"]["odd"] == {"password": 7}, "the program complains of it"
+    put = "config set --secret --path gatehouse:"
+    assert fake.calls()[1:] == [
+        f"{put}services.full.secret_env.TOKEN",
+        f'{put}services.full.secret_env["a.b"]',
+        f"{put}services.full.http.basic_auth.ann",
+        f'{put}registries["reg.example.org:5000"].password',
+        "preview --diff",
+    ]
+    values = (fake.bin / "values").read_text().split()
+    assert values == ["hush-token", "hush-dotted", "hush-hash", "hush-password"]
+    assert "hush" not in (fake.bin / "calls").read_text(), "not as arguments, which all can see"
+    assert (fake.bin / "passphrases").read_text().strip() == "", "the lab has its own, in a file"
+    assert fake.config.read_text() == SECRETS
+
+
+def test_all_folders_of_a_stack_are_for_its_owner_only(fake: Fake) -> None:
+    fake.cli.preview()
+    folders = [fake.folder, *(path for path in fake.folder.iterdir() if path.is_dir())]
+    assert len(folders) == 4
+    assert {stat.S_IMODE(path.stat().st_mode) for path in folders} == {0o700}
 
 
 def test_a_failed_refresh_changes_nothing(fake: Fake) -> None:

@@ -1,3 +1,4 @@
+import json
 import stat
 import subprocess
 import sys
@@ -15,18 +16,18 @@ from tests.unit.engine_fakes import resource
 def some_state() -> State:
     full = resource(
         "a",
-        {"color": Secret("red"), "parts": [{"id": 1}]},
+        {"color": Secret("hush-red"), "parts": [{"id": Secret({"in": ["hush-nested"]})}]},
         dependencies=("x",),
         property_dependencies={"color": ("y", "z")},
-        replacement_trigger=Secret("t"),
+        replacement_trigger=Secret("hush-trigger"),
         timeouts=Timeouts(create=90.0),
         init_errors=("late",),
         delete=True,
     )
     return State(
         resources=[full, resource("b")],
-        pending=[Pending(kind="create", resource=resource("c"))],
-        outputs={"url": Secret("u")},
+        pending=[Pending(kind="create", resource=resource("c", {"color": Secret("hush-c")}))],
+        outputs={"url": Secret("hush-url")},
     )
 
 
@@ -35,7 +36,7 @@ def test_a_state_survives_the_file(tmp_path: Path) -> None:
     file.save(some_state())
     again = file.load()
     assert again.to_json() == some_state().to_json()
-    assert again.resources[0].inputs["color"] == Secret("red")
+    assert again.resources[0].inputs["color"] == Secret("hush-red")
     assert again.resources[0].timeouts == Timeouts(create=90.0)
 
 
@@ -50,7 +51,54 @@ def test_only_its_owner_can_read_the_state(tmp_path: Path) -> None:
     assert {stat.S_IMODE(path.stat().st_mode) for path in folder.iterdir()} == {0o600}
 
 
-@pytest.mark.parametrize("text", ["{", '{"version": 7}', "[]", '{"version": 1}'])
+def test_no_secret_is_in_the_folder_in_plain_text(tmp_path: Path) -> None:
+    folder = tmp_path / "state"
+    file = StateFile(folder)
+    file.save(some_state())
+    file.save(file.load())
+    kept = b"".join(path.read_bytes() for path in folder.iterdir())
+    assert b"fake:index:Thing" in kept
+    assert b"hush" not in kept
+
+
+def test_the_key_is_made_for_the_first_secret_and_never_again(tmp_path: Path) -> None:
+    folder = tmp_path / "state"
+    StateFile(folder).save(State(resources=[resource("b")]))
+    assert not (folder / "key").exists()
+    StateFile(folder).save(some_state())
+    before = (folder / "key").read_bytes()
+    StateFile(folder).save(StateFile(folder).load())
+    assert (folder / "key").read_bytes() == before
+
+
+def test_secrets_cannot_be_read_without_their_key_or_with_another(tmp_path: Path) -> None:
+    StateFile(tmp_path / "a").save(some_state())
+    StateFile(tmp_path / "b").save(some_state())
+    (tmp_path / "b" / "key").replace(tmp_path / "a" / "key")
+    with pytest.raises(EngineError, match=r"a/key: this is not the key that .* `make down`"):
+        StateFile(tmp_path / "a").load()
+    (tmp_path / "a" / "key").write_text("too short")
+    with pytest.raises(EngineError, match=r"a/key: this is not the key"):
+        StateFile(tmp_path / "a").load()
+    with pytest.raises(EngineError, match=r"b/key: the key that .* is missing: .* `make down`"):
+        StateFile(tmp_path / "b").load()
+
+
+def test_a_state_of_an_older_version_is_refused_as_it_has_its_secrets_in_plain_text(
+    tmp_path: Path,
+) -> None:
+    (tmp_path / "state.json").write_text(json.dumps({**some_state().to_json(), "version": 1}))
+    with pytest.raises(EngineError, match=r"state\.json: .* secrets in plain text: .* `make down`"):
+        StateFile(tmp_path).load()
+
+
+def test_a_secret_in_plain_text_is_not_taken_for_an_encrypted_one(tmp_path: Path) -> None:
+    (tmp_path / "state.json").write_text(json.dumps(some_state().to_json()))
+    with pytest.raises(EngineError, match=r"this is not a state .* \(a secret is in plain text\)"):
+        StateFile(tmp_path).load()
+
+
+@pytest.mark.parametrize("text", ["{", '{"version": 7}', "[]", '{"version": 2}'])
 def test_another_file_is_not_taken_for_a_state(tmp_path: Path, text: str) -> None:
     (tmp_path / "state.json").write_text(text)
     with pytest.raises(EngineError, match=r"state\.json: this is not a state of this lab engine"):

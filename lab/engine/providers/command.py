@@ -125,12 +125,11 @@ def _execute(
         ) as process:
             ended = False
             try:
-                for name, chunk in _chunks(process, call.timeout):
-                    said[name].append(chunk)
-                    every.append(chunk)
+                for name, line in _lines(process, call.timeout):
+                    said[name].append(line)
+                    every.append(line)
                     if name in logged and not call.hushed & {"stdout", "stderr"}:
-                        for line in chunk.decode(errors="replace").splitlines():
-                            call.say(line)
+                        call.say(line.decode(errors="replace").rstrip("\r\n"))
                 code = process.wait()
                 ended = True
             finally:
@@ -146,9 +145,10 @@ def _execute(
     }
 
 
-def _chunks(process: subprocess.Popen[bytes], timeout: float | None) -> Iterator[tuple[str, bytes]]:
-    """Yield what a process prints, as it does; a line at a time where it can be helped."""
+def _lines(process: subprocess.Popen[bytes], timeout: float | None) -> Iterator[tuple[str, bytes]]:
+    """Yield what a process prints, line by line: a secret in two halves would not be recognised."""
     deadline = None if timeout is None else time.monotonic() + timeout
+    rest = {"stdout": b"", "stderr": b""}
     with selectors.DefaultSelector() as selector:
         for name, stream in (("stdout", process.stdout), ("stderr", process.stderr)):
             if stream is not None:
@@ -159,10 +159,12 @@ def _chunks(process: subprocess.Popen[bytes], timeout: float | None) -> Iterator
                 raise EngineError(f"no end within {timeout:.0f} s, its time limit; stopped")
             for key, _ in selector.select(left):
                 chunk = os.read(key.fd, 65536)
-                if chunk:
-                    yield key.data, chunk
-                else:
+                if not chunk:
                     selector.unregister(key.fileobj)
+                lines = (rest[key.data] + chunk).splitlines(keepends=True)
+                begun = chunk and not lines[-1].endswith(b"\n")
+                rest[key.data] = lines.pop() if begun else b""
+                yield from ((key.data, line) for line in lines)
 
 
 def _printed(old: Resource) -> Props:

@@ -1,0 +1,74 @@
+"""Known vulnerabilities in the packages that production, the lab and the checks are made of.
+
+pip-audit's data is in the net. Where it is not reached, pip-audit can report success without having
+looked anything up, so it is first asked about a release that is known to be vulnerable: only who
+answers that is asked about ours.
+"""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from lab.commands import PROJECT
+
+KNOWN = "jinja2==3.1.2"  # CVE-2024-22195
+SERVICES = ("pypi", "osv")
+SECONDS = "10"
+"""For one answer."""
+
+
+def audit(service: str, requirements: Path, *options: str) -> list[dict[str, Any]]:
+    """Return what pip-audit tells of each package.
+
+    Raises:
+        LookupError: It tells nothing.
+    """
+    done = subprocess.run(
+        (
+            *(sys.executable, "-m", "pip_audit", "--vulnerability-service", service),
+            *("--requirement", str(requirements), "--disable-pip", *options),
+            *("--format", "json", "--progress-spinner", "off", "--timeout", SECONDS),
+        ),
+        cwd=PROJECT,
+        check=False,
+        capture_output=True,
+        text=True,
+    )
+    try:
+        told: list[dict[str, Any]] = json.loads(done.stdout)["dependencies"]
+    except ValueError as error:
+        raise LookupError(done.stderr.strip().splitlines()[-1]) from error
+    return told
+
+
+def service_with_data(folder: Path) -> str:
+    """Return a service that knows of the known vulnerability; skips the test if none does."""
+    known = folder / "known.txt"
+    known.write_text(KNOWN)
+    silent = []
+    for each in SERVICES:
+        try:
+            (told,) = audit(each, known, "--no-deps")
+        except LookupError as error:
+            silent.append(f"{each}: {error}")
+            continue
+        if told.get("vulns"):
+            return each
+        silent.append(f"{each}: {told.get('skip_reason', 'does not know of ' + KNOWN)}")
+    pytest.skip(f"pip-audit has no data here: {'; '.join(silent)}")
+
+
+def test_no_package_has_a_known_vulnerability(tmp_path: Path) -> None:
+    told = audit(service_with_data(tmp_path), PROJECT / "requirements-dev.txt", "--require-hashes")
+    assert len(told) > 50, "production's packages are in that file too"
+    assert [each for each in told if each.get("skip_reason")] == [], "and each is looked up"
+    vulnerable = {
+        f"{each['name']} {each['version']}": [vuln["id"] for vuln in each["vulns"]]
+        for each in told
+        if each["vulns"]
+    }
+    assert vulnerable == {}
