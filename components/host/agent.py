@@ -742,7 +742,9 @@ def write_files(folder: Path) -> None:
     Traefik runs as nobody whom the VM knows, so they are for all who get there: ``folder`` itself
     is for the agent only, and Traefik's container has no other way in.
     """
-    digest = base64.b64encode(hashlib.sha1(_token(folder).encode()).digest()).decode()  # noqa: S324 - the one that Traefik reads and the standard library writes; of 256 random bits
+    # What Traefik reads and the standard library writes; it is of 256 random bits.
+    sha1 = hashlib.sha1(_token(folder).encode(), usedforsecurity=False)
+    digest = base64.b64encode(sha1.digest()).decode()
     for name, text in (
         ("users", f"{_API_USER}:{{SHA}}{digest}\n"),
         ("nowhere.yml", NOWHERE + certificate(folder)),

@@ -36,6 +36,8 @@ HEADERS = (
 FILE_PATHS = ("/a", "/var/lib/x", "/srv/a-b_c.d", "/null", "/0", "/.x")
 ENV_NAMES = ("A", "_", "a1", "PATH", "LD_PRELOAD", "null", "no", "e3")
 PACKAGES = ("htop", "g++", "libc6.1", "1e3", "0x1f", "2001-01-01", "1.5", "null", "12", "0o7")
+CAPABILITIES = ("CHOWN", "cap_setuid", "SETGID", "NET_BIND_SERVICE", "SYS_ADMIN")
+SSH_NETWORKS = ("0.0.0.0/0", "10.0.0.0/8", "192.0.2.7/32", "192.0.2.0/24", "198.51.100.1")
 LABEL_KEYS = ("team", "a.b/c-d", "traefik", "gatehouse", "x_y", "0", "com.docker.compose.service")
 
 PIECES = (

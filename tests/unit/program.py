@@ -88,9 +88,10 @@ class Run:
         return found
 
     def servers(self, pool: str) -> list[str]:
-        """Return the server lines of one backend of haproxy.cfg."""
+        """Return the lines of one backend of haproxy.cfg that are servers with a check."""
         section = self.haproxy_cfg.split(f"\nbackend {pool}\n")[1].split("\n\n")[0]
-        return [line.strip() for line in section.splitlines() if line.startswith("    server ")]
+        lines = [line.strip() for line in section.splitlines() if line.startswith("    server ")]
+        return [line for line in lines if "backup" not in line.split()]
 
 
 class Provider(mocks.Mocks):

@@ -96,6 +96,7 @@ def _farm(pick: _Choices) -> dict[str, Any]:
         disk=_of(*_SIZES),
         domain_type=_of("kvm", "qemu"),
         install_docker=_of(True, False),
+        ssh_from=lambda pick: pick.some(hostile.SSH_NETWORKS, most=3),
         packages=lambda pick: pick.some(hostile.PACKAGES, most=3),
         registry_mirror=_of(
             "http://192.0.2.1:5000", "https://m.example", "http://[2001:db8::1]:5/"
@@ -175,6 +176,8 @@ def _service(pick: _Choices, vms: list[str], index: int) -> dict[str, Any]:
         },
         command=_texts,
         cpus=_of(1, 0.5, 1e-3),
+        pids=_of(1, 200, 1_000_000),
+        capabilities=lambda pick: pick.some(hostile.CAPABILITIES, most=3),
         memory=_of(*_SIZES),
         user=_of("0", "www-data", "1000:1000", "_x:no"),
         read_only=_of(True, False),

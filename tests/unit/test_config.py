@@ -111,6 +111,36 @@ WRONG = [
     (f"{APP}/stop_grace", "0s", f"services.app.stop_grace: {DURATIONS} (got 0s)"),
     ("farm/domain_type", "xen", "farm.domain_type: must be 'kvm' or 'qemu' (got xen)"),
     (
+        f"{APP}/capabilities",
+        ["CHOWN", "SETUDI"],
+        "services.app.capabilities.1: must be one of Linux's capabilities; did you mean SETUID?"
+        " (got SETUDI)",
+    ),
+    (
+        f"{APP}/capabilities",
+        ["ALL"],
+        "services.app.capabilities.0: must be one of Linux's capabilities, such as CHOWN or SETUID"
+        " (got ALL)",
+    ),
+    (f"{APP}/pids", 0, "services.app.pids: must be at least 1 (got 0)"),
+    (
+        f"{APP}/volumes",
+        [{"path": "/a", "host": "/var/run/docker.sock"}],
+        "services.app.volumes.0.host: would give the container the VM itself; use a folder such as"
+        " /srv/data, or a name (got /var/run/docker.sock)",
+    ),
+    (
+        f"{APP}/volumes",
+        [{"path": "/a", "host": "/etc"}],
+        "services.app.volumes.0.host: would give the container the VM itself; use a folder such as"
+        " /srv/data, or a name (got /etc)",
+    ),
+    (
+        "farm/ssh_from",
+        ["office"],
+        "farm.ssh_from.0: must be an IPv4 network such as 10.90.0.0/24 (got office)",
+    ),
+    (
         f"{APP}/restart",
         "sometimes",
         "services.app.restart: must be 'no', 'on-failure', 'unless-stopped' or 'always'"

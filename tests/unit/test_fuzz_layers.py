@@ -12,6 +12,8 @@ from pulumi.runtime import rpc
 
 from components.config import ConfigError, parse
 from components.edge.source import sources
+from components.host import rights
+from components.host.agent import PIDS_LABEL
 from components.machine import Facts
 from components.models.service import Service
 from components.models.stack import Stack
@@ -150,7 +152,10 @@ def test_the_program_passes_on_what_the_config_says(raw: dict[str, Any]) -> None
         for vm, count in counts.items():
             for index in range(count):
                 slot = f"{name}-{vm}-{index}"
-                _passed_on(slot, name, service, containers.pop(slot).inputs)
+                inputs = containers.pop(slot).inputs
+                _passed_on(slot, name, service, inputs)
+                whole = rights.memory_limit(stack.farm.memory)
+                assert inputs["memory"] == (service.memory_mebibytes or whole)
     assert all(name.endswith("-traefik") for name in containers), "and nothing else runs"
     trusted = ",".join(str(IPv4Address(each)) for each in sources(stack, FACTS))
     for container in containers.values():
@@ -169,10 +174,18 @@ def test_the_program_passes_on_what_the_config_says(raw: dict[str, Any]) -> None
 
 def _passed_on(slot: str, name: str, service: Service, inputs: dict[str, Any]) -> None:
     labels = {each["label"]: each["value"] for each in inputs["labels"]}
-    ours = {SLOT_LABEL: slot, **traefik_labels(name, service)}
+    ours = {
+        SLOT_LABEL: slot,
+        PIDS_LABEL: str(service.pids),
+        **traefik_labels(name, service),
+    }
     assert labels == {**service.labels, **ours}
     assert len(labels) == len(service.labels) + len(ours)
     assert inputs.get("command") == (list(service.command) if service.command else None)
+    assert inputs["securityOpts"] == ["no-new-privileges:true"]
+    assert inputs["capabilities"]["drops"] == ["ALL"]
+    added = [f"CAP_{each}" for each in service.capabilities]
+    assert inputs["capabilities"].get("adds", []) == sorted(added)
     secret = {f"{key}={value}" for key, value in service.secret_env.items()}
     plain = {f"{key}={value}" for key, value in service.env.items()}
     envs = inputs.get("envs", [])
