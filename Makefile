@@ -7,7 +7,7 @@ PYTHON := $(VENV)/bin/python
 AS_ROOT := -o APT::Sandbox::User=root
 RUN_LAB = $(PYTHON) -m lab --name $(LAB) --engine $(ENGINE) $(if $(ACME),--acme)
 
-.PHONY: help up preview status smoke scale down shell check-config recover reference test test-unit \
+.PHONY: help up preview status smoke scale down shell ssh check-config recover reference test test-unit \
         fuzz test-e2e test-e2e-edge test-e2e-lab bench-zero-downtime lint types venv
 
 help:  ## what there is
@@ -30,6 +30,11 @@ scale: venv  ## VMS=3 and/or SERVICE=hello REPLICAS=5: set the config and apply 
 
 shell: venv  ## a shell inside the lab, where its network is
 	@$(RUN_LAB) shell
+
+# As it is given: the VM's shell is to expand it, not make.
+ssh: export SSH_COMMAND = $(value CMD)
+ssh: venv  ## VM=web-0 CMD="docker ps" STACK=prod: a shell on a VM, or a command there; in the lab without STACK
+	@$(if $(STACK),$(PYTHON) -m components.vm.enter --stack $(STACK),$(RUN_LAB) ssh) $(VM) --command "$$SSH_COMMAND"
 
 down: venv  ## destroy the stack and leave nothing of the lab behind
 	@$(RUN_LAB) down
