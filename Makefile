@@ -52,7 +52,7 @@ test-e2e: venv  ## the whole graph for real in a lab of its own, and the edge on
 	@$(MAKE) --no-print-directory -j 2 --output-sync=target test-e2e-edge test-e2e-lab
 
 test-e2e-edge: venv  ## the edge alone, with the HAProxy of Debian 12 and with that of Debian 13
-	nice $(PYTHON) -m pytest tests/e2e/test_clients.py tests/e2e/test_edge*.py -x
+	nice $(PYTHON) -m pytest tests/e2e/test_host_keys.py tests/e2e/test_clients.py tests/e2e/test_edge*.py -x
 	HAPROXY=3.0 nice $(PYTHON) -m pytest tests/e2e/test_clients.py tests/e2e/test_edge*.py -x
 
 test-e2e-lab: venv  ## the whole graph; E2E_LONG=1 has two boots more of an edge that is a VM
