@@ -15,7 +15,7 @@ from typing import Any
 
 from components.edge.keeper.instance import Instance, ask
 from components.models.edge import Edge as EdgeConfig
-from components.vm.keys import key_folder
+from components.vm.keys import key_folder, write_private
 from lab import live
 
 _SECONDS = 60.0
@@ -92,9 +92,7 @@ class EdgeHost:
             return folder
         without_keys = f"for each in {folder}/*; do openssl x509 -in $each; done"
         told = self.there("sh", "-c", without_keys)
-        copy = key_folder(self.stack) / "edge.pem"
-        copy.write_text(told.stdout)
-        return copy
+        return Path(write_private(key_folder(self.stack) / "edge.pem", told.stdout.encode()))
 
     def access_log(self) -> str:
         """Return what it has told of requests, a line of JSON each."""
