@@ -179,7 +179,7 @@ def as_before(patch: pytest.MonkeyPatch, edge: Edge, text: str) -> str:
     edge.instance.folder.parent.chmod(0o711)
     patch.setattr(chroot, "make", open_to_workers)
     patch.setattr(chroot, "link", lambda _: None)
-    patch.setattr(Instance, "close", lambda _: None)
+    patch.setattr(Instance, "close_folder", lambda _: None)
     before, chrooted, after = text.partition(f"    chroot {edge.instance.folder}/chroot\n")
     assert chrooted
     return before + after

@@ -200,7 +200,7 @@ class Site:
 
     def __init__(self, folder: Path, live: Path | None = None) -> None:
         self.instance = Instance(str(folder), "test-edge")
-        self.port, self._http_port = free_ports(2)
+        self.port, self._http_port, self._stats_port = free_ports(3)
         self._live = live
         self.address = f"127.0.0.1:{self.port}"
         self.ready_seconds = 10.0
@@ -218,7 +218,8 @@ class Site:
             }
             for name, raw in services.items()
         }
-        edge: dict[str, Any] = {"bind": "127.0.0.1", "port": self.port}
+        stats = {"port": self._stats_port}
+        edge: dict[str, Any] = {"bind": "127.0.0.1", "port": self.port, "stats": stats}
         if self._live is not None:
             tls = {"port": self.port, "folder": str(self._live)}
             edge |= {"port": self._http_port, "tls": tls}

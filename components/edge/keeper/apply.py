@@ -68,7 +68,7 @@ def apply(instance: Instance, text: str, ready_seconds: float) -> None:
     instance.keep_program(archive())
     if not running or before != new:
         put(instance, before if running else None, new)
-    instance.close()
+    instance.close_folder()
     users.forget_others(instance.folder, new)
     look_after_certificates(instance, new)
 

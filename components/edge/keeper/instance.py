@@ -71,7 +71,7 @@ class Instance:
         finally:
             os.umask(before)
 
-    def close(self) -> None:
+    def close_folder(self) -> None:
         """Let nobody but root into the folder, once all workers have a root of their own.
 
         One from before there was a chroot goes through it to the socket of the next worker.
