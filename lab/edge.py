@@ -107,9 +107,10 @@ class EdgeHost:
         return found[1] if found is not None else None
 
     def reload(self) -> bool:
-        """Reload it, and return whether that succeeded."""
-        if not self.ssh:
-            return self._instance.reload()
+        """Reload it, and return whether that succeeded.
+
+        Where it is: its workers have a root of their own, whose paths are those of there.
+        """
         return self._keeper(_RELOAD, self.stack).returncode == 0
 
     @property
@@ -124,5 +125,5 @@ class EdgeHost:
         return told.stdout if told.returncode == 0 else None
 
     def _keeper(self, program: str, *arguments: str) -> subprocess.CompletedProcess[str]:
-        """Run a program that uses the keeper which another machine has of this edge."""
+        """Run a program that uses the copy of the keeper that is with this edge."""
         return self.there("python3", "-c", program, str(self.folder), *arguments)
