@@ -2,6 +2,7 @@
 
 import itertools
 import json
+import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -11,7 +12,11 @@ import pytest
 
 from components.vm import enter
 from components.vm.ssh import EnterError, addresses, entering, options, options_in, verified
+from lab.__main__ import main as lab_main
+from lab.commands import Lab
+from lab.datacentre import Datacentre
 
+Ended = subprocess.CompletedProcess[str]
 OUTPUTS: dict[str, Any] = {
     "vms": {"web-0": {"address": "10.90.0.7"}, "web-1": {"address": "10.90.0.8"}},
     "edge": {"address": "10.90.0.254:443", "vm": "web-edge", "ssh": "ssh …"},
@@ -140,3 +145,28 @@ def test_it_becomes_ssh(program: Program, monkeypatch: pytest.MonkeyPatch) -> No
     with pytest.raises(SystemExit, match="7"):
         enter.main(["--stack", "prod", "web-0", "--command", ""])
     assert became[0][-1] == "gatehouse@10.90.0.7", "a shell to type in"
+
+
+def test_the_labs_vms_are_entered_from_inside_the_lab(
+    keys: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    project = keys.parents[1]
+    keys.rename(keys.with_name("lab"))
+    entered: list[tuple[str, ...]] = []
+
+    def enter(_: Datacentre, argv: tuple[str, ...], *, cwd: Path) -> Ended:
+        assert cwd == project
+        entered.append(argv)
+        return Ended(argv, 3)
+
+    monkeypatch.setattr("lab.commands.PROJECT", project)
+    monkeypatch.setattr(Datacentre, "enter", enter)
+    monkeypatch.setattr(Lab, "_outputs", lambda _: OUTPUTS)
+    assert lab_main(["ssh", "web-edge", "--command", "docker ps"]) == 3
+    (words,) = entered
+    there = ("gatehouse@10.90.0.254", "--", "docker ps")
+    assert words == ("ssh", *options_in(Path(".gatehouse/lab"), "web-edge"), *there)
+    assert lab_main(["ssh"]) == 1
+    assert "error: VM: must be one of the stack's VMs; there are" in capsys.readouterr().err
+    assert lab_main(["ssh", "web-1"]) == 1
+    assert "is not on this machine: run `make preview`" in capsys.readouterr().err
