@@ -11,7 +11,7 @@ RUN_LAB = $(PYTHON) -m lab --name $(LAB) --engine $(ENGINE) $(if $(ACME),--acme)
 LAB_END := tests/e2e/test_lab_end.py
 LAB_TESTS := $(filter-out $(LAB_END),$(sort $(wildcard tests/e2e/test_lab*.py))) $(LAB_END)
 
-.PHONY: help up preview status smoke scale down shell check-config recover reference requirements \
+.PHONY: help up preview status smoke scale down shell ssh check-config recover reference requirements \
         test test-unit fuzz test-e2e test-e2e-edge test-e2e-lab audit scan bench-zero-downtime \
         lint types venv
 
@@ -36,6 +36,11 @@ scale: venv  ## VMS=3 and/or SERVICE=hello REPLICAS=5: set the config and apply 
 shell: venv  ## a shell inside the lab, where its network is
 	@$(RUN_LAB) shell
 
+# As it is given: the VM's shell is to expand it, not make.
+ssh: export SSH_COMMAND = $(value CMD)
+ssh: venv  ## VM=web-0 CMD="docker ps" STACK=prod: a shell on a VM, or a command there; in the lab without STACK
+	@$(if $(STACK),$(PYTHON) -m components.vm.enter --stack $(STACK),$(RUN_LAB) ssh) $(VM) --command "$$SSH_COMMAND"
+
 down: venv  ## destroy the stack and leave nothing of the lab behind
 	@$(RUN_LAB) down
 
@@ -52,7 +57,8 @@ test-e2e: venv  ## the whole graph for real in a lab of its own, and the edge on
 	@$(MAKE) --no-print-directory -j 2 --output-sync=target test-e2e-edge test-e2e-lab
 
 test-e2e-edge: venv  ## the edge alone, with the HAProxy of Debian 12 and with that of Debian 13
-	nice $(PYTHON) -m pytest tests/e2e/test_clients.py tests/e2e/test_edge*.py tests/e2e/test_firewall.py -x
+	nice $(PYTHON) -m pytest tests/e2e/test_host_keys.py tests/e2e/test_firewall.py tests/e2e/test_clients.py \
+	    tests/e2e/test_edge*.py -x
 	HAPROXY=3.0 nice $(PYTHON) -m pytest tests/e2e/test_clients.py tests/e2e/test_edge*.py -x
 
 test-e2e-lab: venv  ## the whole graph; E2E_LONG=1 has two boots more of an edge that is a VM

@@ -7,6 +7,7 @@ import os
 import sys
 from pathlib import Path
 
+from components.vm.ssh import EnterError
 from lab.acme import AcmeError
 from lab.commands import Lab, LabError
 from lab.datacentre import DatacentreError
@@ -23,6 +24,7 @@ from lab.web import WebError
 
 _TOLD = (
     LabError,
+    EnterError,
     AcmeError,
     DatacentreError,
     EngineError,
@@ -50,6 +52,8 @@ def main(arguments: list[str]) -> int:
     try:
         if args.command == "scale":
             return lab.scale(vms=args.vms, service=args.service, replicas=args.replicas)
+        if args.command == "ssh":
+            return lab.ssh(args.vm, args.run)
         commands = {
             "up": lab.up,
             "preview": lab.preview,
@@ -94,6 +98,9 @@ def _parser() -> argparse.ArgumentParser:
     scale.add_argument("--vms", type=int)
     scale.add_argument("--service")
     scale.add_argument("--replicas", type=int)
+    ssh = commands.add_parser("ssh", help="open a shell on a VM, or run a command there")
+    ssh.add_argument("vm", nargs="?", default="", metavar="VM")
+    ssh.add_argument("--command", dest="run", default="")
     return parser
 
 

@@ -6,6 +6,7 @@ program of its own: ``lab.engine``, ``pulumi``, or ``lab.inside``.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shutil
@@ -16,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from components.vm.keys import key_folder
+from components.vm.ssh import entering
 from lab import acme, engines, packages, stackfile
 from lab.console import note, step
 from lab.datacentre import Datacentre
@@ -71,6 +73,18 @@ class Lab:
         self._require_running()
         shell = os.environ.get("SHELL", "/bin/bash")
         return self._datacentre.enter([shell]).returncode
+
+    def ssh(self, vm: str, command: str) -> int:
+        """Open a shell on a VM, or run a command there."""
+        with contextlib.chdir(PROJECT):  # a path that is short enough for a socket's
+            words = entering(
+                self._outputs(),
+                vm,
+                key_folder(self.name),
+                command=command,
+                missing="run `make preview`, which writes it",
+            )
+        return self._datacentre.enter(words, cwd=PROJECT).returncode
 
     def down(self) -> int:
         """Destroy the stack and remove the lab; without a lab there is nothing to do."""

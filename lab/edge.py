@@ -15,7 +15,7 @@ from typing import Any
 
 from components.edge.keeper.instance import Instance, ask
 from components.models.edge import Edge as EdgeConfig
-from components.vm.keys import key_folder
+from components.vm.keys import key_folder, write_private
 from lab import live
 
 _SECONDS = 60.0
@@ -92,9 +92,7 @@ class EdgeHost:
             return folder
         without_keys = f"for each in {folder}/*; do openssl x509 -in $each; done"
         told = self.there("sh", "-c", without_keys)
-        copy = key_folder(self.stack) / "edge.pem"
-        copy.write_text(told.stdout)
-        return copy
+        return Path(write_private(key_folder(self.stack) / "edge.pem", told.stdout.encode()))
 
     def access_log(self) -> str:
         """Return what it has told of requests, a line of JSON each."""
@@ -109,9 +107,10 @@ class EdgeHost:
         return found[1] if found is not None else None
 
     def reload(self) -> bool:
-        """Reload it, and return whether that succeeded."""
-        if not self.ssh:
-            return self._instance.reload()
+        """Reload it, and return whether that succeeded.
+
+        Where it is: its workers have a root of their own, whose paths are those of there.
+        """
         return self._keeper(_RELOAD, self.stack).returncode == 0
 
     @property
@@ -126,5 +125,5 @@ class EdgeHost:
         return told.stdout if told.returncode == 0 else None
 
     def _keeper(self, program: str, *arguments: str) -> subprocess.CompletedProcess[str]:
-        """Run a program that uses the keeper which another machine has of this edge."""
+        """Run a program that uses the copy of the keeper that is with this edge."""
         return self.there("python3", "-c", program, str(self.folder), *arguments)

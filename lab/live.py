@@ -17,7 +17,7 @@ from typing import Any
 
 from components.edge.haproxy import UNCHECKED
 from components.service.labels import SLOT_LABEL
-from components.vm.ssh import SSH_USER, options
+from components.vm.ssh import SSH_USER, options_in
 
 SSH_SECONDS = 30.0
 CERTIFICATES = "files/certs"
@@ -107,12 +107,14 @@ def containers(listed: str) -> dict[str, Container]:
 
 def ask_docker(vm: str, address: str, keys: Path) -> dict[str, Container] | None:
     """Return the containers on a VM, or None if its Docker does not answer."""
-    connection = options(
-        key_file=str(keys / "id_ed25519"), known_hosts=str(keys / f"{vm}.known_hosts"), host=vm
-    )
     try:
         answer = subprocess.run(
-            ["ssh", *connection, f"{SSH_USER}@{address}", "docker ps --all --format '{{json .}}'"],
+            [
+                "ssh",
+                *options_in(keys, vm),
+                f"{SSH_USER}@{address}",
+                "docker ps --all --format '{{json .}}'",
+            ],
             check=False,
             stdin=subprocess.DEVNULL,
             capture_output=True,

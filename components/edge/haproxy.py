@@ -7,7 +7,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from components.edge import tls
 from components.edge.domains import domains
-from components.edge.keeper import parts
+from components.edge.keeper import chroot, parts
 from components.edge.keeper.tls import FACT, LIST
 from components.edge.keeper.users import USERS
 from components.edge.pools import Pool, TcpPool, by_precedence
@@ -33,6 +33,9 @@ _COMPRESSED = (
     *("application/manifest+json", "application/rss+xml", "application/atom+xml"),
 )
 """Types that are text; the others are compressed already, or hardly shrink."""
+
+_TELLTALE = ("server", "x-powered-by", "x-aspnet-version", "x-aspnetmvc-version")
+"""Headers of answers that are for nobody but who looks for software with known holes."""
 
 _CLIENT_TIMEOUT = 60
 NARROW_HEADERS = 512
@@ -98,6 +101,7 @@ def render(pools: Iterable[Pool | TcpPool], edge: Edge, folder: str, users: str 
         ),
         edge=edge,
         folder=folder,
+        chroot=chroot.FOLDER,
         certificates=f"{folder}/{parts.FOLDER}/{LIST}",
         profile=tls.INTERMEDIATE,
         redirect=edge.tls and tls.redirect(edge.tls),
@@ -108,6 +112,7 @@ def render(pools: Iterable[Pool | TcpPool], edge: Edge, folder: str, users: str 
         tcp_log=_json(_TCP_LOG),
         limited=any(pool.http.rate_limit for pool in http),
         compressed=_COMPRESSED,
+        telltale=_TELLTALE,
         replaced=REPLACED,
         wide_headers=any(pool.http.header_bytes > NARROW_HEADERS for pool in http),
         client_timeout=_client_timeout(http),

@@ -190,8 +190,9 @@ class Http(Model):
     )
     headers: dict[_Header, _Value] = Field(
         default_factory=dict,
-        description="Headers of all answers: a value to set, or `false` to take it away.",
-        examples=[{"X-Frame-Options": "DENY", "Server": False}],
+        description="Headers of all answers: a value to set, or `false` to take it away. What an"
+        " application says as `Server` or `X-Powered-By` goes unless it is set here.",
+        examples=[{"X-Frame-Options": "DENY", "X-Generator": False}],
     )
     protocol: Literal["http", "h2c"] = Field(
         default="http",

@@ -83,11 +83,16 @@ def written(path: Path, content: pulumi.Input[str]) -> pulumi.Output[str]:
 
 
 def write_private(path: Path, content: bytes) -> str:
-    """Put ``content`` into ``path``, readable by this user only, and return the path."""
-    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    descriptor = os.open(
-        partial := path.with_suffix(".partial"), os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600
-    )
+    """Put ``content`` into ``path``, in a folder of ``.gatehouse``, and return the path.
+
+    This user alone may read it, and look into the folder, whoever made that.
+    """
+    for folder in (path.parent.parent, path.parent):
+        folder.mkdir(mode=0o700, exist_ok=True)
+    path.parent.chmod(0o700)
+    partial = path.with_suffix(".partial")
+    partial.unlink(missing_ok=True)  # what a run that was killed has left, or somebody else
+    descriptor = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     with os.fdopen(descriptor, "wb") as file:
         file.write(content)
     partial.replace(path)

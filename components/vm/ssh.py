@@ -1,7 +1,15 @@
 """How another machine is reached: verified from the first connection on."""
 
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
 SSH_USER = "gatehouse"
 _PATIENCE = ("ConnectTimeout=10", "ServerAliveInterval=15")
+
+
+class EnterError(Exception):
+    """A VM cannot be entered from here; the message says why and what to do."""
 
 
 def verified(*, known_hosts: str, host: str) -> tuple[str, ...]:
@@ -28,10 +36,60 @@ def options(*, key_file: str, known_hosts: str, host: str) -> tuple[str, ...]:
     return ("-F", "none", "-i", key_file, *_options(*settings))
 
 
+def options_in(keys: Path, vm: str) -> tuple[str, ...]:
+    """Return the same for a VM of the stack whose key files are in the folder ``keys``."""
+    key_file, known_hosts = _files(keys, vm)
+    return options(key_file=str(key_file), known_hosts=str(known_hosts), host=vm)
+
+
+def addresses(outputs: Mapping[str, Any]) -> dict[str, str]:
+    """Return the address of each VM that a stack's outputs tell of; the edge's last, if it is one.
+
+    Args:
+        outputs: Of the whole stack, as ``pulumi stack output --json`` prints them.
+    """
+    found = {name: str(vm["address"]) for name, vm in outputs.get("vms", {}).items()}
+    edge = outputs.get("edge", {})
+    if "vm" in edge:
+        found[edge["vm"]] = str(edge["address"]).rpartition(":")[0]
+    return found
+
+
+def entering(
+    outputs: Mapping[str, Any], vm: str, keys: Path, *, command: str = "", missing: str
+) -> tuple[str, ...]:
+    """Return the words that open a shell on a VM, or run a command there.
+
+    Args:
+        outputs: Of the whole stack.
+        vm: Its name.
+        keys: The folder of the stack's key files.
+        command: For the VM's shell; none for a shell to type in.
+        missing: What to do when the files are not there.
+
+    Raises:
+        EnterError: There is no such VM, or its key files are not on this machine.
+    """
+    found = addresses(outputs)
+    if vm not in found:
+        there = f"there are {', '.join(found)}" if found else "the stack has none yet"
+        raise EnterError(f"VM: must be one of the stack's VMs; {there} (got {vm or 'none'})")
+    for file in _files(keys, vm):
+        if not file.is_file():
+            raise EnterError(f"{file} is not on this machine: {missing}")
+    words = ("ssh", *options_in(keys, vm), f"{SSH_USER}@{found[vm]}")
+    # ssh would take a word with a hyphen for an option of its own.
+    return (*words, "--", command) if command else words
+
+
 def known_hosts_line(host: str, public_key: str) -> str:
     """Return the line of a known_hosts file that pins ``public_key`` for ``host``."""
     algorithm, key = public_key.split()[:2]
     return f"{host} {algorithm} {key}\n"
+
+
+def _files(keys: Path, vm: str) -> tuple[Path, Path]:
+    return keys / "id_ed25519", keys / f"{vm}.known_hosts"
 
 
 def _pinned(known_hosts: str, host: str) -> tuple[str, ...]:

@@ -18,7 +18,7 @@ from typing import Any
 import yaml
 
 from components.vm.keys import key_folder
-from components.vm.ssh import SSH_USER, options
+from components.vm.ssh import SSH_USER, options_in
 from lab import live
 from lab.bench.load import Load
 from lab.commands import PROJECT
@@ -220,10 +220,7 @@ class Site:
 
     def on_vm(self, vm: str, command: str) -> str:
         """Run a shell command on a VM, as the user that Gatehouse made."""
-        keys = key_folder(self.name)
-        connection = options(
-            key_file=str(keys / "id_ed25519"), known_hosts=str(keys / f"{vm}.known_hosts"), host=vm
-        )
+        connection = options_in(key_folder(self.name), vm)
         address = self.outputs()["vms"][vm]["address"]
         return self.inside("ssh", *connection, f"{SSH_USER}@{address}", command)
 

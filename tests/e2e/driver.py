@@ -35,8 +35,8 @@ class Driver(Site):
     """The lab ``test``."""
 
     def __init__(self, folder: Path) -> None:
-        engine = os.environ.get("ENGINE", "auto")
-        super().__init__(name=LAB, engine=engine, folder=folder, log=folder / "commands.log")
+        self.engine = os.environ.get("ENGINE", "auto")
+        super().__init__(name=LAB, engine=self.engine, folder=folder, log=folder / "commands.log")
 
     def run(self, *arguments: str) -> Result:
         """Run a command to its end, and print how long it took, for the record."""
@@ -53,6 +53,22 @@ class Driver(Site):
         result = self.run(*arguments)
         assert result.code == 0, result.text
         return result
+
+    def make_ssh(self, *variables: str, stdin: str = "") -> subprocess.CompletedProcess[str]:
+        """Run `make ssh` with variables such as ``VM=web-0``; as a user, but for the venv."""
+        return subprocess.run(
+            (
+                *("make", "--silent", "--old-file=venv", f"PYTHON={sys.executable}", "ssh"),
+                *(f"LAB={LAB}", f"ENGINE={self.engine}", *variables),
+            ),
+            cwd=PROJECT,
+            env={**os.environ, "CONFIG_FILE": str(self.config)},
+            check=False,
+            input=stdin,
+            capture_output=True,
+            text=True,
+            timeout=300,
+        )
 
     def ask(self, question: str, seconds: int = 60) -> subprocess.CompletedProcess[str]:
         """Ask one of the questions of ``lab.inside`` about the stack as it was last applied."""

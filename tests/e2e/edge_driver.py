@@ -108,9 +108,8 @@ def an_edge(tls: Tls | None = None, authority: str | None = None) -> Iterator[Ed
         tls: Its certificates and so on; for the port ``TLS_PORT``.
         authority: The PEM of who signed them.
     """
-    # Not pytest's own folder, which nobody but root can pass through.
+    # Not pytest's own folder, whose path is too long for a socket's.
     with tempfile.TemporaryDirectory() as folder:
-        Path(folder).chmod(0o711)
         made = Edge(Path(folder) / "edge", tls, authority)
         with edge_load.echoing("127.0.0.1", SOCKETS_PORT):
             try:

@@ -26,6 +26,8 @@ class Server:
     other_key: str
     """One that it has not got."""
     log: Path
+    key_file: Path
+    """The private key that may log in."""
     agent: dict[str, str]
     """The environment in which ``ssh`` has the key that may log in."""
 
@@ -65,4 +67,4 @@ def running(port: int) -> Iterator[Server]:
         host, other = (
             " ".join((folder / f"{key}.pub").read_text().split()[:2]) for key in ("host", "user")
         )
-        yield Server(port, host, other, log, environment)
+        yield Server(port, host, other, log, folder / "user", environment)

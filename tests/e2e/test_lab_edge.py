@@ -48,6 +48,11 @@ def test_a_vm_is_the_edge_and_every_container_answers_through_it(driver: Driver)
     assert not left.exists(), "the edge on this machine has gone"
 
 
+def test_people_get_onto_it_as_onto_the_others(driver: Driver) -> None:
+    done = driver.make_ssh("VM=web-edge", "CMD=hostname; id -un")
+    assert (done.returncode, done.stdout) == (0, "web-edge\ngatehouse\n"), done.stderr
+
+
 def test_systemd_keeps_it_and_the_distributions_own_is_off(driver: Driver) -> None:
     assert on_edge(driver, "systemctl", "is-active", UNIT).strip() == "active"
     assert on_edge(driver, "systemctl", "is-enabled", UNIT).strip() == "enabled"

@@ -209,7 +209,7 @@ class Site:
 
     def __init__(self, folder: Path, live: Path | None = None) -> None:
         self.instance = Instance(str(folder), "test-edge")
-        self.port, self._http_port = free_ports(2)
+        self.port, self._http_port, self._stats_port = free_ports(3)
         self._live = live
         self.address = f"127.0.0.1:{self.port}"
         self.ready_seconds = 10.0
@@ -227,7 +227,8 @@ class Site:
             }
             for name, raw in services.items()
         }
-        edge: dict[str, Any] = {"bind": "127.0.0.1", "port": self.port}
+        stats = {"port": self._stats_port}
+        edge: dict[str, Any] = {"bind": "127.0.0.1", "port": self.port, "stats": stats}
         if self._live is not None:
             tls = {"port": self.port, "folder": str(self._live)}
             edge |= {"port": self._http_port, "tls": tls}
@@ -269,9 +270,8 @@ def a_site(live: Path | None = None) -> Iterator[Site]:
     Args:
         live: Certificates as in `/etc/letsencrypt/live`, for HTTPS.
     """
-    # Not pytest's own folder, which nobody but root can pass through.
+    # Not pytest's own folder, whose path is too long for a socket's.
     with tempfile.TemporaryDirectory() as folder:
-        Path(folder).chmod(0o711)
         made = Site(Path(folder) / "edge", live)
         try:
             yield made

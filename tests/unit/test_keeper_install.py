@@ -42,6 +42,7 @@ def haproxy(version: str) -> str:
 
 APT = """
 echo "$*" >>"$STATE/asked"
+umask >"$STATE/umask"
 case "$*" in *install*)
   [ -e "$STATE/POLICY" ] || { echo "services would start"; exit 1; }
   [ -z "$LISTS" ] || [ "$(cat "$STATE/asked")" != "$*" ] || { echo "404 Not Found"; exit 100; }
@@ -73,6 +74,17 @@ def test_lists_that_are_too_old_are_fetched_anew(
     install.haproxy()
     asked = [line.split()[2] for line in (tmp_path / "asked").read_text().splitlines()]
     assert asked == ["install", "update", "install"]
+
+
+def test_the_files_of_a_package_are_not_hidden_as_the_edges_are(
+    program: Program, tmp_path: Path
+) -> None:
+    program("apt-get", APT)
+    (tmp_path / "new").write_text(f"#!/bin/sh\n{haproxy('HAProxy version 3.0.11-1')}\n")
+    with Instance(str(tmp_path / "edge"), "test").locked():
+        install.haproxy()
+    assert (tmp_path / "umask").read_text() == "0022\n"
+    assert (tmp_path / "edge" / "lock").stat().st_mode & 0o777 == 0o600
 
 
 def test_what_apt_says_is_told(program: Program) -> None:

@@ -5,6 +5,7 @@
     python3 -m components.edge.keeper renew FOLDER NAME [now]
     python3 -m components.edge.keeper remove FOLDER NAME
     python3 -m components.edge.keeper log FOLDER NAME < HAProxy's output
+    python3 -m components.edge.keeper link FOLDER NAME
 
 The edge is an HAProxy of its own, in FOLDER, kept running by systemd as ``gatehouse-NAME.service``
 where systemd runs and by a loop in a shell elsewhere; the distribution's instance is not touched.

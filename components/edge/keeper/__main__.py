@@ -2,7 +2,7 @@
 
 import sys
 
-from components.edge.keeper import logfile, timer, users
+from components.edge.keeper import chroot, logfile, timer, users
 from components.edge.keeper.apply import apply
 from components.edge.keeper.instance import Instance
 from components.edge.keeper.renew import renew
@@ -15,6 +15,9 @@ def main(arguments: list[str]) -> int:
     instance = Instance(folder, name)
     if action == "log":
         logfile.write(sys.stdin.buffer, instance.access_log)
+        return 0
+    if action == "link":  # by whom the lock's holder waits for
+        chroot.link(instance.folder)
         return 0
     if action == "renew" and not instance.live.exists():
         return 0

@@ -4,12 +4,13 @@ import re
 import shutil
 import socket
 
-from components.edge.keeper import install, parts, timer, users
+from components.edge.keeper import chroot, install, parts, timer, users
 from components.edge.keeper.archive import archive
 from components.edge.keeper.checks import await_servers, checks
-from components.edge.keeper.instance import RESTART_SECONDS, Instance
+from components.edge.keeper.instance import Instance
 from components.edge.keeper.renew import renew
 from components.edge.keeper.system import EdgeError, haproxy, poll, run
+from components.edge.keeper.systemd import RESTART_SECONDS
 from components.edge.keeper.tls import spec_in, with_certificates
 
 
@@ -49,7 +50,7 @@ def apply(instance: Instance, text: str, ready_seconds: float) -> None:
         EdgeError: It cannot be; what was in force before still is.
     """
     install.haproxy()
-    instance.open_to_workers()
+    chroot.make(instance.folder)
     if not instance.state.exists():
         instance.forget_state()
     given = users.included(instance.folder, parts.take_apart(text))
@@ -67,6 +68,7 @@ def apply(instance: Instance, text: str, ready_seconds: float) -> None:
     instance.keep_program(archive())
     if not running or before != new:
         put(instance, before if running else None, new)
+    instance.close_folder()
     users.forget_others(instance.folder, new)
     look_after_certificates(instance, new)
 

@@ -28,6 +28,7 @@ _APT = (
     *("env", "DEBIAN_FRONTEND=noninteractive", "NEEDRESTART_MODE=l"),
     *("apt-get", "-o", "DPkg::Lock::Timeout=300"),
 )
+_UMASK = 0o022  # a package's files are for all to read, unlike the edge's
 _LAST_LINES = 10
 
 
@@ -87,10 +88,11 @@ def program(name: str) -> str:
 
 def _install(name: str, host: str) -> None:
     install = (*_APT, "install", "--yes", "--no-install-recommends", name)
-    if run(*install).returncode == 0:
+    if run(*install, umask=_UMASK).returncode == 0:
         return
-    run(*_APT, "update")  # the lists may be older than the mirror, or not be there at all
-    done = run(*install)
+    # The lists may be older than the mirror, or not be there at all.
+    run(*_APT, "update", umask=_UMASK)
+    done = run(*install, umask=_UMASK)
     if done.returncode != 0:
         last = "\n".join(f"  {line}" for line in done.stdout.splitlines()[-_LAST_LINES:])
         raise EdgeError(f"`apt-get install {name}` on {host} fails; its last lines:\n{last}")

@@ -12,24 +12,17 @@ import shlex
 import shutil
 import signal
 import socket
-import stat
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from components.edge.keeper import parts
+from components.edge.keeper import chroot, parts, systemd
 from components.edge.keeper.checks import NO_STATE, kept_state
 from components.edge.keeper.system import EdgeError, haproxy, poll, run
 
-RESTART_SECONDS = 0.2
-"""The pause before an HAProxy that ended is started again."""
-
 _START_SECONDS = 30.0
-_STOP_SECONDS = 30.0
-UNITS = Path("/etc/systemd/system")
-"""Where the units of systemd are that a machine has of its own."""
 
 
 def ask(path: Path, command: str) -> str | None:
@@ -68,29 +61,24 @@ class Instance:
 
     @contextmanager
     def locked(self) -> Iterator[None]:
-        """Hold the folder against another run of this script."""
-        self.folder.mkdir(mode=0o710, parents=True, exist_ok=True)
-        with (self.folder / "lock").open("w") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
-            yield
-
-    def open_to_workers(self) -> None:
-        """Let the workers, which are not root, reach the socket to the next one of them.
-
-        Raises:
-            EdgeError: A folder on the way to it is closed, or this is not root.
-        """
+        """Hold the folder against another run of this script; what is made meanwhile is root's."""
+        self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        before = os.umask(0o077)
         try:
-            shutil.chown(self.folder, group="haproxy")
-        except (LookupError, PermissionError) as error:
-            raise EdgeError(f"cannot give {self.folder} to the group haproxy: {error}") from error
-        self.folder.chmod(0o710)
-        for parent in self.folder.parents:
-            if not parent.stat().st_mode & stat.S_IXOTH:
-                raise EdgeError(
-                    f"edge.folder {self.folder}: the user haproxy cannot pass through {parent};"
-                    f" run `chmod o+x {parent}`, or choose another folder"
-                )
+            with (self.folder / "lock").open("w") as lock:
+                fcntl.flock(lock, fcntl.LOCK_EX)
+                yield
+        finally:
+            os.umask(before)
+
+    def close_folder(self) -> None:
+        """Let nobody but root into the folder, once all workers have a root of their own.
+
+        One from before there was a chroot goes through it to the socket of the next worker.
+        """
+        workers = self.workers()
+        if workers and chroot.holds(self.folder, workers):
+            self.folder.chmod(0o700)
 
     def keep_program(self, archive: bytes) -> None:
         """Leave a copy of the keeper for what runs between two changes."""
@@ -117,10 +105,12 @@ class Instance:
     def all_old_leave(self) -> bool:
         """Return whether each worker from before the reload knows that it is to leave."""
         processes = (self.ask_master("show proc") or "").partition("# old workers")[2]
-        pids = re.findall(r"^(\d+)\s+worker\s", processes, re.MULTILINE)
-        # HAProxy 3.0 may keep one in its list that ended while the master started itself again.
-        there = [pid for pid in pids if Path(f"/proc/{pid}").exists()]
-        return all("Stopping: 1" in (self.ask_master(f"@!{pid} show info") or "") for pid in there)
+        told = (self.ask_master(f"@!{pid} show info") or "" for pid in _workers(processes))
+        return all("Stopping: 1" in each for each in told)
+
+    def workers(self) -> list[int]:
+        """Return the numbers of all workers, those that leave too."""
+        return _workers(self.ask_master("show proc") or "")
 
     def running(self) -> bool:
         """Return whether the master answers."""
@@ -146,7 +136,7 @@ class Instance:
             EdgeError: It does not start; with HAProxy's own message.
         """
         if self.under_systemd:
-            self._write_unit()
+            systemd.write_units({self.unit: self.unit_text()})
             result = run("systemctl", "enable", "--now", self.unit)
             if result.returncode != 0:
                 log = self.last_words()
@@ -158,6 +148,7 @@ class Instance:
             log = self.last_words()
             self._give_up()
             raise EdgeError(f"HAProxy does not answer within {_START_SECONDS:.0f} s:\n{log}")
+        chroot.link(self.folder)
 
     def _give_up(self) -> None:
         """Have nobody try again to start it with what does not start."""
@@ -176,8 +167,8 @@ class Instance:
         live, log = shlex.quote(str(self.live)), shlex.quote(str(self.log))
         writer = (sys.executable, str(self.program), "log", str(self.folder), self.name)
         loop = (
-            f"while [ -e {live} ] && ! {shlex.join(self.command('-W'))} 2>>{log};"
-            f" do sleep {RESTART_SECONDS}; done | exec {shlex.join(writer)} 2>>{log}"
+            f"while [ -e {live} ] && ! {shlex.join(systemd.confined(self.command('-W')))} 2>>{log};"
+            f" do sleep {systemd.RESTART_SECONDS}; done | exec {shlex.join(writer)} 2>>{log}"
         )
         # Never two loops, which would both listen; nor may a worker hold the lock for its loop.
         lock = ("flock", "--nonblock", "--close", str(self._loop_lock))
@@ -192,8 +183,11 @@ class Instance:
             text = self.log.read_text(errors="replace")
         return "\n".join(without_requests(text.splitlines())[-20:])
 
-    def _write_unit(self) -> None:
-        write_units({self.unit: unit_text(self.name, self.command("-Ws"))})
+    def unit_text(self) -> str:
+        """Return the text of its unit."""
+        python = shutil.which("python3", path="/usr/bin:/bin") or sys.executable
+        started = (python, str(self.program), "link", str(self.folder), self.name)
+        return systemd.unit_text(self.name, self.folder, self.command("-Ws"), started)
 
     def save_state(self, before: str, after: str) -> None:
         """Keep for the next worker which servers are down or drained in this one."""
@@ -210,9 +204,10 @@ class Instance:
         If so, every older worker has begun to leave.
         """
         if self.under_systemd:
-            self._write_unit()
+            systemd.write_units({self.unit: self.unit_text()})
         elif self.log.exists():
             os.truncate(self.log, 0)
+        chroot.link(self.folder)
         before = self.reloads()
         count = before[0] if before else -1
         self.ask_master("reload")
@@ -229,15 +224,13 @@ class Instance:
     def stop(self) -> None:
         """End HAProxy, requests in flight first, and remove what it left."""
         if self.under_systemd:
-            run("systemctl", "disable", "--now", self.unit)
-            (UNITS / self.unit).unlink(missing_ok=True)
-            run("systemctl", "daemon-reload")
+            systemd.remove_units(self.unit)
         else:
             # So that the loop starts no other; it ends when the last of the log is written.
             self.live.unlink(missing_ok=True)
             for number in (signal.SIGUSR1, signal.SIGTERM):
                 self._signal(number)
-                if poll(self._loop_ended, _STOP_SECONDS):
+                if poll(self._loop_ended, systemd.STOP_SECONDS):
                     break
         shutil.rmtree(self.folder, ignore_errors=True)
 
@@ -264,42 +257,12 @@ class Instance:
         return pid if str(self.live).encode() in command.split(b"\0") else None
 
 
+def _workers(processes: str) -> list[int]:
+    pids = re.findall(r"^(\d+)\s+worker\s", processes, re.MULTILINE)
+    # HAProxy 3.0 may keep one in its list that ended while the master started itself again.
+    return [int(pid) for pid in pids if Path(f"/proc/{pid}").exists()]
+
+
 def without_requests(lines: list[str]) -> list[str]:
     """Return the lines of a log that are not about requests, which are JSON."""
     return [line for line in lines if not line.startswith("{")]
-
-
-def write_units(texts: Mapping[str, str]) -> None:
-    """Have systemd know units by their names, with these texts."""
-    new = {
-        UNITS / name: text
-        for name, text in texts.items()
-        if not (UNITS / name).exists() or (UNITS / name).read_text() != text
-    }
-    for path, text in new.items():
-        path.write_text(text)
-    if new:
-        run("systemctl", "daemon-reload")
-
-
-def unit_text(name: str, command: list[str]) -> str:
-    """Return the systemd unit that keeps an edge running, whatever ends it and however often."""
-    return f"""[Unit]
-Description=Gatehouse edge {name}
-After=network-online.target
-Wants=network-online.target
-StartLimitIntervalSec=0
-
-[Service]
-Type=notify
-ExecStart={" ".join(command)}
-KillMode=mixed
-KillSignal=SIGUSR1
-TimeoutStopSec={_STOP_SECONDS:.0f}
-Restart=always
-RestartSec={RESTART_SECONDS * 1000:.0f}ms
-SuccessExitStatus=143
-
-[Install]
-WantedBy=multi-user.target
-"""

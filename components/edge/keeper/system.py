@@ -32,6 +32,7 @@ def run(
     text: str | None = None,
     seconds: float | None = None,
     environment: Mapping[str, str] | None = None,
+    umask: int = -1,
 ) -> subprocess.CompletedProcess[str]:
     """Run a command with both outputs in ``stdout``.
 
@@ -41,6 +42,7 @@ def run(
         text: What it reads as its standard input, if anything.
         seconds: How long it may take; code 124 if it took longer.
         environment: Variables beside the own ones.
+        umask: Which rights others do not get to what it makes; ours if not given.
     """
     given: dict[str, Any] = {"stdin": subprocess.DEVNULL} if text is None else {"input": text}
     try:
@@ -53,6 +55,7 @@ def run(
             text=True,
             timeout=seconds,
             env={**os.environ, **(environment or {})},
+            umask=umask,
         )
     except subprocess.TimeoutExpired:
         return subprocess.CompletedProcess(command, 124, f"it takes longer than {seconds:.0f} s")

@@ -8,7 +8,8 @@ import subprocess
 import sys
 from pathlib import Path
 
-from components.edge.keeper.instance import UNITS, Instance, write_units
+from components.edge.keeper import systemd
+from components.edge.keeper.instance import Instance
 from components.edge.keeper.system import EdgeError, run
 
 LOOP_SECONDS = 3600.0
@@ -23,7 +24,7 @@ def start(instance: Instance) -> None:
     """
     if instance.under_systemd:
         service, timer = _units(instance)
-        write_units({service: service_text(instance), timer: timer_text(instance)})
+        systemd.write_units({service: service_text(instance), timer: timer_text(instance)})
         result = run("systemctl", "enable", "--now", timer)
         if result.returncode != 0:
             raise EdgeError(f"{timer} does not start:\n{result.stdout}")
@@ -42,11 +43,8 @@ def stop(instance: Instance) -> None:
     """End it, also in the middle of a pause; nothing is done if there is none."""
     if instance.under_systemd:
         service, timer = _units(instance)
-        if (UNITS / timer).exists():
-            run("systemctl", "disable", "--now", timer)
-            for unit in (timer, service):
-                (UNITS / unit).unlink(missing_ok=True)
-            run("systemctl", "daemon-reload")
+        if (systemd.UNITS / timer).exists():
+            systemd.remove_units(timer, service)
         return
     pid_file = instance.folder / "renew.pid"
     try:
@@ -71,7 +69,10 @@ def _units(instance: Instance) -> tuple[str, str]:
 
 
 def service_text(instance: Instance) -> str:
-    """Return the systemd unit that renews once."""
+    """Return the systemd unit that renews once.
+
+    All folders are open to it: it takes up certificates from anywhere, and installs certbot.
+    """
     return f"""[Unit]
 Description=Certificates of Gatehouse edge {instance.name}
 After=network-online.target
@@ -80,6 +81,7 @@ Wants=network-online.target
 [Service]
 Type=oneshot
 ExecStart={" ".join(command(instance))}
+{systemd.CONFINED}ReadWritePaths={instance.folder}
 """
 
 
