@@ -45,11 +45,11 @@ class Inside:
         return 0 if missing is None else 1
 
     def show(self) -> int:
-        """Print the table and a 200 of each service, fetched through the edge."""
+        """Print the table and each service's answer, fetched through the edge."""
         edge = self.outputs["edge"]["address"]
         urls = [service["url"] for service in self.outputs["services"].values()]
         tcp = [url for url in urls if url.startswith(web.TCP)]
-        bodies = {
+        answers = {
             url: web.await_ok(edge, url, self.seconds, self._certificates)
             for url in urls
             if url not in tcp
@@ -59,9 +59,9 @@ class Inside:
         self.status()
         for url in tcp:
             print(f"{url} takes connections", flush=True)
-        for url, body in bodies.items():
-            first = body.strip().splitlines()[:1]
-            print(f"GET {url} through the edge at {edge}: 200 {' '.join(first)}", flush=True)
+        for url, (status, body) in answers.items():
+            first = body.strip().splitlines()[:1] if status == 200 else ["a login is wanted"]
+            print(f"GET {url} through the edge at {edge}: {status} {' '.join(first)}", flush=True)
         return 0
 
     def facts(self) -> int:

@@ -73,8 +73,10 @@ def _get(edge: str, url: str, trusted: Path | str | None, timeout: float) -> tup
         connection.close()
 
 
-def await_ok(edge: str, url: str, seconds: float, trusted: Path | None = None) -> str:
-    """Return the body of the first 200 for ``url``; ``trusted`` as in ``get``.
+def await_ok(edge: str, url: str, seconds: float, trusted: Path | None = None) -> tuple[int, str]:
+    """Return status and body of the first 200 for ``url``; ``trusted`` as in ``get``.
+
+    Or of the first 401, with which the edge answers for a service that takes a login.
 
     Raises:
         WebError: There was none within the time; the text has the last answer.
@@ -83,8 +85,8 @@ def await_ok(edge: str, url: str, seconds: float, trusted: Path | None = None) -
     while True:
         try:
             status, body = get(edge, url, trusted)
-            if status == 200:
-                return body
+            if status in (200, 401):
+                return status, body
             last = f"{url} at {edge}: status {status}"
         except WebError as error:
             last = str(error)

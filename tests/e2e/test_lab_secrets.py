@@ -61,14 +61,18 @@ def applied(driver: Driver) -> Iterator[Applied]:
     before = driver.config.read_text()
     tokens, password = (value(), value()), value()
     known: secrets.Secrets = {}
-    with secrets.arguments_seen() as seen:
-        printed = ""
-        for token in tokens:
-            configure(driver, token, password)
-            printed += driver.ok("preview").text + driver.ok("up").text
-            known |= secrets.of_stack(engines(driver), LAB, PROJECT, driver.config)
-    yield Applied(secrets=known, tokens=tokens, password=password, printed=printed, arguments=seen)
-    driver.config.write_text(before)
+    printed = ""
+    try:
+        with secrets.arguments_seen() as seen:
+            for token in tokens:
+                configure(driver, token, password)
+                printed += driver.ok("preview").text + driver.ok("up").text
+                known |= secrets.of_stack(engines(driver), LAB, PROJECT, driver.config)
+        yield Applied(
+            secrets=known, tokens=tokens, password=password, printed=printed, arguments=seen
+        )
+    finally:
+        driver.config.write_text(before)
 
 
 def engines(driver: Driver) -> Path:

@@ -54,7 +54,7 @@ def edge(folder: Path) -> Iterator[str]:
 
 def test_the_edges_own_certificate_is_trusted(edge: str, folder: Path) -> None:
     assert get(edge, URL, folder) == (200, "hello-web-0-0\n")
-    assert await_ok(edge, URL, 10, folder) == "hello-web-0-0\n"
+    assert await_ok(edge, URL, 10, folder) == (200, "hello-web-0-0\n")
     outputs = {
         "edge": {"address": edge},
         "services": {"hello": {"url": URL, "containers": {"web-0": ["hello-web-0-0"]}}},
