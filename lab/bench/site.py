@@ -69,6 +69,7 @@ class Site:
         self.config = Path(shutil.copy(PROJECT / "Pulumi.lab.yaml", folder))
         self._applied: str | None = None
         self._edge: EdgeHost | None = None
+        self._outputs: dict[str, Any] | None = None
 
     def command(self, *arguments: str) -> list[str]:
         """Return the command line that the Makefile would run."""
@@ -89,7 +90,7 @@ class Site:
             stderr=subprocess.STDOUT,
             text=True,
         )
-        self._edge = None
+        self._forget()
         with self._log.open("a") as log:
             seconds = time.monotonic() - began
             log.write(f"$ lab {' '.join(arguments)}  # {done.returncode}, {seconds:.0f} s\n")
@@ -116,6 +117,7 @@ class Site:
             Whether it was still under way then.
         """
         self._applied = None
+        self._forget()
         with self._log.open("a") as log:
             log.write(f"$ lab up  # to be killed after {after:g} s\n")
             log.flush()
@@ -206,8 +208,17 @@ class Site:
             raise Trouble(f"{shlex.join(command)}: code {done.returncode}: {done.stderr}")
         return done.stdout
 
+    def _forget(self) -> None:
+        """Forget what a command may have changed."""
+        self._edge = self._outputs = None
+
     def outputs(self) -> dict[str, Any]:
-        """Return the stack's outputs."""
+        """Return the stack's outputs, as the last command left them."""
+        if self._outputs is None:
+            self._outputs = self._asked_outputs()
+        return self._outputs
+
+    def _asked_outputs(self) -> dict[str, Any]:
         engines = self.datacentre.root / "engines"
         engine = "pulumi" if (engines / "pulumi").is_dir() else "lab"
         told = self.inside(
