@@ -95,7 +95,6 @@ def user_data(guest: Guest) -> str:
     document: dict[str, Any] = {
         "hostname": guest.hostname,
         "locale": "C.UTF-8",  # a minimal Debian image has no other, and cloud-init ends in error
-        "ssh_pwauth": False,
         "disable_root": True,
         "ssh_deletekeys": True,
         "ssh_keys": {

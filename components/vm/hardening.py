@@ -9,6 +9,8 @@ PACKAGES = ("chrony", "nftables", "unattended-upgrades")
 
 # The Docker provider opens a connection per request and several at once; OpenSSH's default of
 # 10:30:100 starts to drop them at 10 that are not authenticated yet.
+# The first word on a matter counts. cloud-init would say the one about passwords too late, and
+# restart sshd for it under the first commands.
 _SSHD = f"""\
 MaxStartups 100:30:200
 MaxSessions 100
@@ -39,7 +41,7 @@ CPUWeight=25
 """
 
 FILES: Mapping[str, str] = {
-    "/etc/ssh/sshd_config.d/50-gatehouse.conf": _SSHD,
+    "/etc/ssh/sshd_config.d/00-gatehouse.conf": _SSHD,
     "/etc/apt/apt.conf.d/52gatehouse": _UPGRADES,
     "/etc/systemd/journald.conf.d/50-gatehouse.conf": _JOURNALD,
 }

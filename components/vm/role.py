@@ -18,7 +18,9 @@ class Role:
 
 CONTAINERS = Role(
     name="containers",
-    ready="docker version --format '{{.Server.Version}}'",
+    # Packages may still be coming.
+    ready="test -x /usr/sbin/nft || { echo it has no nftables >&2; exit 1; };"
+    " docker version --format '{{.Server.Version}}'",
     waits_for="Docker",
     leave="python3 agent.py evacuate {seconds:.0f}",
 )

@@ -174,6 +174,9 @@ def test_a_vm_keeps_itself_in_order(driver: Driver, vms: dict[str, str]) -> None
         apt = driver.on_vm(name, "apt-config dump")
         assert 'APT::Periodic::Unattended-Upgrade "1";' in apt
         assert "label=Debian-Security" in apt
+        told = driver.on_vm(name, "journalctl --quiet --boot --unit ssh")
+        assert "Server listening" in told
+        assert "Stopping" not in told, "nothing restarts it under the first commands"
         journald = driver.on_vm(name, "systemd-analyze cat-config systemd/journald.conf")
         assert "SystemMaxUse=200M" in journald
 

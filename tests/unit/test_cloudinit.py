@@ -32,7 +32,11 @@ def test_user_data_is_read_back_as_it_was_meant() -> None:
     document = yaml.safe_load(text)
     assert document["ssh_keys"]["ed25519_private"] == GUEST.host_key_private
     assert document["disable_root"] is True
-    assert document["ssh_pwauth"] is False
+    assert "ssh_pwauth" not in document, "cloud-init would restart sshd under the first commands"
+    (sshd,) = (
+        f for f in document["write_files"] if f["path"].startswith("/etc/ssh/sshd_config.d/0")
+    )
+    assert "PasswordAuthentication no\n" in sshd["content"]
     daemon = next(f for f in document["write_files"] if f["path"] == "/etc/docker/daemon.json")
     assert json.loads(daemon["content"])["registry-mirrors"] == ["http://192.0.2.1:5000"]
 
