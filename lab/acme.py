@@ -19,6 +19,8 @@ PACKAGES = ("certbot", "pebble")
 """On the machine; the edge would fetch certbot itself, but nothing can be reached from a lab."""
 
 _API, _MANAGEMENT, _DNS, _DNS_MANAGEMENT = 14000, 15000, 8053, 8055
+PORTS = (_API, _MANAGEMENT, _DNS, _DNS_MANAGEMENT)
+"""At the lab's address, for whoever is in the lab."""
 _ENVIRONMENT = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "PEBBLE_VA_NOSLEEP": "1"}
 _READY_SECONDS = 30.0
 _VALID = 90 * 86400  # s, as Let's Encrypt's
