@@ -8,9 +8,10 @@ from collections.abc import Iterable, Sequence
 from ipaddress import IPv4Interface
 
 from components.edge.domains import domains
+from components.edge.ports import http_ports
 from components.edge.source import sources
 from components.machine import Facts
-from components.models.edge import Edge, EdgeVm
+from components.models.edge import EdgeVm
 from components.models.farm import Farm, Network
 from components.models.http import HEADER_BYTES, Http
 from components.models.service import Service
@@ -327,7 +328,7 @@ def _edge(stack: Stack) -> Iterable[str]:
     edge = stack.edge
     binds = {edge.stats.bind, edge.bind}
     if len(binds) == 1 or binds & {"0.0.0.0", "::"}:  # noqa: S104 - looked for
-        for key, port in _ports(edge).items():
+        for key, port in http_ports(edge).items():
             if port == edge.stats.port:
                 yield f"edge.stats.port: is {key} too (got {port})"
     if edge.vm is not None:
@@ -344,19 +345,14 @@ def _edge(stack: Stack) -> Iterable[str]:
             "edge.host_key: is required with edge.host, so that the first connection is verified"
             f" already; see `ssh-keyscan {edge.host}` (got nothing)"
         )
-    for key, port in _ports(edge).items():
+    for key, port in http_ports(edge).items():
         if port == edge.ssh_port:
             yield f"{key}: is edge.ssh_port too (got {port})"
 
 
-def _ports(edge: Edge) -> dict[str, int]:
-    """Return where clients of HTTP come in, by the keys that say so."""
-    return {"edge.port": edge.port} | ({"edge.tls.port": edge.tls.port} if edge.tls else {})
-
-
 def _tcp_ports(stack: Stack) -> Iterable[str]:
     edge = stack.edge
-    taken = {port: key for key, port in _ports(edge).items()}
+    taken = {port: key for key, port in http_ports(edge).items()}
     taken[edge.stats.port] = "edge.stats.port"
     if edge.tls is not None and edge.tls.acme is not None:
         taken[edge.tls.acme.port] = "edge.tls.acme.port"
@@ -410,7 +406,7 @@ def _edge_vm(stack: Stack, vm: EdgeVm) -> Iterable[str]:
             f"edge.bind: is no address of {edge_name(farm)}, which has {address.ip}; leave it out"
             f" (got {stack.edge.bind})"
         )
-    for key, port in _ports(stack.edge).items():
+    for key, port in http_ports(stack.edge).items():
         if port == _SSH_PORT:
             yield f"{key}: is the SSH port of {edge_name(farm)} too (got {port})"
 

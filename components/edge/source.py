@@ -24,5 +24,4 @@ def sources(stack: Stack, facts: Facts) -> tuple[str, ...]:
     if network.bridge is not None:
         return facts.edge_addresses
     inside = [each for each in facts.edge_addresses if IPv4Address(each) in stack.farm.cidr]
-    # libvirt lets nobody in but its own host, which has the network's first address.
-    return tuple(inside) or (str(stack.farm.cidr[1]),)
+    return tuple(inside) or (stack.farm.host_address,)

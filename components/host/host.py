@@ -9,6 +9,7 @@ import pulumi_docker as docker
 from pulumi_command import local
 
 from components.host import agent, rights, traefik
+from components.models.service import PIDS
 from components.models.stack import Registry
 from components.vm.firewall import Grant
 from components.vm.vm import Vm
@@ -141,7 +142,7 @@ class ContainerHost(pulumi.ComponentResource):
                 create=pulumi.Output.concat(
                     "exec ",
                     self.vm.ssh_command,
-                    f" 'docker update --pids-limit {rights.PIDS} ",
+                    f" 'docker update --pids-limit {PIDS} ",
                     container.id,
                     " >/dev/null && exec python3 - ",
                     container.id,

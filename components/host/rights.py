@@ -4,10 +4,6 @@ from components.units import MEBIBYTE
 
 SECURITY_OPTIONS = ("no-new-privileges:true",)
 
-PIDS = 1024
-"""How many processes and threads a container may have: enough for servers with a thread for each of
-some hundred clients, and a tenth of what a VM of 2 GiB has room for."""
-
 _KEPT_PART, _KEPT_LEAST = 8, 128 * MEBIBYTE
 
 

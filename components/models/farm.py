@@ -198,3 +198,8 @@ class Farm(Model):
     def cidr(self) -> IPv4Network:
         """The own network's addresses; meaningless with a bridge."""
         return self.network.cidr or IPv4Network(DEFAULT_CIDR)
+
+    @property
+    def host_address(self) -> str:
+        """Who comes into the own network: libvirt lets in its host alone, at the first address."""
+        return str(self.cidr[1])

@@ -57,6 +57,10 @@ _LabelKey = Annotated[
 ]
 
 
+PIDS = 1024
+"""How many processes and threads a container may have: enough for servers with a thread for each of
+some hundred clients, and a tenth of what a VM of 2 GiB has room for."""
+
 _CAPABILITIES = (
     *("AUDIT_CONTROL", "AUDIT_READ", "AUDIT_WRITE", "BLOCK_SUSPEND", "BPF", "CHECKPOINT_RESTORE"),
     *("CHOWN", "DAC_OVERRIDE", "DAC_READ_SEARCH", "FOWNER", "FSETID", "IPC_LOCK", "IPC_OWNER"),
@@ -266,7 +270,7 @@ class Service(Model):
         examples=["512MiB"],
     )
     pids: Annotated[int, Field(ge=1, le=1_000_000)] = Field(
-        default=1024,
+        default=PIDS,
         description="How many processes and threads a container may have.",
         examples=[200],
     )

@@ -16,5 +16,4 @@ def ssh_from(farm: Farm, own_addresses: Sequence[str]) -> tuple[str, ...]:
         return tuple(str(network) for network in farm.ssh_from)
     if farm.network.bridge is not None:
         return tuple(f"{address}/32" for address in own_addresses)
-    # libvirt lets nobody in but its own host, which has the network's first address.
-    return (f"{farm.cidr[1]}/32",)
+    return (f"{farm.host_address}/32",)

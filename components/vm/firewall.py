@@ -125,12 +125,10 @@ def _networks(given: Iterable[str]) -> str:
     return f"{{ {', '.join(map(str, networks))} }}"
 
 
-def shuts_out(grants: Iterable[Grant], address: str) -> bool:
-    """Whether SSH from an address would no longer be answered."""
+def shuts_out(grant: Grant, address: str) -> bool:
+    """Whether SSH from an address would not be answered by what a grant says."""
     client = ipaddress.ip_address(address)
-    return not any(
-        client in ipaddress.ip_network(network) for grant in grants for network in grant.ssh
-    )
+    return not any(client in ipaddress.ip_network(network) for network in grant.ssh)
 
 
 def change(name: str, grant: Grant | None, connection: str = "") -> None:
@@ -150,7 +148,7 @@ def change(name: str, grant: Grant | None, connection: str = "") -> None:
         else:
             grants[name] = grant
             client = connection.split(" ")[0]
-            if client and shuts_out([grant], client):
+            if client and shuts_out(grant, client):
                 raise FirewallError(
                     f"farm.ssh_from: would shut out this machine, which the VM sees as {client};"
                     f" add that (got {', '.join(grant.ssh)})"

@@ -16,7 +16,6 @@ SEEN_SECONDS = 15.0
 """In which the edge has to notice a fault at all; the promise is 3, and what it took is told."""
 RETURN_SECONDS = 600.0
 """A VM that boots on an emulated CPU, and its containers."""
-_RESTART_SECONDS = 3
 
 
 class Watch:
