@@ -13,6 +13,8 @@ import pytest
 from lab import packages
 from tests.e2e import haproxy30
 from tests.e2e.driver import Driver
+from tests.e2e.edge_driver import SERVER_PORT, Edge, an_edge
+from tests.e2e.edge_load import Servers
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -44,3 +46,16 @@ def driver(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Driver]:
     made.run("down")
     yield made
     made.run("down")
+
+
+@pytest.fixture
+def edge() -> Iterator[Edge]:
+    """An edge on loopback that serves nothing yet."""
+    with an_edge() as made:
+        yield made
+
+
+@pytest.fixture
+def servers() -> Servers:
+    """What it sends requests to: none runs yet."""
+    return Servers(SERVER_PORT)

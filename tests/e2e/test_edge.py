@@ -9,30 +9,18 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterator
 
 import pytest
 
 from components.edge.keeper.system import poll
 from tests.e2e.edge_changes import ADDRESSES, changed_under_load, lose_nothing
-from tests.e2e.edge_driver import SERVER_PORT, Edge, an_edge
+from tests.e2e.edge_driver import Edge
 from tests.e2e.edge_load import Load, Servers
 from tests.e2e.edge_vanishing import NO_VETH
 
 pytestmark = pytest.mark.skipif(
     os.geteuid() != 0, reason="the edge's HAProxy is started by root: run this as root"
 )
-
-
-@pytest.fixture
-def edge() -> Iterator[Edge]:
-    with an_edge() as made:
-        yield made
-
-
-@pytest.fixture
-def servers() -> Servers:
-    return Servers(SERVER_PORT)
 
 
 def test_a_hundred_changes_of_the_pool_lose_no_request(edge: Edge, servers: Servers) -> None:

@@ -9,7 +9,6 @@ import shutil
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -20,7 +19,7 @@ from components.edge.keeper.system import poll
 from components.models.edge import Tls
 from tests.e2e.containers import App
 from tests.e2e.edge_changes import ADDRESSES, lose_nothing
-from tests.e2e.edge_driver import SERVER_PORT, TLS_PORT, Edge, an_edge
+from tests.e2e.edge_driver import TLS_PORT, Edge, an_edge
 from tests.e2e.edge_load import Servers
 from tests.e2e.two_tiers import Answer, a_site, curl, running
 
@@ -67,17 +66,6 @@ print(json.dumps({
     "take its place": attempt(os.unlink, f"{folder}/next.sock"),
 }))
 """
-
-
-@pytest.fixture
-def edge() -> Iterator[Edge]:
-    with an_edge() as made:
-        yield made
-
-
-@pytest.fixture
-def servers() -> Servers:
-    return Servers(SERVER_PORT)
 
 
 def status(pid: int) -> dict[str, list[str]]:

@@ -35,7 +35,7 @@ from components.host import agent, traefik
 from components.models.stack import Stack
 from components.service.labels import traefik_labels, traefik_name
 from tests.e2e.containers import HEALTH, Container
-from tests.unit.traefik import BINARY, free_ports
+from tests.unit.traefik import BINARY, DockerApi, free_ports
 
 _NETWORK = "apps"
 _EDGE = ("127.0.0.1",)
@@ -140,27 +140,15 @@ class Vm:
     def _api(self) -> type[BaseHTTPRequestHandler]:
         vm = self
 
-        class Api(BaseHTTPRequestHandler):
-            protocol_version = "HTTP/1.1"
-            disable_nagle_algorithm = True
+        class Api(DockerApi):
+            def told(self, path: str) -> Any:
+                return vm._told(path)
 
-            def do_HEAD(self) -> None:
-                self._answer(b"")
-
-            def do_GET(self) -> None:
-                path = re.sub(r"^/v[0-9.]+|\?.*", "", self.path)
+            def answer(self, path: str) -> None:
                 if path == "/events":
                     self._events()
                 else:
-                    self._answer(json.dumps(vm._told(path)).encode())
-
-            def _answer(self, body: bytes) -> None:
-                self.send_response(200)
-                self.send_header("Api-Version", "1.41")
-                self.send_header("Content-Type", "application/json")
-                self.send_header("Content-Length", str(len(body)))
-                self.end_headers()
-                self.wfile.write(body)
+                    super().answer(path)
 
             def _events(self) -> None:
                 self.close_connection = True
@@ -171,9 +159,6 @@ class Vm:
                 with contextlib.suppress(OSError):
                     for _ in vm._each_change():
                         self.wfile.write(json.dumps(event).encode() + b"\n")
-
-            def log_message(self, *_: object) -> None:
-                """Say nothing."""
 
         return Api
 
