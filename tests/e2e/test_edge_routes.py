@@ -3,6 +3,7 @@
 import contextlib
 import http.client
 import os
+import re
 from collections import Counter
 from collections.abc import Iterator
 from typing import Any
@@ -93,8 +94,9 @@ def test_each_request_goes_where_the_config_says_whatever_its_host_and_path_look
             meant = routing.meant(stack.services, host, path)
             seen[meant] += 1
             told = client.ask(host, f"{path}?/api/v1/users/")
-            if not host or "," in host:
-                assert told[0] in (400, 404), (host, path, told)
+            if told == (400, None):
+                # By itself, HAProxy 3.0 refuses more than 2.6 does.
+                assert not re.fullmatch(r"[\w.*-]+(:[0-9]+)?", host, re.ASCII), host
             elif meant == "_nowhere":
                 assert told == (404, None), (host, path)
             elif meant == "_alias_old":
@@ -123,7 +125,7 @@ def test_other_forms_of_a_request_are_routed_by_domain_and_path_too(
         for host, path, service in (
             *(("shop.example.org", "/api/v1/users?x", "deep"), ("a.example.org", "/", "wild")),
             *(("a.example.com", "/api/v1", "apis"), ("A.example.ORG:8080", "/apix", "wild")),
-            *(("shop.example.org/api", "/", None), ("*.example.org", "/", None)),
+            ("*.example.org", "/", None),
         ):
             options = ("--http2-prior-knowledge", "--header", f"Host: {host}")
             answer = curl(site, f"http://h2.invalid{path}", *options)
