@@ -53,6 +53,8 @@ class Servers:
     arrivals: list[Arrival] = field(default_factory=list)
     hanging_up: set[str] = field(default_factory=set)
     """Addresses of those that close the connection in place of an answer."""
+    closing: set[str] = field(default_factory=set)
+    """Addresses of those that close a connection just when a second request comes on it."""
     refusing: set[str] = field(default_factory=set)
     """Addresses of those that answer everything, checks too, with 503."""
     late: set[str] = field(default_factory=set)
@@ -99,6 +101,8 @@ class _Server(http.server.ThreadingHTTPServer):
 class _Handler(http.server.BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     server: _Server
+    asked = False
+    """Whether there was a request on this connection."""
 
     def do_GET(self) -> None:
         name = str(self.server.server_address[0])
@@ -108,9 +112,11 @@ class _Handler(http.server.BaseHTTPRequestHandler):
                 Arrival(time.monotonic(), name, self.command, self.headers["X-Id"])
             )
         sent = self.rfile.read(int(self.headers.get("Content-Length", 0)))
-        if self.path != HEALTH and name in servers.hanging_up:
+        too_late = self.asked and name in servers.closing
+        if self.path != HEALTH and (too_late or name in servers.hanging_up):
             self.close_connection = True
             return
+        self.asked = True
         if self.path != HEALTH and name in servers.silent:
             servers.wake.wait(30)
         body = name.encode() + sent

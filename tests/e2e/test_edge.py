@@ -130,6 +130,17 @@ def test_only_what_is_safe_is_sent_twice(edge: Edge, servers: Servers, method: s
             assert statuses.keys() == {200, 502}, "the client is told, and decides"
 
 
+def test_a_clients_first_request_is_not_lost_on_a_connection_that_is_just_closed(
+    edge: Edge, servers: Servers
+) -> None:
+    address = ADDRESSES[0]
+    servers.closing.add(address)
+    with servers.running(address):
+        edge.apply({"web-0": address})
+        assert [edge.get("POST")[0] for _ in range(10)] == [200] * 10
+        assert set(servers.ids().values()) == {1}
+
+
 def test_what_could_not_be_sent_goes_to_another_server(edge: Edge, servers: Servers) -> None:
     first, second, *_ = ADDRESSES
     with servers.running(second):
