@@ -12,6 +12,7 @@ from lab.loopback.ports import free_ports
 
 SIZES = {"1 KB": 1_000, "100 KB": 100_000}
 """Bytes of the answers, by what they are called."""
+SMALL, LARGE = SIZES
 MOST = 8
 """Containers."""
 

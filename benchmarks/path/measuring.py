@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.path import apache, application, front, nginx, tiers
-from benchmarks.path.application import SIZES, Application, Container
+from benchmarks.path.application import SIZES, SMALL, Application, Container
 from benchmarks.path.figures import Cell, in_turns
 from benchmarks.path.front import Certificate, Front
 from benchmarks.path.load import KEPT, NEW, load
@@ -19,7 +19,6 @@ from benchmarks.path.variations import VARIATIONS
 from lab import packages
 
 DIRECT = "the application itself"
-SMALL, LARGE = SIZES
 _FRONTS = (apache.apache, nginx.nginx, tiers.alone, tiers.both)
 _WARM_UP_SECONDS = 2.0
 
@@ -37,6 +36,8 @@ class Plan:
     """How many, each of which answers a limited number of requests."""
     variations: tuple[str, ...]
     """Their names."""
+    variation_seconds: float
+    """Of each run of theirs: they are many."""
 
 
 _ALL = tuple((connections, size) for connections in (KEPT, NEW) for size in SIZES)
@@ -47,6 +48,7 @@ FULL = Plan(
     loads={1: _ALL, 2: _ALL[:3], 4: _ALL[:3]},
     vms=(1, 2, 4, 8),
     variations=tuple(each.name for each in VARIATIONS),
+    variation_seconds=1,
 )
 QUICK = Plan(
     seconds=1,
@@ -54,6 +56,7 @@ QUICK = Plan(
     loads={1: _ALL, 2: _ALL[:1]},
     vms=(1, 2),
     variations=tuple(each.name for each in VARIATIONS[:2]),
+    variation_seconds=1,
 )
 
 
@@ -113,7 +116,8 @@ class Bench:
                 for each in VARIATIONS
                 if each.name in plan.variations
             ]
-            return _measured(plan, fronts, 1, ((KEPT, SMALL),))
+            shorter = replace(plan, seconds=plan.variation_seconds)
+            return _measured(shorter, fronts, 1, ((KEPT, SMALL),))
 
     def _both(
         self, containers: Sequence[Container], otherwise: tiers.Otherwise | None = None

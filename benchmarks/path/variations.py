@@ -92,6 +92,18 @@ VARIATIONS = (
         "Traefik: access log with a buffer of 1000 lines",
         Start(flags=with_flags("--accesslog.bufferingsize=1000")),
     ),
+    _traefik(
+        "Traefik: access log of failures and retries only",
+        Start(
+            flags=with_flags(
+                "--accesslog.filters.statuscodes=400-599", "--accesslog.filters.retryattempts=true"
+            )
+        ),
+    ),
+    _traefik(
+        "Traefik: metrics of services only",
+        Start(flags=with_flags("--metrics.prometheus.addentrypointslabels=false")),
+    ),
     _traefik("Traefik: no metrics", Start(flags=without_flags("--metrics"))),
     _traefik("Traefik: no retries", Start(labels=without_middlewares)),
     _traefik("Traefik: `GOGC=400`", Start(environment=("GOGC=400",))),
