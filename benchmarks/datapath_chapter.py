@@ -51,13 +51,15 @@ def _how(raw: Mapping[str, Any]) -> str:
     return (
         f"{CONNECTIONS} connections, TLS 1.3 with a key of P-256, HTTP/1.1, runs of"
         f" {raw['seconds_of_a_run']:g} s; the fronts take turns. The load generator (wrk), the"
-        " application (an nginx with two files) and what is measured share the machine's processors,"
-        " so what a front answers is what is left for it. New connections (ab) make a whole"
-        " handshake each, which costs the load generator as much as the server. Each front writes"
-        " its access log: Apache and nginx `combined`, Traefik and HAProxy as they are deployed."
-        " Apache and nginx have Debian's settings, but for limits of requests on a connection, and"
-        " Apache has its 150 threads from the beginning. Traefik alone has a VM's flags and ends TLS"
-        " itself. *N backends* are N containers; for HAProxy → Traefik they are N VMs, each with a"
+        " application (an nginx with two files) and what is measured share the machine's"
+        " processors, so what a front answers is what is left for it. New connections (ab)"
+        " make a whole handshake each, which costs the load generator as much as the server."
+        " Each front writes its access log: Apache and nginx `combined`, Traefik and HAProxy"
+        " as they are deployed. Apache has Debian's settings: it ends connections after 100"
+        " requests and when it gives up threads, and what was sent on one at that moment is"
+        " counted as failed. *Apache, tuned* has all its threads from the beginning and keeps"
+        " connections, and so does nginx. Traefik alone has a VM's flags and ends TLS itself."
+        " *N backends* are N containers; for HAProxy → Traefik they are N VMs, each with a"
         " Traefik and one container. *Load* is the processor time of the load generator."
     )
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from benchmarks.path.application import Container
@@ -16,14 +17,34 @@ _MODULES = (
 )
 
 
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """What differs between Debian's Apache and one that is made for much load."""
+
+    servers: int
+    """Processes of 25 threads at the start."""
+    most_spare_threads: int
+    most_requests: int
+    """On a connection; 0 for any number."""
+
+
+DEBIANS = Settings(servers=2, most_spare_threads=75, most_requests=100)
+"""In its apache2.conf and mpm_event.conf. It ends a connection after 100 requests, and some when it
+gives up threads, which the load generator counts as failures if a request was on its way."""
+TUNED = Settings(servers=6, most_spare_threads=150, most_requests=0)
+"""All of its threads from the beginning, and kept connections stay."""
+
+
 def configuration(
-    folder: Path, port: int, certificate: Certificate, containers: Sequence[Container]
+    folder: Path,
+    port: int,
+    certificate: Certificate,
+    containers: Sequence[Container],
+    settings: Settings,
 ) -> str:
     """Return its configuration: what Debian 12 has in apache2.conf and mods-available, and a vhost.
 
-    But it has all of its 150 threads from the beginning and keeps them, and a connection may have
-    any number of requests: Debian's 50 threads and 100 requests make it close connections under the
-    load generator. With several containers it balances between them by mod_proxy_balancer.
+    With several containers it balances between them by mod_proxy_balancer.
     """
     modules = "\n".join(
         f"LoadModule {name}_module /usr/lib/apache2/modules/mod_{name}.so" for name in _MODULES
@@ -45,12 +66,12 @@ Group www-data
 Listen 127.0.0.1:{port}
 Timeout 300
 KeepAlive On
-MaxKeepAliveRequests 0
+MaxKeepAliveRequests {settings.most_requests}
 KeepAliveTimeout 5
 HostnameLookups Off
-StartServers 6
+StartServers {settings.servers}
 MinSpareThreads 25
-MaxSpareThreads 150
+MaxSpareThreads {settings.most_spare_threads}
 ThreadLimit 64
 ThreadsPerChild 25
 MaxRequestWorkers 150
@@ -81,12 +102,15 @@ LogFormat "%h %l %u %t \\"%r\\" %>s %O \\"%{{Referer}}i\\" \\"%{{User-Agent}}i\\
 
 @contextlib.contextmanager
 def apache(
-    folder: Path, certificate: Certificate, containers: Sequence[Container]
+    folder: Path,
+    certificate: Certificate,
+    containers: Sequence[Container],
+    settings: Settings = DEBIANS,
 ) -> Iterator[Front]:
     """Run Apache before containers, in an empty folder."""
     (port,) = free_ports(1)
     config = folder / "apache2.conf"
-    config.write_text(configuration(folder, port, certificate, containers))
+    config.write_text(configuration(folder, port, certificate, containers, settings))
     command = ("/usr/sbin/apache2", "-f", str(config), "-D", "FOREGROUND")
     with running(command, port, folder) as pid:
         yield Front(name="Apache", port=port, tiers={"Apache": (pid,)})

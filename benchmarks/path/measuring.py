@@ -93,6 +93,10 @@ class Bench:
                 for start in _FRONTS
             ]
             if backends == 1:
+                tuned = apache.apache(
+                    self.folder(), self._certificate, self._app.containers[:1], apache.TUNED
+                )
+                fronts.insert(1, replace(ends.enter_context(tuned), name="Apache, tuned"))
                 direct = {"the application": (self._app.pid,)}
                 fronts.insert(0, Front(name=DIRECT, port=self._app.port, tiers=direct))
             yield from _measured(plan, fronts, backends, loads)
