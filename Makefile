@@ -13,7 +13,7 @@ LAB_TESTS := $(filter-out $(LAB_END),$(sort $(wildcard tests/e2e/test_lab*.py)))
 
 .PHONY: help up preview status smoke scale down shell ssh check-config recover reference requirements \
         test test-here test-unit fuzz test-e2e test-e2e-edge test-e2e-lab audit scan bench-zero-downtime \
-        lint types venv
+        bench bench-document lint types venv
 
 help:  ## what there is
 	@sed -n 's/^\([a-z0-9-]*\):.*## /\1\t/p' Makefile
@@ -79,6 +79,12 @@ bench-zero-downtime: LAB = bench
 bench-zero-downtime: venv  ## RATE=10|highest SHORT=1 SCENARIOS="new image; new env" REQUESTS=100000 OUT=folder: count what clients notice of changes and faults; as root
 	@$(PYTHON) -m lab.bench --name $(LAB) --engine $(ENGINE) $(if $(RATE),--rate $(RATE)) $(if $(SHORT),--short) \
 	    $(if $(SCENARIOS),--scenarios "$(SCENARIOS)") $(if $(REQUESTS),--requests $(REQUESTS)) $(if $(OUT),--out $(OUT))
+
+bench: venv  ## QUICK=1 ONLY=program,engine OUT=folder: measure what it costs, and write docs/benchmarks.md
+	@$(PYTHON) -m benchmarks $(if $(QUICK),--quick) $(if $(ONLY),--only $(ONLY)) $(if $(OUT),--out $(OUT))
+
+bench-document: venv  ## write docs/benchmarks.md and its plots from the raw data again
+	@$(PYTHON) -m benchmarks --document-only $(if $(OUT),--out $(OUT))
 
 check-config: venv  ## FILE=Pulumi.prod.yaml: all that is wrong in a stack file, touching nothing
 	@$(PYTHON) -m components.check $(or $(FILE),Pulumi.prod.yaml)

@@ -11,8 +11,9 @@ from typing import Any
 import pytest
 
 from components.models.stack import Stack
+from lab.loopback.site import Site, a_site
 from tests.e2e.containers import App
-from tests.e2e.two_tiers import Site, a_site, curl, running
+from tests.e2e.two_tiers import curl, running
 from tests.unit import routing
 
 pytestmark = pytest.mark.skipif(

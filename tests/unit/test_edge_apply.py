@@ -453,6 +453,19 @@ def test_a_log_that_is_full_is_put_aside_once(tmp_path: Path) -> None:
     assert {path.name for path in tmp_path.iterdir()} == {"access.log", "access.log.1"}
 
 
+def test_a_log_is_written_in_whole_lines_as_soon_as_they_are_there() -> None:
+    reading, writing = os.pipe()
+    lines = logfile.blocks(reading)
+    os.write(writing, b"one\ntwo\nthr")
+    assert next(lines) == b"one\ntwo\n"
+    os.write(writing, b"ee\n")
+    assert next(lines) == b"three\n"
+    os.write(writing, b"cut sho")
+    os.close(writing)
+    assert list(lines) == [b"cut sho"], "and what was begun is not lost"
+    os.close(reading)
+
+
 def test_what_haproxy_says_of_itself_is_found_among_requests() -> None:
     told = ["[ALERT] cannot bind", '{"time":1.0}', "backend app has no server available!"]
     assert without_requests(told) == [told[0], told[2]]

@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from lab.bench import machine, report
+from lab import hardware
+from lab.bench import report
 from lab.bench.faults import is_up
 from lab.bench.report import Measured
 from lab.bench.scenarios import SCENARIOS, chosen, way_to
@@ -162,8 +163,8 @@ def test_a_post_that_two_containers_answered_is_in_their_logs_twice() -> None:
 
 
 def test_a_value_of_proc() -> None:
-    assert machine.field("MemTotal:   24 kB\nmodel name\t: A CPU\n", "model name") == "A CPU"
-    assert machine.field("", "MemTotal") == "unknown"
+    assert hardware.field("MemTotal:   24 kB\nmodel name\t: A CPU\n", "model name") == "A CPU"
+    assert hardware.field("", "MemTotal") == "unknown"
 
 
 def test_the_way_to_a_scenario_is_a_change_of_its_own(tmp_path: Path) -> None:

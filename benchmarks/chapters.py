@@ -1,0 +1,85 @@
+"""What a part of the document consists of: text, bars and plots, as plain values."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal, Protocol
+
+
+@dataclass(frozen=True, kw_only=True)
+class Bar:
+    """What was wanted of a figure, and what it is."""
+
+    what: str
+    wanted: str
+    """With its unit, as in ``at most 2 ms``."""
+    measured: str
+    """With its unit too."""
+    met: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class Series:
+    """Points that belong together, in the order in which they are joined."""
+
+    label: str
+    x: tuple[float, ...] | tuple[str, ...]
+    """Numbers for lines, names for bars; those are the same in all series of a plot."""
+    y: tuple[float, ...]
+    """Medians, in the unit of the plot's axis."""
+    low: tuple[float, ...] | None = None
+    """The smallest value at each point; None if there is one value only."""
+    high: tuple[float, ...] | None = None
+    """The largest one; given whenever ``low`` is."""
+    dashed: bool = False
+    """For what is not measured: a bar, or a computed expectation."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plot:
+    """What a plot shows; benchmarks.plots draws it."""
+
+    file: str
+    """Its name, ending in ``.svg``, unique in the document."""
+    kind: Literal["line", "bar"]
+    title: str
+    alt: str
+    """What it says, for who cannot see it."""
+    x_label: str
+    y_label: str
+    series: tuple[Series, ...]
+    x_log: bool = False
+    y_log: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class Chapter:
+    """A part's chapter of the document."""
+
+    title: str
+    text: str
+    """Markdown without the title: what was measured and how, tables, and where a bar is missed by
+    how much and why."""
+    bars: tuple[Bar, ...] = ()
+    plots: tuple[Plot, ...] = ()
+
+
+class Part(Protocol):
+    """A module that measures something and tells of it."""
+
+    NAME: str
+
+    def measure(self, *, quick: bool) -> dict[str, Any]:
+        """Measure and return raw data that JSON can hold.
+
+        Every single value is kept, in lists, with the unit in the key: ``…_seconds``, ``…_bytes``.
+
+        Args:
+            quick: Only as much as shows that it works, in about a minute.
+        """
+        ...
+
+    def chapter(self, raw: Mapping[str, Any]) -> Chapter:
+        """Return what raw data says. Pure: nothing is measured or read."""
+        ...
