@@ -12,7 +12,7 @@ from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 
-from benchmarks import engine, machine, program
+from benchmarks import datapath, engine, growth, machine, program
 from benchmarks.chapters import Part
 from benchmarks.document import FOLDER, Measured, document
 
@@ -21,6 +21,8 @@ PARTS: Mapping[str, Part] = {
     for part in (
         program,
         engine,
+        datapath,
+        growth,
     )
 }
 """In the order of the document."""

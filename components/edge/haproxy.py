@@ -10,9 +10,10 @@ from components.edge.domains import domains
 from components.edge.keeper import chroot, parts
 from components.edge.keeper.tls import FACT, LIST
 from components.edge.keeper.users import USERS
-from components.edge.pools import Pool, TcpPool, by_precedence
+from components.edge.pools import Pool, TcpPool
 from components.edge.quoting import quoted, quoted_format
 from components.edge.replies import REPLACED
+from components.edge.routes import ALIAS, MAP, routes
 from components.host.traefik import METRICS_HOST
 from components.models.edge import Edge
 
@@ -85,8 +86,7 @@ def render(pools: Iterable[Pool | TcpPool], edge: Edge, folder: str, users: str 
     """Return the whole haproxy.cfg, and in comments what else the edge is to know.
 
     Args:
-        pools: In the order of the config; the text has them in the order in which requests are
-            matched, and TCP by port.
+        pools: In the order of the config, which HTTP keeps; TCP is by port.
         edge: The edge's config.
         folder: The edge's own folder on its host, absolute.
         users: The digest of the userlists, which the keeper has already; empty if there are none.
@@ -95,7 +95,7 @@ def render(pools: Iterable[Pool | TcpPool], edge: Edge, folder: str, users: str 
     http = tuple(each for each in given if isinstance(each, Pool))
     vms = {server.name: server.address for pool in given for server in pool.servers}
     text = _TEMPLATES.get_template("haproxy.cfg.j2").render(
-        pools=by_precedence(http),
+        pools=http,
         tcp_pools=sorted(
             (each for each in given if isinstance(each, TcpPool)), key=lambda each: each.port
         ),
@@ -103,6 +103,8 @@ def render(pools: Iterable[Pool | TcpPool], edge: Edge, folder: str, users: str 
         folder=folder,
         chroot=chroot.FOLDER,
         certificates=f"{folder}/{parts.FOLDER}/{LIST}",
+        routes=f"{folder}/{parts.FOLDER}/{MAP}",
+        alias=ALIAS,
         profile=tls.INTERMEDIATE,
         redirect=edge.tls and tls.redirect(edge.tls),
         vms=dict(sorted(vms.items())),
@@ -127,6 +129,7 @@ def _client_timeout(pools: Iterable[Pool]) -> int:
 
 
 def _parts(pools: tuple[Pool, ...], edge: Edge, users: str) -> Iterator[str]:
+    yield parts.file_lines(MAP, routes(pools))
     if edge.tls is not None:
         yield parts.fact_line(FACT, tls.spec(edge.tls, domains(pools)))
     for pool in pools:

@@ -1,6 +1,5 @@
 """The edge's pools: per service, the VMs that run it, with their addresses and weights."""
 
-import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
@@ -57,18 +56,6 @@ class Pool:
         """What of it is worth an output of the program: who gets requests."""
         told = asdict(self)
         return {key: told[key] for key in ("name", "hosts", "path", "servers")}
-
-    @property
-    def domains(self) -> tuple[str, ...]:
-        """The whole domains among the hosts."""
-        return tuple(host for host in self.hosts if not host.startswith("*."))
-
-    @property
-    def wildcards(self) -> tuple[str, ...]:
-        """The regular expressions of the wildcards among the hosts: any one label more."""
-        return tuple(
-            f"^[a-z0-9-]+{re.escape(host[1:])}$" for host in self.hosts if host.startswith("*.")
-        )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -142,11 +129,6 @@ def pool(
         protected=bool(service.http.basic_auth),
         pages=pages or {},
     )
-
-
-def by_precedence(pools: tuple[Pool, ...]) -> tuple[Pool, ...]:
-    """Return the pools in the order in which requests are matched: the longest path first."""
-    return tuple(sorted(pools, key=lambda pool: (-len(pool.path), pool.name)))
 
 
 def _servers(counts: Mapping[str, int], entrypoints: Mapping[str, str]) -> tuple[Server, ...]:

@@ -15,9 +15,9 @@ import websockets.sync.server
 from websockets.datastructures import Headers
 from websockets.http11 import Request, Response
 
-from tests.unit.traefik import free_ports
+from lab.loopback.ports import free_ports
+from lab.loopback.site import HEALTH
 
-HEALTH = "/health"
 _addresses = (f"127.0.3.{number}" for number in itertools.count(1))
 
 

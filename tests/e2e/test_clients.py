@@ -24,6 +24,7 @@ from components.edge.pools import pool
 from components.models.edge import Edge, Stats, Tls
 from components.service.labels import traefik_labels, traefik_name
 from lab import live
+from lab.loopback.ports import free_ports
 from lab.tls import context
 from tests.unit import traefik
 
@@ -171,7 +172,7 @@ def is_told(got: dict[str, list[str]], client: str, scheme: str, port: int) -> N
 
 @pytest.fixture(scope="module")
 def site() -> Iterator[Site]:
-    stats, port, tls_port = traefik.free_ports(3)
+    stats, port, tls_port = free_ports(3)
     service = parse({"farm": {"vms": 1, "image": "x"}, "services": SERVICES}).services["app"]
     # Not pytest's own folder, whose path is too long for a socket's.
     with tempfile.TemporaryDirectory() as folder, application() as listening:
@@ -246,7 +247,7 @@ def test_what_a_leaving_worker_hands_over_keeps_client_scheme_and_id(site: Site)
 
 @pytest.mark.skipif(not socket.has_dualstack_ipv6(), reason="this machine has no IPv6")
 def test_a_client_of_ipv4_is_none_of_ipv6_because_the_edge_listens_on_both(site: Site) -> None:
-    (port,) = traefik.free_ports(1)
+    (port,) = free_ports(1)
     both = dataclasses.replace(
         site, config=site.config.model_copy(update={"bind": "::", "port": port})
     )

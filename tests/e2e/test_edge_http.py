@@ -16,10 +16,9 @@ import pytest
 
 from components.edge.keeper.system import poll
 from components.edge.pages import MOST_BYTES
+from lab.loopback.site import Site, a_site
 from tests.e2e.containers import App, Calls, Sockets
 from tests.e2e.two_tiers import (
-    Site,
-    a_site,
     curl,
     http2_silence,
     http2_upload,

@@ -25,8 +25,8 @@ from components.host import agent
 from components.models.edge import Edge as EdgeConfig
 from components.models.edge import Stats
 from components.models.service import tcp_name
+from lab.loopback.vm import BINARY
 from tests.e2e.edge_driver import PORT, SERVER_PORT, STATS_PORT, Edge
-from tests.unit.traefik import BINARY
 from tests.unit.virtual import BYE, TCP, Docker, TcpApp, Traefik
 
 TCP_PORT = SERVER_PORT

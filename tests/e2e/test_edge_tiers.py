@@ -13,10 +13,12 @@ import pytest
 import websockets.sync.client
 
 from components.edge.keeper.system import EdgeError
+from lab.loopback.ports import free_ports
+from lab.loopback.site import Site, a_site
+from lab.loopback.vm import Vm, vms
 from tests.e2e.containers import App, Calls, Sockets
-from tests.e2e.two_tiers import Answer, Site, Vm, a_site, curl, running, vms
+from tests.e2e.two_tiers import Answer, curl, running
 from tests.pems import Authority
-from tests.unit.traefik import free_ports
 
 pytestmark = pytest.mark.skipif(
     os.geteuid() != 0, reason="the edge's HAProxy is started by root: run this as root"

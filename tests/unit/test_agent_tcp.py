@@ -13,7 +13,7 @@ import pytest
 from components.host import agent
 from components.host.agent import AgentError
 from components.models.service import tcp_name
-from tests.unit.traefik import BINARY
+from lab.loopback.vm import BINARY
 from tests.unit.virtual import TCP as SERVICE
 from tests.unit.virtual import TcpApp, Vm, eventually
 

@@ -14,6 +14,23 @@ def test_a_text_comes_apart_into_haproxys_lines_and_files() -> None:
     assert taken.files == {"errors/503.http": page, "tls.json": '{"a": 1}\n'}
 
 
+def test_each_line_of_a_file_is_to_be_seen_and_changes_alone() -> None:
+    before, after = (
+        parts.file_lines("a.map", lines) for lines in (["a 1", "c 3"], ["a 1", "b #2", "c 3"])
+    )
+    assert [line for line in after.splitlines() if line not in before] == ["#| b #2"]
+    taken = parts.take_apart(f"global\n{after}{parts.fact_line('tls', 1)}defaults\n")
+    assert taken.config == "global\ndefaults\n"
+    assert taken.files == {"a.map": "a 1\nb #2\nc 3\n", "tls.json": "1\n"}
+    assert parts.take_apart(parts.file_lines("a.map", [])).files == {"a.map": ""}
+
+
+@pytest.mark.parametrize("before", ["", parts.fact_line("tls", 1)])
+def test_a_line_of_no_file_is_refused(before: str) -> None:
+    with pytest.raises(ValueError, match=r"comes after none \(got #\| a 1\)"):
+        parts.take_apart(f"{before}#| a 1\n")
+
+
 @pytest.mark.parametrize("path", ["/etc/passwd", "../haproxy.cfg", "a/../../b", "."])
 def test_a_file_is_below_the_folder(path: str) -> None:
     with pytest.raises(ValueError, match="must be below files"):

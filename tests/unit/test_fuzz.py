@@ -193,7 +193,7 @@ def haproxy_accepts(text: str, folder: str, users: str = "") -> None:
         files = {**taken.files, LIST: "".join(lines)}
         parts.write(temporary / parts.FOLDER, files)
         # Whole words only: the folder may be /a.
-        moved = re.sub(rf"(?<=[ @]){re.escape(folder)}(?=/)", name, taken.config)
+        moved = re.sub(rf"(?<=[ @(]){re.escape(folder)}(?=/)", name, taken.config)
         (temporary / "cfg").write_text(f"{moved}\n{users}")
         checked = subprocess.run(
             ("haproxy", "-c", "-f", temporary / "cfg"), check=False, capture_output=True, text=True

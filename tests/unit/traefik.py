@@ -5,10 +5,7 @@ is nothing behind the containers' address, which no request leaves this machine 
 """
 
 import json
-import re
-import socket
 import subprocess
-import sys
 import tempfile
 import time
 import urllib.error
@@ -16,14 +13,16 @@ import urllib.request
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import ThreadingHTTPServer
 from pathlib import Path
 from threading import Thread
 from typing import Any
 
 from components.host import agent, traefik
+from lab.loopback.docker import DockerApi
+from lab.loopback.ports import free_ports
+from lab.loopback.vm import BINARY
 
-BINARY = Path(sys.executable).with_name("traefik")
 _NETWORK = "fuzz"
 _NOWHERE = "255.255.255.255"  # Linux refuses to connect to it, at once
 _SECONDS = 60.0
@@ -68,40 +67,6 @@ def serving(
     with _docker(containers, address) as docker, _traefik(docker, edge) as started:
         _told(started.api)
         yield started
-
-
-class DockerApi(BaseHTTPRequestHandler):
-    """A Docker that is none: it answers with JSON."""
-
-    protocol_version = "HTTP/1.1"
-    disable_nagle_algorithm = True  # else each answer takes 40 ms
-
-    def told(self, path: str) -> Any:
-        """Return what there is at a path, which has neither version nor query."""
-        raise NotImplementedError
-
-    def do_HEAD(self) -> None:
-        """Answer the client library's ping."""
-        self._answer(b"")
-
-    def do_GET(self) -> None:
-        """Answer what is asked."""
-        self.answer(re.sub(r"^/v[0-9.]+|\?.*", "", self.path))
-
-    def answer(self, path: str) -> None:
-        """Write what there is at a path."""
-        self._answer(json.dumps(self.told(path)).encode())
-
-    def _answer(self, body: bytes) -> None:
-        self.send_response(200)
-        self.send_header("Api-Version", "1.41")
-        self.send_header("Content-Type", "application/json")
-        self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        self.wfile.write(body)
-
-    def log_message(self, *_: object) -> None:
-        """Say nothing."""
 
 
 @contextmanager
@@ -173,15 +138,6 @@ def _traefik(docker: str, edge: Sequence[str]) -> Iterator[Started]:
         finally:
             process.kill()
             process.wait()
-
-
-def free_ports(count: int) -> list[int]:
-    """Return ports that nobody listens on now."""
-    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
-    ports = [each.getsockname()[1] for each in sockets]
-    for each in sockets:
-        each.close()
-    return ports
 
 
 def _told(api: urllib.request.Request) -> dict[str, dict[str, Any]]:

@@ -21,7 +21,8 @@ from components.config import parse
 from components.host import agent, traefik
 from components.host.agent import Agent
 from components.service.labels import SLOT_LABEL, traefik_labels
-from tests.unit.traefik import BINARY, free_ports
+from lab.loopback.ports import free_ports
+from lab.loopback.vm import BINARY
 
 NETWORK = "apps"
 EDGE = ("127.0.0.1",)

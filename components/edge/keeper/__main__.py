@@ -14,7 +14,7 @@ def main(arguments: list[str]) -> int:
     action, folder, name, *rest = arguments
     instance = Instance(folder, name)
     if action == "log":
-        logfile.write(sys.stdin.buffer, instance.access_log)
+        logfile.write(logfile.blocks(sys.stdin.fileno()), instance.access_log)
         return 0
     if action == "link":  # by whom the lock's holder waits for
         chroot.link(instance.folder)

@@ -1,19 +1,20 @@
 """What the keeper needs beside haproxy.cfg, in comment lines of the same text.
 
 One text, so that a preview shows what changes. A line ``#+ {"file": "errors/shop-503.http", "text":
-"…"}`` is a file; ``#+ {"tls": {…}}`` is a file too, ``tls.json``. They are kept below ``files`` in
-the edge's folder, where haproxy.cfg names them, and are as much a part of it as its own lines:
-checked with it, swapped with it, and put back with it.
+"…"}`` is a file, and lines ``#| …`` after it are more lines of it, which a preview shows each by
+itself; ``#+ {"tls": {…}}`` is a file too, ``tls.json``. They are kept below ``files`` in the edge's
+folder, where haproxy.cfg names them, and are as much a part of it as its own lines: checked with
+it, swapped with it, and put back with it.
 """
 
 import json
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-_MARK = "#+ "
+_MARK, _MORE = "#+ ", "#| "
 FOLDER = "files"
 
 
@@ -32,6 +33,11 @@ def file_line(path: str, text: str) -> str:
     return f"{_MARK}{json.dumps({'file': path, 'text': text})}\n"
 
 
+def file_lines(path: str, lines: Iterable[str]) -> str:
+    """Return the lines for a file that is shown line by line, at a path below ``files``."""
+    return file_line(path, "") + "".join(f"{_MORE}{line}\n" for line in lines)
+
+
 def fact_line(name: str, value: object) -> str:
     """Return the line for what the keeper is to know as ``name``."""
     return f"{_MARK}{json.dumps({name: value})}\n"
@@ -41,10 +47,17 @@ def take_apart(text: str) -> Parts:
     """Return the haproxy.cfg and the files that are in a text.
 
     Raises:
-        ValueError: A line with the mark is none of these.
+        ValueError: A line with a mark is none of these.
     """
-    config, files = [], {}
+    config: list[str] = []
+    files: dict[str, str] = {}
+    current = ""
     for line in re.findall(r"[^\n]*\n|[^\n]+", text):
+        if line.startswith(_MORE):
+            if not current:
+                raise ValueError(f"a line of a file comes after none (got {line.strip()})")
+            files[current] += line.removeprefix(_MORE)
+            continue
         if not line.startswith(_MARK):
             config.append(line)
             continue
@@ -53,8 +66,10 @@ def take_apart(text: str) -> Parts:
             path = PurePosixPath(part["file"])
             if path.is_absolute() or ".." in path.parts or not path.parts:
                 raise ValueError(f"a file's path must be below {FOLDER} (got {path})")
-            files[str(path)] = part["text"]
+            current = str(path)
+            files[current] = part["text"]
         else:
+            current = ""
             files |= {f"{name}.json": f"{json.dumps(value)}\n" for name, value in part.items()}
     return Parts("".join(config), files)
 

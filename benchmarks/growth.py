@@ -1,0 +1,203 @@
+"""Part of the benchmarks: what more and more services cost the edge."""
+
+from __future__ import annotations
+
+import contextlib
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from benchmarks import growth_chapter
+from benchmarks.chapters import Chapter
+from benchmarks.path import cpu, front
+from benchmarks.path.application import SIZES, Application, application
+from benchmarks.path.front import BenchError, Front
+from benchmarks.path.load import plain_load
+from benchmarks.path.variations import replaced
+from components.config import parse
+from components.edge.haproxy import render
+from components.edge.keeper import chroot, parts
+from components.edge.keeper.apply import put
+from components.edge.keeper.archive import archive
+from components.edge.keeper.instance import Instance
+from components.edge.keeper.system import haproxy, poll
+from components.edge.pools import pool
+from lab import packages
+from lab.loopback.ports import free_ports
+
+NAME = "growth"
+LINES = (10, 100, 1_000, 10_000)
+"""Servers in pools: services times VMs."""
+VMS = 2
+_REPETITIONS = 5
+_POLL_SECONDS = 0.002
+_WAIT_SECONDS = 60.0
+_WATCHED_SECONDS = 4.0
+_RUN_SECONDS = 2.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Grown:
+    """An edge with many services."""
+
+    text: str
+    """Its haproxy.cfg, with what the keeper takes out of it."""
+    domains: tuple[str, ...]
+    """In the order of the text."""
+
+
+def grown(lines: int, folder: str, address: str, ports: tuple[int, int]) -> Grown:
+    """Return an edge's text with so many servers in pools.
+
+    Args:
+        lines: How many; each service has one on each of `VMS` VMs.
+        folder: The edge's.
+        address: ``host:port`` of what answers for all VMs.
+        ports: The edge's for HTTP, and for its statistics.
+    """
+    names = [f"app-{number:05}" for number in range(lines // VMS)]
+    services = {
+        name: {"image": "app:1", "hosts": [f"{name}.example.org"], "port": 80} for name in names
+    }
+    edge = {"bind": "127.0.0.1", "port": ports[0], "stats": {"port": ports[1]}}
+    stack = parse({"farm": {"vms": VMS, "image": "x"}, "services": services, "edge": edge})
+    vms = {f"web-{number}": address for number in range(VMS)}
+    pools = [
+        pool(name, service, dict.fromkeys(vms, 1), vms) for name, service in stack.services.items()
+    ]
+    return Grown(
+        text=render(pools, stack.edge, folder),
+        domains=tuple(f"{name}.example.org" for name in names),
+    )
+
+
+def unchecked(text: str) -> str:
+    """Return a haproxy.cfg whose servers are not checked, so that nothing else takes time."""
+    return replaced(r"^    default-server (check|observe) .*\n", "")(text)
+
+
+def measure(*, quick: bool) -> dict[str, Any]:
+    """Measure an edge with 10, 100, 1,000 and 10,000 servers in its pools."""
+    packages.ensure(front.PACKAGES)
+    repetitions = 2 if quick else _REPETITIONS
+    with tempfile.TemporaryDirectory(prefix="gatehouse-growth-") as name:
+        folder = Path(name)
+        folder.chmod(0o755)
+        for each in ("tls", "app"):
+            (folder / each).mkdir(mode=0o755)
+        certificate = front.certificate(folder / "tls")
+        with application(folder / "app", certificate) as app:
+            return {
+                "points": [
+                    _point(lines, app, repetitions, quick=quick)
+                    for lines in (LINES[:3] if quick else LINES)
+                ]
+            }
+
+
+def chapter(raw: Mapping[str, Any]) -> Chapter:
+    """Return what raw data says."""
+    return growth_chapter.chapter(raw)
+
+
+def _point(lines: int, app: Application, repetitions: int, *, quick: bool) -> dict[str, Any]:
+    checked = _Edge(lines, app)
+    with checked.running(checked.grown.text) as instance:
+        checks = [_check_seconds(instance) for _ in range(repetitions)]
+        reloads = [_reload_seconds(instance) for _ in range(repetitions)]
+        idle = [_busy(instance, 1.0 if quick else _WATCHED_SECONDS) for _ in range(1)]
+        resident = [cpu.resident_bytes(_worker(instance))]
+    routed = _Edge(lines, app)
+    with routed.running(unchecked(routed.grown.text)) as instance:
+        worker = Front(name="edge", port=routed.port, tiers={"edge": (_worker(instance),)})
+        domains = {"first": routed.grown.domains[0], "last": routed.grown.domains[-1]}
+        seconds = 1.0 if quick else _RUN_SECONDS
+        runs: dict[str, list[float]] = {which: [] for which in domains}
+        rates: dict[str, list[float]] = {which: [] for which in domains}
+        for _ in range(repetitions):
+            for which, domain in domains.items():
+                run = plain_load(worker, domain, f"/{SIZES['1 KB']}", seconds)
+                if run.answered.errors:
+                    raise BenchError(f"{domain}: {run.answered.errors} requests failed")
+                runs[which].append(run.cpu_seconds["edge"] / run.answered.requests)
+                rates[which].append(run.answered.requests / run.answered.seconds)
+    return {
+        "lines": lines,
+        "config_bytes": [len(checked.grown.text.encode())],
+        "check_seconds": checks,
+        "reload_seconds": reloads,
+        "resident_bytes": resident,
+        "idle_cores": idle,
+        "cpu_seconds_per_request": runs,
+        "requests_per_second": rates,
+    }
+
+
+class _Edge:
+    def __init__(self, lines: int, app: Application) -> None:
+        self._folder = tempfile.TemporaryDirectory(prefix="gatehouse-edge-")
+        container = app.containers[0]
+        self.port, stats = free_ports(2)
+        self.folder = Path(self._folder.name) / "edge"
+        address = f"{container.address}:{container.port}"
+        self.grown = grown(lines, str(self.folder), address, (self.port, stats))
+
+    @contextlib.contextmanager
+    def running(self, text: str) -> Iterator[Instance]:
+        """Run it as the keeper does, which first asks all servers; these are known to answer."""
+        instance = Instance(str(self.folder), "bench-growth")
+        try:
+            with instance.locked():
+                chroot.make(instance.folder)
+                instance.forget_state()
+                instance.keep_program(archive())
+                put(instance, None, parts.take_apart(text))
+            yield instance
+        finally:
+            instance.stop()
+            self._folder.cleanup()
+
+
+def _check_seconds(instance: Instance) -> float:
+    began = time.monotonic()
+    done = subprocess.run(
+        (haproxy(), "-c", "-f", str(instance.live)), check=False, capture_output=True, text=True
+    )
+    if done.returncode:
+        raise BenchError(f"haproxy -c refuses the configuration:\n{done.stdout}{done.stderr}")
+    return time.monotonic() - began
+
+
+def _reload_seconds(instance: Instance) -> float:
+    """From the command to the new worker's first answer; the old one has ended after that."""
+    old = _worker(instance)
+    began = time.monotonic()
+    instance.ask_master("reload")
+    if not poll(lambda: _worker(instance) not in {old, 0}, _WAIT_SECONDS, _POLL_SECONDS):
+        raise BenchError(f"no new worker answers {_WAIT_SECONDS:.0f} s after a reload")
+    took = time.monotonic() - began
+    if not poll(lambda: instance.workers() == [_worker(instance)], _WAIT_SECONDS):
+        raise BenchError(f"an old worker is still there {_WAIT_SECONDS:.0f} s after a reload")
+    return took
+
+
+def _worker(instance: Instance) -> int:
+    """Return the number of the worker that answers, or 0 if none does."""
+    for line in (instance.ask_master("@1 show info") or "").splitlines():
+        if line.startswith("Pid: "):
+            return int(line.removeprefix("Pid: "))
+    return 0
+
+
+def _busy(instance: Instance, seconds: float) -> float:
+    """Return how many processors a worker keeps busy that only checks its servers."""
+    worker = _worker(instance)
+    before = cpu.tree_seconds([worker], cpu.processes())
+    began = time.monotonic()
+    poll(lambda: False, seconds)
+    took = time.monotonic() - began
+    return (cpu.tree_seconds([worker], cpu.processes()) - before) / took

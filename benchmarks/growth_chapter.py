@@ -1,0 +1,118 @@
+"""The chapter of growth, from its raw data. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from benchmarks.chapters import Bar, Chapter, Plot, Series
+from benchmarks.stats import Spread, ratio, spread
+from benchmarks.tables import KIB, number, table, told
+
+_MOST_OF_FIRST = 1.2
+"""How much more a request to the last service may cost than to the first, noise included."""
+
+Point = Mapping[str, Any]
+
+
+def chapter(raw: Mapping[str, Any]) -> Chapter:
+    """Return the chapter."""
+    points: list[Point] = raw["points"]
+    return Chapter(
+        title="Growth",
+        text="\n\n".join(
+            [
+                "The edge with more and more services, each on two VMs: a *pool line* is one server"
+                " of one service. `haproxy -c` reads the whole configuration; a reload is from the"
+                " command to the first answer of the new worker; memory is that worker's. *Checks*"
+                " are what HAProxy is busy with when nobody asks anything, in processors: each pool"
+                " line is checked every 0.8 s. A request to the first and to the last service in"
+                " haproxy.cfg is over kept connections, without TLS and checks, which would hide"
+                " what routing costs.",
+                table(
+                    (
+                        *("pool lines", "haproxy.cfg, KiB", "`haproxy -c`, ms", "reload, ms"),
+                        *("memory, MiB", "checks, processors", "first, µs", "last, µs"),
+                    ),
+                    [_row(point) for point in points],
+                ),
+            ]
+        ),
+        bars=(_bar(points),),
+        plots=(_times(points), _routing(points)),
+    )
+
+
+def _row(point: Point) -> Sequence[str]:
+    return (
+        f"{point['lines']:,}",
+        number(spread(point["config_bytes"]).median / KIB),
+        told(spread(point["check_seconds"]).scaled(1e3)),
+        told(spread(point["reload_seconds"]).scaled(1e3)),
+        number(spread(point["resident_bytes"]).median / KIB**2),
+        number(spread(point["idle_cores"]).median),
+        *(
+            told(spread(point["cpu_seconds_per_request"][which]).scaled(1e6))
+            for which in ("first", "last")
+        ),
+    )
+
+
+def _bar(points: Sequence[Point]) -> Bar:
+    most = points[-1]["cpu_seconds_per_request"]
+    least = points[0]["cpu_seconds_per_request"]
+    last = ratio(most["last"], least["first"])
+    return Bar(
+        what=f"HAProxy's CPU for a request to the last of {points[-1]['lines']:,} pool lines,"
+        f" to one of {points[0]['lines']:,}",
+        wanted=f"the same (at most {_MOST_OF_FIRST})",
+        measured=number(last),
+        met=last <= _MOST_OF_FIRST,
+    )
+
+
+def _times(points: Sequence[Point]) -> Plot:
+    return Plot(
+        file="growth-times.svg",
+        kind="line",
+        title="A change of the edge, by the number of pool lines",
+        alt="Seconds for haproxy -c and for a reload, by the number of pool lines",
+        x_label="pool lines",
+        y_label="s",
+        x_log=True,
+        y_log=True,
+        series=(
+            _series("haproxy -c", points, [spread(each["check_seconds"]) for each in points]),
+            _series("reload", points, [spread(each["reload_seconds"]) for each in points]),
+        ),
+    )
+
+
+def _routing(points: Sequence[Point]) -> Plot:
+    return Plot(
+        file="growth-routing.svg",
+        kind="line",
+        title="HAProxy's CPU for a request, by the number of pool lines",
+        alt="Microseconds of CPU for a request to the first and to the last service",
+        x_label="pool lines",
+        y_label="µs",
+        x_log=True,
+        series=tuple(
+            _series(
+                f"to the {which} service",
+                points,
+                [spread(each["cpu_seconds_per_request"][which]).scaled(1e6) for each in points],
+            )
+            for which in ("first", "last")
+        ),
+    )
+
+
+def _series(label: str, points: Iterable[Point], spreads: Sequence[Spread]) -> Series:
+    return Series(
+        label=label,
+        x=tuple(float(point["lines"]) for point in points),
+        y=tuple(each.median for each in spreads),
+        low=tuple(each.least for each in spreads),
+        high=tuple(each.most for each in spreads),
+    )

@@ -1,0 +1,104 @@
+"""An edge on loopback, put into force by the real keeper, for servers that are given."""
+
+from __future__ import annotations
+
+import contextlib
+import tempfile
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from components.config import parse
+from components.edge.haproxy import render
+from components.edge.keeper import timer, users
+from components.edge.keeper.apply import apply
+from components.edge.keeper.instance import Instance
+from components.edge.pages import read_page
+from components.edge.pools import pool
+from components.edge.users import userlists
+from components.models.stack import Stack
+from lab.loopback.ports import free_ports
+
+HEALTH = "/health"
+"""Where servers answer checks, unless a service says otherwise."""
+
+
+class Site:
+    """An edge, and what is behind it: the addresses of servers for each service, by VM."""
+
+    def __init__(
+        self, folder: Path, live: Path | None = None, changed: Callable[[str], str] = str
+    ) -> None:
+        self.instance = Instance(str(folder), "test-edge")
+        self.port, self._http_port, self._stats_port = free_ports(3)
+        self._live = live
+        self._changed = changed
+        self.address = f"127.0.0.1:{self.port}"
+        self.ready_seconds = 10.0
+
+    def stack(self, services: Mapping[str, Any]) -> Stack:
+        """Return a config with these services, of which some keys need not be given."""
+        whole = {
+            name: {
+                "image": "app:1",
+                "hosts": [f"{name}.example.org"],
+                "port": 80,
+                # As all servers here have it, but for those of gRPC.
+                **({} if "h2c" in str(raw.get("http")) else {"health": {"path": HEALTH}}),
+                **raw,
+            }
+            for name, raw in services.items()
+        }
+        stats = {"port": self._stats_port}
+        edge: dict[str, Any] = {"bind": "127.0.0.1", "port": self.port, "stats": stats}
+        if self._live is not None:
+            tls = {"port": self.port, "folder": str(self._live)}
+            edge |= {"port": self._http_port, "tls": tls}
+        return parse({"farm": {"vms": 2, "image": "x"}, "services": whole, "edge": edge})
+
+    def text(self, stack: Stack, servers: Mapping[str, Mapping[str, str]]) -> str:
+        """Return the edge's text for servers by service and VM."""
+        pools = [
+            pool(
+                name,
+                service,
+                dict.fromkeys(servers[name], 1),
+                servers[name],
+                {status: read_page(path) for status, path in service.http.error_pages.items()},
+            )
+            for name, service in stack.services.items()
+        ]
+        lists = userlists(stack.services)
+        folder = str(self.instance.folder)
+        text = render(pools, stack.edge, folder, users.digest(lists) if lists else "")
+        return self._changed(text)
+
+    def apply(self, stack: Stack, servers: Mapping[str, Mapping[str, str]]) -> None:
+        """Put a config into force, as Pulumi's resources do."""
+        with self.instance.locked():
+            lists = userlists(stack.services)
+            if lists:
+                users.keep(self.instance.folder, lists)
+            apply(self.instance, self.text(stack, servers), self.ready_seconds)
+
+    def ask(self, command: str) -> str:
+        """Return what the current worker answers."""
+        return self.instance.ask_master(f"@1 {command}") or ""
+
+
+@contextlib.contextmanager
+def a_site(live: Path | None = None, changed: Callable[[str], str] = str) -> Iterator[Site]:
+    """Yield a site whose edge is removed at the end.
+
+    Args:
+        live: Certificates as in `/etc/letsencrypt/live`, for HTTPS.
+        changed: What to make of the edge's text before it is put into force.
+    """
+    # Not pytest's own folder, whose path is too long for a socket's.
+    with tempfile.TemporaryDirectory() as folder:
+        made = Site(Path(folder) / "edge", live, changed)
+        try:
+            yield made
+        finally:
+            timer.stop(made.instance)
+            made.instance.stop()

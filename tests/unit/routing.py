@@ -1,0 +1,76 @@
+"""Which service a request is for by what the config says, and requests that could go astray."""
+
+import itertools
+import re
+from collections.abc import Iterator, Mapping
+
+from components.models.service import Service
+
+
+def meant(services: Mapping[str, Service], host: str, path: str) -> str:
+    """Return the backend by the config's own words, one service after the other.
+
+    Args:
+        services: By name.
+        host: The value of the header.
+        path: Without a query; empty if a request has none.
+    """
+    domain = host.partition(":")[0].lower()
+    aliased = [name for name, each in services.items() if domain in each.http.aliases]
+    exact = [
+        name
+        for name, each in services.items()
+        if domain in each.hosts and not domain.startswith("*")
+    ]
+    wild = [
+        name
+        for name, each in services.items()
+        for pattern in each.hosts
+        if pattern.startswith("*.") and re.fullmatch(rf"[a-z0-9-]+{re.escape(pattern[1:])}", domain)
+    ]
+    for named in (exact, wild):
+        below = [name for name in named if _is_below(path, services[name].path.rstrip("/"))]
+        if below and not aliased:
+            return max(below, key=lambda name: len(services[name].path.rstrip("/")))
+    return f"_alias_{aliased[0]}" if aliased else "_nowhere"
+
+
+def _is_below(path: str, prefix: str) -> bool:
+    return prefix == "" or path == prefix or path.startswith(f"{prefix}/")
+
+
+def requests(services: Mapping[str, Service]) -> Iterator[tuple[str, str]]:
+    """Yield hosts and paths: of each service, next to it, and with the key of another one."""
+    hosts = dict.fromkeys(
+        host for each in services.values() for host in (*each.hosts, *each.http.aliases)
+    )
+    prefixes = dict.fromkeys(each.path.rstrip("/") for each in services.values())
+    near = dict.fromkeys(path for prefix in prefixes for path in _near(prefix))
+    for host in hosts:
+        for given in _spelt(host):
+            yield from ((given, path) for path in near)
+    for host, prefix in itertools.product(hosts, filter(None, prefixes)):
+        # As in a key of the map, before the path of the request.
+        yield from ((f"{host}{prefix}", "/"), (f"{host}{prefix}/", "/"), (f"{host}/", prefix))
+        yield f"{host}:80{prefix}", "/"
+    for host in ("", ".", "/", "*", ":", "[::1]", "127.0.0.1", "gatehouse-test.invalid"):
+        yield host, "/"
+
+
+def _near(prefix: str) -> tuple[str, ...]:
+    below = (prefix or "/", f"{prefix}/", f"{prefix}/x", f"{prefix}//", f"{prefix}/./x")
+    beside = (f"{prefix}x", f"{prefix}.", f"/x{prefix}", f"/{prefix}/", prefix.upper())
+    return (*below, *(each for each in beside if each.startswith("/")), prefix[:-1] or "/")
+
+
+def _spelt(host: str) -> tuple[str, ...]:
+    if host.startswith("*."):
+        rest = host[2:]
+        more = (f"a-0.{rest}", f"A.{rest}:8080", f"a.b.{rest}", f"-.{rest}", f"a_b.{rest}", rest)
+        return (host, f".{rest}", f"a..{rest}", f"a/.{rest}", f"é.{rest}", *more)
+    shorter = host.partition(".")[2]
+    return (
+        *(host, host.upper(), f"{host}:8080", f"{host}.", f"{host}x", f"x{host}", f"x.{host}"),
+        *(f"*.{host}", f"*{host[1:]}", f".{host}", f"{host},{host}", host.replace(".", "x")),
+        *((shorter, f"*.{shorter}", f"other.{shorter}") if shorter else ()),
+    )
