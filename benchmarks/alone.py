@@ -1,8 +1,8 @@
 """How long a VM alone takes from its start to Docker: ``python -m benchmarks.alone``.
 
-Run inside the lab, and from its image. The floor below all that Gatehouse adds: libvirt, the same disk image and size,
-and a cloud-init document that only has the console told once Docker has started. Nothing of
-Gatehouse's VMs is in it. Prints the seconds.
+Run inside the lab, and from its image. The floor below all that Gatehouse adds: libvirt, the same
+disk image and size, and a cloud-init document that only has the console told once Docker has
+started. Nothing of Gatehouse's VMs is in it. Prints the seconds.
 """
 
 from __future__ import annotations
