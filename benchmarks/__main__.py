@@ -12,7 +12,7 @@ from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 
-from benchmarks import datapath, engine, growth, machine, program
+from benchmarks import datapath, engine, growth, machine, program, serving
 from benchmarks.chapters import Part
 from benchmarks.document import FOLDER, Measured, document
 
@@ -21,6 +21,7 @@ PARTS: Mapping[str, Part] = {
     for part in (
         program,
         engine,
+        serving,
         datapath,
         growth,
     )

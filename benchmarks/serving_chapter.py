@@ -1,0 +1,115 @@
+"""The chapter of the time from nothing to serving, from its raw data. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from benchmarks import timeline
+from benchmarks.chapters import Bar, Chapter, Plot, Series
+from benchmarks.stats import Spread, spread
+from benchmarks.tables import number, table, told
+
+_BESIDE = 15.0
+"""s that an `up` may take beyond a VM alone."""
+_CONTAINER: Mapping[str, float] = {"kvm": 5.0, "qemu": 15.0}
+"""s that one more container on a VM that runs may take, by how VMs run."""
+
+_VMS: Mapping[str, str] = {"kvm": "with KVM", "qemu": "emulated (TCG)"}
+
+
+def chapter(raw: Mapping[str, Any]) -> Chapter:
+    """Return what raw data says; of a quick run, which applies nothing, only the floor."""
+    alone = spread(raw["alone_seconds"])
+    floor = (
+        f"A VM alone, {_VMS[raw['vms']]}, with one processor and 1 GiB, from the lab's image, takes"
+        f" {told(alone)} s from its start until Docker has started. That is the floor: libvirt and"
+        " a cloud-init document with nothing in it."
+    )
+    if not raw["ups"]:
+        return Chapter(title="From nothing to serving", text=floor)
+    answers = [up["answer_seconds"] for up in raw["ups"]]
+    stages = _stages(raw["ups"])
+    rows = [(name, told(spread(values))) for name, values in stages.items()]
+    text = "\n\n".join(
+        (
+            floor,
+            "An `up` with one VM and one container begins where the engine begins, in a lab that"
+            " runs, and ends with the first 200 that a client gets through the edge over HTTPS."
+            " `image` is until the VM is defined (the program, the network, the base image);"
+            " `boot` is the rest of the time until Docker answers over SSH; `containers` has"
+            " Traefik and the agent too, and what they are pulled from the lab's registry.",
+            table(("seconds", "median (least–most)"), [*rows, ("**all**", told(spread(answers)))]),
+            "And on what runs already:",
+            table(
+                ("seconds until it answers", "median (least–most)"),
+                [
+                    ("one more container", told(spread(raw["container_seconds"]))),
+                    ("one more VM", told(spread(raw["vm_seconds"]))),
+                ],
+            ),
+        )
+    )
+    return Chapter(
+        title="From nothing to serving",
+        text=text,
+        bars=(
+            _beside("`up` from nothing to the first 200", spread(answers), alone),
+            _within("one more container", spread(raw["container_seconds"]), _CONTAINER[raw["vms"]]),
+            _beside("one more VM", spread(raw["vm_seconds"]), alone),
+        ),
+        plots=(_plot(stages, alone),),
+    )
+
+
+def _stages(ups: Sequence[Mapping[str, Any]]) -> dict[str, list[float]]:
+    found: dict[str, list[float]] = {}
+    for up in ups:
+        for stage in timeline.stages(
+            up["moments_seconds"], "web-0", up["docker_seconds"], up["answer_seconds"]
+        ):
+            found.setdefault(stage.name, []).append(stage.seconds)
+    return found
+
+
+def _beside(what: str, took: Spread, alone: Spread) -> Bar:
+    beside = took.median - alone.median
+    return Bar(
+        what=what,
+        wanted=f"at most {_BESIDE:g} s more than a VM alone",
+        measured=f"{number(beside)} s more",
+        met=beside <= _BESIDE,
+    )
+
+
+def _within(what: str, took: Spread, wanted: float) -> Bar:
+    return Bar(
+        what=what,
+        wanted=f"at most {wanted:g} s",
+        measured=f"{number(took.median)} s",
+        met=took.median <= wanted,
+    )
+
+
+def _plot(stages: Mapping[str, Sequence[float]], alone: Spread) -> Plot:
+    spreads = {
+        "a VM alone": alone,
+        **{name: spread(values) for name, values in stages.items()},
+    }
+    return Plot(
+        file="serving.svg",
+        kind="bar",
+        title="From nothing to the first 200",
+        alt="Seconds of each stage of an up, beside those that a VM alone takes to Docker",
+        x_label="stage",
+        y_label="seconds",
+        series=(
+            Series(
+                label="median",
+                x=tuple(spreads),
+                y=tuple(each.median for each in spreads.values()),
+                low=tuple(each.least for each in spreads.values()),
+                high=tuple(each.most for each in spreads.values()),
+            ),
+        ),
+    )
