@@ -2,7 +2,7 @@
 
 import pulumi
 
-from components import config
+from components import config, outputs
 from components.edge.edge import Edge, EdgeArgs
 from components.edge.source import sources
 from components.host.host import ContainerHost, ContainerHostArgs
@@ -13,6 +13,7 @@ from components.vm.farm import Farm, FarmArgs
 from components.vm.plan import container_host
 from components.vm.vm import Vm, VmArgs
 
+pulumi.runtime.register_stack_transformation(outputs.only_read)
 stack, facts = config.load()
 names = vm_names(stack.farm.name, stack.farm.vms)
 placement = {

@@ -20,6 +20,10 @@ _AGENT_SECONDS = 120
 _READY_SECONDS = 120
 """Traefik is up in 1 s with KVM and took up to 20 s on an emulated CPU under load."""
 
+_JOIN = "exec {} python3 agent.py join {} {}"
+# 255 is ssh's own: a VM that cannot be reached has nothing to leave.
+_LEAVE = "{} python3 agent.py leave {} {} || [ $? = 255 ]"
+
 
 @dataclass(frozen=True, kw_only=True)
 class ContainerHostArgs:
@@ -176,15 +180,13 @@ class ContainerHost(pulumi.ComponentResource):
             grace: How long its requests in flight may take when it goes, in seconds.
             parent: The service.
         """
-        ask = pulumi.Output.concat(self.vm.ssh_command, " python3 agent.py")
+        # Not concat, which makes five outputs of each of its arguments.
+        parts = pulumi.Output.all(self.vm.ssh_command, container.id)
         return local.Command(
             name,
             local.CommandArgs(
-                create=pulumi.Output.concat("exec ", ask, " join ", container.id, f" {ready}"),
-                # 255 is ssh's own: a VM that cannot be reached has nothing to leave.
-                delete=pulumi.Output.concat(
-                    ask, " leave ", container.id, f" {grace} || [ $? = 255 ]"
-                ),
+                create=parts.apply(lambda known: _JOIN.format(*known, ready)),
+                delete=parts.apply(lambda known: _LEAVE.format(*known, grace)),
                 triggers=[container.id],
             ),
             pulumi.ResourceOptions(
