@@ -14,8 +14,8 @@ READ = {
     "docker:index/volume:Volume": frozenset({"name"}),
     "libvirt:index/pool:Pool": frozenset({"name"}),
 }
-"""By type, in Python's spelling, beside ``id`` and ``urn``; of others it reads none. What is missing
-here is None when it is read."""
+"""By type, in Python's spelling, beside ``id`` and ``urn``; of others it reads none. What is not
+listed is None when it is read."""
 
 
 def only_read(args: pulumi.ResourceTransformationArgs) -> pulumi.ResourceTransformationResult:
