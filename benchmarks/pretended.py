@@ -17,13 +17,17 @@ from typing import Any
 
 from benchmarks import sites
 from benchmarks.mocked import outputs
+from lab.engine.deployment import Deployment
 from lab.engine.display import Display
 from lab.engine.errors import EngineError
-from lab.engine.handler import Call, Catalogue, FixedHandler, Made
+from lab.engine.handler import Call, Catalogue, Connections, FixedHandler, Made
+from lab.engine.ledger import Ledger
 from lab.engine.model import Resource
+from lab.engine.monitor import EngineLog, LabMonitor
+from lab.engine.program import project_name, run_program, stack_config
 from lab.engine.providers import CATALOGUE
-from lab.engine.run import Options, Runner, Stack
 from lab.engine.schema import Schema
+from lab.engine.state import State, StateFile
 
 STACK = "bench"
 
@@ -88,22 +92,49 @@ def project(folder: Path, program: Path | None, config: dict[str, Any]) -> None:
     (folder / "components").symlink_to(program.parent / "components")
 
 
+class LateStateFile(StateFile):
+    """A state file that is written once, at the end: nothing is made that could be forgotten."""
+
+    last = State()
+
+    def save(self, state: State) -> None:
+        """Keep it for the end."""
+        self.last = state
+
+    def write(self) -> None:
+        """Write what was kept."""
+        super().save(self.last)
+
+
 def up(folder: Path) -> int:
     """Apply the project in a folder, and return how many resources its state has then.
 
     Raises:
         EngineError: It failed; the text is what the engine printed.
+        ProgramError: The program failed by itself.
     """
-    stack = Stack(
-        name=STACK,
-        folder=folder,
-        config_file=folder / f"Pulumi.{STACK}.yaml",
-        state_folder=folder / "state",
-    )
     printed = io.StringIO()
-    if Runner(stack, PRETENDED, Display(printed)).up(Options()) != 0:
-        raise EngineError(printed.getvalue())
-    return len(json.loads((folder / "state" / "state.json").read_text())["resources"])
+    display = Display(printed)
+    file = LateStateFile(folder / "state")
+    deployment = Deployment(
+        Ledger(file, read_only=False), PRETENDED, Connections(PRETENDED), display
+    )
+    name = project_name(folder)
+    try:
+        run_program(
+            folder,
+            project=name,
+            stack=STACK,
+            config=stack_config(folder / f"Pulumi.{STACK}.yaml", name),
+            monitor=LabMonitor(deployment),
+            log=EngineLog(display),
+            preview=False,
+        )
+        deployment.finish()
+    except EngineError as error:
+        raise EngineError(f"{error}\n{printed.getvalue()}") from error
+    file.write()
+    return len(file.last.resources)
 
 
 if __name__ == "__main__":

@@ -176,9 +176,11 @@ def _how(raw: Mapping[str, Any]) -> str:
 
 
 _WHY = (
-    "What is on top of the floor is for the most part the SDK's too: it makes an output, with a"
-    " task and four futures, of each property that a resource is given, and a container is given"
-    " 18. Those that are neither given nor read are left out (`components/outputs.py`)."
+    "What is on top of the floor is for the most part the SDK's too, which makes an output, with a"
+    " task and four futures, of each property of a resource: six on average, and none of an empty"
+    " one. They are all there at once, because the program registers everything before the first"
+    " answer comes. Properties that are neither given nor read, 28 more on average, are left out"
+    " (`components/outputs.py`)."
 )
 
 
