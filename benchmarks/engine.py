@@ -1,20 +1,163 @@
-"""Part of the benchmarks that is still to be written."""
+"""The engine: a preview without changes against the preview of an empty program."""
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
+import tempfile
+import time
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
-from benchmarks.chapters import Chapter
+from benchmarks import pretended, sites
+from benchmarks.chapters import Bar, Chapter, Plot, Series
+from benchmarks.stats import paired, spread
+from benchmarks.tables import number, table, told
 
 NAME = "engine"
 
+_SITES = (
+    {"vms": 1, "services": 1, "replicas": 1},
+    {"vms": 2, "services": 4, "replicas": 3},
+    {"vms": 4, "services": 15, "replicas": 3},
+)
+"""About 27, 100 and 500 resources, with as many replicas on each VM. The first is the smallest that
+there is: 30, as an agent and a firewall's grant have come to each host since there were 27."""
+_RUNS = 9
+_QUICK_RUNS = 2
+_UNCHANGED = "no changes"
+_MOST_RATIO = 1.5
+_MOST_SECONDS = 600
+
 
 def measure(*, quick: bool) -> dict[str, Any]:
-    """Measure nothing yet."""
-    return {"quick": quick}
+    """Preview each site and an empty program by turns, each time in a process of its own."""
+    wanted = _SITES[: 1 if quick else None]
+    runs = _QUICK_RUNS if quick else _RUNS
+    sizes = []
+    with tempfile.TemporaryDirectory() as folder:
+        empty = Path(folder) / "empty"
+        empty.mkdir()
+        pretended.project(empty, None, {})
+        _python("benchmarks.pretended", str(empty))
+        for number_of, site in enumerate(wanted):
+            print(f"bench: engine: making up a state for {site}", flush=True)
+            whole = Path(folder) / str(number_of)
+            whole.mkdir()
+            pretended.project(whole, sites.PROGRAM, sites.config(**site))
+            resources = int(_python("benchmarks.pretended", str(whole)))
+            print(f"bench: engine: {runs} previews of {resources} resources", flush=True)
+            _preview(whole)  # so that all is compiled and read once
+            times: dict[str, list[float]] = {"preview_seconds": [], "floor_seconds": []}
+            for _ in range(runs):
+                times["floor_seconds"].append(_preview(empty))
+                times["preview_seconds"].append(_preview(whole))
+            sizes.append({**site, "resources": resources, **times})
+    imports = [float(_python("benchmarks.imports")) for _ in range(runs)]
+    return {"engine": "lab", "sizes": sizes, "imports_seconds": imports}
+
+
+def _preview(project: Path) -> float:
+    """Return how long a preview takes, in seconds, from its process's start to its end.
+
+    Raises:
+        RuntimeError: It found something to change.
+    """
+    began = time.perf_counter()
+    printed = _python(
+        "lab.engine",
+        *("preview", "--stack", pretended.STACK),
+        *("--project", str(project), "--state", str(project / "state")),
+    )
+    seconds = time.perf_counter() - began
+    if _UNCHANGED not in printed:
+        raise RuntimeError(f"{project}: a preview of what was just applied has changes:\n{printed}")
+    return seconds
+
+
+def _python(module: str, *arguments: str) -> str:
+    return subprocess.run(
+        (sys.executable, "-m", module, *arguments),
+        cwd=sites.PROJECT,
+        env={**os.environ, "PYTHONPATH": str(sites.PROJECT)},
+        check=True,
+        stdout=subprocess.PIPE,
+        text=True,
+        timeout=_MOST_SECONDS,
+    ).stdout
 
 
 def chapter(raw: Mapping[str, Any]) -> Chapter:
-    """Return an empty chapter."""
-    return Chapter(title=NAME, text=f"Nothing yet ({len(raw)}).")
+    """Return how many times the floor a preview takes."""
+    sizes = raw["sizes"]
+    smallest = sizes[0]
+    ratio = paired(smallest["preview_seconds"], smallest["floor_seconds"]).median
+    rows = [
+        (
+            str(each["resources"]),
+            told(spread(each["preview_seconds"])),
+            told(spread(each["floor_seconds"])),
+            told(paired(each["preview_seconds"], each["floor_seconds"])),
+        )
+        for each in sizes
+    ]
+    head = ("resources", "preview, s", "empty program, s", "ratio")
+    return Chapter(
+        title="The engine",
+        text=f"{_HOW}\n\n{table(head, rows)}\n\n{_why(raw)}",
+        bars=(
+            Bar(
+                what=f"engine: preview without changes of {smallest['resources']} resources,"
+                " times that of an empty program",
+                wanted=f"at most {_MOST_RATIO:g}",
+                measured=number(ratio),
+                met=ratio <= _MOST_RATIO,
+            ),
+        ),
+        plots=(_plot(raw),),
+    )
+
+
+_HOW = (
+    "A `preview` that finds nothing to change, from the start of its process to its end, against"
+    " that of a program which only imports the SDK, by turns; the ratios are of neighbours. The"
+    " engine is the lab's ([why](adr/0004-the-lab-engine.md)), also where the Pulumi CLI is at"
+    " hand: no lab has 500 resources, and while the lab engine's state can be made up, by applying"
+    " the program with handlers that make nothing, the CLI's providers compare with what they have"
+    " recorded of real things themselves. A preview asks no VM and no hypervisor."
+)
+
+
+def _why(raw: Mapping[str, Any]) -> str:
+    smallest = raw["sizes"][0]
+    imports = spread(raw["imports_seconds"])
+    more = spread(smallest["preview_seconds"]).median - spread(smallest["floor_seconds"]).median
+    return (
+        f"Of the {number(more)} s that {smallest['resources']} resources take on top of the empty"
+        f" program, {told(imports)} s are imports which that has not got: the providers' packages,"
+        " which import all of their modules at once, pydantic and the models, Jinja."
+    )
+
+
+def _plot(raw: Mapping[str, Any]) -> Plot:
+    def series(label: str, key: str) -> Series:
+        spreads = [spread(each[key]) for each in raw["sizes"]]
+        return Series(
+            label=label,
+            x=tuple(str(each["resources"]) for each in raw["sizes"]),
+            y=tuple(each.median for each in spreads),
+            low=tuple(each.least for each in spreads),
+            high=tuple(each.most for each in spreads),
+        )
+
+    return Plot(
+        file="engine.svg",
+        kind="bar",
+        title="A preview without changes",
+        alt="Time of a preview by the number of resources, beside that of an empty program.",
+        x_label="resources",
+        y_label="seconds",
+        series=(series("Gatehouse", "preview_seconds"), series("empty program", "floor_seconds")),
+    )

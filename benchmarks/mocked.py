@@ -1,7 +1,7 @@
 """One run under mocks, in a process of its own: ``python -m benchmarks.mocked '{"vms": 10, …}'``.
 
-Prints as JSON how long it took and how much memory. Run twice, by turns: the program, and the floor,
-which registers as many empty resources with the same parents and does nothing else.
+Prints as JSON how long it took and how much memory. What is run is the program or its floor, which
+registers as many empty resources with the same parents and does nothing else.
 
 The mocks answer with the inputs as they came, unread, so that what is measured is the program and
 the SDK in it rather than the mocks.
@@ -13,22 +13,17 @@ import ast
 import gc
 import importlib
 import json
+import os
 import sys
 import threading
 import time
 from pathlib import Path
 from typing import Any
 
-import pulumi
-from google.protobuf.struct_pb2 import Struct
 from pulumi.runtime import mocks
 from pulumi.runtime.proto import resource_pb2
 
 from benchmarks import sites
-
-Shape = list[tuple[int, bool]]
-"""Each resource in the order of registration: which one is its parent (-1: the stack), and whether
-it is a custom resource rather than a component."""
 
 
 class NoMocks(mocks.Mocks):
@@ -48,7 +43,8 @@ class Echo(mocks.MockMonitor):
 
     def __init__(self) -> None:
         super().__init__(NoMocks())
-        self.shape: Shape = []
+        self.shape: list[tuple[int, bool]] = []
+        """What benchmarks.floor reads, in the order of registration."""
         self._lock = threading.Lock()
         self._numbers: dict[str, int] = {}
 
@@ -61,24 +57,23 @@ class Echo(mocks.MockMonitor):
         with self._lock:
             self._numbers[urn] = len(self.shape)
             self.shape.append((self._numbers.get(request.parent, -1), request.custom))
-        made = Struct()
-        made.CopyFrom(request.object)
-        for key, value in outputs(request.type, request.name).items():
-            made.fields[key].string_value = value
-        return resource_pb2.RegisterResourceResponse(
-            urn=urn, id=f"{request.name}-id" if request.custom else "", object=made
+        answer = resource_pb2.RegisterResourceResponse(
+            urn=urn, id=f"{request.name}-id" if request.custom else "", object=request.object
         )
+        for key, value in outputs(request.type, request.name).items():
+            answer.object.fields[key].string_value = value
+        return answer
 
 
-def outputs(token: str, name: str) -> dict[str, str]:
+def outputs(kind: str, name: str) -> dict[str, str]:
     """Return what of a resource's outputs is not among its inputs, and the program uses."""
     if name.endswith("-keygen"):
         return {"stdout": private_and_public_key(name)}
     if name.endswith("-boot"):
         return {"stdout": sites.address(name.removesuffix("-boot")) + "\n"}
-    if token == "docker:index/remoteImage:RemoteImage":
+    if kind == "docker:index/remoteImage:RemoteImage":
         return {"imageId": f"sha256:{name}"}
-    return {"name": f"{name}-abc1234"} if not token.startswith("command:") else {}
+    return {"name": f"{name}-abc1234"} if not kind.startswith("command:") else {}
 
 
 def private_and_public_key(name: str) -> str:
@@ -91,23 +86,9 @@ def private_and_public_key(name: str) -> str:
     )
 
 
-def empty_resources(shape: Shape) -> None:
-    """Register as many resources of the same tree with nothing in them."""
-    made: list[pulumi.Resource] = []
-    for number, (parent, custom) in enumerate(shape):
-        opts = pulumi.ResourceOptions(parent=made[parent]) if parent >= 0 else None
-        name = f"empty-{number}"
-        if custom:
-            made.append(pulumi.CustomResource("empty:index:Empty", name, {}, opts))
-        else:
-            component = pulumi.ComponentResource("empty:index:Group", name, None, opts)
-            component.register_outputs({})
-            made.append(component)
-
-
 def import_all() -> None:
     """Import what the program imports, which is start-up and no part of its run."""
-    for node in ast.parse((sites.PROJECT / "__main__.py").read_text()).body:
+    for node in ast.parse(sites.PROGRAM.read_text()).body:
         if isinstance(node, ast.ImportFrom):
             importlib.import_module(str(node.module))
 
@@ -124,24 +105,20 @@ def main(what: dict[str, Any]) -> dict[str, Any]:
     """Run it once.
 
     Args:
-        what: ``vms``, ``services`` and ``replicas``; and ``shape``, a file. With ``floor`` it is read
-            and its empty resources are registered, else it is written.
+        what: ``vms``, ``services`` and ``replicas``; and ``shape``, a file. The program writes it,
+            and with ``floor`` it is read.
     """
     import_all()
-    shape = Path(what["shape"])
-    sizes = {key: what[key] for key in ("vms", "services", "replicas")}
-    raw = sites.config(**sizes)
-    empty = json.loads(shape.read_text()) if what["floor"] else []
+    floor, shape = what["floor"], Path(what["shape"])
+    os.environ["SHAPE"] = str(shape)
+    raw = sites.config(**{key: what[key] for key in ("vms", "services", "replicas")})
     monitor = Echo()
     gc.collect()
     before, began, cpu_began = resident("VmRSS"), time.perf_counter(), time.process_time()
-    if what["floor"]:
-        sites.run_function_mocked(lambda: empty_resources(empty), raw, monitor.mocks, monitor)
-    else:
-        sites.run_mocked(raw, monitor.mocks, monitor)
+    sites.run_mocked(sites.FLOOR if floor else sites.PROGRAM, raw, monitor.mocks, monitor)
     seconds, cpu = time.perf_counter() - began, time.process_time() - cpu_began
     peak = resident("VmHWM") - before
-    if not what["floor"]:
+    if not floor:
         shape.write_text(json.dumps(monitor.shape))
     return {
         "resources": len(monitor.shape),

@@ -15,6 +15,8 @@ from pulumi.runtime import mocks, settings
 from pulumi.runtime.stack import run_in_stack
 
 PROJECT = Path(__file__).parents[1]
+PROGRAM = PROJECT / "__main__.py"
+FLOOR = PROJECT / "benchmarks" / "floor" / "__main__.py"
 _FIRST_ADDRESS = IPv4Address("10.90.0.10")
 
 
@@ -55,24 +57,17 @@ def address(name: str) -> str:
 
 
 def run_mocked(
-    raw: dict[str, Any], provider: mocks.Mocks, monitor: mocks.MockMonitor, *, preview: bool = False
-) -> None:
-    """Run ``__main__.py`` to its end under a mock monitor.
-
-    It writes the key files of a stack below the working folder.
-    """
-    run_function_mocked(_program, raw, provider, monitor, preview=preview)
-
-
-def run_function_mocked(
-    program: Any,
+    program: Path,
     raw: dict[str, Any],
     provider: mocks.Mocks,
     monitor: mocks.MockMonitor,
     *,
     preview: bool = False,
 ) -> None:
-    """Do the same with a program that is a function."""
+    """Run a program with a config to its end under a mock monitor.
+
+    Gatehouse's writes the key files of a stack below the working folder.
+    """
 
     async def run() -> None:
         pulumi.runtime.set_all_config(
@@ -82,7 +77,7 @@ def run_function_mocked(
             provider, project="gatehouse", stack="test", preview=preview, monitor=monitor
         )
         settings.set_root_resource(None)  # type: ignore[arg-type]  # set_mocks makes one that is finished already
-        await run_in_stack(program)
+        await run_in_stack(lambda: _run(program))
 
     # In a thread of its own: the SDK nests event loops and leaves Python 3.11's recursion counter
     # wrong, upon which the next thing that is parsed fails with "AST constructor recursion depth".
@@ -90,5 +85,5 @@ def run_function_mocked(
         thread.submit(asyncio.run, run()).result()
 
 
-def _program() -> None:
-    runpy.run_path(str(PROJECT / "__main__.py"), run_name="__main__")
+def _run(program: Path) -> None:
+    runpy.run_path(str(program), run_name="__main__")

@@ -6,8 +6,6 @@ from collections.abc import Iterable, Sequence
 
 from benchmarks.stats import Spread
 
-KIB = 1024
-
 
 def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     """Return a table in markdown: the first column to the left, the others to the right."""

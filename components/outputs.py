@@ -1,7 +1,7 @@
 """Which outputs of resources the program reads, so that the SDK is spared all others.
 
 It makes an output, which is a task, of every property that a resource's type has, whether it was
-given or not: 80 of a container, of which the program gives 18 and reads none. That is most of the
+given or not: 78 of a container, of which the program gives 11 and reads none. That was most of the
 time and memory of a run; docs/benchmarks.md has the figures.
 """
 
@@ -14,8 +14,8 @@ READ = {
     "docker:index/volume:Volume": frozenset({"name"}),
     "libvirt:index/pool:Pool": frozenset({"name"}),
 }
-"""By type, in Python's spelling, beside ``id`` and ``urn``; of others it reads none. What is missing
-here is None when it is read."""
+"""By type, in Python's spelling, beside ``id`` and ``urn``; of others it reads none. What is not
+listed is None when it is read."""
 
 
 def only_read(args: pulumi.ResourceTransformationArgs) -> pulumi.ResourceTransformationResult:

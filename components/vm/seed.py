@@ -10,8 +10,6 @@ import io
 import struct
 from collections.abc import Mapping
 
-import pycdlib
-
 _LABEL = "cidata"  # by which cloud-init finds the disk
 _LEVEL = 3  # of ISO 9660; Rock Ridge and Joliet have the real names
 
@@ -59,6 +57,8 @@ def qcow2(content: bytes) -> bytes:
 
 def iso(documents: Mapping[str, str]) -> bytes:
     """Return an ISO image with ``documents``."""
+    import pycdlib  # here, as most runs make no new VM
+
     disk = pycdlib.PyCdlib()
     disk.new(interchange_level=_LEVEL, vol_ident=_LABEL, rock_ridge="1.09", joliet=3)
     for number, (name, text) in enumerate(sorted(documents.items())):

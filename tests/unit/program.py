@@ -4,20 +4,17 @@ A recording mock: nothing is made, and each resource answers with what a provide
 that a test can say which addresses the VMs got and see where in haproxy.cfg they appear.
 """
 
-import asyncio
 import copy
-import json
-import runpy
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import pulumi
-from pulumi.runtime import mocks, rpc, settings
+from pulumi.runtime import mocks, rpc
 from pulumi.runtime.proto import resource_pb2
-from pulumi.runtime.stack import run_in_stack
 from pulumi.runtime.sync_await import _ensure_event_loop
+
+from benchmarks.mocked import private_and_public_key
+from benchmarks.sites import PROGRAM, run_mocked
 
 PROJECT = Path(__file__).parents[2]
 
@@ -110,12 +107,7 @@ class Provider(mocks.Mocks):
             return "", {**args.inputs, "name": args.inputs.get("name", rpc.UNKNOWN), **made}
         outputs = {"name": f"{args.name}-abc1234", **args.inputs}
         if args.name.endswith("-keygen"):
-            outputs["stdout"] = (
-                "-----BEGIN OPENSSH PRIVATE KEY-----\n"
-                f"private half of {args.name}\n"
-                "-----END OPENSSH PRIVATE KEY-----\n"
-                f"ssh-ed25519 AAAA{args.name.encode().hex()} {args.name}\n"
-            )
+            outputs["stdout"] = private_and_public_key(args.name)
         elif args.name.endswith("-boot"):
             outputs["stdout"] = self.addresses[args.name.removesuffix("-boot")] + "\n"
         elif args.typ == "docker:index/remoteImage:RemoteImage":
@@ -165,27 +157,5 @@ def run(
         addresses = {f"web-{index}": f"10.90.0.{10 + index}" for index in range(count)}
         addresses["web-edge"] = "10.90.0.254"
     provider = Provider(addresses, preview)
-    # In a thread of its own: the SDK nests event loops and leaves Python 3.11's recursion counter
-    # wrong, upon which the next thing that is parsed fails with "AST constructor recursion depth".
-    with ThreadPoolExecutor(1) as thread:
-        thread.submit(asyncio.run, _run_in_stack(raw, provider, done)).result()
+    run_mocked(PROGRAM, raw, provider, Monitor(provider, done), preview=preview)
     return done
-
-
-async def _run_in_stack(raw: dict[str, Any], provider: Provider, done: Run) -> None:
-    pulumi.runtime.set_all_config(
-        {f"gatehouse:{key}": json.dumps(value) for key, value in raw.items()}
-    )
-    mocks.set_mocks(
-        provider,
-        project="gatehouse",
-        stack="test",
-        preview=provider.preview,
-        monitor=Monitor(provider, done),
-    )
-    settings.set_root_resource(None)  # type: ignore[arg-type]  # set_mocks makes one that is finished already
-    await run_in_stack(_program)
-
-
-def _program() -> None:
-    runpy.run_path(str(PROJECT / "__main__.py"), run_name="__main__")
