@@ -7,8 +7,9 @@ from typing import Any
 
 from benchmarks.chapters import Bar, Chapter, Plot, Series
 from benchmarks.stats import Spread, ratio, spread
-from benchmarks.tables import KIB, number, table, told
+from benchmarks.tables import number, table, told
 
+_KIB = 1024
 _MOST_OF_FIRST = 1.2
 """How much more a request to the last service may cost than to the first, noise included."""
 
@@ -46,10 +47,10 @@ def chapter(raw: Mapping[str, Any]) -> Chapter:
 def _row(point: Point) -> Sequence[str]:
     return (
         f"{point['lines']:,}",
-        number(spread(point["config_bytes"]).median / KIB),
+        number(spread(point["config_bytes"]).median / _KIB),
         told(spread(point["check_seconds"]).scaled(1e3)),
         told(spread(point["reload_seconds"]).scaled(1e3)),
-        number(spread(point["resident_bytes"]).median / KIB**2),
+        number(spread(point["resident_bytes"]).median / _KIB**2),
         number(spread(point["idle_cores"]).median),
         *(
             told(spread(point["cpu_seconds_per_request"][which]).scaled(1e6))
