@@ -214,7 +214,8 @@ def test_a_graceful_goaway_is_no_failure() -> None:
     (section,), requests, connections = load(every(10, "go away"), Kind.HTTP2)
     assert section["reasons"] == {}
     assert requests == COUNT
-    assert 1 < connections <= COUNT // 10
+    # One is enough on a machine so slow that all were sent before the first GOAWAY came.
+    assert connections <= COUNT // 10
 
 
 def test_a_stream_that_a_goaway_leaves_out_is_a_failure() -> None:
