@@ -12,7 +12,7 @@ LAB_END := tests/e2e/test_lab_end.py
 LAB_TESTS := $(filter-out $(LAB_END),$(sort $(wildcard tests/e2e/test_lab*.py))) $(LAB_END)
 
 .PHONY: help up preview status smoke scale down shell ssh check-config recover reference requirements \
-        test test-here test-unit fuzz test-e2e test-e2e-edge test-e2e-lab audit scan bench-zero-downtime \
+        test test-unit fuzz test-e2e test-e2e-edge test-e2e-lab audit scan bench-zero-downtime \
         bench bench-document lint types venv
 
 help:  ## what there is
@@ -44,12 +44,7 @@ ssh: venv  ## VM=web-0 CMD="docker ps" STACK=prod: a shell on a VM, or a command
 down: venv  ## destroy the stack and leave nothing of the lab behind
 	@$(RUN_LAB) down
 
-# Side by side: the lab mostly waits for its VMs. What each prints comes when it has ended.
-test: lint $(VENV)/cloud-init  ## everything
-	@$(MAKE) --no-print-directory -j 2 --output-sync=target test-e2e-lab test-here
-
-test-here: venv  ## all but the lab: types, scans, unit tests, the edge alone
-	@nice $(MAKE) --no-print-directory -j 1 types scan test-unit test-e2e-edge
+test: lint types scan $(VENV)/cloud-init test-unit test-e2e  ## everything
 
 test-unit: venv  ## no root, no network
 	$(PYTHON) -m pytest -n 2
@@ -57,13 +52,14 @@ test-unit: venv  ## no root, no network
 fuzz: venv $(VENV)/cloud-init  ## over 100,000 generated configs, each refused with a path or read back by the real readers
 	FUZZ=full $(PYTHON) -m pytest tests/unit/test_fuzz.py -rs
 
+# Side by side: the lab mostly waits for its VMs. What each prints comes when it has ended.
 test-e2e: venv  ## the whole graph for real in a lab of its own, and the edge on loopback; as root
 	@$(MAKE) --no-print-directory -j 2 --output-sync=target test-e2e-edge test-e2e-lab
 
 test-e2e-edge: venv  ## the edge alone, with the HAProxy of Debian 12 and with that of Debian 13
-	$(PYTHON) -m pytest tests/e2e/test_host_keys.py tests/e2e/test_firewall.py tests/e2e/test_clients.py \
+	nice $(PYTHON) -m pytest tests/e2e/test_host_keys.py tests/e2e/test_firewall.py tests/e2e/test_clients.py \
 	    tests/e2e/test_edge*.py -x
-	HAPROXY=3.0 $(PYTHON) -m pytest tests/e2e/test_clients.py tests/e2e/test_edge*.py -x
+	HAPROXY=3.0 nice $(PYTHON) -m pytest tests/e2e/test_clients.py tests/e2e/test_edge*.py -x
 
 test-e2e-lab: venv  ## the whole graph; E2E_LONG=1 has two boots more of an edge that is a VM
 	ENGINE=$(ENGINE) $(PYTHON) -m pytest tests/e2e/test_engines_*.py $(LAB_TESTS) -x
