@@ -13,6 +13,7 @@ from typing import Any
 
 from benchmarks import growth_chapter
 from benchmarks.chapters import Chapter
+from benchmarks.memory import resident_bytes
 from benchmarks.path import cpu, front
 from benchmarks.path.application import SIZES, Application, application
 from benchmarks.path.front import BenchError, Front
@@ -110,7 +111,7 @@ def _point(lines: int, app: Application, repetitions: int, *, quick: bool) -> di
         checks = [_check_seconds(instance) for _ in range(repetitions)]
         reloads = [_reload_seconds(instance) for _ in range(repetitions)]
         idle = [_busy(instance, 1.0 if quick else _WATCHED_SECONDS) for _ in range(1)]
-        resident = [cpu.resident_bytes(_worker(instance))]
+        resident = [resident_bytes(_worker(instance))]
     routed = _Edge(lines, app)
     with routed.running(unchecked(routed.grown.text)) as instance:
         worker = Front(name="edge", port=routed.port, tiers={"edge": (_worker(instance),)})

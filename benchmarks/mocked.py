@@ -24,6 +24,7 @@ from pulumi.runtime import mocks
 from pulumi.runtime.proto import resource_pb2
 
 from benchmarks import sites
+from benchmarks.memory import resident_bytes
 
 
 class NoMocks(mocks.Mocks):
@@ -93,14 +94,6 @@ def import_all() -> None:
             importlib.import_module(str(node.module))
 
 
-def resident(field: str) -> int:
-    """Return this process's resident memory, in bytes: now (VmRSS) or at most (VmHWM)."""
-    for line in Path("/proc/self/status").read_text().splitlines():
-        if line.startswith(f"{field}:"):
-            return int(line.split()[1]) * 1024
-    raise OSError(f"/proc/self/status has no {field}")
-
-
 def main(what: dict[str, Any]) -> dict[str, Any]:
     """Run it once.
 
@@ -114,10 +107,10 @@ def main(what: dict[str, Any]) -> dict[str, Any]:
     raw = sites.config(**{key: what[key] for key in ("vms", "services", "replicas")})
     monitor = Echo()
     gc.collect()
-    before, began, cpu_began = resident("VmRSS"), time.perf_counter(), time.process_time()
+    before, began, cpu_began = resident_bytes(), time.perf_counter(), time.process_time()
     sites.run_mocked(sites.FLOOR if floor else sites.PROGRAM, raw, monitor.mocks, monitor)
     seconds, cpu = time.perf_counter() - began, time.process_time() - cpu_began
-    peak = resident("VmHWM") - before
+    peak = resident_bytes(most=True) - before
     if not floor:
         shape.write_text(json.dumps(monitor.shape))
     return {

@@ -64,11 +64,3 @@ def with_argument(*arguments: str) -> tuple[int, ...]:
             if set(arguments) <= set(given):
                 found.append(int(folder.name))
     return tuple(sorted(found))
-
-
-def resident_bytes(pid: int) -> int:
-    """Return how much memory a process has in use, what it shares with others included."""
-    for line in Path(f"/proc/{pid}/status").read_text().splitlines():
-        if line.startswith("VmRSS:"):
-            return int(line.split()[1]) * 1024
-    raise ValueError(f"process {pid} tells nothing of its memory")
