@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol
+
+from benchmarks.stats import Spread
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,6 +36,20 @@ class Series:
     """The largest one; given whenever ``low`` is."""
     dashed: bool = False
     """For what is not measured: a bar, or a computed expectation."""
+
+
+def series_of(
+    label: str, x: tuple[float, ...] | tuple[str, ...], spreads: Iterable[Spread]
+) -> Series:
+    """Return a series of what was measured at each point, with what lies around the medians."""
+    found = tuple(spreads)
+    return Series(
+        label=label,
+        x=x,
+        y=tuple(each.median for each in found),
+        low=tuple(each.least for each in found),
+        high=tuple(each.most for each in found),
+    )
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
-from benchmarks.chapters import Bar, Chapter, Plot, Series
+from benchmarks.chapters import Bar, Chapter, Plot, Series, series_of
 from benchmarks.path.application import RATE, SMALL
 from benchmarks.path.load import CONNECTIONS, KEPT
 from benchmarks.path.tiers import ALONE, BOTH, HAPROXY, TRAEFIK
@@ -231,7 +231,7 @@ def _fronts_plot(cells: Sequence[Cell]) -> Plot:
             for cell in shown
             if (cell["front"], cell["size"]) == (front, size)
         ]
-        series.append(_series(f"{size}, kept connections", fronts, spreads))
+        series.append(series_of(f"{size}, kept connections", fronts, spreads))
     return Plot(
         file="datapath-fronts.svg",
         kind="bar",
@@ -259,17 +259,5 @@ def _vms_plot(cells: Sequence[Cell]) -> Plot:
         alt="Requests per second through both tiers by the number of VMs",
         x_label="VMs",
         y_label="requests/s",
-        series=(_series("both tiers", counts, spreads), ideal),
-    )
-
-
-def _series(
-    label: str, x: tuple[float, ...] | tuple[str, ...], spreads: Sequence[Spread]
-) -> Series:
-    return Series(
-        label=label,
-        x=x,
-        y=tuple(each.median for each in spreads),
-        low=tuple(each.least for each in spreads),
-        high=tuple(each.most for each in spreads),
+        series=(series_of("both tiers", counts, spreads), ideal),
     )

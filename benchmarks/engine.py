@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks import pretended, sites
-from benchmarks.chapters import Bar, Chapter, Plot, Series
+from benchmarks.chapters import Bar, Chapter, Plot, Series, series_of
 from benchmarks.stats import paired, spread
 from benchmarks.tables import number, table, told
 
@@ -144,13 +144,7 @@ def _why(raw: Mapping[str, Any]) -> str:
 def _plot(raw: Mapping[str, Any]) -> Plot:
     def series(label: str, key: str) -> Series:
         spreads = [spread(each[key]) for each in raw["sizes"]]
-        return Series(
-            label=label,
-            x=tuple(str(each["resources"]) for each in raw["sizes"]),
-            y=tuple(each.median for each in spreads),
-            low=tuple(each.least for each in spreads),
-            high=tuple(each.most for each in spreads),
-        )
+        return series_of(label, tuple(str(each["resources"]) for each in raw["sizes"]), spreads)
 
     return Plot(
         file="engine.svg",

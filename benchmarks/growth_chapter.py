@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from benchmarks.chapters import Bar, Chapter, Plot, Series
+from benchmarks.chapters import Bar, Chapter, Plot, Series, series_of
 from benchmarks.stats import Spread, ratio, spread
 from benchmarks.tables import number, table, told
 
@@ -110,10 +110,4 @@ def _routing(points: Sequence[Point]) -> Plot:
 
 
 def _series(label: str, points: Iterable[Point], spreads: Sequence[Spread]) -> Series:
-    return Series(
-        label=label,
-        x=tuple(float(point["lines"]) for point in points),
-        y=tuple(each.median for each in spreads),
-        low=tuple(each.least for each in spreads),
-        high=tuple(each.most for each in spreads),
-    )
+    return series_of(label, tuple(float(point["lines"]) for point in points), spreads)

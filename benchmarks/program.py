@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from benchmarks.chapters import Bar, Chapter, Plot, Series
+from benchmarks.chapters import Bar, Chapter, Plot, Series, series_of
 from benchmarks.sites import PROJECT
 from benchmarks.stats import Spread, spread
 from benchmarks.tables import number, table, told
@@ -208,13 +208,7 @@ def _plot(sizes: Sequence[Size]) -> Plot:
 
     def seconds(label: str, times: Sequence[Spread]) -> Series:
         whole = [time.scaled(n / _MS) for time, n in zip(times, x, strict=True)]
-        return Series(
-            label=label,
-            x=x,
-            y=tuple(time.median for time in whole),
-            low=tuple(time.least for time in whole),
-            high=tuple(time.most for time in whole),
-        )
+        return series_of(label, x, whole)
 
     floor = seconds("as many empty resources", [each.floor_time for each in sizes])
     allowed = tuple(y + n * _MOST_MS / _MS for y, n in zip(floor.y, x, strict=True))

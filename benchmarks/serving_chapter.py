@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from benchmarks import timeline
-from benchmarks.chapters import Bar, Chapter, Plot, Series
+from benchmarks.chapters import Bar, Chapter, Plot, series_of
 from benchmarks.stats import Spread, spread
 from benchmarks.tables import number, table, told
 
@@ -103,13 +103,5 @@ def _plot(stages: Mapping[str, Sequence[float]], alone: Spread) -> Plot:
         alt="Seconds of each stage of an up, beside those that a VM alone takes to Docker",
         x_label="stage",
         y_label="seconds",
-        series=(
-            Series(
-                label="median",
-                x=tuple(spreads),
-                y=tuple(each.median for each in spreads.values()),
-                low=tuple(each.least for each in spreads.values()),
-                high=tuple(each.most for each in spreads.values()),
-            ),
-        ),
+        series=(series_of("median", tuple(spreads), spreads.values()),),
     )
