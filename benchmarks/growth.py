@@ -14,8 +14,8 @@ from typing import Any
 from benchmarks import growth_chapter
 from benchmarks.chapters import Chapter
 from benchmarks.memory import resident_bytes
-from benchmarks.path import cpu, front
-from benchmarks.path.application import SIZES, Application, application
+from benchmarks.path import cpu
+from benchmarks.path.application import SIZES, Application, prepared
 from benchmarks.path.front import BenchError, Front
 from benchmarks.path.load import plain_load
 from benchmarks.path.variations import replaced
@@ -27,7 +27,6 @@ from components.edge.keeper.archive import archive
 from components.edge.keeper.instance import Instance
 from components.edge.keeper.system import haproxy, poll
 from components.edge.pools import pool
-from lab import packages
 from lab.loopback.ports import free_ports
 
 NAME = "growth"
@@ -83,21 +82,14 @@ def unchecked(text: str) -> str:
 
 def measure(*, quick: bool) -> dict[str, Any]:
     """Measure an edge with 10, 100, 1,000 and 10,000 servers in its pools."""
-    packages.ensure(front.PACKAGES)
     repetitions = 2 if quick else _REPETITIONS
-    with tempfile.TemporaryDirectory(prefix="gatehouse-growth-") as name:
-        folder = Path(name)
-        folder.chmod(0o755)
-        for each in ("tls", "app"):
-            (folder / each).mkdir(mode=0o755)
-        certificate = front.certificate(folder / "tls")
-        with application(folder / "app", certificate) as app:
-            return {
-                "points": [
-                    _point(lines, app, repetitions, quick=quick)
-                    for lines in (LINES[:3] if quick else LINES)
-                ]
-            }
+    with prepared("growth") as made:
+        return {
+            "points": [
+                _point(lines, made.app, repetitions, quick=quick)
+                for lines in (LINES[:3] if quick else LINES)
+            ]
+        }
 
 
 def chapter(raw: Mapping[str, Any]) -> Chapter:

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from benchmarks.path import front
 from benchmarks.path.front import Certificate, running
+from lab import packages
 from lab.loopback.ports import free_ports
 
 SIZES = {"1 KB": 1_000, "100 KB": 100_000}
@@ -114,3 +117,31 @@ def _containers(port: int) -> tuple[Container, ...]:
         Container(name=f"app-{number}", address=address(number), port=port)
         for number in range(MOST)
     )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Prepared:
+    """What a front needs: the application that runs, a certificate, and room for its files."""
+
+    folder: Path
+    """Others than root get into it."""
+    certificate: Certificate
+    app: Application
+
+
+@contextlib.contextmanager
+def prepared(purpose: str) -> Iterator[Prepared]:
+    """Install what is needed, and run the application until the end.
+
+    Args:
+        purpose: A word for the name of the temporary folder.
+    """
+    packages.ensure(front.PACKAGES)
+    with tempfile.TemporaryDirectory(prefix=f"gatehouse-{purpose}-") as name:
+        folder = Path(name)
+        folder.chmod(0o755)
+        for each in ("tls", "app"):
+            (folder / each).mkdir(mode=0o755)
+        certificate = front.certificate(folder / "tls")
+        with application(folder / "app", certificate) as app:
+            yield Prepared(folder=folder, certificate=certificate, app=app)

@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 import contextlib
-import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-from benchmarks.path import apache, application, front, nginx, tiers
-from benchmarks.path.application import SIZES, SMALL, Application, Container
+from benchmarks.path import apache, nginx, tiers
+from benchmarks.path.application import SIZES, SMALL, Application, Container, prepared
 from benchmarks.path.figures import Cell, in_turns
 from benchmarks.path.front import Certificate, Front
 from benchmarks.path.load import KEPT, NEW, load
 from benchmarks.path.variations import VARIATIONS
-from lab import packages
 
 DIRECT = "the application itself"
 _FRONTS = (apache.apache, nginx.nginx, tiers.alone, tiers.both)
@@ -132,15 +130,8 @@ class Bench:
 @contextlib.contextmanager
 def bench() -> Iterator[Bench]:
     """Yield what measures; all that it has started ends with it."""
-    packages.ensure(front.PACKAGES)
-    with tempfile.TemporaryDirectory(prefix="gatehouse-path-") as name:
-        folder = Path(name)
-        folder.chmod(0o755)
-        for each in ("tls", "app"):
-            (folder / each).mkdir(mode=0o755)
-        certificate = front.certificate(folder / "tls")
-        with application.application(folder / "app", certificate) as app:
-            yield Bench(folder, certificate, app)
+    with prepared("path") as made:
+        yield Bench(made.folder, made.certificate, made.app)
 
 
 def raw(plan: Plan) -> dict[str, Any]:
