@@ -11,7 +11,7 @@ import os
 import shlex
 import shutil
 import subprocess
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from lab.console import step
@@ -22,6 +22,7 @@ DISK = "debian-12.qcow2"
 KERNEL = "vmlinuz"  # beside the disk: lab.kvm boots it to see whether a guest runs at all
 SUITE = "bookworm"
 GUEST = Path(__file__).parent / "guest"
+PRELOAD = Path(__file__).parent / "preload.sh"
 GRUB = Path("/usr/lib/grub/i386-pc")
 
 PACKAGES = (
@@ -62,6 +63,12 @@ boot
 """
 GRUB_MODULES = ("biosdisk", "part_msdos", "ext2", "linux")
 
+# For a builder's mounts and daemons: all gone when it ends, even if killed.
+IN_NAMESPACES = (
+    *("setpriv", "--pdeathsig", "KILL"),
+    *("unshare", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc"),
+)
+
 MIB = 1 << 20
 PARTITION_START = (
     1 * MIB
@@ -82,20 +89,26 @@ class ImageError(Exception):
     """The disk image cannot be built; the text says which step failed, its end and what to do."""
 
 
-def disk() -> Path:
-    """The path of the cached disk image, built first if its recipe has changed. A qcow2 of 0.7 GB.
+def disk(preloaded: Mapping[str, Path]) -> Path:
+    """The path of the cached disk image, built first if its recipe has changed. A qcow2 of 0.8 GB.
 
-    Raises `ImageError`.
+    `preloaded` are container images that a VM's Docker has from the start: OCI layouts by
+    reference. Raises `ImageError`.
     """
-    return cached("debian", recipe_key(), build) / DISK
+    return cached("debian", recipe_key(preloaded), lambda folder: build(folder, preloaded)) / DISK
 
 
-def recipe_key() -> str:
-    """The hash of everything in this checkout that decides what the image contains."""
-    return digest([*recipe_files(GUEST), *recipe_files(Path(__file__))])
+def recipe_key(preloaded: Mapping[str, Path]) -> str:
+    """The hash of everything that decides what the image contains: this checkout and `preloaded`.
+
+    An OCI layout's index has the digest of all that is below it.
+    """
+    indices = [(name, (layout / "index.json").read_bytes()) for name, layout in preloaded.items()]
+    files = [file for path in (GUEST, PRELOAD, Path(__file__)) for file in recipe_files(path)]
+    return digest([*indices, *files])
 
 
-def build(folder: Path) -> None:
+def build(folder: Path, preloaded: Mapping[str, Path]) -> None:
     """Make the disk image as `folder`/debian-12.qcow2."""
     free = shutil.disk_usage(folder).free
     if free < NEEDED_DISK:
@@ -112,6 +125,7 @@ def build(folder: Path) -> None:
     root, raw = folder / "root", folder / "disk.raw"
     with step("build the Debian disk image (1 to 3 minutes)"):
         run(mmdebstrap(root, sources, apt.options()), folder)
+        preload(root, preloaded, folder)
         assemble(root, raw, folder)
         run(["qemu-img", "convert", "-O", "qcow2", str(raw), str(folder / DISK)], folder)
         shutil.copyfile(root / "vmlinuz", folder / KERNEL)
@@ -121,11 +135,8 @@ def build(folder: Path) -> None:
 
 def mmdebstrap(root: Path, sources: Iterable[apt.Source], options: Iterable[str]) -> list[str]:
     """The command that fills `root` with the guest's system."""
-    # The namespaces are for mmdebstrap's mounts and maintainer scripts: all gone when it ends, even
-    # if killed.
     return [
-        *("setpriv", "--pdeathsig", "KILL"),
-        *("unshare", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc"),
+        *IN_NAMESPACES,
         *("mmdebstrap", "--mode=root", "--variant=apt", "--format=directory"),
         f"--include={','.join(PACKAGES)}",
         *("--dpkgopt=force-unsafe-io", "--dpkgopt=path-exclude=/usr/share/man/*"),
@@ -138,6 +149,20 @@ def mmdebstrap(root: Path, sources: Iterable[apt.Source], options: Iterable[str]
         str(root),
         *(source.line() for source in sources),
     ]
+
+
+def preload(root: Path, images: Mapping[str, Path], folder: Path) -> None:
+    """Give the Docker of the system in `root` these images: OCI layouts by reference."""
+    archives = []
+    for number, (reference, layout) in enumerate(images.items()):
+        archive = folder / f"image-{number}.tar"
+        source = f"oci:{layout}:{reference.rpartition(':')[2]}"
+        target = f"docker-archive:{archive}:{reference}"
+        run(["skopeo", "--insecure-policy", "copy", "--quiet", source, target], folder)
+        archives.append(archive)
+    run([*IN_NAMESPACES, "unshare", "--net", str(PRELOAD), str(root), *map(str, archives)], folder)
+    for archive in archives:
+        archive.unlink()
 
 
 def assemble(root: Path, raw: Path, folder: Path) -> None:
