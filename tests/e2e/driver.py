@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import yaml
+
 from lab.bench.site import Result, Site
 from lab.commands import PROJECT
 from lab.web import TCP
@@ -156,6 +158,12 @@ class Driver(Site):
     def set_config(self, path: str, value: Any) -> None:
         """Change one value of the config, as an editor would."""
         self.configure({path.replace("/", "."): value})
+
+    def remove_service(self, name: str) -> None:
+        """Take a service out of the config, and apply nothing."""
+        document = yaml.safe_load(self.config.read_text())
+        del document["config"]["gatehouse:services"][name]
+        self.config.write_text(yaml.safe_dump(document, sort_keys=False))
 
     def _record(self, arguments: tuple[str, ...], seconds: float) -> None:
         place = os.environ.get("E2E_TIMES")

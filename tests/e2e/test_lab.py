@@ -17,6 +17,8 @@ from tests.e2e.driver import LAB, Driver
 
 pytestmark = pytest.mark.usefixtures("driver")
 
+TRAEFIKS = "docker ps --quiet --filter label=gatehouse.traefik"
+
 
 def test_a_wrong_config_ends_before_anything_is_made(driver: Driver) -> None:
     before = driver.config.read_text()
@@ -133,8 +135,12 @@ def test_without_a_drain_the_load_counts_what_is_lost(driver: Driver) -> None:
     assert result["failed"] > 0, "or the load could not tell a loss in the other tests either"
 
 
-def test_a_service_with_everything(driver: Driver) -> None:
-    before = driver.config.read_text()
+def test_a_service_with_everything_and_one_of_tcp(driver: Driver) -> None:
+    old = driver.on_vm("web-0", TRAEFIKS)
+    driver.set_config(
+        "services/raw", {"image": "hello:1", "port": 8080, "replicas": 2, "tcp": {"port": 7000}}
+    )
+    with_raw = driver.config.read_text()
     driver.set_config(
         "services/full",
         {
@@ -162,6 +168,9 @@ def test_a_service_with_everything(driver: Driver) -> None:
     )
     result = driver.ok("up")
     assert "do-not-show-me" not in result.text
+    assert "tcp://198.18.0.1:7000 takes connections" in result.text
+    assert re.search(r"^web-1 .*raw-web-1-0 .*raw UP", result.text, re.MULTILINE)
+    assert driver.on_vm("web-0", TRAEFIKS) == old, "Traefik needs no port for a TCP service"
     edge = driver.outputs()["edge"]["address"]
     for url, expected in (
         ("https://full.lab/app/", "200 full-web-1-0"),
@@ -191,52 +200,36 @@ def test_a_service_with_everything(driver: Driver) -> None:
     assert told["HostConfig"]["PidsLimit"] == 200
     assert told["HostConfig"]["CapAdd"] == ["CAP_CHOWN", "CAP_NET_BIND_SERVICE"]
     assert told["Mounts"][0]["Destination"] == "/data"
-    driver.config.write_text(before)
-    driver.ok("up")
-    assert {"hello-web-0-0", "hello-web-0-1", "hello-web-1-0"} == set(driver.facts().containers)
+    driver.config.write_text(with_raw)  # the next `up` takes it away again
 
 
 def test_a_tcp_service_scales_and_no_connection_breaks(driver: Driver) -> None:
-    before = driver.config.read_text()
-    driver.set_config(
-        "services/raw", {"image": "hello:1", "port": 8080, "replicas": 2, "tcp": {"port": 7000}}
-    )
-    traefiks = "docker ps --quiet --filter label=gatehouse.traefik"
-    old = driver.on_vm("web-0", traefiks)
-    result = driver.ok("up")
-    assert "tcp://198.18.0.1:7000 takes connections" in result.text
-    assert driver.on_vm("web-0", traefiks) == old, "Traefik needs no port for it"
-    assert re.search(r"^web-1 .*raw-web-1-0 .*raw UP", result.text, re.MULTILINE)
     url = driver.outputs()["services"]["raw"]["url"]
     for replicas in (5, 1):
         with driver.under_tcp_load(url) as seen:
             driver.ok("scale", "--service", "raw", "--replicas", str(replicas))
         assert seen["failed"] == 0, seen
         assert seen["connections"] > 0
+    assert not [name for name in driver.facts().containers if name.startswith("full")]
     with driver.under_tcp_load(url) as seen:
         driver.set_config("services/raw/image", "hello:2")
         driver.ok("up")
     assert seen["failed"] == 0, seen
     states = driver.edge_states() or {}
     assert {name for name in states if name.startswith("raw/")} == {"raw/web-0"}
-    driver.config.write_text(before)
-    driver.ok("up")
-    assert driver.on_vm("web-0", traefiks) == old
 
 
 def test_a_tcp_container_that_is_killed_is_noticed_by_the_load(driver: Driver) -> None:
-    before = driver.config.read_text()
-    driver.set_config(
-        "services/raw", {"image": "hello:1", "port": 8080, "replicas": 1, "tcp": {"port": 7000}}
-    )
-    driver.ok("up")
+    traefik = driver.on_vm("web-0", TRAEFIKS)
     with driver.under_tcp_load("tcp://198.18.0.1:7000") as seen:
         driver.on_vm("web-0", "docker kill $(docker ps -qf label=gatehouse.slot=raw-web-0-0)")
         # 3 s is promised; the rest is for a check that Docker or a busy machine is slow with.
         assert wait_until(lambda: (driver.edge_states() or {}).get("raw/web-0") == "DOWN", 10)
     assert seen["failed"] > 0, "or the load could not tell a loss in the other test either"
-    driver.config.write_text(before)
+    driver.remove_service("raw")
     driver.ok("up")
+    assert {"hello-web-0-0", "hello-web-0-1", "hello-web-1-0"} == set(driver.facts().containers)
+    assert driver.on_vm("web-0", TRAEFIKS) == traefik
 
 
 def test_two_at_once_never_both_write(driver: Driver) -> None:
