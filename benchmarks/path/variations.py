@@ -89,8 +89,8 @@ VARIATIONS = (
     _edge("HAProxy: buffers of 32 KiB", r"^global$", "global\n    tune.bufsize 32768"),
     _traefik("Traefik: no access log", Start(flags=without_flags("--accesslog"))),
     _traefik(
-        "Traefik: access log with a buffer of 1000 lines",
-        Start(flags=with_flags("--accesslog.bufferingsize=1000")),
+        "Traefik: access log written in the request",
+        Start(flags=without_flags("--accesslog.bufferingsize")),
     ),
     _traefik(
         "Traefik: access log of failures and retries only",
@@ -101,8 +101,8 @@ VARIATIONS = (
         ),
     ),
     _traefik(
-        "Traefik: metrics of services only",
-        Start(flags=with_flags("--metrics.prometheus.addentrypointslabels=false")),
+        "Traefik: metrics of the entrypoint too",
+        Start(flags=without_flags("--metrics.prometheus.addentrypointslabels")),
     ),
     _traefik("Traefik: no metrics", Start(flags=without_flags("--metrics"))),
     _traefik("Traefik: no retries", Start(labels=without_middlewares)),
