@@ -11,6 +11,10 @@ RUN_LAB = $(PYTHON) -m lab --name $(LAB) --engine $(ENGINE) $(if $(ACME),--acme)
 LAB_END := tests/e2e/test_lab_end.py
 LAB_TESTS := $(filter-out $(LAB_END),$(sort $(wildcard tests/e2e/test_lab*.py))) $(LAB_END)
 
+EDGE_TESTS := $(wildcard tests/e2e/test_edge*.py)
+# What HAProxy itself does; who starts it, and where, is the same with any.
+OF_HAPROXY := $(patsubst %,tests/e2e/test_%.py,edge edge_confined edge_http edge_routes edge_tcp edge_tiers edge_tls)
+
 .PHONY: help up preview status smoke scale down shell ssh check-config recover reference requirements \
         test test-unit fuzz test-e2e test-e2e-edge test-e2e-lab audit scan bench-zero-downtime \
         bench bench-document lint types venv
@@ -56,13 +60,13 @@ fuzz: venv $(VENV)/cloud-init  ## over 100,000 generated configs, each refused w
 test-e2e: venv  ## the whole graph for real in a lab of its own, and the edge on loopback; as root
 	@$(MAKE) --no-print-directory -j 2 --output-sync=target test-e2e-edge test-e2e-lab
 
-test-e2e-edge: venv  ## the edge alone, with the HAProxy of Debian 12 and with that of Debian 13
-	nice $(PYTHON) -m pytest tests/e2e/test_host_keys.py tests/e2e/test_firewall.py tests/e2e/test_clients.py \
-	    tests/e2e/test_edge*.py -x
-	HAPROXY=3.0 nice $(PYTHON) -m pytest tests/e2e/test_clients.py tests/e2e/test_edge*.py -x
+test-e2e-edge: venv  ## the edge alone, with the HAProxy of Debian 12 and with that of Debian 13, and the benchmarks
+	nice $(PYTHON) -m pytest --durations 15 tests/e2e/test_host_keys.py tests/e2e/test_firewall.py tests/e2e/test_clients.py \
+	    $(EDGE_TESTS) tests/e2e/test_benchmarks.py -x
+	HAPROXY=3.0 nice $(PYTHON) -m pytest --durations 15 $(OF_HAPROXY) -x
 
 test-e2e-lab: venv  ## the whole graph; E2E_LONG=1 has two boots more of an edge that is a VM
-	ENGINE=$(ENGINE) $(PYTHON) -m pytest tests/e2e/test_engines_*.py $(LAB_TESTS) -x
+	ENGINE=$(ENGINE) $(PYTHON) -m pytest --durations 25 tests/e2e/test_engines_*.py $(LAB_TESTS) -x
 
 audit: venv  ## the scans, and as root what an applied lab lets nobody do; `make test` has them too
 	@ENGINE=$(ENGINE) $(PYTHON) -m tests.audit

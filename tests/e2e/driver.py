@@ -45,6 +45,9 @@ class Driver(Site):
         began = time.monotonic()
         result = super().run(*arguments)
         seconds = time.monotonic() - began
+        if arguments[0] in ("up", "scale", "--acme", "down"):
+            as_configured = arguments[0] in ("up", "scale") and result.code == 0
+            self._applied = self.config.read_text() if as_configured else None
         print(f"\n$ lab {' '.join(arguments)}  # code {result.code}, {seconds:.0f} s")
         print(result.text)
         self._record(arguments, seconds)
@@ -55,6 +58,11 @@ class Driver(Site):
         result = self.run(*arguments)
         assert result.code == 0, result.text
         return result
+
+    def brought_up(self) -> None:
+        """Apply the config, unless that is how the tests before this one left the lab."""
+        if not self.applied:
+            self.ok("up")
 
     def make_ssh(self, *variables: str, stdin: str = "") -> subprocess.CompletedProcess[str]:
         """Run `make ssh` with variables such as ``VM=web-0``; as a user, but for the venv."""

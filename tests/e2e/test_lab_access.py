@@ -37,7 +37,7 @@ print(host.ask(lambda client: client.version())["Version"])
 @pytest.fixture(scope="module", autouse=True)
 def vms(driver: Driver) -> dict[str, str]:
     """Return the address of each VM."""
-    driver.ok("up")
+    driver.brought_up()
     return {vm: value["address"] for vm, value in driver.outputs()["vms"].items()}
 
 

@@ -17,7 +17,6 @@ DAY = 86400
 
 @pytest.fixture(scope="module", autouse=True)
 def acme(driver: Driver) -> Iterator[None]:
-    driver.ok("up")
     driver.ok("--acme", "up")
     yield
     driver.ok("up")

@@ -25,7 +25,7 @@ long = pytest.mark.skipif("E2E_LONG" not in os.environ, reason="two boots more: 
 @pytest.fixture(scope="module", autouse=True)
 def before(driver: Driver) -> None:
     """Have VMs and an edge on this machine: the lab's, or new ones if this file is run alone."""
-    driver.ok("up")
+    driver.brought_up()
 
 
 def on_edge(driver: Driver, *command: str) -> str:

@@ -20,7 +20,7 @@ UDP = "53,67,68,111,123,137,161,323,500,5353,5355"
 
 @pytest.fixture(scope="module", autouse=True)
 def before(driver: Driver) -> None:
-    driver.ok("up")
+    driver.brought_up()
 
 
 @pytest.fixture(scope="module")

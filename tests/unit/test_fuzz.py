@@ -46,7 +46,7 @@ from tests.unit.strategies import SECRET, stacks
 
 FULL = os.environ.get("FUZZ") == "full"
 PART = 2000 if FULL else 120  # configs in one run of hypothesis, whose memory grows with them
-PARTS = 60 if FULL else 2
+PARTS = 60 if FULL else 1
 HAPROXY_EVERY = 12 if FULL else 6  # of the rendered ones
 HAPROXY = shutil.which("haproxy")
 
