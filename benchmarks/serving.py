@@ -68,18 +68,19 @@ def _measured(site: Site, *, runs: int, applied: bool) -> dict[str, Any]:
 
 
 def _alone(site: Site) -> float:
-    return float(
-        site.datacentre.enter(
-            [
-                *(sys.executable, "-m", "benchmarks.alone", "--image", str(BASE_DISK)),
-                *("--domain-type", site.datacentre.domain_type(), "--memory", str(_MEMORY)),
-                *("--seconds", str(_SECONDS)),
-            ],
-            cwd=PROJECT,
-            capture=True,
-            timeout=_SECONDS,
-        ).stdout
+    ended = site.datacentre.enter(
+        [
+            *(sys.executable, "-m", "benchmarks.alone", "--image", str(BASE_DISK)),
+            *("--domain-type", site.datacentre.domain_type(), "--memory", str(_MEMORY)),
+            *("--seconds", str(_SECONDS)),
+        ],
+        cwd=PROJECT,
+        capture=True,
+        timeout=_SECONDS + 60,
     )
+    if ended.returncode != 0:
+        raise Trouble(f"the VM alone: exit code {ended.returncode}: {ended.stderr.strip()}")
+    return float(ended.stdout)
 
 
 def _first_up(site: Site) -> dict[str, Any]:

@@ -38,7 +38,8 @@ def chapter(raw: Mapping[str, Any]) -> Chapter:
             " runs, and ends with the first 200 that a client gets through the edge over HTTPS."
             " `image` is until the VM is defined (the program, the network, the base image);"
             " `boot` is the rest of the time until Docker answers over SSH; `containers` has"
-            " Traefik and the agent too, and what they are pulled from the lab's registry.",
+            " Traefik and the agent too, and pulls the service's image from the lab's registry;"
+            " Traefik's is in the Docker of the lab's disk image.",
             table(("seconds", "median (least–most)"), [*rows, ("**all**", told(spread(answers)))]),
             "And on what runs already:",
             table(

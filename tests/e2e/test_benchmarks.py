@@ -1,0 +1,34 @@
+"""`make bench QUICK=1`: everything is measured and told. What the figures are decides nothing."""
+
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+from benchmarks.__main__ import PARTS
+from benchmarks.document import FOLDER
+from lab.commands import PROJECT
+
+SECONDS = 1800  # it takes under 300 on a machine that does nothing else
+
+
+def test_a_quick_run_measures_every_part_and_writes_the_document(tmp_path: Path) -> None:
+    done = subprocess.run(
+        (sys.executable, "-m", "benchmarks", "--quick", "--out", str(tmp_path)),
+        cwd=PROJECT,
+        check=False,
+        capture_output=True,
+        text=True,
+        timeout=SECONDS,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    print(re.findall("bench: .* took .*", done.stdout))
+    text = (tmp_path / "benchmarks.md").read_text()
+    assert "A quick run" in text, "or somebody takes it for figures"
+    for name in PARTS:
+        assert json.loads((tmp_path / FOLDER / f"{name}.json").read_text())["quick"] is True
+        assert f"({FOLDER}/{name}.json)" in text
+    shown = re.findall(r"!\[[^]]+\]\(([^)]+\.svg)\)", text)
+    assert shown
+    assert all((tmp_path / each).stat().st_size > 1000 for each in shown)
