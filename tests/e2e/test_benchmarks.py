@@ -1,4 +1,4 @@
-"""`make bench QUICK=1`: everything is measured and told. What the figures are decides nothing."""
+"""`make bench QUICK=1`: what needs no lab is measured and told. The figures decide nothing."""
 
 import json
 import re
@@ -11,11 +11,16 @@ from benchmarks.document import FOLDER
 from lab.commands import PROJECT
 
 SECONDS = 1800  # it takes under 300 on a machine that does nothing else
+MEASURED = [name for name in PARTS if name != "serving"]
+"""The lab's own tests boot enough VMs."""
 
 
-def test_a_quick_run_measures_every_part_and_writes_the_document(tmp_path: Path) -> None:
+def test_a_quick_run_is_measured_and_written(tmp_path: Path) -> None:
     done = subprocess.run(
-        (sys.executable, "-m", "benchmarks", "--quick", "--out", str(tmp_path)),
+        (
+            *(sys.executable, "-m", "benchmarks", "--quick"),
+            *("--only", ",".join(MEASURED), "--out", str(tmp_path)),
+        ),
         cwd=PROJECT,
         check=False,
         capture_output=True,
@@ -26,7 +31,7 @@ def test_a_quick_run_measures_every_part_and_writes_the_document(tmp_path: Path)
     print(re.findall("bench: .* took .*", done.stdout))
     text = (tmp_path / "benchmarks.md").read_text()
     assert "A quick run" in text, "or somebody takes it for figures"
-    for name in PARTS:
+    for name in MEASURED:
         assert json.loads((tmp_path / FOLDER / f"{name}.json").read_text())["quick"] is True
         assert f"({FOLDER}/{name}.json)" in text
     shown = re.findall(r"!\[[^]]+\]\(([^)]+\.svg)\)", text)

@@ -147,6 +147,7 @@ def test_a_limit_counts_what_a_connection_to_an_older_worker_sends(site: Site, a
     assert [ask() for _ in range(3)] == [200] * 3
     assert poll(lambda: would_tell(site), 30)
     serve(site, app, rate_limit=limit, headers={"X-Reload": "1"})
+    assert poll(lambda: counts(site) == [3], 10)
     assert ask() == 200, "by the current worker, and the connection is closed after it"
     assert statuses(site, 2) == [200, 429]
 
