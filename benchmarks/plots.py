@@ -6,6 +6,7 @@ be read on a dark page too.
 
 from __future__ import annotations
 
+import textwrap
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ _COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#56b4e9", "#e69f00")
 """Okabe and Ito's, which colour-blind people can tell apart."""
 _MARKS = "osD^v<"
 _INCHES = (7.2, 4.0)
+_NAME_WIDTH = 12  # characters of a bar's name in one line
 _SETTINGS: Any = {  # matplotlib names every key in its type
     "svg.hashsalt": "gatehouse",
     "svg.fonttype": "none",
@@ -89,7 +91,9 @@ def _bars(axes: Axes, plot: Plot, index: int) -> None:
         color=_COLOURS[index % len(_COLOURS)],
         capsize=3,
     )
-    axes.set_xticks(range(len(series.x)), [str(name) for name in series.x])
+    # Two long names side by side would run into each other.
+    names = [textwrap.fill(str(name), _NAME_WIDTH) for name in series.x]
+    axes.set_xticks(range(len(series.x)), names)
 
 
 def _errors(series: Series) -> list[list[float]] | None:
