@@ -151,7 +151,7 @@ def test_a_service_with_everything_and_one_of_tcp(driver: Driver) -> None:
             "port": 8080,
             "replicas": 1,
             "placement": {"vms": ["web-1"]},
-            "health": {"path": "/health", "command": ["/caddy", "version"], "interval": "10s"},
+            "health": {"path": "/health", "command": ["/caddy", "version"], "interval": "20s"},
             "env": {"GREETING": 'it\'s "quoted", $HOME & `tricky`'},
             "secret_env": {"TOKEN": "do-not-show-me"},
             "volumes": [{"name": "data", "path": "/data"}],
