@@ -11,7 +11,6 @@ RUN_LAB = $(PYTHON) -m lab --name $(LAB) --engine $(ENGINE) $(if $(ACME),--acme)
 LAB_END := tests/e2e/test_lab_end.py
 LAB_TESTS := $(filter-out $(LAB_END),$(sort $(wildcard tests/e2e/test_lab*.py))) $(LAB_END)
 
-EDGE_TESTS := $(wildcard tests/e2e/test_edge*.py)
 # What HAProxy itself does; who starts it, and where, is the same with any.
 OF_HAPROXY := $(patsubst %,tests/e2e/test_%.py,edge edge_confined edge_http edge_routes edge_tcp edge_tiers edge_tls)
 
@@ -62,7 +61,7 @@ test-e2e: venv  ## the whole graph for real in a lab of its own, and the edge on
 
 test-e2e-edge: venv  ## the edge alone, with the HAProxy of Debian 12 and with that of Debian 13, and the benchmarks
 	nice $(PYTHON) -m pytest --durations 15 tests/e2e/test_host_keys.py tests/e2e/test_firewall.py tests/e2e/test_clients.py \
-	    $(EDGE_TESTS) tests/e2e/test_benchmarks.py -x
+	    tests/e2e/test_edge*.py tests/e2e/test_benchmarks.py -x
 	HAPROXY=3.0 nice $(PYTHON) -m pytest --durations 15 $(OF_HAPROXY) -x
 
 test-e2e-lab: venv  ## the whole graph; E2E_LONG=1 has two boots more of an edge that is a VM

@@ -95,7 +95,7 @@ def command(network: str, edge: Sequence[str]) -> tuple[str, ...]:
         "--accesslog.fields.headers.names.X-Request-Id=keep",
         "--metrics.prometheus=true",
         "--metrics.prometheus.manualrouting=true",
-        # The one entrypoint's are those of all services together, and cost as much as theirs.
+        # The one entrypoint's are those of all services together.
         "--metrics.prometheus.addentrypointslabels=false",
     )
 

@@ -91,6 +91,9 @@ class Site:
             text=True,
         )
         self._forget()
+        if arguments[0] in ("up", "scale", "--acme", "down"):
+            as_configured = arguments[0] in ("up", "scale") and done.returncode == 0
+            self._applied = self.config.read_text() if as_configured else None
         with self._log.open("a") as log:
             seconds = time.monotonic() - began
             log.write(f"$ lab {' '.join(arguments)}  # {done.returncode}, {seconds:.0f} s\n")
@@ -103,12 +106,10 @@ class Site:
         Raises:
             Trouble: It failed.
         """
-        text = self.config.read_text()
         result = self.run("up")
         if result.code != 0:
             tail = "\n".join(result.text.splitlines()[-25:])
             raise Trouble(f"up ended with code {result.code}:\n{tail}")
-        self._applied = text
 
     def up_killed(self, after: float) -> bool:
         """Begin to apply the config and kill that with -9 after so many s.

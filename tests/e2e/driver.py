@@ -45,9 +45,6 @@ class Driver(Site):
         began = time.monotonic()
         result = super().run(*arguments)
         seconds = time.monotonic() - began
-        if arguments[0] in ("up", "scale", "--acme", "down"):
-            as_configured = arguments[0] in ("up", "scale") and result.code == 0
-            self._applied = self.config.read_text() if as_configured else None
         print(f"\n$ lab {' '.join(arguments)}  # code {result.code}, {seconds:.0f} s")
         print(result.text)
         self._record(arguments, seconds)

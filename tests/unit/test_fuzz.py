@@ -46,7 +46,7 @@ from tests.unit.strategies import SECRET, stacks
 
 FULL = os.environ.get("FUZZ") == "full"
 PART = 2000 if FULL else 120  # configs in one run of hypothesis, whose memory grows with them
-PARTS = 60 if FULL else 1
+PARTS = 60 if FULL else 2
 HAPROXY_EVERY = 12 if FULL else 6  # of the rendered ones
 HAPROXY = shutil.which("haproxy")
 
@@ -77,8 +77,8 @@ def test_every_config_is_refused_with_a_path_or_rendered_whole(
     else:
         parts = list(map(fuzz, seeds))
     tally = sum(parts, Counter[str]())
-    assert tally["rendered"] > tally["configs"] / 6, tally
-    assert tally["refused"] > tally["configs"] / 6, tally
+    assert tally["rendered"] > tally["configs"] / 4, tally
+    assert tally["refused"] > tally["configs"] / 4, tally
     if FULL:
         with capsys.disabled():
             print(f"\n  FUZZ_SEED={first}, {time.monotonic() - started:.0f} s, {dict(tally)}")
