@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import re
 import shlex
-import shutil
 import subprocess
 import sys
 import time
@@ -24,10 +23,13 @@ from lab.bench.load import Load
 from lab.commands import PROJECT
 from lab.datacentre import Datacentre
 from lab.edge import EdgeHost
+from lab.stackfile import set_in_copy
 from lab.web import POLL_SECONDS
 
 COMMAND_SECONDS = 120.0
 HOST = "hello.lab"
+AS_IT_COMES: Mapping[str, Any] = {"farm.vms": 2, "services.hello.replicas": 3}
+"""What `make scale` changes in the project's own stack file, whatever it is there now."""
 
 Notes = dict[str, Any]
 """What is worth telling of a scenario, beside the load's result."""
@@ -66,7 +68,8 @@ class Site:
         self.datacentre = Datacentre(name)
         self._engine = engine
         self._log = log
-        self.config = Path(shutil.copy(PROJECT / "Pulumi.lab.yaml", folder))
+        self.config = folder / "Pulumi.lab.yaml"
+        set_in_copy(PROJECT / self.config.name, self.config, AS_IT_COMES)
         self._applied: str | None = None
         self._edge: EdgeHost | None = None
         self._outputs: dict[str, Any] | None = None

@@ -1,4 +1,3 @@
-import shutil
 from pathlib import Path
 
 import pytest
@@ -9,7 +8,10 @@ from tests.unit.program import PROJECT
 
 @pytest.fixture
 def stack(tmp_path: Path) -> Path:
-    return Path(shutil.copy(PROJECT / "Pulumi.lab.yaml", tmp_path))
+    """The lab's stack file, whatever `make scale` made of it."""
+    copy = tmp_path / "Pulumi.lab.yaml"
+    set_in_copy(PROJECT / copy.name, copy, {"farm.vms": 2, "services.hello.replicas": 3})
+    return copy
 
 
 def test_scaling_changes_two_numbers_and_nothing_else(stack: Path) -> None:
