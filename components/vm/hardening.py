@@ -34,9 +34,10 @@ RuntimeMaxUse=50M
 MaxRetentionSec=1month
 """
 
-# Starting containers takes seconds of a processor, which requests would wait for.
+# Starting containers takes seconds of a processor, which requests would wait for; and so do
+# handshakes and what is run over SSH, which is in user.slice where PAM has a session for it.
 _AFTER_SERVING = """\
-[Service]
+[{section}]
 CPUWeight=25
 """
 
@@ -48,8 +49,13 @@ FILES: Mapping[str, str] = {
 """Text by path, of every VM."""
 
 CONTAINER_HOST_FILES: Mapping[str, str] = {
-    f"/etc/systemd/system/{unit}.service.d/50-gatehouse.conf": _AFTER_SERVING
-    for unit in ("docker", "containerd")
+    f"/etc/systemd/system/{unit}.d/50-gatehouse.conf": _AFTER_SERVING.format(section=section)
+    for unit, section in (
+        ("docker.service", "Service"),
+        ("containerd.service", "Service"),
+        ("ssh.service", "Service"),
+        ("user.slice", "Slice"),
+    )
 }
 """More of a VM that runs containers."""
 

@@ -135,6 +135,7 @@ def _run(bench: Bench, scenarios: Sequence[Scenario], args: argparse.Namespace) 
         (bench.out / old).unlink(missing_ok=True)
     print(f"# the lab {args.name!r} is brought up; `make down LAB={args.name}` removes it")
     bench.site.settle((SMALLEST if args.rate == "highest" else scenarios[0]).config)
+    bench.site.apart = True
     told = machine.described(bench.site)
     machine.write(bench.out, told)
     print("\n".join(f"# {name}: {value}" for name, value in told.items()), flush=True)

@@ -70,6 +70,9 @@ class Site:
         self._log = log
         self.config = folder / "Pulumi.lab.yaml"
         set_in_copy(PROJECT / self.config.name, self.config, AS_IT_COMES)
+        self.apart = False
+        """Whether commands only get processor time that nothing else wants: in production the
+        program has a machine of its own. What they start to stay, such as HAProxy, has no more."""
         self._applied: str | None = None
         self._edge: EdgeHost | None = None
         self._outputs: dict[str, Any] | None = None
@@ -77,6 +80,7 @@ class Site:
     def command(self, *arguments: str) -> list[str]:
         """Return the command line that the Makefile would run."""
         return [
+            *(("chrt", "--idle", "0") if self.apart else ()),
             *(sys.executable, "-m", "lab", "--name", self.name, "--engine", self._engine),
             *("--config-file", str(self.config), *arguments),
         ]
