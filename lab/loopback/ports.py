@@ -2,13 +2,27 @@
 
 from __future__ import annotations
 
+import contextlib
+import itertools
+import os
 import socket
+from collections.abc import Iterable, Iterator
+
+# Below the ports that connections take for themselves, one of which might be gone before its server
+# comes; and others for each process, as tests run in several.
+_FIRST, _PROCESSES, _EACH = 23_000, 36, 250
+_FIRST_OF_THIS_PROCESS = _FIRST + os.getpid() % _PROCESSES * _EACH
+_PORTS = itertools.cycle(range(_FIRST_OF_THIS_PROCESS, _FIRST_OF_THIS_PROCESS + _EACH))
+
+
+def free(ports: Iterable[int]) -> Iterator[int]:
+    """Yield those of the ports that nobody has at any address."""
+    for port in ports:
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.bind(("", port))
+            yield port
 
 
 def free_ports(count: int) -> list[int]:
-    """Return ports of loopback that nobody listens on now."""
-    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
-    ports = [each.getsockname()[1] for each in sockets]
-    for each in sockets:
-        each.close()
-    return ports
+    """Return ports that nobody has; each is returned again only after all others."""
+    return list(itertools.islice(free(_PORTS), count))

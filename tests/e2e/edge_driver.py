@@ -3,9 +3,8 @@
 import contextlib
 import itertools
 import re
-import socket
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 from components.edge.haproxy import render
@@ -15,17 +14,9 @@ from components.edge.keeper.instance import Instance
 from components.edge.pools import Pool, Server
 from components.models.edge import Edge as EdgeConfig
 from components.models.edge import Stats, Tls
+from lab.loopback.ports import free
 from tests.e2e import edge_load
 from tests.e2e.edge_load import Entrance
-
-
-def free(ports: Iterable[int]) -> Iterator[int]:
-    """Yield those of the ports that nobody listens on."""
-    for port in ports:
-        with socket.socket() as probe, contextlib.suppress(OSError):
-            probe.bind(("", port))
-            yield port
-
 
 # Below the ports that connections take for themselves.
 PORT, TLS_PORT, SERVER_PORT, SOCKETS_PORT, STATS_PORT, SSH_PORT = itertools.islice(

@@ -13,7 +13,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from components.edge.keeper.system import poll
-from tests.e2e.edge_driver import PORT, free
+from lab.loopback.ports import free
+from tests.e2e.edge_driver import PORT
 from tests.pems import Authority
 
 # Other ones than the edge's, and below those that connections take for themselves.
