@@ -2,6 +2,7 @@ from pathlib import Path
 
 import pytest
 
+from lab.bench.site import AS_IT_COMES
 from lab.stackfile import StackFileError, hosts, scale, set_in_copy
 from tests.unit.program import PROJECT
 
@@ -10,7 +11,7 @@ from tests.unit.program import PROJECT
 def stack(tmp_path: Path) -> Path:
     """The lab's stack file, whatever `make scale` made of it."""
     copy = tmp_path / "Pulumi.lab.yaml"
-    set_in_copy(PROJECT / copy.name, copy, {"farm.vms": 2, "services.hello.replicas": 3})
+    set_in_copy(PROJECT / copy.name, copy, AS_IT_COMES)
     return copy
 
 
