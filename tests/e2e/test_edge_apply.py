@@ -31,6 +31,7 @@ from components.edge.routes import MAP
 from components.models.edge import Edge as EdgeConfig
 from components.models.edge import Stats
 from components.scripts import archive_command
+from lab.loopback.ports import free_ports
 from lab.web import get
 
 pytestmark = [
@@ -65,16 +66,10 @@ def server() -> Iterator[str]:
         listening.server_close()
 
 
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
 class Edge:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self.port, self.stats = free_port(), free_port()
+        self.port, self.stats = free_ports(2)
         self.config = EdgeConfig(bind="127.0.0.1", port=self.port, stats=Stats(port=self.stats))
 
     def text(self, *addresses: str, path: str = "/") -> str:
@@ -165,7 +160,7 @@ def test_a_server_that_does_not_pass_its_check_is_not_let_in(edge: Edge) -> None
     with server() as backend:
         good = edge.text(backend)
         edge.run("apply", good)
-        result = edge.run("apply", edge.text(backend, f"127.0.0.1:{free_port()}"), seconds=0.5)
+        result = edge.run("apply", edge.text(backend, f"127.0.0.1:{free_ports(1)[0]}"), seconds=0.5)
         assert result.returncode == 1
         assert "services.app on web-1" in result.stderr
         assert "refused" in result.stderr
