@@ -7,10 +7,11 @@
     python3 agent.py evacuate GRACE          wait for all requests in flight, stop all containers
 
 Traefik's Docker provider has no drain: it sends requests to whatever runs. So it does not talk to
-Docker but to the daemon's socket, which passes on what Docker says of containers that may serve,
-and nothing else. A container may serve when it has joined and has answered its health check since
-its last start. One that leaves is hidden first, and stopped only when nothing is in flight; Traefik
-forgets it without touching its open requests. While the daemon is away, Traefik keeps what it has.
+Docker but to the daemon's socket, which tells what Docker said of containers that may serve, and
+nothing else. A container may serve when it has joined and has answered its health check since its
+last start, until its process ends. One that leaves is hidden first, and stopped only when nothing
+is in flight; Traefik forgets it without touching its open requests. While the daemon is away,
+Traefik keeps what it has.
 
 Sent to the VM as text, so it imports nothing but the standard library.
 """
@@ -22,6 +23,7 @@ import json
 import os
 import re
 import secrets
+import select
 import socket
 import socketserver
 import subprocess
@@ -90,6 +92,8 @@ _VERSION = hashlib.sha256(Path(__file__).read_bytes()).hexdigest()[:16]
 _POLL_SECONDS = 0.25
 _QUIET_SECONDS = 1.5
 """No connection for so long means no request: Traefik keeps idle ones for 1 s."""
+_FIRST_LOOK_SECONDS = 30.0
+"""For Docker to tell a new agent of those that served before."""
 _FORGET_SECONDS = 30.0
 """Traefik takes up a change within 0.1 s; on an emulated CPU under load it took up to 3 s."""
 _LOG_LINES = "15"
@@ -97,8 +101,12 @@ _LOG_LINES = "15"
 # ended theirs, and the container has not.
 _ESTABLISHED, _CLOSE_WAIT = "01", "08"
 _IN_FLIGHT = {"http": {_ESTABLISHED}, "tcp": {_ESTABLISHED, _CLOSE_WAIT}}
-_READABLE = re.compile(r"(/v[0-9.]+)?/(_ping|version|containers/json|containers/[0-9a-f]+/json)")
+_ASKED_DOCKER = re.compile(r"(/v[0-9.]+)?/(_ping|version)")
+_LIST = re.compile(r"(/v[0-9.]+)?/containers/json")
+_ONE = re.compile(r"(/v[0-9.]+)?/containers/(?P<id>[0-9a-f]+)/json")
 _EVENTS = re.compile(r"(/v[0-9.]+)?/events")
+_TELLING = ("start", "die", "destroy", "health_status")
+"""How the events of Docker begin that may change whether a container serves."""
 _SCHEME = "loadbalancer.server.scheme"
 _PORT = re.compile(
     r"traefik\.(?P<kind>http|tcp)\.services\.(?P<service>.+)\.loadbalancer\.server\.port"
@@ -156,6 +164,8 @@ class Container:
     health: str
     """What Docker's own check has come to: ``starting``, ``healthy`` …; empty if it has none."""
     labels: dict[str, str]
+    told: dict[str, Any]
+    """All that Docker says of it, but for its environment, which is not Traefik's business."""
 
     @property
     def kind(self) -> str:
@@ -248,6 +258,7 @@ def is_connection(line: str, port: int, kind: str = "http") -> bool:
 def inspected(text: bytes) -> Container:
     """Return the container that Docker's JSON is about."""
     told = json.loads(text)
+    told["Config"]["Env"] = []
     networks = told["NetworkSettings"]["Networks"] or {}
     return Container(
         id=told["Id"],
@@ -257,6 +268,7 @@ def inspected(text: bytes) -> Container:
         address=next((each["IPAddress"] for each in networks.values() if each["IPAddress"]), ""),
         health=(told["State"].get("Health") or {}).get("Status", ""),
         labels=told["Config"]["Labels"] or {},
+        told=told,
     )
 
 
@@ -339,30 +351,38 @@ class Members:
 
 
 class Agent:
-    """The daemon: the members, and who wants to know of changes."""
+    """The daemon: the members, which of them may serve, and who wants to know of changes.
+
+    What Traefik gets to see is kept here, because Docker is slow to answer just when it matters:
+    it tells of a death once it has tidied up after it, and nothing at all of a container while it
+    starts that. On a busy emulated CPU these took 18 s and 2 minutes.
+    """
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self._login = login(folder)
         self.members = Members(folder / "members.json")
         self._changed = threading.Condition()
+        """Its lock is for all that follows."""
         self._changes = 0
-        self._watched: set[str] = set()
+        self._shown: dict[str, Container] = {}
+        self._unknown = {each.id for each in self.members if each.healthy_since is not None}
+        """Those that served before this agent, and of which Docker has not told yet."""
+        self._looks: dict[str, object] = {}
+        """The last look at each member, while it goes on."""
 
     # What Traefik sees.
 
-    def may_serve(self, container: str) -> bool:
-        """Whether a container has joined and been healthy since its last start."""
-        member = self.members.get(container)
-        if member is None or member.healthy_since is None:
-            return False
-        found = find(container)
-        return found is not None and found.running and found.started_at == member.healthy_since
+    def shown(self) -> dict[str, Container]:
+        """Return those that may serve, by their id, as Docker told of them last.
 
-    def changes(self) -> int:
-        """Return a number that is another one after each change."""
+        Raises:
+            OSError: Docker has not said whether those that served before this agent still run.
+        """
         with self._changed:
-            return self._changes
+            if not self._changed.wait_for(lambda: not self._unknown, _FIRST_LOOK_SECONDS):
+                raise OSError(f"Docker has not told of {', '.join(self._unknown)} yet")
+            return dict(self._shown)
 
     def await_change(self, seen: int, seconds: float) -> int:
         """Return the number of changes when it is no longer ``seen``, or the time is over."""
@@ -370,71 +390,134 @@ class Agent:
             self._changed.wait_for(lambda: self._changes != seen, seconds)
             return self._changes
 
-    def tell(self) -> None:
-        """Have every Traefik look again."""
+    def _show(self, found: Container) -> bool:
+        """Show a member to every Traefik, until its process ends.
+
+        Returns:
+            Whether it has not ended already, which Docker does not know yet.
+
+        Raises:
+            AgentError: It has left.
+        """
         with self._changed:
-            self._changes += 1
-            self._changed.notify_all()
+            if self.members.get(found.id) is None:
+                raise AgentError("it has left meanwhile")
+            before = self._shown.get(found.id)
+            if before == found:
+                return True
+            if before is None or before.started_at != found.started_at:
+                try:
+                    process = os.pidfd_open(found.pid)
+                except ProcessLookupError:
+                    return False
+                threading.Thread(target=self._await_end, args=(found, process), daemon=True).start()
+                self.members.put(found.id, found.started_at)
+            self._shown[found.id] = found
+            self._tell(found.id)
+            return True
+
+    def _hide(self, container: str) -> None:
+        with self._changed:
+            if self._shown.pop(container, None) is not None or container in self._unknown:
+                self._tell(container)
+
+    def _tell(self, container: str) -> None:
+        self._unknown.discard(container)
+        self._changes += 1
+        self._changed.notify_all()
+
+    def _await_end(self, shown: Container, process: int) -> None:
+        """Hide a container as soon as its process, a pidfd, has ended."""
+        ends = select.poll()
+        ends.register(process, select.POLLIN)
+        ends.poll()
+        os.close(process)
+        with self._changed:
+            now = self._shown.get(shown.id)
+            if now is not None and now.started_at == shown.started_at:
+                self._hide(shown.id)
 
     # What Docker does.
 
     def follow_docker(self) -> None:
-        """Look again whenever a container starts, ends or changes its health; never returns."""
+        """Look again at a member when Docker does something with it; never returns."""
         while True:
             connection = DockerConnection(timeout=None)
             try:
                 connection.request("GET", '/events?filters={"type":["container"]}')
                 answer = connection.getresponse()
-                self._look_again()
+                for member in self.members:
+                    self._look(member.id)
                 while line := answer.readline():
-                    if json.loads(line)["Action"].startswith(("start", "die", "health_status")):
-                        self._look_again()
+                    told = json.loads(line)
+                    container = told["Actor"]["ID"]
+                    if told["Action"].startswith(_TELLING) and self.members.get(container):
+                        self._look(container)
             except (OSError, http.client.HTTPException, ValueError) as error:
                 print(f"Docker does not tell its events: {error}", flush=True)
             finally:
                 connection.close()
             time.sleep(_POLL_SECONDS)  # Docker is being restarted
 
-    def _look_again(self) -> None:
-        for member in self.members:
-            try:
-                container = find(member.id)
-            except OSError:
-                return  # the events end too then, and all is looked at when they come again
-            if container is None:
-                self.members.remove(member.id)
-            elif container.running and container.started_at != member.healthy_since:
-                self._watch(member.id)
-        self.tell()
+    def _look(self, container: str) -> None:
+        """Show or hide a member by what Docker says of it now, in a thread of its own."""
+        look = object()
+        with self._changed:
+            self._looks[container] = look
+        threading.Thread(target=self._settle, args=(container, look), daemon=True).start()
 
-    def _watch(self, container: str) -> None:
-        """Wait, in a thread of its own, until a member that was started again is healthy."""
+    def _settle(self, container: str, look: object) -> None:
+        """Look until it serves, or does not run, or something has happened to it since."""
+        while not self._settled(container, look):
+            time.sleep(_POLL_SECONDS)
+        with self._changed:
+            if self._looks.get(container) is look:
+                del self._looks[container]
 
-        def wait() -> None:
-            try:
-                self._await_health(container, float("inf"))
-            except (AgentError, OSError) as error:
-                print(f"{container[:12]}: {error}", flush=True)
-            finally:
-                self._watched.discard(container)
+    def _settled(self, container: str, look: object) -> bool:
+        try:
+            found = self._found(container)
+            member = self.members.get(container)
+            known = member is not None and member.healthy_since == found.started_at
+            serves = found.running and (known or found.health_problem() is None)
+            with self._changed:
+                if self._looks.get(container) is not look:
+                    return True
+                if serves:
+                    return self._show(found)
+                self._hide(container)
+                return not found.running
+        except AgentError:
+            self._hide(container)
+            return True
+        except OSError:  # Docker is busy with it or being restarted
+            with self._changed:
+                return self._looks.get(container) is not look
 
-        if container not in self._watched:
-            self._watched.add(container)
-            threading.Thread(target=wait, daemon=True).start()
+    def _found(self, container: str) -> Container:
+        """Return a member.
+
+        Raises:
+            AgentError: It is none any more.
+            OSError: Docker does not answer.
+        """
+        found = find(container)
+        if found is None:
+            self.members.remove(container)
+            raise AgentError("there is no such container")
+        if self.members.get(container) is None:
+            raise AgentError("it has left meanwhile")
+        return found
 
     def _await_health(self, container: str, seconds: float) -> Container:
         deadline = time.monotonic() + seconds
         while True:
-            found = find(container)
-            if found is None:
-                raise AgentError("there is no such container")
-            if self.members.get(container) is None:
-                raise AgentError("it has left meanwhile")
+            found = self._found(container)
             problem = found.health_problem() if found.running else "it is not running"
             if problem is None:
-                self.members.put(container, found.started_at)
-                self.tell()
-                return found
+                if self._show(found):
+                    return found
+                problem = "its process has just ended"
             if time.monotonic() > deadline:
                 raise AgentError(f"is not healthy after {seconds:.0f} s: {problem}")
             time.sleep(_POLL_SECONDS)
@@ -457,7 +540,7 @@ class Agent:
         except AgentError as error:
             if member is None:
                 self.members.remove(container)
-                self.tell()
+                self._hide(container)
             raise AgentError(f"container {container[:12]} {error}{last_lines(container)}") from None
         self._remove_leftovers(found)
 
@@ -488,7 +571,7 @@ class Agent:
             What there is to say of it.
         """
         self.members.remove(container)
-        self.tell()
+        self._hide(container)
         found = find(container)
         if found is None or not found.running:
             return "it does not run"
@@ -612,25 +695,23 @@ class FilteredDocker(BaseHTTPRequestHandler):
         try:
             if _EVENTS.fullmatch(path):
                 self._events()
-            elif _READABLE.fullmatch(path):
-                self._answer(*self._filtered(path, *ask_docker(self.path)))
+            elif _LIST.fullmatch(path):
+                listed = [{"Id": each} for each in self.server.agent.shown()]
+                self._answer(200, json.dumps(listed).encode())
+            elif one := _ONE.fullmatch(path):
+                found = self.server.agent.shown().get(one["id"])
+                if found is None:
+                    self._answer(404, b'{"message":"no such container, or it may not serve"}')
+                else:
+                    self._answer(200, json.dumps(found.told).encode())
+            elif _ASKED_DOCKER.fullmatch(path):
+                self._answer(*ask_docker(self.path))
             else:
                 self._answer(403, b'{"message":"not for Traefik"}')
         except (BrokenPipeError, ConnectionResetError):
             self.close_connection = True
         except OSError as error:
             self._answer(503, json.dumps({"message": str(error)}).encode())
-
-    def _filtered(self, path: str, status: int, body: bytes) -> tuple[int, bytes]:
-        agent = self.server.agent
-        if status == 200 and path.endswith("/containers/json"):
-            shown = [each for each in json.loads(body) if agent.may_serve(each["Id"])]
-            return 200, json.dumps(shown).encode()
-        if status == 200 and "/containers/" in path:
-            told = json.loads(body)
-            told["Config"]["Env"] = []  # not Traefik's business
-            return 200, json.dumps(told).encode()
-        return status, body
 
     def _answer(self, status: int, body: bytes) -> None:
         self.send_response(status)

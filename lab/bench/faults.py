@@ -106,13 +106,16 @@ def container_killed(site: Site) -> Notes:
     pid = site.on_vm(vm, f"docker inspect --format '{{{{.State.Pid}}}}' {container}").strip()
 
     def again() -> bool:
-        state = json.loads(
-            site.on_vm(vm, f"docker inspect --format '{{{{json .State}}}}' {container}")
-        )
+        try:
+            # It says nothing of a container that it is starting.
+            ask = f"timeout 10 docker inspect --format '{{{{json .State}}}}' {container}"
+            state = json.loads(site.on_vm(vm, ask))
+        except Trouble:
+            return False
         return bool(state["Running"]) and state["Pid"] != int(pid)
 
-    with watched(site, notes):
-        site.as_root(vm, f"kill -9 {pid}")
+    with site.ready_as_root(vm, f"kill -9 {pid}") as kill, watched(site, notes):
+        kill()
         took = until(again, RETURN_SECONDS)
     if took is None:
         raise Trouble(f"Docker did not start {container} on {vm} again")
@@ -128,8 +131,8 @@ def traefik_restarted(site: Site) -> Notes:
     found = [line.split()[0] for line in listed.splitlines() if "traefik" in line]
     if len(found) != 1:
         raise Trouble(f"{vm}: one Traefik expected, in:\n{listed}")
-    with watched(site, notes):
-        site.on_vm(vm, f"docker restart {found[0]}")
+    with site.ready_as_root(vm, f"docker restart {found[0]}") as restart, watched(site, notes):
+        restart()
     return notes
 
 

@@ -9,7 +9,8 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -239,9 +240,12 @@ class Site:
 
     def on_vm(self, vm: str, command: str) -> str:
         """Run a shell command on a VM, as the user that Gatehouse made."""
+        return self.inside(*self._ssh(vm, command))
+
+    def _ssh(self, vm: str, command: str) -> tuple[str, ...]:
         connection = options_in(key_folder(self.name), vm)
         address = self.outputs()["vms"][vm]["address"]
-        return self.inside("ssh", *connection, f"{SSH_USER}@{address}", command)
+        return ("ssh", *connection, f"{SSH_USER}@{address}", command)
 
     def as_root(self, vm: str, command: str, *, wait: bool = True) -> str:
         """Run a shell command on a VM as root.
@@ -250,6 +254,37 @@ class Site:
         """
         started = () if wait else ("systemd-run", "--quiet")
         return self.on_vm(vm, shlex.join(("sudo", *started, "sh", "-c", command)))
+
+    @contextmanager
+    def ready_as_root(self, vm: str, command: str) -> Iterator[Callable[[], None]]:
+        """Have a VM wait with a shell command, so that the way there, seconds, is not part of it.
+
+        Yields:
+            What runs it, to its end.
+
+        Raises:
+            Trouble: It failed.
+        """
+        waiting = shlex.join(("sudo", "sh", "-c", f"echo ready; read go; {command}"))
+        with self.datacentre.popen(
+            self._ssh(vm, waiting),
+            cwd=PROJECT,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        ) as process:
+
+            def go() -> None:
+                process.communicate("\n", COMMAND_SECONDS)
+                if process.returncode != 0:
+                    raise Trouble(f"{vm}: {command}: code {process.returncode}")
+
+            try:
+                if process.stdout is None or process.stdout.readline() != "ready\n":
+                    raise Trouble(f"{vm}: {command}: not ready for it")
+                yield go
+            finally:
+                process.kill()
 
     def posts_handled_twice(self) -> int:
         """Return how many POSTs the containers that still exist answered more than once.

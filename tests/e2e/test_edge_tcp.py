@@ -120,7 +120,7 @@ class Site:
         assert said.startswith("nothing in flight after"), said
         self.left.append((app, time.monotonic()))
         app.die()
-        self.vms[vm].docker.happens("die")
+        self.vms[vm].docker.happens("die", app)
 
     def pool(self, *vms: str) -> None:
         """Have the edge use exactly these VMs."""
@@ -284,7 +284,7 @@ def test_the_load_notices_containers_that_are_not_waited_for(site: Site) -> None
         assert poll(lambda: load.done["short"] > 10, 30)
         site.app("web-0")
         old.die()
-        site.vms["web-0"].docker.happens("die")
+        site.vms["web-0"].docker.happens("die", old)
     assert load.errors != []
 
 
@@ -309,7 +309,7 @@ def test_a_vm_without_a_container_is_ejected_within_3_s_and_no_connection_fails(
     site.pool("web-0", "web-1")
     assert poll(lambda: all_who() == {stays.id, dies.id}, 10)
     dies.die()
-    site.vms["web-1"].docker.happens("die")
+    site.vms["web-1"].docker.happens("die", dies)
     start = time.monotonic()
     while site.edge.state("web-1")[0] != 0:
         assert who() == stays.id

@@ -1,6 +1,8 @@
 """The agent before the real Traefik, with a Docker that is none and containers that are threads."""
 
+import os
 import socket
+import subprocess
 import threading
 import time
 from pathlib import Path
@@ -76,7 +78,7 @@ def test_one_that_docker_starts_again_is_hidden_until_it_is_healthy(vm: Vm) -> N
     vm.agent.join(first.id, 60)
     vm.agent.join(second.id, 60)
     second.healthy, second.started_at = False, "again"
-    vm.docker.happens("start")
+    vm.docker.happens("start", second)
     eventually(lambda: vm.answering() == {first.id})
     second.healthy = True
     eventually(lambda: vm.answering() == {first.id, second.id})
@@ -87,8 +89,52 @@ def test_one_that_died_gets_no_requests(vm: Vm) -> None:
     vm.agent.join(first.id, 60)
     vm.agent.join(second.id, 60)
     second.running = False
-    vm.docker.happens("die")
+    vm.docker.happens("die", second)
     eventually(lambda: vm.answering() == {first.id})
+
+
+def test_one_whose_process_ends_gets_no_requests_before_docker_knows_of_it(vm: Vm) -> None:
+    first, second = vm.app(1), vm.app(2)
+    with subprocess.Popen(("sleep", "infinity")) as process:
+        second.pid = process.pid
+        vm.agent.join(first.id, 60)
+        vm.agent.join(second.id, 60)
+        assert vm.answering() == {first.id, second.id}
+        vm.docker.becomes_busy_with(first, second)
+        process.kill()
+    eventually(lambda: vm.answering() == {first.id})
+    second.running = False
+    vm.docker.becomes_busy_with()
+    vm.docker.happens("die", second)
+    second.pid, second.running, second.started_at = os.getpid(), True, "again"
+    vm.docker.happens("start", second)
+    eventually(lambda: vm.answering() == {first.id, second.id})
+
+
+def test_one_that_has_ended_stays_hidden_though_docker_says_that_it_runs(vm: Vm) -> None:
+    first, second = vm.app(1), vm.app(2)
+    with subprocess.Popen(("sleep", "infinity")) as process:
+        second.pid = process.pid
+        vm.agent.join(first.id, 60)
+        vm.agent.join(second.id, 60)
+        process.kill()
+    eventually(lambda: vm.answering() == {first.id})
+    asked = vm.docker.inspections[second.id]
+    vm.docker.happens("health_status: unhealthy", second)
+    eventually(lambda: vm.docker.inspections[second.id] > asked + 2)
+    assert vm.answering() == {first.id}
+
+
+def test_others_come_and_go_while_docker_is_busy_with_one(vm: Vm) -> None:
+    first, second = vm.app(1), vm.app(2)
+    vm.agent.join(first.id, 60)
+    vm.docker.becomes_busy_with(first)
+    vm.agent.join(second.id, 60)
+    assert vm.answering() == {first.id, second.id}
+    second.running = False
+    vm.docker.happens("die", second)
+    eventually(lambda: vm.answering() == {first.id})
+    vm.docker.becomes_busy_with()
 
 
 def test_containers_described_differently_take_over_without_a_gap(vm: Vm) -> None:
@@ -116,16 +162,40 @@ def test_without_a_container_the_edge_is_told_to_ask_elsewhere(vm: Vm) -> None:
     app = vm.app(1)
     vm.agent.join(app.id, 60)
     app.running = False
-    vm.docker.happens("die")
+    vm.docker.happens("die", app)
     eventually(lambda: vm.traefik.get()[0] == 503)
 
 
 def test_a_new_agent_knows_who_had_joined(vm: Vm, tmp_path: Path) -> None:
     app = vm.app(1)
     vm.agent.join(app.id, 60)
-    assert Agent(tmp_path).may_serve(app.id)
-    app.started_at = "while the agent was away"
-    assert not Agent(tmp_path).may_serve(app.id)
+    assert set(new_agent(tmp_path).shown()) == {app.id}
+    app.started_at, app.healthy = "while the agent was away", False
+    another = new_agent(tmp_path)
+    assert another.shown() == {}
+    app.healthy = True
+    eventually(lambda: set(another.shown()) == {app.id})
+
+
+def test_a_new_agent_tells_traefik_nothing_that_it_does_not_know(
+    vm: Vm, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    app = vm.app(1)
+    vm.agent.join(app.id, 60)
+    monkeypatch.setattr(agent, "_FIRST_LOOK_SECONDS", 0.1)
+    vm.docker.becomes_busy_with(app)
+    another = new_agent(tmp_path)
+    with pytest.raises(OSError, match=f"Docker has not told of {app.id} yet"):
+        another.shown()
+    vm.docker.becomes_busy_with()
+    monkeypatch.setattr(agent, "_FIRST_LOOK_SECONDS", 60)
+    assert set(another.shown()) == {app.id}
+
+
+def new_agent(folder: Path) -> Agent:
+    made = Agent(folder)
+    threading.Thread(target=made.follow_docker, daemon=True).start()
+    return made
 
 
 @pytest.mark.parametrize(

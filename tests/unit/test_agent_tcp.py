@@ -121,10 +121,10 @@ def test_where_there_is_a_command_docker_says_who_is_healthy(vm: Vm) -> None:
     vm.agent.join(starting.id, 60)
     assert who(vm) == starting.id
     starting.health = "unhealthy"
-    vm.docker.happens("health_status: unhealthy")
+    vm.docker.happens("health_status: unhealthy", starting)
     eventually(lambda: (who(vm), checked(vm)) == (None, 503))
     starting.health = "healthy"
-    vm.docker.happens("health_status: healthy")
+    vm.docker.happens("health_status: healthy", starting)
     eventually(lambda: (who(vm), checked(vm)) == (starting.id, 200))
 
 
@@ -132,7 +132,7 @@ def test_one_that_died_is_gone_for_the_edge_too(vm: Vm) -> None:
     only = app(vm, 1)
     vm.agent.join(only.id, 60)
     only.running = False
-    vm.docker.happens("die")
+    vm.docker.happens("die", only)
     eventually(lambda: (who(vm), checked(vm)) == (None, 503))
 
 

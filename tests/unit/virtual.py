@@ -11,6 +11,7 @@ import socketserver
 import subprocess
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -43,7 +44,7 @@ def inspected(container: "App | TcpApp") -> dict[str, Any]:
             "Paused": False,
             "Status": "running" if container.running else "exited",
             "StartedAt": container.started_at,
-            "Pid": os.getpid(),
+            "Pid": container.pid,
         },
         "HostConfig": {"NetworkMode": NETWORK},
         "Config": {"Labels": container.labels},
@@ -58,6 +59,7 @@ class App:
         self.id = f"{number:064x}"
         self.address = f"127.0.1.{number}"
         self.healthy, self.running, self.started_at = True, True, "first"
+        self.pid = os.getpid()
         self.asked: list[str] = []
         self.go_on = threading.Event()
         raw = {"image": "app:1", "hosts": [HOST], "port": port, "health": {"path": "/up"}}
@@ -109,6 +111,7 @@ class TcpApp:
         self.address = f"127.0.1.{number}"
         self.port = port
         self.running, self.started_at, self.health = True, "first", ""
+        self.pid = os.getpid()
         self.opened: list[float] = []
         """When connections were begun, on the monotonic clock; those of checks too."""
         self.received: list[bytes] = []
@@ -168,7 +171,12 @@ class Docker:
     def __init__(self, path: Path) -> None:
         self.containers: dict[str, Any] = {}
         self.event = threading.Condition()
-        self.events: list[str] = []
+        self.events: list[dict[str, Any]] = []
+        self.busy_with: set[str] = set()
+        """Of whom it says nothing, as of a container that it is starting."""
+        self.idle = threading.Condition()
+        self.inspections: Counter[str] = Counter()
+        """How often it has told of a container."""
         docker = self
 
         class Handler(BaseHTTPRequestHandler):
@@ -211,6 +219,9 @@ class Docker:
                     if not label or label.partition("=")[0] in each.inspected()["Config"]["Labels"]
                 ]
             case ["containers", name, "json"] if name in self.containers:
+                with self.idle:
+                    assert self.idle.wait_for(lambda: name not in self.busy_with, 60)
+                    self.inspections[name] += 1
                 return 200, self.containers[name].inspected()
             case ["containers", *_]:
                 return 404, {"message": "no such container"}
@@ -224,13 +235,18 @@ class Docker:
             with self.event:
                 while len(self.events) <= told:
                     self.event.wait()
-                action = self.events[told]
-            handler.wfile.write(json.dumps({"Action": action}).encode() + b"\n")
+                event = self.events[told]
+            handler.wfile.write(json.dumps(event).encode() + b"\n")
 
-    def happens(self, action: str) -> None:
+    def happens(self, action: str, container: "App | TcpApp") -> None:
         with self.event:
-            self.events.append(action)
+            self.events.append({"Action": action, "Actor": {"ID": container.id}})
             self.event.notify_all()
+
+    def becomes_busy_with(self, *containers: "App | TcpApp") -> None:
+        with self.idle:
+            self.busy_with = {each.id for each in containers}
+            self.idle.notify_all()
 
 
 class Traefik:
