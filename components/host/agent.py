@@ -259,14 +259,16 @@ def inspected(text: bytes) -> Container:
     """Return the container that Docker's JSON is about."""
     told = json.loads(text)
     told["Config"]["Env"] = []
+    state = told["State"]
     networks = told["NetworkSettings"]["Networks"] or {}
     return Container(
         id=told["Id"],
-        running=told["State"]["Running"] and not told["State"]["Paused"],
-        started_at=told["State"]["StartedAt"],
-        pid=told["State"]["Pid"],
+        # Docker says so of one that it is about to start again, too; that has no process.
+        running=bool(state["Running"] and state["Pid"]) and not state["Paused"],
+        started_at=state["StartedAt"],
+        pid=state["Pid"],
         address=next((each["IPAddress"] for each in networks.values() if each["IPAddress"]), ""),
-        health=(told["State"].get("Health") or {}).get("Status", ""),
+        health=(state.get("Health") or {}).get("Status", ""),
         labels=told["Config"]["Labels"] or {},
         told=told,
     )
@@ -483,8 +485,8 @@ class Agent:
             with self._changed:
                 if self._looks.get(container) is not look:
                     return True
-                if serves:
-                    return self._show(found)
+                if serves and self._show(found):
+                    return True
                 self._hide(container)
                 return not found.running
         except AgentError:

@@ -112,7 +112,7 @@ def container_killed(site: Site) -> Notes:
             state = json.loads(site.on_vm(vm, ask))
         except Trouble:
             return False
-        return bool(state["Running"]) and state["Pid"] != int(pid)
+        return state["Pid"] not in (0, int(pid))
 
     with site.ready_as_root(vm, f"kill -9 {pid}") as kill, watched(site, notes):
         kill()

@@ -93,6 +93,15 @@ def test_one_that_died_gets_no_requests(vm: Vm) -> None:
     eventually(lambda: vm.answering() == {first.id})
 
 
+def test_one_that_docker_will_start_again_gets_no_requests(vm: Vm) -> None:
+    first, second = vm.app(1), vm.app(2)
+    vm.agent.join(first.id, 60)
+    vm.agent.join(second.id, 60)
+    second.pid = 0  # and Docker says that it runs
+    vm.docker.happens("die", second)
+    eventually(lambda: vm.answering() == {first.id})
+
+
 def test_one_whose_process_ends_gets_no_requests_before_docker_knows_of_it(vm: Vm) -> None:
     first, second = vm.app(1), vm.app(2)
     with subprocess.Popen(("sleep", "infinity")) as process:
