@@ -118,8 +118,8 @@ def test_traefiks_docker_socket_is_for_reading(driver: Driver) -> None:
     image = "$(docker images -q hello | head -1)"
     told = driver.on_vm("web-0", f"{through} create {image} 2>&1 || true")
     assert "not for Traefik: it may read only" in told
-    running = driver.on_vm("web-0", "docker ps -q | head -1").strip()
-    for what in (f"exec {running} /caddy", f"kill {running}", f"rm -f {running}", "image ls"):
+    (serving, *_) = driver.on_vm("web-0", f"{through} ps --quiet --no-trunc").split()
+    for what in (f"exec {serving} /caddy", f"kill {serving}", f"rm -f {serving}", "image ls"):
         told = driver.on_vm("web-0", f"{through} {what} 2>&1 || true")
         assert "not for Traefik" in told, what
 
