@@ -88,6 +88,11 @@ PASSED_ON = "passed-on@file"
 PASSED_ON_WITH_ADDRESS = "with-address@file"
 """The same, and tells them the client's address by the PROXY protocol."""
 
+SERVING_WEIGHT = 400
+"""Of the VM's processors when there is not enough for all; what starts has 100, and so has Docker:
+what serves may not wait for that, nor for Docker to take its log, for which Docker needs its share.
+"""
+
 _VERSION = hashlib.sha256(Path(__file__).read_bytes()).hexdigest()[:16]
 _POLL_SECONDS = 0.25
 _QUIET_SECONDS = 1.5
@@ -296,6 +301,26 @@ def limit(container: Container) -> None:
             raise AgentError(f"does not get its limit of {pids} processes: {body.decode()}")
 
 
+def prefer(container: Container) -> None:
+    """Give one that serves its share of the processors, until it ends: it is its scope's."""
+    scope = f"docker-{container.id}.scope"
+    try:
+        if scope not in Path(f"/proc/{container.pid}/cgroup").read_text():
+            print(
+                f"container {container.id[:12]} is not in {scope}: no preference for it", flush=True
+            )
+            return
+        subprocess.run(
+            (
+                *("sudo", "--non-interactive", "systemctl", "set-property", "--runtime"),
+                *(scope, f"CPUWeight={SERVING_WEIGHT}"),
+            ),
+            check=False,
+        )
+    except OSError as error:  # it has ended
+        print(f"container {container.id[:12]} gets no preference: {error}", flush=True)
+
+
 def poll(condition: Callable[[], bool], seconds: float) -> bool:
     """Return whether the condition came true within the time."""
     deadline = time.monotonic() + seconds
@@ -413,6 +438,7 @@ class Agent:
                 except ProcessLookupError:
                     return False
                 threading.Thread(target=self._await_end, args=(found, process), daemon=True).start()
+                threading.Thread(target=prefer, args=(found,), daemon=True).start()
                 self.members.put(found.id, found.started_at)
             self._shown[found.id] = found
             self._tell(found.id)

@@ -29,9 +29,9 @@ ENTRYPOINT_PORT = 8000
 USER = "65532:65532"
 """Whom it runs as: nobody whom the VM knows."""
 
-CPU_SHARES = 10_462
-"""Four times what a container gets by default when there is not enough for all: Docker makes a
-weight of 400 of it, and the default is 100."""
+CPU_SHARES = 41_923
+"""Four times what a container that serves gets when there is not enough for all: Docker makes a
+weight of 1600 of it, and the default is 100."""
 
 METRICS_HOST = "_metrics"
 """With the path ``/metrics``."""

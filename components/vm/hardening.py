@@ -34,8 +34,8 @@ RuntimeMaxUse=50M
 MaxRetentionSec=1month
 """
 
-# Starting containers takes seconds of a processor, which requests would wait for; and so do
-# handshakes and what is run over SSH, which is in user.slice where PAM has a session for it.
+# Handshakes and what is run over SSH, which is in user.slice where PAM has a session for it, take
+# seconds of a processor, which requests would wait for.
 _AFTER_SERVING = """\
 [{section}]
 CPUWeight=25
@@ -50,12 +50,7 @@ FILES: Mapping[str, str] = {
 
 CONTAINER_HOST_FILES: Mapping[str, str] = {
     f"/etc/systemd/system/{unit}.d/50-gatehouse.conf": _AFTER_SERVING.format(section=section)
-    for unit, section in (
-        ("docker.service", "Service"),
-        ("containerd.service", "Service"),
-        ("ssh.service", "Service"),
-        ("user.slice", "Slice"),
-    )
+    for unit, section in (("ssh.service", "Service"), ("user.slice", "Slice"))
 }
 """More of a VM that runs containers."""
 
