@@ -34,7 +34,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from http.server import BaseHTTPRequestHandler
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
 DOCKER_SOCKET = "/var/run/docker.sock"
@@ -99,6 +99,8 @@ _QUIET_SECONDS = 1.5
 """No connection for so long means no request: Traefik keeps idle ones for 1 s."""
 _FIRST_LOOK_SECONDS = 30.0
 """For Docker to tell a new agent of those that served before."""
+_DOCKER_SECONDS = 180.0
+"""For Docker to answer; while it starts a container it may not, 120 s on a busy emulated CPU."""
 _FORGET_SECONDS = 30.0
 """Traefik takes up a change within 0.1 s; on an emulated CPU under load it took up to 3 s."""
 _LOG_LINES = "15"
@@ -116,6 +118,9 @@ _SCHEME = "loadbalancer.server.scheme"
 _PORT = re.compile(
     r"traefik\.(?P<kind>http|tcp)\.services\.(?P<service>.+)\.loadbalancer\.server\.port"
 )
+
+
+Answer = TypeVar("Answer")
 
 
 class AgentError(Exception):
@@ -331,6 +336,24 @@ def poll(condition: Callable[[], bool], seconds: float) -> bool:
     return True
 
 
+def insist(question: Callable[[], Answer], seconds: float = _DOCKER_SECONDS) -> Answer:
+    """Return what Docker answers, asking again while it is too busy to.
+
+    Raises:
+        AgentError: It has not answered in time.
+    """
+    deadline = time.monotonic() + seconds
+    while True:
+        try:
+            return question()
+        except OSError as error:
+            if time.monotonic() > deadline:
+                raise AgentError(
+                    f"Docker does not answer within {seconds:.0f} s: {error}"
+                ) from error
+        time.sleep(_POLL_SECONDS)
+
+
 @dataclass
 class Member:
     """A container that has joined."""
@@ -540,12 +563,15 @@ class Agent:
     def _await_health(self, container: str, seconds: float) -> Container:
         deadline = time.monotonic() + seconds
         while True:
-            found = self._found(container)
-            problem = found.health_problem() if found.running else "it is not running"
-            if problem is None:
-                if self._show(found):
-                    return found
-                problem = "its process has just ended"
+            try:
+                found = self._found(container)
+                problem = found.health_problem() if found.running else "it is not running"
+                if problem is None:
+                    if self._show(found):
+                        return found
+                    problem = "its process has just ended"
+            except OSError as error:
+                problem = f"Docker does not answer: {error}"
             if time.monotonic() > deadline:
                 raise AgentError(f"is not healthy after {seconds:.0f} s: {problem}")
             time.sleep(_POLL_SECONDS)
@@ -563,14 +589,14 @@ class Agent:
             if member is None:
                 self.members.put(container, None)
             found = self._await_health(container, seconds)
-            limit(found)
+            insist(lambda: limit(found))
             self._await_listed(found, seconds)
         except AgentError as error:
             if member is None:
                 self.members.remove(container)
                 self._hide(container)
             raise AgentError(f"container {container[:12]} {error}{last_lines(container)}") from None
-        self._remove_leftovers(found)
+        insist(lambda: self._remove_leftovers(found))
 
     def _await_listed(self, container: Container, seconds: float) -> None:
         if not poll(lambda: all(self._listed(container)), seconds):
@@ -600,7 +626,7 @@ class Agent:
         """
         self.members.remove(container)
         self._hide(container)
-        found = find(container)
+        found = insist(lambda: find(container))
         if found is None or not found.running:
             return "it does not run"
         if not poll(lambda: not any(self._listed(found)), _FORGET_SECONDS):
@@ -621,7 +647,9 @@ class Agent:
         """Return for each Traefik that answers whether it sends requests to the container."""
         return [
             container.at in [server.get("url") or server.get("address") for server in servers]
-            for servers in (known_servers(each, container, self._login) for each in traefiks())
+            for servers in (
+                known_servers(each, container, self._login) for each in insist(traefiks)
+            )
             if servers is not None
         ]
 
