@@ -34,10 +34,10 @@ RuntimeMaxUse=50M
 MaxRetentionSec=1month
 """
 
-# Handshakes and what is run over SSH, which is in user.slice where PAM has a session for it, take
-# seconds of a processor, which requests would wait for.
+# Where PAM has a session for what is run over SSH: seconds of a processor, for which requests would
+# wait. The weights of what serves are Traefik's and the agent's business.
 _AFTER_SERVING = """\
-[{section}]
+[Slice]
 CPUWeight=25
 """
 
@@ -49,8 +49,7 @@ FILES: Mapping[str, str] = {
 """Text by path, of every VM."""
 
 CONTAINER_HOST_FILES: Mapping[str, str] = {
-    f"/etc/systemd/system/{unit}.d/50-gatehouse.conf": _AFTER_SERVING.format(section=section)
-    for unit, section in (("ssh.service", "Service"), ("user.slice", "Slice"))
+    "/etc/systemd/system/user.slice.d/50-gatehouse.conf": _AFTER_SERVING
 }
 """More of a VM that runs containers."""
 

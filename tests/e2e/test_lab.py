@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from components.host import agent
 from lab.commands import PROJECT
 from lab.images.containers import SICK_REASON
 from lab.layout import ADDRESS
@@ -56,6 +57,25 @@ def test_up_ends_with_the_table_and_a_200(driver: Driver) -> None:
 
 def test_every_container_answers_through_the_edge(driver: Driver) -> None:
     assert driver.smoke() == {"hello-web-0-0", "hello-web-0-1", "hello-web-1-0"}
+
+
+def test_what_serves_has_more_of_the_processor_than_docker_and_traefik_most(
+    driver: Driver,
+) -> None:
+    def weights(label: str) -> list[int]:
+        scope = "/sys/fs/cgroup/system.slice/docker-$each.scope"
+        listed = f"$(docker ps --quiet --no-trunc --filter label={label})"
+        return [
+            int(each)
+            for each in driver.on_vm(
+                "web-0", f"for each in {listed}; do cat {scope}/cpu.weight; done"
+            ).split()
+        ]
+
+    assert wait_until(lambda: weights("gatehouse.slot") == [agent.SERVING_WEIGHT] * 2, 60)
+    assert weights(agent.TRAEFIK_LABEL) == [4 * agent.SERVING_WEIGHT]
+    docker = "cat /sys/fs/cgroup/system.slice/docker.service/cpu.weight"
+    assert int(driver.on_vm("web-0", docker)) < agent.SERVING_WEIGHT
 
 
 def test_the_application_sees_the_client_and_no_forged_one(driver: Driver) -> None:

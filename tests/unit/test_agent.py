@@ -154,6 +154,34 @@ def test_others_come_and_go_while_docker_is_busy_with_one(vm: Vm) -> None:
     vm.docker.becomes_busy_with()
 
 
+def test_docker_is_asked_again_when_it_was_too_busy_to_answer(
+    vm: Vm, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    app = vm.app(1)
+    answer, asked = agent.ask_docker, set[tuple[str, bool]]()
+
+    def second_time(path: str, update: object = None) -> tuple[int, bytes]:
+        question = (path, update is not None)
+        if question not in asked:
+            asked.add(question)
+            raise TimeoutError("timed out")
+        return answer(path, update)
+
+    monkeypatch.setattr(agent, "ask_docker", second_time)
+    vm.agent.join(app.id, 60)
+    assert vm.answering() == {app.id}
+    asked.clear()
+    assert vm.agent.leave(app.id, 60).startswith("nothing in flight after")
+
+
+def test_docker_is_not_asked_for_ever() -> None:
+    def never() -> None:
+        raise TimeoutError("timed out")
+
+    with pytest.raises(AgentError, match="Docker does not answer within 0 s: timed out"):
+        agent.insist(never, 0)
+
+
 def test_containers_described_differently_take_over_without_a_gap(vm: Vm) -> None:
     # Another port, because the connections of all threads of this test are counted by it.
     old, new = vm.app(1), vm.app(2, port=free_ports(1)[0])
