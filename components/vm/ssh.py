@@ -5,7 +5,8 @@ from pathlib import Path
 from typing import Any
 
 SSH_USER = "gatehouse"
-_PATIENCE = ("ConnectTimeout=10", "ServerAliveInterval=15")
+# Over 10 s passed until the sshd of a VM that requests filled said its first word.
+_PATIENCE = ("ConnectTimeout=30", "ServerAliveInterval=15")
 
 
 class EnterError(Exception):
