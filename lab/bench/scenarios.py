@@ -81,9 +81,10 @@ def _check_version(site: Site, tag: str) -> None:
 
 
 def _never_healthy(site: Site) -> Notes:
-    site.configure({"services.hello.image": "hello:sick", "services.hello.start_timeout": "45s"})
+    sick = {"services.hello.image": "hello:sick", "services.hello.start_timeout": "45s"}
+    site.configure(sick)
     result = site.run("up")
-    site.change({"services.hello.image": "hello:1", "services.hello.start_timeout": "5m"})
+    site.change({path: _BASE[path] for path in sick})
     if result.code == 0:
         raise Trouble("up succeeded with an image whose health check always fails")
     if SICK_REASON not in result.text:

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from components.host import agent
+from components.service.labels import SLOT_LABEL
 from lab.commands import PROJECT
 from lab.images.containers import SICK_REASON
 from lab.layout import ADDRESS
@@ -72,7 +73,7 @@ def test_what_serves_has_more_of_the_processor_than_docker_and_traefik_most(
             ).split()
         ]
 
-    assert wait_until(lambda: weights("gatehouse.slot") == [agent.SERVING_WEIGHT] * 2, 60)
+    assert wait_until(lambda: weights(SLOT_LABEL) == [agent.SERVING_WEIGHT] * 2, 60)
     assert weights(agent.TRAEFIK_LABEL) == [4 * agent.SERVING_WEIGHT]
     docker = "cat /sys/fs/cgroup/system.slice/docker.service/cpu.weight"
     assert int(driver.on_vm("web-0", docker)) < agent.SERVING_WEIGHT
