@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from components.vm.keys import key_folder
-from components.vm.ssh import entering
+from components.vm.ssh import addresses, entering
 from lab import acme, engines, packages, stackfile
 from lab.console import note, step
 from lab.datacentre import Datacentre
@@ -158,18 +158,30 @@ class Lab:
     def _heal(self, engine: engines.Engine) -> None:
         """Bring back VMs that were powered off or removed behind the engine's back.
 
-        A refresh asks each VM's Docker, which one that is off does not answer. So libvirt's part of
-        the stack is refreshed and applied first; then the rest without a refresh, because a VM that
-        had to be made anew has another address than the state knows.
+        A refresh asks each VM's Docker, which one that is off does not answer, nor does an update
+        wait for one that boots again. So what is off is switched on first, as by hand. A VM that is
+        gone is made anew by an update without a refresh: its address is another one by then.
         """
         outputs = engine.outputs()
         if not outputs or self._inside("docker-answers", outputs, seconds=0) == 0:
             return
         with step("a VM's Docker does not answer: bring its VM back first"):
-            if engine.up(refresh=True, target_types=("libvirt:*",)) or engine.up():
+            for domain in self._domains("--state-shutoff"):
+                self._datacentre.enter(("virsh", "--quiet", "start", domain))
+            there = self._domains("--all")
+            gone = [
+                vm
+                for vm in addresses(outputs)
+                if not any(domain.startswith(f"{vm}-domain-") for domain in there)
+            ]
+            if gone and (engine.refresh(target_types=("libvirt:*",)) or engine.up()):
                 raise LabError("the VMs could not be brought back; see above")
             if self._inside("docker-answers", engine.outputs(), seconds=_BOOT_SECONDS):
                 raise LabError(f"a VM's Docker does not answer {_BOOT_SECONDS} s after its start")
+
+    def _domains(self, which: str) -> list[str]:
+        listed = self._datacentre.enter(("virsh", "--quiet", "list", "--name", which), capture=True)
+        return listed.stdout.split()
 
     def _show(self, engine: engines.Engine) -> int:
         return self._inside("show", engine.outputs())

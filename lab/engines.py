@@ -53,18 +53,22 @@ class Engine:
         """Tell what `up` would do, and touch nothing."""
         return self._run("preview").returncode
 
-    def up(self, *, refresh: bool = False, target_types: Sequence[str] = ()) -> int:
+    def up(self, *, refresh: bool = False) -> int:
         """Make what exists what the program says.
 
         Args:
             refresh: Read what really exists first.
-            target_types: Only resources of these types, with `*` wildcards.
         """
-        return self._run("up", *_options(refresh, target_types)).returncode
+        return self._run("up", *(["--refresh"] if refresh else [])).returncode
 
     def refresh(self, *, target_types: Sequence[str] = ()) -> int:
-        """Bring the state in line with what exists."""
-        return self._run("refresh", *_options(False, target_types)).returncode
+        """Bring the state in line with what exists.
+
+        Args:
+            target_types: Only of resources of these types, with `*` wildcards.
+        """
+        options = [option for each in target_types for option in ("--target-type", each)]
+        return self._run("refresh", *options).returncode
 
     def destroy(self) -> int:
         """Delete everything."""
@@ -97,13 +101,6 @@ class Engine:
             cwd=self.project,
             capture=capture,
         )
-
-
-def _options(refresh: bool, target_types: Sequence[str]) -> list[str]:
-    options = ["--refresh"] if refresh else []
-    for each in target_types:
-        options += ["--target-type", each]
-    return options
 
 
 def choose(requested: str) -> tuple[str, str]:

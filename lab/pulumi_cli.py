@@ -89,16 +89,15 @@ class PulumiCli:
         with self._prepared():
             return self._pulumi("preview", "--diff")
 
-    def up(self, *, refresh: bool, target_types: Sequence[str]) -> int:
+    def up(self, *, refresh: bool) -> int:
         """Make what exists what the program says."""
         with self._prepared():
             self._recover()
-            targets = self._targets(target_types)
             if refresh:
-                code = self._refresh(targets)
+                code = self._refresh(targets=())
                 if code != 0:
                     return code
-            return self._pulumi("up", "--yes", "--skip-preview", *targets)
+            return self._pulumi("up", "--yes", "--skip-preview")
 
     def refresh(self, *, target_types: Sequence[str]) -> int:
         """Bring the state in line with what exists."""
@@ -311,7 +310,7 @@ def main(arguments: list[str]) -> int:
         if args.operation == "preview":
             return cli.preview()
         if args.operation == "up":
-            return cli.up(refresh=args.refresh, target_types=args.target_type)
+            return cli.up(refresh=args.refresh)
         if args.operation == "refresh":
             return cli.refresh(target_types=args.target_type)
         return cli.destroy()

@@ -23,7 +23,7 @@ def stack_arguments(
         action="append",
         default=[],
         metavar="TYPE",
-        help="only resources of this type (* is a wildcard); can be given again",
+        help="of refresh: only of resources of this type (* is a wildcard); can be given again",
     )
     parser.add_argument("--json", action="store_true", help="of outputs: the only form there is")
     parser.add_argument("--show-secrets", action="store_true", help="of outputs: in plain text")

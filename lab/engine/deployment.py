@@ -6,11 +6,9 @@ parallel, and the state is on disk before and after each.
 
 from __future__ import annotations
 
-import fnmatch
 import os
 import secrets
 import threading
-from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 
@@ -21,11 +19,9 @@ from lab.engine.executor import Executor, outputs_with_inputs
 from lab.engine.handler import Catalogue, Connections
 from lab.engine.ledger import Ledger
 from lab.engine.model import (
-    PROVIDER_PREFIX,
     STACK_TYPE,
     Goal,
     Resource,
-    provider_urn,
     resource_for,
 )
 from lab.engine.plan import Op, Verdict
@@ -43,8 +39,6 @@ class Answer:
     id: str
     """Empty as long as it is not known."""
     outputs: Props
-    skipped: bool = False
-    """It does not exist, because the run leaves it out."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,7 +67,6 @@ class Deployment:
         display: Display,
         *,
         preview: bool = False,
-        target_types: Iterable[str] = (),
     ) -> None:
         for resource in ledger.before:
             display.hide(resource.inputs, resource.outputs, resource.replacement_trigger)
@@ -82,13 +75,11 @@ class Deployment:
         self._executor = Executor(ledger, catalogue, connections, display)
         self._display = display
         self._preview = preview
-        self._target_types = tuple(target_types)
         self._deciding = threading.Lock()
         self._slots = threading.Semaphore(PARALLEL)
         self._goals: dict[str, Goal] = {}
         self._replaced: set[str] = set()
         self._deleted: set[str] = set()
-        self._skipped: set[str] = set()
         self._exported: Props = {}
         self.over = threading.Event()
         """Set when something failed: what has begun is finished, and nothing else begins."""
@@ -104,7 +95,7 @@ class Deployment:
             with self._deciding:
                 self._stop_if_over()
                 step = self._decide(goal, version)
-            return step if isinstance(step, Answer) else self._carry_out(step)
+            return self._carry_out(step)
         except Cancelled:
             raise
         except Exception as error:
@@ -132,13 +123,11 @@ class Deployment:
             EngineError: A deletion failed; the others of its round were carried out.
         """
         self._stop_if_over()
-        whole = not self._target_types
         self._delete_all(
             [
                 resource
                 for resource in self._ledger.left()
-                if (whole and self._ledger.new(resource.urn) is None)
-                or (resource.delete and self._targeted(resource.type))
+                if resource.delete or self._ledger.new(resource.urn) is None
             ]
         )
         self._ledger.set_outputs(
@@ -158,15 +147,7 @@ class Deployment:
         if self.over.is_set():
             raise Cancelled("the run is over because an operation failed")
 
-    def _targeted(self, type_token: str) -> bool:
-        return (
-            not self._target_types
-            or type_token == STACK_TYPE
-            or type_token.startswith(PROVIDER_PREFIX)
-            or any(fnmatch.fnmatchcase(type_token, pattern) for pattern in self._target_types)
-        )
-
-    def _decide(self, goal: Goal, version: str) -> Answer | Step:
+    def _decide(self, goal: Goal, version: str) -> Step:
         if goal.urn in self._goals:
             raise EngineError(f"{goal.type}: two resources are called {goal.name}")
         # The engine hands this option down to a component's children; the SDK does not.
@@ -180,9 +161,6 @@ class Deployment:
         )
         if schema is not None:
             schema.check(inputs)
-        if not self._targeted(goal.type):
-            self._goals[goal.urn] = goal
-            return self._leave_alone(goal, old)
         self._complain(goal, inputs, old)
         step = self._step(goal, inputs, old, schema)
         self._goals[goal.urn] = goal
@@ -195,25 +173,10 @@ class Deployment:
         return self._catalogue.schemas[goal.type]
 
     def _complain(self, goal: Goal, inputs: Props, old: Resource | None) -> None:
-        needed = {*goal.dependencies, goal.deleted_with, provider_urn(goal.provider)}
-        missing = sorted(self._skipped & needed)
-        if missing:
-            raise EngineError(
-                f"it needs {missing[0].rpartition('::')[2]}, which does not exist yet and which "
-                "this run leaves out: run it for all resources"
-            )
         if not self._preview and has_unknown(inputs):
             raise EngineError("an input is unknown, which only a preview allows")
         if old is not None and old.custom != goal.custom:
             raise EngineError("the lab engine cannot turn a resource into a component or back")
-
-    def _leave_alone(self, goal: Goal, old: Resource | None) -> Answer:
-        if old is None:
-            self._skipped.add(goal.urn)
-            return Answer(id="", outputs={}, skipped=True)
-        self._ledger.settle(add=old, drop=old)
-        self._display.count(Op.SAME)
-        return _answer(old)
 
     def _step(self, goal: Goal, inputs: Props, old: Resource | None, schema: Schema | None) -> Step:
         autonamed = schema is not None and schema.autonamed and inputs.get("name") is None

@@ -86,10 +86,7 @@ class LabMonitor(mocks.MockMonitor):
             raise
         answer = self._deployment.register(goal, request.version)
         return resource_pb2.RegisterResourceResponse(
-            urn=goal.urn,
-            id=answer.id,
-            object=_struct(answer.outputs),
-            unknown=answer.skipped,
+            urn=goal.urn, id=answer.id, object=_struct(answer.outputs)
         )
 
     def RegisterResourceOutputs(  # noqa: N802 - the SDK's name

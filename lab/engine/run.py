@@ -43,7 +43,7 @@ class Options:
     refresh_limit: float = REFRESH_SECONDS
     """Seconds after which a refresh gives up on what does not answer."""
     target_types: tuple[str, ...] = ()
-    """Only resources of these types, with `*` wildcards; providers are always in."""
+    """Of a refresh: only of resources of these types, with `*` wildcards."""
 
 
 class Runner:
@@ -64,14 +64,14 @@ class Runner:
             self._display.line(
                 f" ?? the last run was cut short at: {pending.kind} {pending.resource.name}"
             )
-        return self._deploy(project, config, options, preview=True)
+        return self._deploy(project, config, preview=True)
 
     def up(self, options: Options) -> int:
         """Make what exists what the program says."""
         project, config = self._program()
         with self._file.locked(), self._display.heartbeat():
             self._align(options)
-            return self._deploy(project, config, options, preview=False)
+            return self._deploy(project, config, preview=False)
 
     def refresh(self, options: Options) -> int:
         """Bring the state in line with what exists, and change nothing else."""
@@ -123,9 +123,7 @@ class Runner:
             if options.refresh:
                 self._file.save(reality.refresh(state, options.target_types))
 
-    def _deploy(
-        self, project: str, config: dict[str, str], options: Options, *, preview: bool
-    ) -> int:
+    def _deploy(self, project: str, config: dict[str, str], *, preview: bool) -> int:
         with self._connections() as connections:
             deployment = Deployment(
                 Ledger(self._file, read_only=preview),
@@ -133,7 +131,6 @@ class Runner:
                 connections,
                 self._display,
                 preview=preview,
-                target_types=options.target_types,
             )
             try:
                 with self._stops_at_a_signal(deployment):

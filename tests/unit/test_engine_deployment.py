@@ -2,7 +2,6 @@ import io
 import json
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -33,7 +32,6 @@ class Lab:
         self,
         *goals: Goal,
         preview: bool = False,
-        target_types: tuple[str, ...] = (),
         finish: bool = True,
         destroy: bool = False,
     ) -> dict[str, Answer]:
@@ -47,7 +45,6 @@ class Lab:
             connections,
             self.display,
             preview=preview,
-            target_types=target_types,
         )
         answers: dict[str, Answer] = {}
         try:
@@ -302,28 +299,6 @@ def test_destroy_leaves_an_empty_state_and_can_be_resumed(lab: Lab) -> None:
         "pending": [],
         "outputs": {},
     }
-
-
-def test_a_targeted_run_leaves_the_rest_alone(lab: Lab) -> None:
-    fussy: dict[str, Any] = {"type": "fake:index:Fussy"}
-    lab.run(goal("a", {"color": "red"}), goal("f", {"color": "red"}, **fussy), goal("gone"))
-    lab.forget_log()
-    answers = lab.run(
-        goal("a", {"color": "blue"}),
-        goal("new", {"color": "blue"}),
-        goal("f", {"color": "blue"}, **fussy),
-        target_types=("fake:*:Fussy",),
-    )
-    assert lab.log == ["update f"]
-    assert answers["new"] == Answer(id="", outputs={}, skipped=True)
-    names = [each.name for each in lab.file.load().resources]
-    assert names == ["proj-test", "p", "a", "f", "gone"]
-
-
-def test_a_targeted_run_complains_when_it_needs_what_it_leaves_out(lab: Lab) -> None:
-    needs = goal("f", type="fake:index:Fussy", dependencies=(urn("new"),))
-    with pytest.raises(EngineError, match="it needs new, which does not exist yet"):
-        lab.run(goal("new"), needs, target_types=("fake:index:Fussy",))
 
 
 def test_one_name_cannot_be_registered_twice(lab: Lab) -> None:

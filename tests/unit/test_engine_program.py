@@ -289,21 +289,6 @@ def test_outputs_of_a_failed_run_are_the_last_complete_ones(project: Project) ->
     assert project.outputs() == {"x": 1}
 
 
-def test_a_targeted_run_exports_what_it_knows(project: Project) -> None:
-    project.write(
-        """
-a = Thing("a", {"color": "red"}, managed)
-pulumi.export("echo", a.echo)
-pulumi.export("x", config.get("x"))
-""",
-        "{x: y}",
-    )
-    assert project.run("up", Options(target_types=("fake:index:Fussy",))) == 0
-    assert project.outputs() == {"x": "y"}
-    assert project.run() == 0
-    assert project.outputs() == {"x": "y", "echo": "made red"}
-
-
 def test_outputs_are_json_on_the_command_line(
     project: Project, capsys: pytest.CaptureFixture[str]
 ) -> None:

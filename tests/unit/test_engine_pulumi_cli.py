@@ -81,8 +81,8 @@ def fake(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Fake:
 
 
 def test_up_makes_the_stack_once_and_refreshes_first(fake: Fake) -> None:
-    assert fake.cli.up(refresh=True, target_types=()) == 0
-    assert fake.cli.up(refresh=False, target_types=()) == 0
+    assert fake.cli.up(refresh=True) == 0
+    assert fake.cli.up(refresh=False) == 0
     up = "up --yes --skip-preview"
     assert fake.calls() == [
         "stack init --no-select",
@@ -168,7 +168,7 @@ def test_all_folders_of_a_stack_are_for_its_owner_only(fake: Fake) -> None:
 
 def test_a_failed_refresh_changes_nothing(fake: Fake) -> None:
     (fake.bin / "fail").write_text("refresh")
-    assert fake.cli.up(refresh=True, target_types=()) == 1
+    assert fake.cli.up(refresh=True) == 1
     assert fake.calls()[-1] == "refresh --yes --skip-preview"
 
 
@@ -184,7 +184,7 @@ def test_a_refresh_that_hangs_is_stopped_with_its_plugins_and_tried_again(
         refresh_seconds=0.3,
     )
     with pytest.raises(EngineError, match="3 refreshes did not end"):
-        cli.up(refresh=True, target_types=())
+        cli.up(refresh=True)
     assert "try 3 of 3" in capsys.readouterr().out
     assert fake.calls().count("refresh --yes --skip-preview") == 3
     assert ended(int((fake.bin / "plugin").read_text()))
@@ -196,7 +196,7 @@ def test_the_lock_of_a_killed_run_is_removed(
     lock = fake.folder / "backend" / ".pulumi" / "locks" / "organization" / "x.json"
     lock.parent.mkdir(parents=True)
     lock.touch()
-    fake.cli.up(refresh=False, target_types=())
+    fake.cli.up(refresh=False)
     assert "its lock is removed" in capsys.readouterr().out
     assert "cancel --yes" in fake.calls()
 
@@ -236,11 +236,11 @@ def test_open_operations_of_a_killed_run_are_cleared(
     assert fake.calls()[-1] == "destroy --yes --skip-preview"
 
 
-def test_target_types_become_urns(fake: Fake) -> None:
+def test_target_types_of_a_refresh_become_urns(fake: Fake) -> None:
     urns = [f"urn:pulumi:test::proj::{kind}::x" for kind in ("libvirt:a:A", "docker:b:B")]
     fake.export({"resources": [{"urn": urn, "type": urn.split("::")[2]} for urn in urns]})
-    fake.cli.up(refresh=False, target_types=("libvirt:*",))
-    assert fake.calls()[-1] == f"up --yes --skip-preview --target {urns[0]}"
+    fake.cli.refresh(target_types=("libvirt:*",))
+    assert fake.calls()[-1] == f"refresh --yes --skip-preview --target {urns[0]}"
 
 
 def test_two_runs_never_both_write(fake: Fake) -> None:
@@ -248,7 +248,7 @@ def test_two_runs_never_both_write(fake: Fake) -> None:
         StateFile(fake.folder).locked(),
         pytest.raises(EngineError, match=f"in use by process {os.getpid()}"),
     ):
-        fake.cli.up(refresh=False, target_types=())
+        fake.cli.up(refresh=False)
 
 
 def test_outputs_of_a_stack_that_is_not_there_are_none(fake: Fake) -> None:
@@ -313,7 +313,8 @@ def test_an_engine_is_run_where_the_hypervisor_is(tmp_path: Path) -> None:
         config_file=tmp_path / "c.yaml",
         folder=tmp_path / "s",
     )
-    assert engine.up(refresh=True, target_types=("libvirt:*",)) == 0
+    assert engine.refresh(target_types=("libvirt:*",)) == 0
+    assert engine.up(refresh=True) == 0
     assert engine.outputs() == {"a": 1}
     common = (
         *("--stack", "lab", "--project", str(tmp_path)),
@@ -321,6 +322,7 @@ def test_an_engine_is_run_where_the_hypervisor_is(tmp_path: Path) -> None:
     )
     run = (sys.executable, "-m", "lab.engine")
     assert entered == [
-        (*run, "up", *common, "--refresh", "--target-type", "libvirt:*"),
+        (*run, "refresh", *common, "--target-type", "libvirt:*"),
+        (*run, "up", *common, "--refresh"),
         (*run, "outputs", *common),
     ]
