@@ -1,5 +1,6 @@
 """What runs in containers, as servers in threads on addresses of loopback of their own."""
 
+import contextlib
 import itertools
 import json
 import re
@@ -31,7 +32,9 @@ class App:
     hold: threading.Event = field(default_factory=threading.Event)
     """`/hold` is answered when it is set."""
     held: threading.Semaphore = field(default_factory=lambda: threading.Semaphore(0))
-    """Counts the requests to `/hold` that have arrived."""
+    """Counts the requests to `/hold` and `/wait` that have arrived."""
+    left: threading.Semaphore = field(default_factory=lambda: threading.Semaphore(0))
+    """Counts the requests to `/wait`, which are never answered, that were given up."""
     health_checks: int = 0
 
     def __post_init__(self) -> None:
@@ -51,6 +54,13 @@ class App:
                 elif self.path == "/hold":
                     app.held.release()
                     app.hold.wait(60)
+                elif self.path == "/wait":
+                    app.held.release()
+                    with contextlib.suppress(ConnectionResetError):
+                        self.connection.recv(1)
+                    app.left.release()
+                    self.close_connection = True
+                    return
                 self._answer(*app.answer(self.path, dict(self.headers.items()), len(body)))
 
             do_POST = do_PUT = do_HEAD = do_GET  # noqa: N815 - names that the base class looks for

@@ -293,6 +293,18 @@ def test_a_service_that_takes_too_long_is_given_up(site: Site, app: App) -> None
     assert b"504 Gateway Time-out" in answer.body
 
 
+@pytest.mark.parametrize("options", [(), (H2,)], ids=["http/1.1", "http/2"])
+def test_what_its_client_no_longer_waits_for_is_given_up(
+    site: Site, app: App, options: tuple[str, ...]
+) -> None:
+    serve(site, app)
+    command = ("curl", "--silent", "--noproxy", "*", "--connect-to", f"::{site.address}")
+    with subprocess.Popen((*command, *options, f"{SHOP}/wait")) as client:
+        assert app.held.acquire(timeout=10)
+        client.kill()
+    assert app.left.acquire(timeout=10)
+
+
 # Compression.
 
 
