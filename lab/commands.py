@@ -166,22 +166,34 @@ class Lab:
         if not outputs or self._inside("docker-answers", outputs, seconds=0) == 0:
             return
         with step("a VM's Docker does not answer: bring its VM back first"):
-            for domain in self._domains("--state-shutoff"):
-                self._datacentre.enter(("virsh", "--quiet", "start", domain))
-            there = self._domains("--all")
+            for domain in self._virsh("list", "--name", "--state-shutoff"):
+                self._virsh("start", domain)
+            there = self._virsh("list", "--name", "--all")
             gone = [
                 vm
                 for vm in addresses(outputs)
                 if not any(domain.startswith(f"{vm}-domain-") for domain in there)
             ]
+            for vm in gone:
+                self._remove_disks(vm)
             if gone and (engine.refresh(target_types=("libvirt:*",)) or engine.up()):
                 raise LabError("the VMs could not be brought back; see above")
             if self._inside("docker-answers", engine.outputs(), seconds=_BOOT_SECONDS):
                 raise LabError(f"a VM's Docker does not answer {_BOOT_SECONDS} s after its start")
 
-    def _domains(self, which: str) -> list[str]:
-        listed = self._datacentre.enter(("virsh", "--quiet", "list", "--name", which), capture=True)
-        return listed.stdout.split()
+    def _remove_disks(self, vm: str) -> None:
+        """Leave nothing of a VM: what was installed knows another network card by its address."""
+        for pool in self._virsh("pool-list", "--name"):
+            for word in self._virsh("vol-list", pool):
+                if word.startswith((f"{vm}-disk-", f"{vm}-cloudinit-")):
+                    self._virsh("vol-delete", word, pool)
+
+    def _virsh(self, *arguments: str) -> list[str]:
+        """Return the words that virsh prints of this lab's hypervisor."""
+        told = self._datacentre.enter(("virsh", "--quiet", *arguments), capture=True)
+        if told.returncode != 0:
+            raise LabError(f"virsh {' '.join(arguments)}: {told.stderr.strip()}")
+        return told.stdout.split()
 
     def _show(self, engine: engines.Engine) -> int:
         return self._inside("show", engine.outputs())
