@@ -20,7 +20,7 @@ from components.vm.keys import key_folder
 from components.vm.ssh import addresses, entering
 from lab import acme, engines, packages, stackfile
 from lab.console import note, step
-from lab.datacentre import Datacentre
+from lab.datacentre import Datacentre, domains_of
 
 PROJECT = Path(__file__).parents[1]
 _BOOT_SECONDS = 600  # farm.boot_timeout's default
@@ -169,11 +169,7 @@ class Lab:
             for domain in self._virsh("list", "--name", "--state-shutoff"):
                 self._virsh("start", domain)
             there = self._virsh("list", "--name", "--all")
-            gone = [
-                vm
-                for vm in addresses(outputs)
-                if not any(domain.startswith(f"{vm}-domain-") for domain in there)
-            ]
+            gone = [vm for vm in addresses(outputs) if not domains_of(vm, there)]
             for vm in gone:
                 self._remove_disks(vm)
             if gone and (engine.refresh(target_types=("libvirt:*",)) or engine.up()):

@@ -11,7 +11,7 @@ from __future__ import annotations
 import re
 import shutil
 import subprocess
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -33,7 +33,15 @@ from lab.layout import (
 from lab.lock import Lock
 from lab.namespaces import Namespaces, wait_until
 
-__all__ = ["ADDRESS", "BASE_DISK", "LABS", "REGISTRY", "Datacentre", "DatacentreError"]
+__all__ = [
+    "ADDRESS",
+    "BASE_DISK",
+    "LABS",
+    "REGISTRY",
+    "Datacentre",
+    "DatacentreError",
+    "domains_of",
+]
 
 READY_TIMEOUT = 60.0  # s; libvirtd and the registry need about one each
 COMMAND_TIMEOUT = 60.0  # s, for one command of the set-up
@@ -221,6 +229,11 @@ class Datacentre:
                 f"setting up the lab {self.name!r}: {' '.join(command)}: "
                 f"exit code {done.returncode}: {done.stderr.strip() or done.stdout.strip()}"
             )
+
+
+def domains_of(vm: str, domains: Iterable[str]) -> list[str]:
+    """Return those of some domains' names that an engine has made up for a VM."""
+    return [name for name in domains if re.fullmatch(rf"{vm}-domain-[0-9a-f]+", name)]
 
 
 def make_images() -> Images:

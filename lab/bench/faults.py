@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 import threading
 import time
 from collections.abc import Iterator
@@ -11,6 +10,7 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 
 from lab.bench.site import Notes, Site, Trouble, until
+from lab.datacentre import domains_of
 
 SEEN_SECONDS = 15.0
 """In which the edge has to notice a fault at all; the promise is 3, and what it took is told."""
@@ -163,7 +163,7 @@ def vm_killed(site: Site) -> Notes:
     notes: Notes = {}
     vm = list(site.outputs()["vms"])[-1]
     names = site.inside("virsh", "--quiet", "list", "--name").split()
-    domain = [name for name in names if re.fullmatch(rf"{vm}-domain-[0-9a-f]+", name)]
+    domain = domains_of(vm, names)
     if len(domain) != 1:
         raise Trouble(f"one domain of {vm} expected, in: {names}")
     with watched(site, notes) as watch:

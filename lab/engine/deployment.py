@@ -130,9 +130,7 @@ class Deployment:
                 if resource.delete or self._ledger.new(resource.urn) is None
             ]
         )
-        self._ledger.set_outputs(
-            {key: value for key, value in self._exported.items() if not has_unknown(value)}
-        )
+        self._ledger.set_outputs(self._exported)
 
     def destroy(self) -> None:
         """Delete everything, dependents first.

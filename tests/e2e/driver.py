@@ -2,7 +2,6 @@
 
 import json
 import os
-import re
 import subprocess
 import sys
 import time
@@ -12,13 +11,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import pytest
 import yaml
 
 from lab.bench.site import Result, Site
 from lab.commands import PROJECT
+from lab.datacentre import domains_of
 from lab.web import TCP
 
 LAB = os.environ.get("E2E_LAB", "test")
+long = pytest.mark.skipif("E2E_LONG" not in os.environ, reason="more boots: set E2E_LONG=1")
 
 
 @dataclass(frozen=True)
@@ -157,7 +159,7 @@ class Driver(Site):
     def domain(self, vm: str) -> str:
         """Return the name of a VM's domain, which an engine has made up."""
         names = self.inside("virsh", "--quiet", "list", "--all", "--name").split()
-        (name,) = [name for name in names if re.fullmatch(rf"{vm}-domain-[0-9a-f]+", name)]
+        (name,) = domains_of(vm, names)
         return name
 
     def set_config(self, path: str, value: Any) -> None:

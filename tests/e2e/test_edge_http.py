@@ -20,6 +20,7 @@ from lab.loopback.site import Site, a_site
 from tests.e2e.containers import App, Calls, Sockets
 from tests.e2e.two_tiers import (
     curl,
+    curl_command,
     http2_silence,
     http2_upload,
     running,
@@ -298,8 +299,7 @@ def test_what_its_client_no_longer_waits_for_is_given_up(
     site: Site, app: App, options: tuple[str, ...]
 ) -> None:
     serve(site, app)
-    command = ("curl", "--silent", "--noproxy", "*", "--connect-to", f"::{site.address}")
-    with subprocess.Popen((*command, *options, f"{SHOP}/wait")) as client:
+    with subprocess.Popen(curl_command(site, f"{SHOP}/wait", *options)) as client:
         assert app.held.acquire(timeout=10)
         client.kill()
     assert app.left.acquire(timeout=10)

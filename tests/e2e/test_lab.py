@@ -1,7 +1,6 @@
 """The whole graph for real: one lab, the scenarios in the order of a deployment's life."""
 
 import json
-import os
 import re
 import signal
 import subprocess
@@ -16,7 +15,7 @@ from lab.commands import PROJECT
 from lab.images.containers import SICK_REASON
 from lab.layout import ADDRESS
 from lab.namespaces import wait_until
-from tests.e2e.driver import LAB, Driver
+from tests.e2e.driver import LAB, Driver, long
 
 pytestmark = pytest.mark.usefixtures("driver")
 
@@ -349,7 +348,7 @@ def test_a_killed_container_and_a_vm_that_is_off_are_repaired_beside_a_change(
     driver.ok("scale", "--service", "hello", "--replicas", "3")
 
 
-@pytest.mark.skipif("E2E_LONG" not in os.environ, reason="a boot more: set E2E_LONG=1")
+@long
 def test_a_vm_that_is_gone_is_made_anew(driver: Driver) -> None:
     before = driver.facts()
     gone = driver.domain("web-1")

@@ -4,13 +4,12 @@ In the lab of the scenarios before, whose VMs are there. With E2E_LONG=1 the edg
 cut off and replaced, which is two boots more.
 """
 
-import os
 import re
 
 import pytest
 
 from lab.bench.site import until
-from tests.e2e.driver import LAB, Driver
+from tests.e2e.driver import LAB, Driver, long
 
 ADDRESS = "10.90.0.254"
 UNIT = f"gatehouse-{LAB}.service"
@@ -19,7 +18,6 @@ UNIT = f"gatehouse-{LAB}.service"
 SIZE = {"vcpus": 1, "memory": "512MiB", "disk": "4GiB"}
 ON_VM = {"edge.bind": "0.0.0.0", "edge.vm": SIZE}  # noqa: S104 - its own machine
 HERE = {"edge.bind": "198.18.0.1", "edge.vm": False}
-long = pytest.mark.skipif("E2E_LONG" not in os.environ, reason="two boots more: set E2E_LONG=1")
 
 
 @pytest.fixture(scope="module", autouse=True)

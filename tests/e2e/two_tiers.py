@@ -49,17 +49,20 @@ class Answer:
         return json.loads(self.body)
 
 
+def curl_command(site: Site, url: str, *options: str) -> tuple[str, ...]:
+    """Return the command that asks with curl, which finds every domain at the site."""
+    return (
+        *("curl", "--silent", "--show-error", "--max-time", "60", "--noproxy", "*"),
+        *("--connect-to", f"::{site.address}", *options, url),
+    )
+
+
 def curl(site: Site, url: str, *options: str) -> Answer:
-    """Ask with curl, which finds every domain at the site."""
+    """Ask with curl, and return what it was answered."""
     with tempfile.TemporaryDirectory() as folder:
         head = Path(folder) / "head"
         told = subprocess.run(
-            (
-                *("curl", "--silent", "--show-error", "--max-time", "60", "--noproxy", "*"),
-                *("--connect-to", f"::{site.address}", "--dump-header", str(head)),
-                *options,
-                url,
-            ),
+            curl_command(site, url, "--dump-header", str(head), *options),
             check=False,
             capture_output=True,
         )
