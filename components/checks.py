@@ -171,7 +171,7 @@ def _of_http(path: str, service: Service) -> Iterable[str]:
     if not service.hosts:
         yield f"{path}.hosts: is required, or tcp for what is not HTTP (got nothing)"
     prefix = service.path.rstrip("/")
-    if not f"{service.edge_check_path}/".startswith(f"{prefix}/"):
+    if not service.strip_path and not f"{service.edge_check_path}/".startswith(f"{prefix}/"):
         yield (
             f"{path}.health.path: must be below {path}.path, {service.path}, because the edge asks"
             f" it through the service's own route (got {service.health.path})"

@@ -322,11 +322,10 @@ class Service(Model):
 
     @property
     def edge_check_path(self) -> str:
-        """What the edge asks a VM, to get to the same answer through Traefik's route."""
+        """The path that the edge asks a VM for, to reach a container through Traefik's router."""
         if self.asked_as_grpc:
-            return f"{self.path.rstrip('/')}{_GRPC_HEALTH}"
-        prefix = self.path.rstrip("/") if self.strip_path else ""
-        return f"{prefix}{self.container_check_path}"
+            return f"{'' if self.strip_path else self.path.rstrip('/')}{_GRPC_HEALTH}"
+        return self.container_check_path
 
     @property
     def memory_mebibytes(self) -> int | None:
