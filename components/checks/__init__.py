@@ -6,7 +6,7 @@ arguments. Every check takes time in proportion to the size of the config.
 
 from collections.abc import Iterable
 
-from components.checks import claims, edge, farm, here, ports, service
+from components.checks import claims, edge, farm, here, ports, registries, service
 from components.machine import Facts
 from components.models.stack import Stack
 from components.placement import vm_names
@@ -23,6 +23,7 @@ def across(stack: Stack) -> Iterable[str]:
     yield from claims.claims(stack.services)
     yield from edge.edge(stack)
     yield from ports.ports(stack)
+    yield from registries.registries(stack.registries)
 
 
 def in_stack(stack: Stack, name: str) -> Iterable[str]:
