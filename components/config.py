@@ -177,7 +177,7 @@ def _unknown_key(location: list[str]) -> str:
 
 def _in_a_part(model: type[BaseModel], key: str) -> str | None:
     """Return where a key is that was written one level too high."""
-    parts = ((name, _model_in(field.annotation)) for name, field in model.model_fields.items())
+    parts = ((name, model_in(field.annotation)) for name, field in model.model_fields.items())
     return next(
         (f"{name}.{key}" for name, part in parts if part and key in part.model_fields), None
     )
@@ -188,16 +188,17 @@ def _model_at(location: list[str]) -> type[BaseModel]:
     parts = iter(location)
     for part in parts:
         annotation = model.model_fields[part].annotation
-        model = _model_in(annotation) or model
+        model = model_in(annotation) or model
         if get_origin(annotation) in (dict, tuple):
             next(parts, None)  # a name that the operator chose, or a number in a list
     return model
 
 
-def _model_in(annotation: Any) -> type[BaseModel] | None:
+def model_in(annotation: Any) -> type[BaseModel] | None:
+    """Return the model that a key holds, perhaps in a list or map; None if it holds none."""
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         return annotation
-    found = (_model_in(argument) for argument in get_args(annotation))
+    found = (model_in(argument) for argument in get_args(annotation))
     return next((model for model in found if model is not None), None)
 
 

@@ -207,7 +207,7 @@ class Farm(Model):
     hypervisors: Annotated[tuple[Hypervisor, ...], Field(min_length=1, max_length=1), List] = Field(
         default=(Hypervisor(),),
         description="Where the VMs run; one for now.",
-        examples=[[{"uri": "qemu+ssh://root@kvm1.example.org/system"}]],
+        examples=[[{"pool": "/srv/vms"}]],
     )
     network: Network = Field(
         default=Network(),
