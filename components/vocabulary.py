@@ -342,7 +342,6 @@ ABSENT: Mapping[str, Mapping[str, str]] = {
         "buffering": "limit bodies with max_body",
     },
     "Farm": {
-        "networks": "the farm has one network",
         "ssh_keys": "VMs get keys that Gatehouse makes; `make ssh` uses them",
         "user": "VMs have the user gatehouse",
     },
