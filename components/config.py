@@ -17,6 +17,7 @@ from pulumi.runtime.config import CONFIG, get_config_env
 from pydantic import BaseModel, ValidationError
 
 from components import checks, machine, spelling, vocabulary
+from components.checks.text import cut, is_hash, part
 from components.models.stack import Stack
 
 SECRET_KEYS = frozenset({"password", "secret_env", "basic_auth"})
@@ -130,18 +131,11 @@ def _explain(item: Any) -> str:
         message = template.format(**item.get("ctx", {})) if template else item["msg"]
     if item["type"] == "missing":
         got = "got nothing"
-    elif (_hidden(location, unknown=unknown) and not about_key) or _is_hash(item["input"]):
+    elif (_hidden(location, unknown=unknown) and not about_key) or is_hash(item["input"]):
         got = "value hidden: it may be secret"
     else:
         got = f"got {_shown(item['input'])}"
-    return f"{'.'.join(map(_part, location))}: {message} ({got})"
-
-
-def _part(key: str) -> str:
-    """Return a key as a part of a path, in quotes if it could be taken for more than a key."""
-    if _is_hash(key):
-        return '"a hash"'
-    return key if re.fullmatch(r"[A-Za-z0-9_./:@-]{1,100}", key) else _cut(json.dumps(key))
+    return f"{'.'.join(map(part, location))}: {message} ({got})"
 
 
 def _hidden(location: list[str], *, unknown: bool) -> bool:
@@ -156,11 +150,6 @@ def _hidden(location: list[str], *, unknown: bool) -> bool:
     return _SECRETIVE.search(location[-1].lower()) is not None or any(
         re.search(rf"\b{key}\b", meant) for key in SECRET_KEYS
     )
-
-
-def _is_hash(value: object) -> bool:
-    """Whether it looks like a hash of crypt(3), which is a secret wherever it was put."""
-    return isinstance(value, str) and re.match(r"\$[0-9a-z]{1,4}\$", value) is not None
 
 
 def _unknown_key(location: list[str]) -> str:
@@ -185,12 +174,12 @@ def _in_a_part(model: type[BaseModel], key: str) -> str | None:
 
 def _model_at(location: list[str]) -> type[BaseModel]:
     model: type[BaseModel] = Stack
-    parts = iter(location)
-    for part in parts:
-        annotation = model.model_fields[part].annotation
+    keys = iter(location)
+    for key in keys:
+        annotation = model.model_fields[key].annotation
         model = model_in(annotation) or model
         if get_origin(annotation) in (dict, tuple):
-            next(parts, None)  # a name that the operator chose, or a number in a list
+            next(keys, None)  # a name that the operator chose, or a number in a list
     return model
 
 
@@ -209,15 +198,11 @@ def _shown(value: object) -> str:
     if isinstance(value, list | tuple):
         return "a list" if value else "an empty list"
     if isinstance(value, str) and _reads_as_text(value):
-        return _cut(value)
+        return cut(value)
     try:
-        return _cut(json.dumps(value, default=str))
+        return cut(json.dumps(value, default=str))
     except ValueError:  # Python's limit
         return "a number of thousands of digits"
-
-
-def _cut(text: str) -> str:
-    return text if len(text) <= 80 else f"{text[:77]}..."
 
 
 def _reads_as_text(value: str) -> bool:

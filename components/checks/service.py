@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Sequence
 
 from components.checks import folders
-from components.checks.text import shown, twice
+from components.checks.text import part, shown, twice
 from components.models.farm import Farm
 from components.models.http import HEADER_BYTES, Http
 from components.models.service import Service
@@ -40,12 +40,12 @@ def service(name: str, each: Service, farm: Farm, vms: Sequence[str]) -> Iterabl
 def _container(path: str, service: Service) -> Iterable[str]:
     for name in service.secret_env:
         if name in service.env:
-            yield f"{path}.secret_env.{_key(name)}: is in env too; give it once (got {_key(name)})"
+            yield f"{path}.secret_env.{part(name)}: is in env too; give it once (got {part(name)})"
     for key, variables in (("env", service.env), ("secret_env", service.secret_env)):
         for name, value in variables.items():
             length = len(f"{name}={value}".encode()) + 1
             if length > _STRING_LIMIT:
-                yield _too_long(f"{path}.{key}.{_key(name)}", length)
+                yield _too_long(f"{path}.{key}.{part(name)}", length)
     for index, word in enumerate(service.command or ()):
         length = len(word.encode()) + 1
         if length > _STRING_LIMIT:
@@ -63,11 +63,6 @@ def _too_long(path: str, length: int) -> str:
         f"{path}: is too long for Linux, which takes {_STRING_LIMIT} bytes for a variable or an"
         f" argument; put it into a file in a volume (got {length} bytes)"
     )
-
-
-def _key(name: str) -> str:
-    """Return a variable's name as a part of a path."""
-    return name if name.isprintable() and len(name) <= 100 else ascii(name)[:100]
 
 
 def _volumes(path: str, service: Service) -> Iterable[str]:

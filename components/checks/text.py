@@ -1,5 +1,7 @@
 """Parts of messages that several checks use."""
 
+import json
+import re
 from collections.abc import Iterable, Sequence
 
 
@@ -26,3 +28,20 @@ def shown(value: object) -> str:
     if isinstance(value, str):
         return value
     return "a list" if isinstance(value, tuple) else "a map"
+
+
+def part(key: str) -> str:
+    """Return a key as a part of a path, in quotes if it could be taken for more than a key."""
+    if is_hash(key):
+        return '"a hash"'
+    return key if re.fullmatch(r"[A-Za-z0-9_./:@-]{1,100}", key) else cut(json.dumps(key))
+
+
+def is_hash(value: object) -> bool:
+    """Whether it looks like a hash of crypt(3), which is a secret wherever it was put."""
+    return isinstance(value, str) and re.match(r"\$[0-9a-z]{1,4}\$", value) is not None
+
+
+def cut(text: str) -> str:
+    """Return the first 80 characters, the last of them dots if there are more."""
+    return text if len(text) <= 80 else f"{text[:77]}..."

@@ -322,7 +322,13 @@ Text = Annotated[str, AfterValidator(lines)]
 """Text of several lines."""
 Secret = Annotated[
     str,
+    AfterValidator(printable),
+    Field(json_schema_extra={"secret": True}),
+]
+"""Text of one line that never appears in plain in the state, a log or an error."""
+SecretText = Annotated[
+    str,
     AfterValidator(lines),
     Field(json_schema_extra={"secret": True}),
 ]
-"""Text that never appears in plain in the state, a log or an error."""
+"""The same of several lines."""

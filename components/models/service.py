@@ -16,7 +16,7 @@ from components.models.base import (
     Port,
     PrintableText,
     ProxyTime,
-    Secret,
+    SecretText,
     Size,
     Text,
     UrlPath,
@@ -231,7 +231,7 @@ class Service(Model):
     env: dict[_EnvName, Text] = Field(
         default_factory=dict, description="Environment variables.", examples=[{"LOG_LEVEL": "info"}]
     )
-    secret_env: dict[_EnvName, Secret] = Field(
+    secret_env: dict[_EnvName, SecretText] = Field(
         default_factory=dict,
         description="Environment variables that are secret: set them with"
         " `pulumi config set --secret --path`.",
