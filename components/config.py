@@ -115,6 +115,16 @@ _MESSAGES: Mapping[str, str] = {
 }
 
 
+_SHORT_FORMS: Mapping[tuple[str, str | None], str] = {
+    ("model_type", "Volume"): ", such as {name: data, path: /data}",
+    ("model_type", "Tcp"): ", such as {port: 5432}",
+    ("model_type", "Health"): ", such as {path: /health}",
+    ("model_type", "Hypervisor"): ", such as {uri: qemu:///system}",
+    ("tuple_type", None): ", such as [first, second]",
+}
+"""What to write instead of another tool's short form, by the type of the error and the model."""
+
+
 def _explain(item: Any) -> str:
     location = [str(part) for part in item["loc"]] or [str(item["input"])]
     unknown = item["type"] == "extra_forbidden"
@@ -124,11 +134,7 @@ def _explain(item: Any) -> str:
         del location[-1]
     if about_key or item["type"] == "invalid_key":  # pydantic has True as 1 there
         location[-1] = json.dumps(item["input"], default=str).strip('"')
-    if unknown:
-        message = _unknown_key(location)
-    else:
-        template = _MESSAGES.get(item["type"])
-        message = template.format(**item.get("ctx", {})) if template else item["msg"]
+    message = _unknown_key(location) if unknown else _message(item)
     if item["type"] == "missing":
         got = "got nothing"
     elif (_hidden(location, unknown=unknown) and not about_key) or is_hash(item["input"]):
@@ -136,6 +142,17 @@ def _explain(item: Any) -> str:
     else:
         got = f"got {_shown(item['input'])}"
     return f"{'.'.join(map(part, location))}: {message} ({got})"
+
+
+def _message(item: Any) -> str:
+    context = item.get("ctx", {})
+    template = _MESSAGES.get(item["type"])
+    message = template.format(**context) if template else item["msg"]
+    if item["type"] == "literal_error" and isinstance(item["input"], bool):
+        return f"{message}; put it in quotes, or YAML takes it for true or false"
+    if item["type"] == "string_type" and isinstance(item["input"], Mapping | list):
+        return "must be text"
+    return message + _SHORT_FORMS.get((item["type"], context.get("class_name")), "")
 
 
 def _hidden(location: list[str], *, unknown: bool) -> bool:

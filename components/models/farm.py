@@ -120,11 +120,11 @@ class Hypervisor(Model):
 
 
 class Network(Model):
-    """The VMs' network: an own one behind NAT, or an existing bridge with static addresses."""
+    """The VMs' network: Gatehouse's own behind NAT, or a bridge with static addresses."""
 
     cidr: _Cidr | None = Field(
         default=None,
-        description="The own network's addresses; VMs get theirs by DHCP."
+        description="The addresses of Gatehouse's own network, where VMs use DHCP;"
         f" {DEFAULT_CIDR} if there is no bridge either.",
         examples=["10.90.0.0/24"],
     )
@@ -135,7 +135,7 @@ class Network(Model):
         | None
     ) = Field(
         default=None,
-        description="An existing bridge of the hypervisor, instead of an own network.",
+        description="An existing bridge of the hypervisor, instead of Gatehouse's own network.",
         examples=["br0"],
     )
     addresses: Annotated[tuple[Ipv4Interface, ...], List] = Field(

@@ -225,15 +225,17 @@ class Service(Model):
     )
     command: Annotated[tuple[Text, ...], Field(min_length=1), List] | None = Field(
         default=None,
-        description="What to run instead of the image's own command.",
+        description="Command with its arguments, instead of the image's.",
         examples=[["server", "--listen", ":8080"]],
     )
     env: dict[_EnvName, Text] = Field(
-        default_factory=dict, description="Environment variables.", examples=[{"LOG_LEVEL": "info"}]
+        default_factory=dict,
+        description="Environment variables: any name, and text of one or several lines.",
+        examples=[{"LOG_LEVEL": "info"}],
     )
     secret_env: dict[_EnvName, SecretText] = Field(
         default_factory=dict,
-        description="Environment variables that are secret: set them with"
+        description="Secret environment variables: set them with"
         " `pulumi config set --secret --path`.",
         examples=[{"DATABASE_PASSWORD": {"secure": "v1:…"}}],
     )
@@ -253,40 +255,43 @@ class Service(Model):
         examples=[[{"name": "data", "path": "/data", "shared": True}]],
     )
     cpus: Annotated[float, Field(gt=0, le=256)] | None = Field(
-        default=None, description="How many processors a container may use.", examples=[0.5]
+        default=None, description="Processor limit of a container.", examples=[0.5]
     )
     memory: Size | None = Field(
         default=None,
-        description="How much memory a container may use before it is killed; by default what the"
-        " VM has but an eighth, or 128MiB if that is more.",
+        description="Memory limit of a container, which is killed beyond it; by default the VM's"
+        " memory minus an eighth, at least 128MiB.",
         examples=["512MiB"],
     )
     pids: Annotated[int, Field(ge=1, le=1_000_000)] = Field(
         default=PIDS,
-        description="How many processes and threads a container may have.",
+        description="Limit of a container's processes and threads.",
         examples=[200],
     )
     capabilities: Annotated[tuple[_Capability, ...], List] = Field(
         default=(),
-        description="What the kernel lets a container's root do beyond what any user may: nothing"
-        " unless listed. Images that start as root and then change to another user mostly take"
-        " CHOWN, SETGID and SETUID.",
+        description="Linux capabilities of a container; none unless listed. Images that start as"
+        " root and then change to another user mostly need CHOWN, SETGID and SETUID.",
         examples=[["CHOWN", "SETGID", "SETUID"]],
     )
     user: _User | None = Field(
-        default=None, description="Whom it runs as, instead of the image's user.", examples=["1000"]
+        default=None,
+        description="User of the container, instead of the image's.",
+        examples=["1000"],
     )
     read_only: bool = Field(
-        default=False, description="The container's own files cannot be written.", examples=[True]
+        default=False,
+        description="Make the container's root filesystem read-only.",
+        examples=[True],
     )
     labels: dict[_LabelKey, PrintableText] = Field(
         default_factory=dict,
-        description="More labels; `traefik.*` and `gatehouse.*` are Gatehouse's own.",
+        description="More labels; Gatehouse sets those below `traefik.` and `gatehouse.`.",
         examples=[{"team": "shop"}],
     )
     restart: Literal["no", "on-failure", "unless-stopped", "always"] = Field(
         default="unless-stopped",
-        description="When Docker starts a container again by itself.",
+        description="Docker's restart policy.",
         examples=["always"],
     )
     start_timeout: Duration = Field(
@@ -297,7 +302,7 @@ class Service(Model):
     )
     stop_grace: Duration = Field(
         default=parse_duration("30s"),
-        description="How long requests in flight may take when a container goes, and then the"
+        description="How long requests in flight may take when a container is removed, and then the"
         " container itself when it is told to stop.",
         examples=["1m"],
     )

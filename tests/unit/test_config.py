@@ -88,7 +88,11 @@ WRONG = [
     (f"{APP}/port", 65536, "services.app.port: must be at most 65535 (got 65536)"),
     (f"{APP}/port", ..., "services.app.port: is required (got nothing)"),
     (f"{APP}/hosts", [], "services.app.hosts: must have at least 1 entry (got an empty list)"),
-    (f"{APP}/hosts", "a.b", "services.app.hosts: must be a list (got a.b)"),
+    (
+        f"{APP}/hosts",
+        "a.b",
+        "services.app.hosts: must be a list, such as [first, second] (got a.b)",
+    ),
     (f"{APP}/read_only", "yes", 'services.app.read_only: must be true or false (got "yes")'),
     (f"{APP}/cpus", 0, "services.app.cpus: must be more than 0 (got 0)"),
     (f"{APP}/cpus", "1", 'services.app.cpus: must be a number (got "1")'),
@@ -211,7 +215,7 @@ WRONG = [
     (
         "registries",
         {"registry.example.org": {"username": "me", "password": ["hunter2"]}},
-        f"registries.registry.example.org.password: must be text; put it in quotes {HIDDEN}",
+        "registries.registry.example.org.password: must be text (value hidden: it may be secret)",
     ),
     # Networks.
     (
@@ -379,7 +383,11 @@ WRONG = [
         " connections (got /up)",
     ),
     ("services/db", tcp(tcp={}), "services.db.tcp.port: is required (got nothing)"),
-    ("services/db", tcp(tcp=5432), "services.db.tcp: must be a map of keys (got 5432)"),
+    (
+        "services/db",
+        tcp(tcp=5432),
+        "services.db.tcp: must be a map of keys, such as {port: 5432} (got 5432)",
+    ),
     (
         "services/db",
         tcp(tcp={"port": 0}),

@@ -172,7 +172,13 @@ def test_ssh_from_takes_addresses_and_networks_of_any_size() -> None:
 
 
 LOGIN = {"username": "me", "password": "hunter2"}
-_REPOSITORY = st.from_regex(r"[a-z0-9]{1,9}(/[a-z0-9]{1,9})?(:[a-z0-9]{1,9})?", fullmatch=True)
+_WORD = st.text("az09", min_size=1, max_size=9)
+_REPOSITORY = st.builds(
+    "{}{}{}".format,
+    _WORD,
+    st.just("") | _WORD.map("/{}".format),
+    st.just("") | _WORD.map(":{}".format),
+)
 
 
 @given(
@@ -264,3 +270,31 @@ def test_an_image_is_a_file(tmp_path: Path) -> None:
     }
     for path, problem in told.items():
         assert machine.facts(parse(changed("farm/image", path))).image_problem == problem
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "problem"),
+    [
+        (
+            f"{APP}/volumes",
+            ["data:/data"],
+            "services.app.volumes.0: must be a map of keys, such as {name: data, path: /data}"
+            " (got data:/data)",
+        ),
+        (
+            f"{APP}/command",
+            "npm start",
+            "services.app.command: must be a list, such as [first, second] (got npm start)",
+        ),
+        (
+            f"{APP}/restart",
+            False,
+            "services.app.restart: must be 'no', 'on-failure', 'unless-stopped' or 'always'; put it"
+            " in quotes, or YAML takes it for true or false (got false)",
+        ),
+        (f"{APP}/user", [1], "services.app.user: must be text (got a list)"),
+        (f"{APP}/user", 1000, "services.app.user: must be text; put it in quotes (got 1000)"),
+    ],
+)
+def test_another_form_of_a_value_is_refused_with_ours(path: str, value: Any, problem: str) -> None:
+    assert problems(changed(path, value)) == (problem,)

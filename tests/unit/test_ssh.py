@@ -55,7 +55,7 @@ def test_every_way_takes_the_pinned_key_and_no_other() -> None:
         assert told["HostKeyAlias"] in ("edge", "web-0")
 
 
-_NAMES = st.from_regex(r"[a-z][a-z0-9-]{0,28}[a-z0-9]", fullmatch=True)
+_NAMES = st.text("az09-", min_size=1, max_size=30)
 _FOLDERS = st.lists(st.text("ab-é%", min_size=1, max_size=30), max_size=9).map("/".join)
 
 
