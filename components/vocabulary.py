@@ -18,7 +18,7 @@ _DEPLOYING = "Gatehouse deploys with `pulumi up`, from this machine"
 
 RENAMED: Mapping[str, Mapping[str, str]] = {
     "Stack": {
-        **dict.fromkeys(("service", "containers", "jobs", "job", "groups", "tasks"), "services"),
+        **dict.fromkeys(("service", "containers", "jobs", "job", "group", "task"), "services"),
         **dict.fromkeys(("servers", "nodes", "vms", "datacenters", "node_pool"), "farm"),
         **dict.fromkeys(("proxy", "traefik", "ingress", "loadbalancer", "haproxy"), "edge"),
         **dict.fromkeys(("registry", "image_pull_secrets"), "registries"),
@@ -209,6 +209,11 @@ ABSENT: Mapping[str, Mapping[str, str]] = {
         "logging": "Docker's logs are kept up to 30 MB a container; see `docker logs`",
         **dict.fromkeys(("update", "strategy"), _UPDATES),
         **dict.fromkeys(("periodic", "parameterized"), "run jobs from cron or a systemd timer"),
+        **dict.fromkeys(("type", "all_at_once", "priority"), "all services are deployed together"),
+        **dict.fromkeys(("region", "namespace", "multiregion"), "use a Pulumi stack for each"),
+        **dict.fromkeys(("migrate", "reschedule"), "containers stay on their VM; see placement"),
+        **dict.fromkeys(("vault", "consul", "consul_token"), "secrets are in secret_env"),
+        "meta": "use services.<name>.labels",
         **dict.fromkeys(("api_version", "kind", "metadata", "spec"), "write the keys directly"),
     },
     "Service": {
@@ -284,15 +289,23 @@ ABSENT: Mapping[str, Mapping[str, str]] = {
         "buffering": "limit bodies with http.max_body",
         "asset_path": "serve assets from the image, under names with digests",
         "options": "the options of `docker run` are keys of the service",
-        "roles_options": "the options of `docker run` are keys of the service",
+        **dict.fromkeys(("files", "directories"), _NO_FILES),
+        "registry": "logins are in registries, at the top of the file",
+        **dict.fromkeys(("role", "tags", "tag"), "see placement"),
         # Nomad
         **dict.fromkeys(("group", "task", "job"), "write its keys directly under the service"),
         "driver": "all services are Docker containers",
         "type": "all services run until they are removed",
         "args": "write them into command",
         **dict.fromkeys(("artifact", "dispatch_payload"), _RUNS_IMAGES),
+        **dict.fromkeys(("csi_plugin", "numa"), _NO_DEVICES),
+        **dict.fromkeys(("action", "schedule"), "`make ssh` runs commands on a VM"),
         "ephemeral_disk": "use a volume with a name",
         **dict.fromkeys(("migrate", "reschedule"), "containers stay on their VM; see placement"),
+        **dict.fromkeys(
+            ("disconnect", "stop_after_client_disconnect", "max_client_disconnect"),
+            "containers stay on their VM; see placement",
+        ),
         "scaling": "set replicas",
         **dict.fromkeys(("periodic", "parameterized"), "run jobs from cron or a systemd timer"),
         "leader": "each container is a service for itself",

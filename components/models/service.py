@@ -302,8 +302,8 @@ class Service(Model):
     )
     stop_grace: Duration = Field(
         default=parse_duration("30s"),
-        description="How long requests in flight may take when a container is removed, and then the"
-        " container itself when it is told to stop.",
+        description="Time for requests in flight when a container is removed, and then for the"
+        " container to stop.",
         examples=["1m"],
     )
 

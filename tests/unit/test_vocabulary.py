@@ -43,13 +43,16 @@ DEPLOY = _words(
 KAMAL_ROLE = _words(
     "cmd hosts stop_timeout options logging proxy labels env asset_path host app_port ssl"
     " ssl_redirect forward_headers response_timeout path_prefix path_prefixes strip_path_prefix"
-    " healthcheck buffering drain_timeout deploy_timeout volumes servers"
+    " healthcheck buffering drain_timeout deploy_timeout volumes servers files directories role"
+    " roles registry tags"
 )
 NOMAD = _words(
     "group task count driver config env resources template artifact logs kill_timeout kill_signal"
     " leader lifecycle restart user volume_mount volume dispatch_payload constraint affinity spread"
     " ephemeral_disk network service scaling vault meta update migrate periodic parameterized"
-    " reschedule priority region datacenters namespace type shutdown_delay identity"
+    " reschedule priority region datacenters namespace type shutdown_delay identity action"
+    " csi_plugin schedule numa consul disconnect stop_after_client_disconnect"
+    " max_client_disconnect connect job"
 )
 KUBERNETES = _words(
     "args envFrom imagePullPolicy imagePullSecrets livenessProbe readinessProbe startupProbe"
@@ -86,7 +89,13 @@ def test_a_key_of_another_tools_service_has_an_answer(key: str) -> None:
     assert problem.startswith(f"services.app.{key}: unknown key; Gatehouse ")
 
 
-@pytest.mark.parametrize("key", [*COMPOSE_TOP, *KAMAL_TOP])
+NOMAD_JOB = _words(
+    "type region datacenters namespace node_pool priority all_at_once constraint affinity spread"
+    " group task update migrate periodic parameterized reschedule meta vault multiregion"
+)
+
+
+@pytest.mark.parametrize("key", [*COMPOSE_TOP, *KAMAL_TOP, *NOMAD_JOB])
 def test_a_key_at_the_top_of_another_tools_file_has_one(key: str) -> None:
     problem = told("", key)
     assert not problem or problem.startswith(f"{key}: unknown key; Gatehouse ")
