@@ -1,7 +1,7 @@
 """Checks stack files without touching anything: ``python -m components.check FILE...``.
 
-What only the machine can tell (its memory, its networks, whether the image is there) is left to a
-preview: the file may be meant for another machine.
+Whether a file fits the machine (its memory, its networks, whether the image is there) is left to a
+preview, because the file may be for another machine.
 """
 
 import sys
@@ -14,11 +14,11 @@ from components.config import ConfigError, parse
 
 _PREFIX = "gatehouse:"
 _STAND_INS = {"basic_auth": f"$6$encrypted${'.' * 86}"}
-"""For secrets that are checked for more than being text, by the key that they are below."""
+"""For secrets that must have a form, by the key that they are below."""
 
 
 def raw_config(text: str) -> dict[str, Any]:
-    """Return the ``gatehouse:`` keys of a stack file, with something in the place of secrets.
+    """Return the ``gatehouse:`` keys of a stack file, with stand-ins for encrypted values.
 
     Raises:
         ConfigError: It is no stack file.
@@ -26,10 +26,13 @@ def raw_config(text: str) -> dict[str, Any]:
     try:
         document = yaml.safe_load(text)
     except yaml.YAMLError as error:
-        raise ConfigError([f"config: is no YAML: {error} (got what is in the file)"]) from None
+        reason = " ".join(str(error).split())
+        raise ConfigError([f"config: cannot be read, as the file is no YAML: {reason}"]) from None
     config = document.get("config") if isinstance(document, dict) else None
     if not isinstance(config, dict):
-        raise ConfigError(["config: must be a map of keys (got nothing)"])
+        raise ConfigError(
+            ["config: is required, with the keys gatehouse:farm and gatehouse:services"]
+        )
     return {
         str(key).removeprefix(_PREFIX): _without_secrets(value)
         for key, value in config.items()
@@ -51,7 +54,7 @@ def _without_secrets(value: Any, stand_in: str = "encrypted") -> Any:
 
 
 def main(paths: list[str]) -> int:
-    """Check each file; 0 if all are right, else 1 and their errors on stdout."""
+    """Check each file; return 0 if all are valid, else print their errors and return 1."""
     wrong = 0
     for path in paths:
         try:

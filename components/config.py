@@ -1,11 +1,10 @@
 """The stack config: the only reader of ``pulumi.Config``, from YAML to frozen models.
 
-Everything is validated here, before the first resource is registered, and all errors are told at
-once, each as ``path.of.the.key: what is wrong (got what)``. What needs a running hypervisor or an
-edge to be known is deliberately not checked here.
+Everything is validated here, before the first resource is registered, and all errors are reported
+together, each as ``path.of.the.key: what is wrong; what to do (got value)``. Checks that need a
+running hypervisor or edge are elsewhere on purpose.
 """
 
-import difflib
 import json
 import re
 from collections.abc import Iterable, Mapping
@@ -17,15 +16,20 @@ from pulumi.runtime import get_config
 from pulumi.runtime.config import CONFIG, get_config_env
 from pydantic import BaseModel, ValidationError
 
-from components import checks, machine
+from components import checks, machine, spelling, vocabulary
+from components.checks.text import cut, is_hash, part
 from components.models.stack import Stack
 
 SECRET_KEYS = frozenset({"password", "secret_env", "basic_auth"})
 """Keys whose values are never shown, not even in an error about them."""
 
 
+_SECRETIVE = re.compile(r"pass(word|wd|phrase)?$|secret|token|credential|private|api_?key")
+"""Words in unknown keys whose values may be secrets."""
+
+
 class ConfigError(pulumi.RunError):
-    """The config is wrong; ``problems`` holds one ``path: what (got what)`` each."""
+    """The config is wrong; ``problems`` holds one ``path: what is wrong (got value)`` each."""
 
     def __init__(self, problems: Iterable[str]) -> None:
         self.problems = tuple(problems)
@@ -37,7 +41,7 @@ def load() -> tuple[Stack, machine.Facts]:
     """Read and validate the stack config of the running program.
 
     Returns:
-        The config, and what this machine told of itself, which it fits.
+        The config, and the facts about this machine, which it fits.
 
     Raises:
         ConfigError: Something in it is wrong; every problem found is in the message.
@@ -73,11 +77,17 @@ def parse(raw: Mapping[str, Any]) -> Stack:
     try:
         stack = Stack.model_validate(raw)
     except ValidationError as error:
-        raise ConfigError(_explain(item) for item in error.errors()) from None
+        items = error.errors()
+        raise ConfigError(_explain(item) for item in items if not _follows(item)) from None
     problems = tuple(checks.across(stack))
     if problems:
         raise ConfigError(problems)
     return stack
+
+
+def _follows(item: Any) -> bool:
+    """Whether an error only says that a list is too short without its wrong entries."""
+    return bool(item["type"] == "too_short" and len(item["input"]) >= item["ctx"]["min_length"])
 
 
 _YAML_TEXT = "tag:yaml.org,2002:str"
@@ -105,6 +115,16 @@ _MESSAGES: Mapping[str, str] = {
 }
 
 
+_SHORT_FORMS: Mapping[tuple[str, str | None], str] = {
+    ("model_type", "Volume"): ", such as {name: data, path: /data}",
+    ("model_type", "Tcp"): ", such as {port: 5432}",
+    ("model_type", "Health"): ", such as {path: /health}",
+    ("model_type", "Hypervisor"): ", such as {uri: qemu:///system}",
+    ("tuple_type", None): ", such as [first, second]",
+}
+"""What to write instead of another tool's short form, by the type of the error and the model."""
+
+
 def _explain(item: Any) -> str:
     location = [str(part) for part in item["loc"]] or [str(item["input"])]
     unknown = item["type"] == "extra_forbidden"
@@ -114,63 +134,77 @@ def _explain(item: Any) -> str:
         del location[-1]
     if about_key or item["type"] == "invalid_key":  # pydantic has True as 1 there
         location[-1] = json.dumps(item["input"], default=str).strip('"')
-    if unknown:
-        message = _unknown_key(location)
-    else:
-        template = _MESSAGES.get(item["type"])
-        message = template.format(**item.get("ctx", {})) if template else item["msg"]
+    message = _unknown_key(location) if unknown else _message(item)
     if item["type"] == "missing":
-        got = "nothing"
-    elif (_hidden(location, message) and not about_key) or _is_hash(item["input"]):
-        got = "what is not shown, as it may be a secret"
+        got = "got nothing"
+    elif (_hidden(location, unknown=unknown) and not about_key) or is_hash(item["input"]):
+        got = "value hidden: it may be secret"
     else:
-        got = _shown(item["input"])
-    return f"{'.'.join(map(_part, location))}: {message} (got {got})"
+        got = f"got {_shown(item['input'])}"
+    return f"{'.'.join(map(part, location))}: {message} ({got})"
 
 
-def _part(key: str) -> str:
-    """Return a key as a part of a path, in quotes if it could not be told from what follows."""
-    if _is_hash(key):
-        return '"a hash"'
-    return key if re.fullmatch(r"[A-Za-z0-9_./:@-]{1,100}", key) else _cut(json.dumps(key))
+def _message(item: Any) -> str:
+    context = item.get("ctx", {})
+    template = _MESSAGES.get(item["type"])
+    message = template.format(**context) if template else item["msg"]
+    if item["type"] == "literal_error" and isinstance(item["input"], bool):
+        return f"{message}; put it in quotes, or YAML takes it for true or false"
+    if item["type"] == "string_type" and isinstance(item["input"], Mapping | list):
+        return "must be text"
+    return message + _SHORT_FORMS.get((item["type"], context.get("class_name")), "")
 
 
-def _hidden(location: list[str], message: str) -> bool:
-    """Whether a value is a secret, or may have been meant as one under a misspelt key."""
+def _hidden(location: list[str], *, unknown: bool) -> bool:
+    """Whether a value is a secret, or may have been meant as one under an unknown key."""
     if location[0] == "registries":  # a token may stand in place of the whole login
         return len(location) < 3 or location[-1] != "username"
-    named = any(part in SECRET_KEYS for part in location)
-    return named or any(f"did you mean {key}?" in message for key in SECRET_KEYS)
-
-
-def _is_hash(value: object) -> bool:
-    """Whether it looks like a hash of crypt(3), which is a secret wherever it was put."""
-    return isinstance(value, str) and re.match(r"\$[0-9a-z]{1,4}\$", value) is not None
+    if any(part in SECRET_KEYS for part in location):
+        return True
+    if not unknown:
+        return False
+    meant = _unknown_key(location).partition("known here are")[0]
+    return _SECRETIVE.search(location[-1].lower()) is not None or any(
+        re.search(rf"\b{key}\b", meant) for key in SECRET_KEYS
+    )
 
 
 def _unknown_key(location: list[str]) -> str:
-    known = _keys_at(location[:-1])
-    near = difflib.get_close_matches(location[-1], known, n=1)
-    if near:
-        return f"unknown key; did you mean {near[0]}?"
-    return f"unknown key; known here are {', '.join(known)}"
+    """Return what to write instead: another tool's word is known, or a spelling is near enough."""
+    model, key = _model_at(location[:-1]), location[-1]
+    known = list(model.model_fields)
+    same = next((each for each in known if vocabulary.plain(each) == vocabulary.plain(key)), None)
+    meant = f"did you mean {same}?" if same else vocabulary.hint(model.__name__, key)
+    if meant is None:
+        near = spelling.nearest(key, known) or _in_a_part(model, key)
+        meant = f"did you mean {near}?" if near else f"known here are {', '.join(known)}"
+    return f"unknown key; {meant}"
 
 
-def _keys_at(location: list[str]) -> list[str]:
+def _in_a_part(model: type[BaseModel], key: str) -> str | None:
+    """Return where a key is that was written one level too high."""
+    parts = ((name, model_in(field.annotation)) for name, field in model.model_fields.items())
+    return next(
+        (f"{name}.{key}" for name, part in parts if part and key in part.model_fields), None
+    )
+
+
+def _model_at(location: list[str]) -> type[BaseModel]:
     model: type[BaseModel] = Stack
-    parts = iter(location)
-    for part in parts:
-        annotation = model.model_fields[part].annotation
-        model = _model_in(annotation) or model
+    keys = iter(location)
+    for key in keys:
+        annotation = model.model_fields[key].annotation
+        model = model_in(annotation) or model
         if get_origin(annotation) in (dict, tuple):
-            next(parts, None)  # a name that the operator chose, or a number in a list
-    return list(model.model_fields)
+            next(keys, None)  # a name that the operator chose, or a number in a list
+    return model
 
 
-def _model_in(annotation: Any) -> type[BaseModel] | None:
+def model_in(annotation: Any) -> type[BaseModel] | None:
+    """Return the model that a key holds, perhaps in a list or map; None if it holds none."""
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         return annotation
-    found = (_model_in(argument) for argument in get_args(annotation))
+    found = (model_in(argument) for argument in get_args(annotation))
     return next((model for model in found if model is not None), None)
 
 
@@ -181,15 +215,11 @@ def _shown(value: object) -> str:
     if isinstance(value, list | tuple):
         return "a list" if value else "an empty list"
     if isinstance(value, str) and _reads_as_text(value):
-        return _cut(value)
+        return cut(value)
     try:
-        return _cut(json.dumps(value, default=str))
+        return cut(json.dumps(value, default=str))
     except ValueError:  # Python's limit
         return "a number of thousands of digits"
-
-
-def _cut(text: str) -> str:
-    return text if len(text) <= 80 else f"{text[:77]}..."
 
 
 def _reads_as_text(value: str) -> bool:

@@ -10,6 +10,7 @@ import json
 import os
 import shutil
 import socket
+import stat
 import subprocess
 import time
 from collections.abc import Mapping
@@ -110,9 +111,20 @@ def _page_problems(stack: Stack) -> Mapping[str, str]:
 
 
 def _image_problem(image: str) -> str | None:
-    if "://" in image or os.access(image, os.R_OK):
+    """Return why an image on this machine cannot be used; URLs are not looked up."""
+    if "://" in image:
         return None
-    return "cannot be read" if Path(image).exists() else "does not exist"
+    try:
+        mode = Path(image).stat().st_mode
+    except FileNotFoundError:
+        return "does not exist"
+    except OSError as error:
+        return f"cannot be read: {error.strerror}"
+    if stat.S_ISDIR(mode):
+        return "is a folder"
+    if not (stat.S_ISREG(mode) or stat.S_ISBLK(mode)):
+        return "is no file"
+    return None if os.access(image, os.R_OK) else "cannot be read"
 
 
 def _networks() -> tuple[tuple[str, ipaddress.IPv4Interface], ...]:

@@ -31,7 +31,8 @@ def vm_names(farm: str, count: int) -> tuple[str, ...]:
 
 def allowed(wanted: Sequence[str] | None, vms: Sequence[str]) -> tuple[str, ...]:
     """Return those of ``vms`` that a service may run on, in their order; None means all."""
-    return tuple(vm for vm in vms if wanted is None or vm in wanted)
+    chosen = frozenset(vms if wanted is None else wanted)
+    return tuple(vm for vm in vms if vm in chosen)
 
 
 def spread(replicas: int, vms: Sequence[str]) -> dict[str, int]:

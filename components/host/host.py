@@ -9,6 +9,7 @@ import pulumi_docker as docker
 from pulumi_command import local
 
 from components.host import agent, rights, traefik
+from components.host.registries import logins
 from components.models.service import PIDS
 from components.models.stack import Registry
 from components.vm.firewall import Grant
@@ -65,7 +66,7 @@ class ContainerHost(pulumi.ComponentResource):
                         username=login.username,
                         password=pulumi.Output.secret(login.password),
                     )
-                    for address, login in args.registries.items()
+                    for address, login in logins(args.registries)
                 ]
                 or None,
             ),

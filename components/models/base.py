@@ -86,13 +86,66 @@ class Switch:
 
 
 def printable(value: str) -> str:
-    """Refuse control characters, which no layer below has a use for and some would act on.
+    """Return text of one line, or raise ``ValueError``.
 
-    And halves of surrogate pairs, which cannot be written.
+    No layer below has a use for control characters, and some would act on them. Halves of surrogate
+    pairs cannot be written.
     """
-    if re.search(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]", value):
-        raise ValueError("must not have control characters")
-    return value
+    return _without(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]", "must be one line of text", value)
+
+
+def lines(value: str) -> str:
+    """Return text of one or several lines, or raise ``ValueError``.
+
+    Linux takes any byte but NUL in variables and arguments. Of control characters only line ends
+    and tabs are for text; the others are typing errors, or would act on a terminal that shows them.
+    """
+    pattern = r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff]"
+    return _without(pattern, "must be text", value)
+
+
+def _without(pattern: str, meaning: str, value: str) -> str:
+    found = re.search(pattern, value)
+    if found is None:
+        return value
+    raise ValueError(f"{meaning}; remove {_CALLED.get(found[0]) or _called(found[0])}")
+
+
+_CALLED = {
+    "\n": "the line end",
+    "\r": "the line end (CR)",
+    "\t": "the tab",
+    "\0": "the NUL character",
+}
+
+
+def _called(character: str) -> str:
+    kind = "control character" if ord(character) < 256 else "lone surrogate"
+    return f"the {kind} U+{ord(character):04X}"
+
+
+def _in_ascii(value: str) -> str:
+    """Return a domain that has only ASCII, or raise ``ValueError`` with its ASCII form."""
+    if value.isascii():
+        return value
+    written = in_punycode(value)
+    hint = f"write {written}" if written else "an internationalized domain begins with xn--"
+    raise ValueError(f"must be written in ASCII, as browsers send it; {hint}")
+
+
+def in_punycode(domain: str) -> str | None:
+    """Return the ``xn--`` form of a domain or wildcard; None if it cannot be told.
+
+    By IDNA 2003, which is what Python has. Where IDNA 2008 gives another answer, as for ß, ς and
+    joiners, browsers disagree, and only the registrar knows.
+    """
+    if re.search("[ßẞς\u200c\u200d]", domain):
+        return None
+    try:
+        written = domain.encode("idna").decode().lower()
+    except UnicodeError:
+        return None
+    return written if re.fullmatch(rf"(\*\.)?{_LABEL}(\.{_LABEL})*", written) else None
 
 
 def _tuple(value: object) -> object:
@@ -120,6 +173,7 @@ def _ipv4(value: str) -> str:
 
 
 def _host(value: str) -> str:
+    _in_ascii(value)
     if re.fullmatch(r"[0-9.]+|.*:.*", value) is None and re.fullmatch(
         rf"{_LABEL}(\.{_LABEL})*", value
     ):
@@ -131,16 +185,23 @@ def _host(value: str) -> str:
 
 
 def _network(value: object) -> ipaddress.IPv4Network:
+    if isinstance(value, ipaddress.IPv4Network):
+        return value
     try:
-        network = ipaddress.IPv4Network(str(value))
+        network = ipaddress.IPv4Network(str(value), strict=False)
     except ValueError:
         raise ValueError("must be an IPv4 network such as 10.90.0.0/24") from None
-    if network.prefixlen > 29:
-        raise ValueError("must have room for VMs: a prefix of /29 or shorter")
+    first = str(value).partition("/")[0]
+    if str(network.network_address) != first:
+        raise ValueError(
+            f"must be an IPv4 network such as 10.90.0.0/24; did you mean {network} or {first}/32?"
+        )
     return network
 
 
 def _interface(value: object) -> ipaddress.IPv4Interface:
+    if isinstance(value, ipaddress.IPv4Interface):
+        return value
     try:
         interface = ipaddress.IPv4Interface(str(value))
     except ValueError:
@@ -148,12 +209,6 @@ def _interface(value: object) -> ipaddress.IPv4Interface:
     if "/" not in str(value) or interface.network.prefixlen > 30:
         raise ValueError("must be an address with its prefix, such as 192.0.2.10/24")
     return interface
-
-
-def _haproxy_time(seconds: int) -> int:
-    if seconds > _LONGEST:
-        raise ValueError("must be at most 596h")
-    return seconds
 
 
 def _http_url(value: str) -> str:
@@ -179,12 +234,8 @@ def _https_url(value: str) -> str:
     return value
 
 
-# HAProxy holds times in 31 bits of milliseconds.
-_LONGEST_PROXY_TIME = parse_duration("596h")
-
-
 def _proxy_time(seconds: int) -> int:
-    if seconds > _LONGEST_PROXY_TIME:
+    if seconds > _LONGEST:
         raise ValueError("must be at most 596h")
     return seconds
 
@@ -202,11 +253,13 @@ Name = Annotated[
 Domain = Annotated[
     str,
     Field(max_length=_DOMAIN_LIMIT),
+    AfterValidator(_in_ascii),
     Matching(rf"{_LABEL}(\.{_LABEL})*", "a domain such as www.example.org, in lower case"),
 ]
 HostPattern = Annotated[
     str,
     Field(max_length=_DOMAIN_LIMIT),
+    AfterValidator(_in_ascii),
     Matching(
         rf"(\*\.)?{_LABEL}(\.{_LABEL})*",
         "a domain such as www.example.org or *.example.org, in lower case",
@@ -247,8 +300,9 @@ HostAddress = Annotated[str, AfterValidator(_host)]
 Ipv4Network = Annotated[
     ipaddress.IPv4Network,
     BeforeValidator(_network),
-    WithJsonSchema({"type": "string", "examples": ["10.90.0.0/24"]}),
+    WithJsonSchema({"type": "string", "examples": ["192.0.2.0/24"]}),
 ]
+"""Any IPv4 network; an address alone is a network of one."""
 Ipv4Interface = Annotated[
     ipaddress.IPv4Interface,
     BeforeValidator(_interface),
@@ -264,9 +318,17 @@ MacAddress = Annotated[
 HttpUrl = Annotated[str, AfterValidator(_http_url)]
 HttpsUrl = Annotated[str, AfterValidator(_https_url)]
 PrintableText = Annotated[str, AfterValidator(printable)]
+Text = Annotated[str, AfterValidator(lines)]
+"""Text of several lines."""
 Secret = Annotated[
     str,
     AfterValidator(printable),
     Field(json_schema_extra={"secret": True}),
 ]
-"""Text that never appears in plain in the state, a log or an error."""
+"""Text of one line that never appears in plain in the state, a log or an error."""
+SecretText = Annotated[
+    str,
+    AfterValidator(lines),
+    Field(json_schema_extra={"secret": True}),
+]
+"""The same of several lines."""

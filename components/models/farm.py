@@ -1,7 +1,9 @@
 """The VMs: how many, how large, on which hypervisor and network."""
 
+import ipaddress
 from ipaddress import IPv4Network
 from typing import Annotated, Literal, Self
+from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, Field, model_validator
 
@@ -28,14 +30,46 @@ _URI = (
 )
 
 
-def _path_or_url(value: str) -> str:
-    if not printable(value).isprintable():
-        raise ValueError("must be a path or a URL without characters that cannot be seen")
+_URI_PORTS = {"ssh": 22, "tcp": 16509, "tls": 16514}
+"""Of libvirt's transports, unless the URI says."""
+
+
+def _with_port(value: str) -> str:
+    try:
+        valid = urlsplit(value).port != 0
+    except ValueError:
+        valid = False
+    if not valid:
+        raise ValueError("must be a libvirt URI such as qemu+ssh://root@kvm1.example.org/system")
     return value
 
 
+def _path_or_url(value: str) -> str:
+    if not printable(value).isprintable():
+        raise ValueError("must be a path or a URL; remove the invisible characters in it")
+    return value
+
+
+def _with_room(network: IPv4Network) -> IPv4Network:
+    if network.prefixlen > 29:
+        raise ValueError("must have room for VMs: a prefix of /29 or shorter")
+    return network
+
+
+_Cidr = Annotated[Ipv4Network, AfterValidator(_with_room)]
+
+
 _Image = Annotated[str, Field(min_length=1, max_length=1000), AfterValidator(_path_or_url)]
-_Package = Annotated[str, Matching(r"[a-z0-9][a-z0-9+.-]+", "the name of a Debian package")]
+_Package = Annotated[
+    str,
+    # apt-get takes a hyphen at the end for an order to remove the package, and a dot for a pattern.
+    Matching(
+        r"[a-z0-9][a-z0-9+.-]*[a-z0-9+](=[0-9][A-Za-z0-9.+:~-]*[A-Za-z0-9.+~]|=[0-9]"
+        r"|/[a-z][a-z0-9-]*[a-z0-9])?",
+        "the name of a Debian package, perhaps with its version or suite, such as htop,"
+        " htop=3.2.2-2 or htop/bookworm-backports",
+    ),
+]
 
 DEFAULT_CIDR = "10.90.0.0/24"
 
@@ -43,9 +77,12 @@ DEFAULT_CIDR = "10.90.0.0/24"
 class Hypervisor(Model):
     """One libvirt."""
 
-    uri: Annotated[str, Matching(_URI, "a libvirt URI such as qemu:///system")] = Field(
+    uri: Annotated[
+        str, Matching(_URI, "a libvirt URI such as qemu:///system"), AfterValidator(_with_port)
+    ] = Field(
         default="qemu:///system",
-        description="libvirt's address, as `virsh --connect` takes it.",
+        description="libvirt's address, as `virsh --connect` takes it. On another machine it needs"
+        " `network.bridge`.",
         examples=["qemu+ssh://root@kvm1.example.org/system"],
     )
     pool: FilePath = Field(
@@ -59,13 +96,35 @@ class Hypervisor(Model):
         """Whether it is the machine that the program runs on."""
         return "://" in self.uri and self.uri.split("://")[1].startswith("/")
 
+    @property
+    def host(self) -> str | None:
+        """The name or address that libvirt is reached at; None if over a socket of this machine."""
+        return None if self.local else urlsplit(self.uri).hostname
+
+    @property
+    def port(self) -> int | None:
+        """The port that libvirt, or the SSH server in front of it, listens on there."""
+        transport = self.uri.partition("://")[0].partition("+")[2] or "tls"
+        return urlsplit(self.uri).port or _URI_PORTS.get(transport)
+
+    @property
+    def elsewhere(self) -> bool:
+        """Whether it is another machine for all that the URI says: loopback may be a tunnel."""
+        host = self.host
+        if host is None or host == "localhost" or self.uri.startswith("qemu+unix:"):
+            return False
+        try:
+            return not ipaddress.ip_address(host).is_loopback
+        except ValueError:
+            return True
+
 
 class Network(Model):
-    """The VMs' network: an own one behind NAT, or an existing bridge with static addresses."""
+    """The VMs' network: Gatehouse's own behind NAT, or a bridge with static addresses."""
 
-    cidr: Ipv4Network | None = Field(
+    cidr: _Cidr | None = Field(
         default=None,
-        description="The own network's addresses; VMs get theirs by DHCP."
+        description="The addresses of Gatehouse's own network, where VMs use DHCP;"
         f" {DEFAULT_CIDR} if there is no bridge either.",
         examples=["10.90.0.0/24"],
     )
@@ -76,7 +135,7 @@ class Network(Model):
         | None
     ) = Field(
         default=None,
-        description="An existing bridge of the hypervisor, instead of an own network.",
+        description="An existing bridge of the hypervisor, instead of Gatehouse's own network.",
         examples=["br0"],
     )
     addresses: Annotated[tuple[Ipv4Interface, ...], List] = Field(
@@ -101,11 +160,15 @@ class Network(Model):
         if self.bridge is None:
             for key in ("addresses", "gateway", "dns"):
                 if getattr(self, key):
-                    raise ValueError(f"{key} goes with a bridge; an own network has DHCP")
+                    raise ValueError(
+                        f"{key} is for a bridge; Gatehouse's own network gives addresses by DHCP"
+                    )
         elif self.cidr is not None:
             raise ValueError("has both cidr and bridge; give one of them")
         elif not self.addresses or self.gateway is None:
-            raise ValueError("needs addresses and gateway with a bridge: it has no DHCP of ours")
+            raise ValueError(
+                "needs addresses and gateway with a bridge, where Gatehouse runs no DHCP server"
+            )
         return self
 
 
@@ -144,7 +207,7 @@ class Farm(Model):
     hypervisors: Annotated[tuple[Hypervisor, ...], Field(min_length=1, max_length=1), List] = Field(
         default=(Hypervisor(),),
         description="Where the VMs run; one for now.",
-        examples=[[{"uri": "qemu+ssh://root@kvm1.example.org/system"}]],
+        examples=[[{"pool": "/srv/vms"}]],
     )
     network: Network = Field(
         default=Network(),
@@ -159,14 +222,21 @@ class Farm(Model):
     )
     ssh_from: Annotated[tuple[Ipv4Network, ...], List] = Field(
         default=(),
-        description="The networks from which the VMs answer SSH, with this machine in them; by"
-        " default this machine alone.",
+        description="The networks and addresses from which the VMs answer SSH, with this machine in"
+        " them; by default this machine alone.",
         examples=[["192.0.2.7/32", "198.51.100.0/24"]],
     )
     packages: Annotated[tuple[_Package, ...], List] = Field(
         default=(),
-        description="More Debian packages to install at the first boot. Others replace the VMs.",
+        description="More Debian packages to install at the first boot, perhaps with a version"
+        " (`htop=3.2.2-2`) or suite (`htop/bookworm-backports`). Others replace the VMs.",
         examples=[["htop", "tcpdump"]],
+    )
+    volume_folders: Annotated[tuple[FilePath, ...], List] = Field(
+        default=(),
+        description="More folders of the VMs that services may have as `volumes[].host`, beside"
+        " /srv, /mnt, /opt, /data and /media. Not those of the system.",
+        examples=[["/var/lib/matomo"]],
     )
     registry_mirror: HttpUrl | None = Field(
         default=None,
@@ -201,5 +271,5 @@ class Farm(Model):
 
     @property
     def host_address(self) -> str:
-        """Who comes into the own network: libvirt lets in its host alone, at the first address."""
+        """The hypervisor's address in the own network, the first one; nobody else comes in."""
         return str(self.cidr[1])

@@ -1,10 +1,10 @@
 """A service: what runs, how often, under which domains, and how it is checked."""
 
-import difflib
 from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, Field, model_validator
 
+from components import spelling
 from components.models.base import (
     Duration,
     FilePath,
@@ -16,9 +16,11 @@ from components.models.base import (
     Port,
     PrintableText,
     ProxyTime,
-    Secret,
+    SecretText,
     Size,
+    Text,
     UrlPath,
+    lines,
 )
 from components.models.edge import Edge
 from components.models.http import Http
@@ -37,8 +39,9 @@ _ImageName = Annotated[
 ]
 _EnvName = Annotated[
     str,
-    Field(max_length=255),
-    Matching(r"[A-Za-z_][A-Za-z0-9_]*", "a name of letters, digits and underscores"),
+    Field(max_length=1000),
+    AfterValidator(lines),
+    Matching(r"[^=\0]+", "a variable's name: any text without ="),
 ]
 _NAME_OR_ID = r"([a-z_][a-z0-9_-]{0,31}|[0-9]{1,10})"
 _User = Annotated[
@@ -77,26 +80,12 @@ def _capability(value: str) -> str:
     name = value.upper().removeprefix("CAP_")
     if name in _CAPABILITIES:
         return name
-    near = difflib.get_close_matches(name, _CAPABILITIES, n=1)
-    hint = f"; did you mean {near[0]}?" if near else ", such as CHOWN or SETUID"
+    near = spelling.nearest(name, _CAPABILITIES)
+    hint = f"; did you mean {near}?" if near else ", such as CHOWN or SETUID"
     raise ValueError(f"must be one of Linux's capabilities{hint}")
 
 
 _Capability = Annotated[str, AfterValidator(_capability)]
-
-_OF_THE_VM = ("/", "/boot", "/dev", "/etc", "/proc", "/root", "/run", "/sys", "/usr", "/var")
-"""Folders with which a container would have the whole VM, and so has no limit at all."""
-_BELOW = ("/boot", "/dev", "/etc", "/proc", "/root", "/run", "/sys", "/usr", "/var/lib/docker")
-_OURS = ("/home/gatehouse", "/var/lib/gatehouse", "/var/run")
-
-
-def _not_the_vm(value: str) -> str:
-    below = any(value == each or value.startswith(f"{each}/") for each in (*_BELOW, *_OURS))
-    if below or value in (*_OF_THE_VM, "/var/lib", "/home"):
-        raise ValueError(
-            "would give the container the VM itself; use a folder such as /srv/data, or a name"
-        )
-    return value
 
 
 class Health(Model):
@@ -111,7 +100,7 @@ class Health(Model):
         " service's own path.",
         examples=["/health"],
     )
-    command: Annotated[tuple[PrintableText, ...], Field(min_length=1), List] | None = Field(
+    command: Annotated[tuple[Text, ...], Field(min_length=1), List] | None = Field(
         default=None,
         description="A command in the container that ends with 0 when all is well; Docker runs it"
         " beside the HTTP check.",
@@ -174,8 +163,11 @@ class Volume(Model):
     name: Name | None = Field(
         default=None, description="A Docker volume on the VM, by name.", examples=["data"]
     )
-    host: Annotated[FilePath, AfterValidator(_not_the_vm)] | None = Field(
-        default=None, description="Instead of a name: a folder of the VM.", examples=["/srv/matomo"]
+    host: FilePath | None = Field(
+        default=None,
+        description="Instead of a name: a folder of the VM, in /srv, /mnt, /opt, /data or /media,"
+        " or in one of `farm.volume_folders`.",
+        examples=["/srv/matomo"],
     )
     read_only: bool = Field(
         default=False, description="The container cannot write to it.", examples=[True]
@@ -231,17 +223,19 @@ class Service(Model):
         description="Which VMs run them.",
         examples=[{"vms": ["web-0", "web-1"], "max_per_vm": 2}],
     )
-    command: Annotated[tuple[PrintableText, ...], Field(min_length=1), List] | None = Field(
+    command: Annotated[tuple[Text, ...], Field(min_length=1), List] | None = Field(
         default=None,
-        description="What to run instead of the image's own command.",
+        description="Command with its arguments, instead of the image's.",
         examples=[["server", "--listen", ":8080"]],
     )
-    env: dict[_EnvName, PrintableText] = Field(
-        default_factory=dict, description="Environment variables.", examples=[{"LOG_LEVEL": "info"}]
-    )
-    secret_env: dict[_EnvName, Secret] = Field(
+    env: dict[_EnvName, Text] = Field(
         default_factory=dict,
-        description="Environment variables that are secret: set them with"
+        description="Environment variables: any name, and text of one or several lines.",
+        examples=[{"LOG_LEVEL": "info"}],
+    )
+    secret_env: dict[_EnvName, SecretText] = Field(
+        default_factory=dict,
+        description="Secret environment variables: set them with"
         " `pulumi config set --secret --path`.",
         examples=[{"DATABASE_PASSWORD": {"secure": "v1:…"}}],
     )
@@ -261,40 +255,43 @@ class Service(Model):
         examples=[[{"name": "data", "path": "/data", "shared": True}]],
     )
     cpus: Annotated[float, Field(gt=0, le=256)] | None = Field(
-        default=None, description="How many processors a container may use.", examples=[0.5]
+        default=None, description="Processor limit of a container.", examples=[0.5]
     )
     memory: Size | None = Field(
         default=None,
-        description="How much memory a container may use before it is killed; by default what the"
-        " VM has but an eighth, or 128MiB if that is more.",
+        description="Memory limit of a container, which is killed beyond it; by default the VM's"
+        " memory minus an eighth, at least 128MiB.",
         examples=["512MiB"],
     )
     pids: Annotated[int, Field(ge=1, le=1_000_000)] = Field(
         default=PIDS,
-        description="How many processes and threads a container may have.",
+        description="Limit of a container's processes and threads.",
         examples=[200],
     )
     capabilities: Annotated[tuple[_Capability, ...], List] = Field(
         default=(),
-        description="What the kernel lets a container's root do beyond what any user may: nothing"
-        " unless listed. Images that start as root and then change to another user mostly take"
-        " CHOWN, SETGID and SETUID.",
+        description="Linux capabilities of a container; none unless listed. Images that start as"
+        " root and then change to another user mostly need CHOWN, SETGID and SETUID.",
         examples=[["CHOWN", "SETGID", "SETUID"]],
     )
     user: _User | None = Field(
-        default=None, description="Whom it runs as, instead of the image's user.", examples=["1000"]
+        default=None,
+        description="User of the container, instead of the image's.",
+        examples=["1000"],
     )
     read_only: bool = Field(
-        default=False, description="The container's own files cannot be written.", examples=[True]
+        default=False,
+        description="Make the container's root filesystem read-only.",
+        examples=[True],
     )
     labels: dict[_LabelKey, PrintableText] = Field(
         default_factory=dict,
-        description="More labels; `traefik.*` and `gatehouse.*` are Gatehouse's own.",
+        description="More labels; Gatehouse sets those below `traefik.` and `gatehouse.`.",
         examples=[{"team": "shop"}],
     )
     restart: Literal["no", "on-failure", "unless-stopped", "always"] = Field(
         default="unless-stopped",
-        description="When Docker starts a container again by itself.",
+        description="Docker's restart policy.",
         examples=["always"],
     )
     start_timeout: Duration = Field(
@@ -305,8 +302,8 @@ class Service(Model):
     )
     stop_grace: Duration = Field(
         default=parse_duration("30s"),
-        description="How long requests in flight may take when a container goes, and then the"
-        " container itself when it is told to stop.",
+        description="Time for requests in flight when a container is removed, and then for the"
+        " container to stop.",
         examples=["1m"],
     )
 

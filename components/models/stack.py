@@ -1,19 +1,36 @@
 """A whole stack config."""
 
+import re
 from typing import Annotated
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
 from components.models.base import Matching, Model, Name, PrintableText, Secret
 from components.models.edge import Edge
 from components.models.farm import Farm
 from components.models.service import Service
 
+DOCKER_HUB = ("docker.io", "index.docker.io", "registry-1.docker.io")
+"""Docker Hub's names in the names of images, of which the last one is where its API is."""
+
+_NOT_DOCKER_HUB = ("docker.com", "hub.docker.com", "registry.hub.docker.com", "registry.docker.io")
+
+
+def _registry_host(value: str) -> str:
+    if value in _NOT_DOCKER_HUB or re.fullmatch(r"https?://[a-z0-9.-]*docker\.(io|com)/?.*", value):
+        raise ValueError("is no registry's host; Docker Hub's is docker.io")
+    if re.fullmatch(r"https?://.*", value):
+        raise ValueError("must be a registry's host; remove the scheme and the path")
+    return value
+
+
 _RegistryHost = Annotated[
     str,
+    AfterValidator(_registry_host),
     Matching(
-        r"[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?(:[0-9]{1,5})?",
-        "a registry's host and perhaps its port, such as registry.example.org",
+        r"[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?(:(?!0)[0-9]{1,4}|:[1-5][0-9]{4}|:6[0-4][0-9]{3}"
+        r"|:65[0-4][0-9]{2}|:655[0-2][0-9]|:6553[0-5])?",
+        "a registry's host and perhaps its port, such as registry.example.org:5000",
     ),
 ]
 
@@ -38,5 +55,6 @@ class Stack(Model):
     edge: Edge = Field(default=Edge(), description="The load balancer in front.")
     registries: dict[_RegistryHost, Registry] = Field(
         default_factory=dict,
-        description="Logins to registries of container images, by their address.",
+        description="Logins to registries of container images, by their host; Docker Hub is"
+        " `docker.io`.",
     )

@@ -1,10 +1,16 @@
 """How another machine is reached: verified from the first connection on."""
 
+import hashlib
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 SSH_USER = "gatehouse"
+# The path of a Unix socket has 104 bytes with its NUL on macOS, and 108 on Linux. ssh appends a dot
+# and 16 letters until the connection is there.
+_SOCKET_LIMIT = 104 - 1 - 17
+_ADDRESS_LIMIT = len("255.255.255.255")
 # Over 10 s passed until the sshd of a VM that requests filled said its first word.
 _PATIENCE = ("ConnectTimeout=30", "ServerAliveInterval=15")
 
@@ -22,7 +28,7 @@ def options(*, key_file: str, known_hosts: str, host: str) -> tuple[str, ...]:
     """Return the options of ``ssh`` for the VM called ``host``, whatever the user's own config.
 
     Connections that follow each other within 30 s share one handshake, which takes an emulated CPU
-    about a second.
+    about a second. Not where the path of ``known_hosts`` leaves no room for a socket beside it.
     """
     settings = (
         "BatchMode=yes",
@@ -30,9 +36,7 @@ def options(*, key_file: str, known_hosts: str, host: str) -> tuple[str, ...]:
         *_pinned(known_hosts, host),
         "HostKeyAlgorithms=ssh-ed25519",
         *_PATIENCE,
-        "ControlMaster=auto",
-        f"ControlPath={known_hosts}.%h",
-        "ControlPersist=30s",
+        *_shared(Path(known_hosts), host),
     )
     return ("-F", "none", "-i", key_file, *_options(*settings))
 
@@ -91,6 +95,18 @@ def known_hosts_line(host: str, public_key: str) -> str:
 
 def _files(keys: Path, vm: str) -> tuple[Path, Path]:
     return keys / "id_ed25519", keys / f"{vm}.known_hosts"
+
+
+def _shared(known_hosts: Path, host: str) -> tuple[str, ...]:
+    """Return the settings for a socket in the folder of ``known_hosts``, which is private.
+
+    By a digest, because names of VMs and of the folder may be long.
+    """
+    digest = hashlib.sha256(f"{known_hosts.name}\n{host}".encode()).hexdigest()[:12]
+    start = f"{known_hosts.parent / f'ssh-{digest}'}."
+    if len(os.fsencode(start)) + _ADDRESS_LIMIT > _SOCKET_LIMIT:
+        return ("ControlMaster=no", "ControlPath=none")
+    return ("ControlMaster=auto", f"ControlPath={start.replace('%', '%%')}%h", "ControlPersist=30s")
 
 
 def _pinned(known_hosts: str, host: str) -> tuple[str, ...]:

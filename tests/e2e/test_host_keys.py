@@ -61,7 +61,7 @@ class Vm:
 
     def hang_up(self) -> None:
         """End the connections that others would share."""
-        for shared in self.keys.glob("*.known_hosts.*"):
+        for shared in self.keys.glob("ssh-*"):
             end = ("ssh", "-o", f"ControlPath={shared}", "-O", "exit", ADDRESS)
             subprocess.run(end, check=True, capture_output=True)
 
@@ -157,6 +157,21 @@ def test_the_right_machine_is_entered_at_the_first_connection(vm: Vm, way: Way) 
     assert vm.mark.exists()
     assert vm.server.logins == logins + 1
     assert vm.pinned == before
+
+
+@pytest.mark.parametrize("stack", ["prod", "s" * 100])
+def test_a_stack_of_any_name_is_entered_and_a_connection_shared_where_there_is_room(
+    vm: Vm, stack: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(vm.project)
+    keys = Path(".gatehouse") / stack
+    if not keys.exists():
+        shutil.copytree(vm.keys, keys)
+    logins = vm.server.logins
+    for _ in range(2):
+        done = run(("ssh", *options_in(keys, VM), f"root@{ADDRESS}", "echo there"))
+        assert (done.returncode, done.stdout, done.stderr) == (0, "there\n", "")
+    assert vm.server.logins == logins + (1 if stack == "prod" else 2)
 
 
 @pytest.mark.parametrize("way", WAYS)

@@ -34,10 +34,20 @@ HEADERS = (
     *("Content-Security-Policy", "X-0-"),
 )
 FILE_PATHS = ("/a", "/var/lib/x", "/srv/a-b_c.d", "/null", "/0", "/.x")
-ENV_NAMES = ("A", "_", "a1", "PATH", "LD_PRELOAD", "null", "no", "e3")
-PACKAGES = ("htop", "g++", "libc6.1", "1e3", "0x1f", "2001-01-01", "1.5", "null", "12", "0o7")
+ENV_NAMES = (
+    *("A", "_", "a1", "PATH", "LD_PRELOAD", "null", "no", "e3", "spring.datasource.url", "A-B"),
+    *("0", "é", "with space", "a\nb", "$(reboot)", "%s", '"', "{{ a }}", "a: b", "#", "[key]"),
+)
+VOLUME_HOSTS = ("/srv", "/srv/a-b_c.d", "/data/null", "/mnt/0", "/opt/.x", "/media/a")
+PACKAGES = (
+    *("htop=3.2.2-2", "g++=4:12.2.0-3", "htop/bookworm-backports"),
+    *("htop", "g++", "libc6.1", "1e3", "0x1f", "2001-01-01", "1.5", "null", "12", "0o7"),
+)
 CAPABILITIES = ("CHOWN", "cap_setuid", "SETGID", "NET_BIND_SERVICE", "SYS_ADMIN")
-SSH_NETWORKS = ("0.0.0.0/0", "10.0.0.0/8", "192.0.2.7/32", "192.0.2.0/24", "198.51.100.1")
+SSH_NETWORKS = (
+    *("0.0.0.0/0", "10.0.0.0/8", "192.0.2.7/32", "192.0.2.0/24", "198.51.100.1"),
+    "198.51.100.6/31",
+)
 LABEL_KEYS = ("team", "a.b/c-d", "traefik", "gatehouse", "x_y", "0", "com.docker.compose.service")
 
 PIECES = (
@@ -59,6 +69,10 @@ PIECES = (
 PRINTABLE = (
     "",
     *(piece for piece in PIECES if not any(ord(c) < 32 or c in "\x7f\ud800" for c in piece)),
+)
+LINES = (
+    *(*PRINTABLE, "\t", "\n", "\r\n", "---\n", "\n...\n", "\n---\nevil: true\n", "\\\n"),
+    "\n" * 3000,
 )
 VALUES: tuple[Any, ...] = (
     *(None, True, False, 0, -1, 1, 2, 1001, 65536, 10**30, -(10**300), -0.0, 0.5, 1e308, 1e-300),

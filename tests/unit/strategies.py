@@ -31,6 +31,14 @@ _HASHES = (
     f"$6$rounds=1000${SECRET}${'x' * 86}",
     f"$5${SECRET}${'y' * 43}",
 )
+_URIS = (
+    *(
+        "qemu+ssh://root@kvm1.example.org/system",
+        "qemu+tls://[2001:db8::1]:1/system",
+        "qemu://x/system",
+    ),
+    *("qemu+ssh://192.0.2.80:2222/session?keyfile=/a.b", "qemu+tcp://localhost/system"),
+)
 _HOST_KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIHIcKmz9Q9KUrmNFcK0RkNqsAJYAow0cEEr0AA2keG"
 
 
@@ -56,8 +64,12 @@ class _Choices:
         return list(dict.fromkeys(self.one(options) for _ in range(count)))
 
     def allowed_text(self) -> str:
-        """Return what a value of an environment variable may be."""
+        """Return what a label may be: text of one line."""
         return self.one(hostile.PRINTABLE) + self.one(hostile.PRINTABLE)
+
+    def allowed_lines(self) -> str:
+        """Return what a value of an environment variable may be."""
+        return self.one(hostile.LINES) + self.one(hostile.LINES)
 
     def any_text(self) -> str:
         if self.sometimes(6):
@@ -78,7 +90,7 @@ def _of(*options: Any) -> Any:
 
 
 def _texts(pick: _Choices) -> list[str]:
-    return [pick.allowed_text() for _ in range(1 + pick.number(3))]
+    return [pick.allowed_lines() for _ in range(1 + pick.number(3))]
 
 
 def _secret(pick: _Choices) -> str:
@@ -87,7 +99,7 @@ def _secret(pick: _Choices) -> str:
 
 def _farm(pick: _Choices) -> dict[str, Any]:
     vms = pick.one((1, 2, 2, 3, 3, 5, 8, 40))
-    return _with(
+    farm = _with(
         pick,
         {"vms": vms, "image": pick.one(("/images/a.qcow2", "https://example.org/a b?c=d#e"))},
         name=_of(*hostile.NAMES),
@@ -98,6 +110,7 @@ def _farm(pick: _Choices) -> dict[str, Any]:
         install_docker=_of(True, False),
         ssh_from=lambda pick: pick.some(hostile.SSH_NETWORKS, most=3),
         packages=lambda pick: pick.some(hostile.PACKAGES, most=3),
+        volume_folders=lambda pick: pick.some(hostile.FILE_PATHS, most=2),
         registry_mirror=_of(
             "http://192.0.2.1:5000", "https://m.example", "http://[2001:db8::1]:5/"
         ),
@@ -105,6 +118,9 @@ def _farm(pick: _Choices) -> dict[str, Any]:
         shutdown_timeout=_of(*_DURATIONS),
         network=lambda pick: _network(pick, vms),
     )
+    if "bridge" in farm.get("network", {}) and pick.sometimes(2):
+        farm["hypervisors"] = [{"uri": pick.one(_URIS)}]
+    return farm
 
 
 def _network(pick: _Choices, vms: int) -> dict[str, Any]:
@@ -169,7 +185,7 @@ def _service(pick: _Choices, vms: list[str], index: int) -> dict[str, Any]:
         },
         path=lambda _: path,
         env=lambda pick: {
-            name: pick.allowed_text() for name in pick.some(hostile.ENV_NAMES, most=3)
+            name: pick.allowed_lines() for name in pick.some(hostile.ENV_NAMES, most=3)
         },
         labels=lambda pick: {
             key: pick.allowed_text() for key in pick.some(hostile.LABEL_KEYS, most=3)
@@ -216,14 +232,17 @@ def _service(pick: _Choices, vms: list[str], index: int) -> dict[str, Any]:
         volume = _with(
             pick, {"path": pick.one(hostile.FILE_PATHS), "shared": True}, read_only=_of(True)
         )
-        kind, options = pick.one((("name", hostile.NAMES), ("host", hostile.FILE_PATHS)))
+        kind, options = pick.one((("name", hostile.NAMES), ("host", hostile.VOLUME_HOSTS)))
         service["volumes"] = [{**volume, kind: pick.one(options)}]
     if "tcp" not in service and pick.sometimes(2):
         service["http"] = _http(pick, index)
         if all(host.startswith("*.") for host in service["hosts"]):
             service["http"].pop("aliases", None)
     if pick.sometimes(3):
-        service["secret_env"] = {"TOKEN": _secret(pick), f"S{index}": SECRET}
+        service["secret_env"] = {
+            "TOKEN": _secret(pick) + pick.one(("", "\n", "\r\n\tb")),
+            f"S{index}.b": SECRET,
+        }
     return service
 
 
@@ -302,7 +321,7 @@ def _stack(pick: _Choices) -> dict[str, Any]:
     farm = _farm(pick)
     vms = [f"{farm.get('name', 'web')}-{index}" for index in range(farm["vms"])]
     names = pick.some(hostile.NAMES, least=1, most=4)
-    registries = ("ghcr.io", "r.example.org:5000", "1e3", "username")
+    registries = ("ghcr.io", "r.example.org:5000", "1e3", "username", "docker.io")
     return _with(
         pick,
         {

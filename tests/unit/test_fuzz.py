@@ -60,7 +60,7 @@ _SMALL_MACHINE = Facts(
     image_problem="does not exist",
     page_problems=dict.fromkeys(("p", "p%", "p}"), "cannot be read: no such file or directory"),
 )
-_PROBLEM = re.compile(r"[^ ].*: .+ \(got .+\)")
+_PROBLEM = re.compile(r"[^ ].*: .+ \((got .+|value hidden: it may be secret)\)")
 _KEY = re.compile(r"[A-Za-z0-9_./:@-]{1,100}")
 
 

@@ -15,7 +15,7 @@ from tests.unit.strategies import SECRET
 APP = {"image": "app:1", "hosts": ["a.example.org"], "port": 80}
 BASE: dict[str, Any] = {"farm": {"vms": 1, "image": "/a.qcow2"}, "services": {"app": APP}}
 FARM = BASE["farm"]
-NOT_SHOWN = "(got what is not shown, as it may be a secret)"
+NOT_SHOWN = "(value hidden: it may be secret)"
 
 
 def app(**changes: Any) -> dict[str, Any]:
@@ -75,11 +75,11 @@ REFUSED: dict[str, tuple[dict[Any, Any], str]] = {
     ),
     "half of a surrogate pair": (
         app(env={"A": "\ud800"}),
-        'services.app.env.A: must not have control characters (got "\\ud800")',
+        'services.app.env.A: must be text; remove the lone surrogate U+D800 (got "\\ud800")',
     ),
     "a control character of the second set": (
         app(env={"A": "\x9b31m"}),
-        'services.app.env.A: must not have control characters (got "\\u009b31m")',
+        'services.app.env.A: must be text; remove the control character U+009B (got "\\u009b31m")',
     ),
     "a domain that DNS has no room for": (
         app(hosts=["a." * 150 + "a"]),
@@ -99,7 +99,7 @@ REFUSED: dict[str, tuple[dict[Any, Any], str]] = {
     ),
     "a token under another key": (
         {"registries": {"ghcr.io": {"username": "a", "token": SECRET}}},
-        f"registries.ghcr.io.token: unknown key; known here are username, password {NOT_SHOWN}",
+        f"registries.ghcr.io.token: unknown key; Gatehouse calls it password {NOT_SHOWN}",
     ),
     "a hash in the place of all that it is for": (
         app(http=f"$6${SECRET}${'a' * 86}"),

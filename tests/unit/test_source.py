@@ -57,7 +57,7 @@ def test_an_address_that_cannot_be_told_has_to_be_said() -> None:
     here = Facts(own_addresses=("192.0.2.5",))
     told = list(checks.on_this_machine(stack(BRIDGE, host="edge.example.org"), here))
     assert told == [
-        "edge.source: edge.host edge.example.org has no IPv4 address that this machine knows; give"
+        "edge.source: edge.host edge.example.org resolves to no IPv4 address on this machine; give"
         " the address from which the VMs will see the edge (got nothing)"
     ]
     told = list(checks.on_this_machine(stack(BRIDGE), Facts()))

@@ -2,6 +2,7 @@
 
 import itertools
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Callable
@@ -9,6 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from components.vm import enter
 from components.vm.ssh import EnterError, addresses, entering, options, options_in, verified
@@ -50,6 +53,38 @@ def test_every_way_takes_the_pinned_key_and_no_other() -> None:
         assert told["GlobalKnownHostsFile"] == "/dev/null"
         assert told["UserKnownHostsFile"] in ("pinned", "keys/web-0.known_hosts")
         assert told["HostKeyAlias"] in ("edge", "web-0")
+
+
+_NAMES = st.text("az09-", min_size=1, max_size=30)
+_FOLDERS = st.lists(st.text("ab-é%", min_size=1, max_size=30), max_size=9).map("/".join)
+
+
+@given(_FOLDERS, _NAMES, _NAMES)
+def test_a_shared_connection_has_a_socket_that_fits_or_there_is_none(
+    checkout: str, stack: str, farm: str
+) -> None:
+    keys = Path(checkout) / ".gatehouse" / stack
+    told = settings(options_in(keys, f"{farm}-999"))
+    if told["ControlMaster"] == "no":
+        assert told["ControlPath"] == "none"
+        assert len(os.fsencode(keys)) > 40, "only a path that leaves no room"
+        return
+    socket = told["ControlPath"].replace("%%", "%").replace("%h", "255.255.255.255")
+    assert "%h" in told["ControlPath"]
+    assert len(os.fsencode(f"{socket}.{'x' * 16}\0")) <= 104, "as ssh makes it, on any system"
+    assert Path(socket).parent == keys, "which nobody else may enter"
+
+
+def test_in_a_checkout_long_names_of_vms_share_connections() -> None:
+    told = settings(options_in(Path(".gatehouse") / ("s" * 40), f"{'f' * 30}-edge"))
+    assert told["ControlMaster"] == "auto"
+
+
+def test_each_vm_has_a_socket_for_itself() -> None:
+    paths = {
+        settings(options_in(Path("keys"), f"web-{index}"))["ControlPath"] for index in range(99)
+    }
+    assert len(paths) == 99
 
 
 def test_the_addresses_are_those_of_vms_and_of_an_edge_that_is_one() -> None:

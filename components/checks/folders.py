@@ -1,0 +1,78 @@
+"""Folders of a VM that containers may have.
+
+An allow-list: what a folder means to the VM's programs cannot be known for all folders, and a
+container that writes to the wrong one is root on the VM.
+"""
+
+from collections.abc import Iterable, Sequence
+
+from components.models.farm import Farm
+from components.models.service import Service
+
+ALLOWED = ("/srv", "/mnt", "/opt", "/data", "/media")
+"""Folders for data by the Filesystem Hierarchy Standard and by custom."""
+
+_VM = (
+    *("/bin", "/boot", "/dev", "/etc", "/home/gatehouse", "/lib", "/lib32", "/lib64", "/libx32"),
+    *("/lost+found", "/proc", "/root", "/run", "/sbin", "/snap", "/sys", "/usr"),
+    *("/tmp", "/var/tmp"),  # noqa: S108 - refused
+    "/opt/containerd",  # containerd puts its `bin` ahead of PATH
+    *("/var/backups", "/var/cache", "/var/local", "/var/lock", "/var/log", "/var/mail"),
+    *("/var/run", "/var/spool"),
+    *(
+        f"/var/lib/{name}"
+        for name in (
+            *("apt", "buildkit", "cloud", "cni", "containerd", "containers", "dbus", "dhcp"),
+            *("docker", "docker-engine", "dpkg", "gatehouse", "initramfs-tools", "kubelet"),
+            *("NetworkManager", "nfs", "pam", "podman", "polkit-1", "private", "python", "sudo"),
+            *("systemd", "ucf", "unattended-upgrades"),
+        )
+    ),
+)
+"""Folders that the VM's own programs run from, read as root, or keep state in."""
+
+
+_USE = "use a folder in /srv"
+
+
+def allowed_folders(farm: Farm) -> Iterable[str]:
+    """Yield the entries of ``farm.volume_folders`` with which a container would have the VM."""
+    for index, folder in enumerate(farm.volume_folders):
+        problem = _of_the_vm(folder)
+        if problem is not None:
+            yield f"farm.volume_folders.{index}: {problem} (got {folder})"
+
+
+def volumes(path: str, service: Service, farm: Farm) -> Iterable[str]:
+    """Yield the folders of the VM that a service may not have."""
+    allowed = (*ALLOWED, *farm.volume_folders)
+    for index, volume in enumerate(service.volumes):
+        if volume.host is None:
+            continue
+        where = f"{path}.volumes.{index}.host"
+        problem = _of_the_vm(volume.host)
+        if problem is not None:
+            yield f"{where}: {problem} (got {volume.host})"
+        elif not any(_within(volume.host, each) for each in allowed):
+            yield (
+                f"{where}: must be in {_either(ALLOWED)}, or in a folder of farm.volume_folders;"
+                f" add one there, or use `name` (got {volume.host})"
+            )
+
+
+def _of_the_vm(folder: str) -> str | None:
+    for each in _VM:
+        if _within(folder, each):
+            return f"would give the container control of the VM, whose system uses {each}; {_USE}"
+        if _within(each, folder):
+            return f"would give the container control of the VM: it contains {each}; {_USE}"
+    return None
+
+
+def _within(folder: str, other: str) -> bool:
+    """Whether a folder is another one or is in it; both are absolute, without dots."""
+    return folder == other or folder.startswith(f"{other}/")
+
+
+def _either(words: Sequence[str]) -> str:
+    return f"{', '.join(words[:-1])} or {words[-1]}"
