@@ -44,6 +44,14 @@ TRAEFIK_LABEL = "gatehouse.traefik"
 
 PIDS_LABEL = "gatehouse.pids"
 """On each container: how many processes and threads it may have."""
+
+OWN_LABEL = "gatehouse.labels"
+"""On each container: the names of the labels that Gatehouse has given it. Docker adds the image's,
+and where both have one, the container's counts; so no image can say anything here."""
+
+_SLOT_LABEL = "gatehouse.slot"
+"""On each container of a service."""
+
 _API_USER = "agent"
 
 NOWHERE = """\
@@ -174,8 +182,15 @@ class Container:
     health: str
     """What Docker's own check has come to: ``starting``, ``healthy`` …; empty if it has none."""
     labels: dict[str, str]
+    """Those that Gatehouse has given it."""
     told: dict[str, Any]
-    """All that Docker says of it, but for its environment, which is not Traefik's business."""
+    """All that Docker says of it, but for its environment, which is not Traefik's business, and
+    labels that are not for Traefik."""
+
+    @property
+    def is_traefik(self) -> bool:
+        """Whether it is Traefik's own, and no service's."""
+        return TRAEFIK_LABEL in self.labels and _SLOT_LABEL not in self.labels
 
     @property
     def kind(self) -> str:
@@ -265,10 +280,28 @@ def is_connection(line: str, port: int, kind: str = "http") -> bool:
     return state in _IN_FLIGHT[kind] and int(local.rpartition(":")[2], 16) == port
 
 
+def marked(labels: Mapping[str, str]) -> dict[str, str]:
+    """Return labels for a container, and with them the one that tells them from its image's."""
+    return {**labels, OWN_LABEL: " ".join(sorted({*labels, OWN_LABEL}))}
+
+
+def own_labels(labels: Mapping[str, str]) -> dict[str, str]:
+    """Return those of a container's labels that Gatehouse has given it.
+
+    A container without the list was made by an older Gatehouse. It serves as it is until the update
+    that has brought this agent replaces it.
+    """
+    listed = labels.get(OWN_LABEL)
+    own = labels if listed is None else listed.split()
+    return {key: labels[key] for key in own if key in labels}
+
+
 def inspected(text: bytes) -> Container:
     """Return the container that Docker's JSON is about."""
     told = json.loads(text)
-    told["Config"]["Env"] = []
+    labels = own_labels(told["Config"]["Labels"] or {})
+    shown = {key: value for key, value in labels.items() if key.startswith("traefik.")}
+    told["Config"] |= {"Env": [], "Labels": shown}
     state = told["State"]
     networks = told["NetworkSettings"]["Networks"] or {}
     return Container(
@@ -279,7 +312,7 @@ def inspected(text: bytes) -> Container:
         pid=state["Pid"],
         address=next((each["IPAddress"] for each in networks.values() if each["IPAddress"]), ""),
         health=(state.get("Health") or {}).get("Status", ""),
-        labels=told["Config"]["Labels"] or {},
+        labels=labels,
         told=told,
     )
 
@@ -607,15 +640,16 @@ class Agent:
 
         An update that was killed has left them, and no state knows of them.
         """
-        slot = joined.labels.get("gatehouse.slot")
+        slot = joined.labels.get(_SLOT_LABEL)
         if slot is None:
             return
-        wanted = json.dumps({"label": [f"gatehouse.slot={slot}"]})
+        wanted = json.dumps({"label": [f"{_SLOT_LABEL}={slot}"]})
         status, body = ask_docker(f"/containers/json?all=1&filters={wanted}".replace(" ", ""))
         listed = json.loads(body) if status == 200 else []
         own = next((each["Created"] for each in listed if each["Id"] == joined.id), 0)
         for each in listed:
-            if each["Created"] < own and self.members.get(each["Id"]) is None:
+            ours = _SLOT_LABEL in (each["Labels"] or {}).get(OWN_LABEL, "").split()
+            if ours and each["Created"] < own and self.members.get(each["Id"]) is None:
                 subprocess.run(("docker", "rm", "--force", each["Id"]), check=False)
 
     def leave(self, container: str, grace: float) -> str:
@@ -673,7 +707,7 @@ def traefiks() -> list[Container]:
     """Return the Traefiks that run here: two while one takes over from the other."""
     _, body = ask_docker(f'/containers/json?filters={{"label":["{TRAEFIK_LABEL}"]}}')
     found = [find(each["Id"]) for each in json.loads(body)]
-    return [each for each in found if each is not None and each.running]
+    return [each for each in found if each is not None and each.running and each.is_traefik]
 
 
 def known_servers(
