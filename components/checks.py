@@ -170,12 +170,6 @@ def _service(path: str, service: Service) -> Iterable[str]:
 def _of_http(path: str, service: Service) -> Iterable[str]:
     if not service.hosts:
         yield f"{path}.hosts: is required, or tcp for what is not HTTP (got nothing)"
-    prefix = service.path.rstrip("/")
-    if not f"{service.edge_check_path}/".startswith(f"{prefix}/"):
-        yield (
-            f"{path}.health.path: must be below {path}.path, {service.path}, because the edge asks"
-            f" it through the service's own route (got {service.health.path})"
-        )
     if service.strip_path and service.path.rstrip("/") == "":
         yield f"{path}.strip_path: needs a path to strip (got {service.path})"
 

@@ -49,6 +49,9 @@ OWN_LABEL = "gatehouse.labels"
 """On each container: the names of the labels that Gatehouse has given it. Docker adds the image's,
 and where both have one, the container's counts; so no image can say anything here."""
 
+INTERVAL_LABEL = "gatehouse.interval"
+"""On a container that no label of Traefik's says it of: how often it is asked, such as ``10s``."""
+
 _SLOT_LABEL = "gatehouse.slot"
 """On each container of a service."""
 
@@ -111,7 +114,18 @@ _DOCKER_SECONDS = 180.0
 """For Docker to answer; while it starts a container it may not, 120 s on a busy emulated CPU."""
 _FORGET_SECONDS = 30.0
 """Traefik takes up a change within 0.1 s; on an emulated CPU under load it took up to 3 s."""
+_JOIN_CHECK_SECONDS = 10.0
+"""For the first answers, which take longer than those that come later."""
 _LOG_LINES = "15"
+_READ = 65_536  # bytes of an answer to a check
+_GRPC_HEALTH = "/grpc.health.v1.Health/Check"
+_HPACK_STATUS = {
+    bytes((0x88 + index,)): status
+    for index, status in enumerate((200, 204, 206, 304, 400, 404, 500))
+}
+_SAID = 500  # characters of what Docker's check has printed
+_HEALTHCHECK = ".loadbalancer.healthcheck."
+"""In labels that the agent goes by and Traefik does not see, or both would ask the application."""
 # Of proc_pid_net(5). A client of HTTP waits for its answer with both halves open; others may have
 # ended theirs, and the container has not.
 _ESTABLISHED, _CLOSE_WAIT = "01", "08"
@@ -181,6 +195,10 @@ class Container:
     address: str
     health: str
     """What Docker's own check has come to: ``starting``, ``healthy`` …; empty if it has none."""
+    said: str
+    """What that check has printed last."""
+    image: str
+    """The id of its image."""
     labels: dict[str, str]
     """Those that Gatehouse has given it."""
     told: dict[str, Any]
@@ -227,35 +245,78 @@ class Container:
     def _of_service(self, key: str) -> str:
         return self.labels[f"traefik.{self.kind}.services.{self.service}.loadbalancer.{key}"]
 
-    def health_problem(self) -> str | None:
-        """Return why it does not pass the health check that Traefik will go by, or None.
+    @property
+    def interval(self) -> float:
+        """How long to wait between two checks, in seconds."""
+        return self._seconds("interval", self.labels.get(INTERVAL_LABEL, "10s"))
 
-        One that speaks HTTP/2 only is not asked, but has to accept connections: gRPC servers have
-        no common path, and the edge will ask it through Traefik.
+    @property
+    def check_timeout(self) -> float:
+        """How long one check may take, in seconds."""
+        return self._seconds("timeout", "5s")
+
+    def _seconds(self, key: str, otherwise: str) -> float:
+        balancer = f"traefik.{self.kind}.services.{self.service}{_HEALTHCHECK}"
+        return float(self.labels.get(f"{balancer}{key}", otherwise).removesuffix("s"))
+
+    @property
+    def _has_command(self) -> bool:
+        """Whether it is of TCP and Docker alone checks it."""
+        return self.kind == "tcp" and not any(_HEALTHCHECK in each for each in self.labels)
+
+    def health_problem(self, timeout: float = _JOIN_CHECK_SECONDS) -> str | None:
+        """Return why it does not pass its health check, or None.
+
+        Docker has to be content with it too, or Traefik would leave it out.
         """
-        if self.kind == "tcp" and self.health:
-            return None if self.health == "healthy" else f"its health.command says {self.health}"
-        if self.kind == "tcp" or self._scheme != "http":
-            return self._connection_problem()
-        return self._http_problem()
+        if self.health not in ("", "none", "healthy"):
+            return self._docker_problem()
+        if self._has_command and self.health:
+            return None
+        if self.kind == "tcp" or self._takes_calls:
+            return self._connection_problem(timeout)
+        return self._http_problem(timeout)
 
-    def _http_problem(self) -> str | None:
-        connection = http.client.HTTPConnection(self.address, self.port, timeout=10)
-        path = self._of_service("healthcheck.path")
+    def call_problem(self, timeout: float) -> str | None:
+        """Return why it does not answer a check while it serves, or None.
+
+        That is ``health_problem``, but gRPC servers are called. They need not have gRPC's health
+        service: one without it answers as well.
+        """
+        called = self._takes_calls and self.kind == "http"
+        return self._http_problem(timeout) if called else self.health_problem(timeout)
+
+    def _docker_problem(self) -> str:
+        checked = "its health.command" if self._has_command else "Docker's check of it"
+        said = f": {self.said}" if self.said else ""
+        hint = (
+            ""
+            if self._has_command
+            else " (that is health.command, or else the HEALTHCHECK of its image, which"
+            " health.image_check: false switches off)"
+        )
+        return f"{checked} says {self.health}{said}{hint}"
+
+    @property
+    def _takes_calls(self) -> bool:
+        """Whether it is taken for a gRPC server: it speaks HTTP/2 only and has no path to ask."""
+        return self._scheme != "http" and not any(_HEALTHCHECK in each for each in self.labels)
+
+    def _http_problem(self, timeout: float) -> str | None:
+        path, host = _GRPC_HEALTH, self.address
+        if not self._takes_calls:
+            path = self._of_service("healthcheck.path")
+            host = self._of_service("healthcheck.hostname")
+        ask = http1_status if self._scheme == "http" else http2_status
         try:
-            connection.request(
-                "GET", path, headers={"Host": self._of_service("healthcheck.hostname")}
-            )
-            status = connection.getresponse().status
+            status = ask((self.address, self.port), host, path, timeout)
         except (OSError, http.client.HTTPException) as error:
             return f"{path} on port {self.port}: {error or type(error).__name__}"
-        finally:
-            connection.close()
         return None if 200 <= status < 400 else f"{path} on port {self.port}: status {status}"
 
-    def _connection_problem(self) -> str | None:
+    def _connection_problem(self, timeout: float) -> str | None:
         try:
-            socket.create_connection((self.address, self.port), timeout=10).close()
+            socket.create_connection((self.address, self.port), timeout=timeout).close()
         except OSError as error:
             return f"a connection to port {self.port}: {error}"
         return None
@@ -272,6 +333,91 @@ class Container:
                 continue  # it has ended
             count += sum(is_connection(line, self.port, self.kind) for line in lines)
         return count
+
+
+def http1_status(server: tuple[str, int], host: str, path: str, timeout: float) -> int:
+    """Return the status of the answer to a GET.
+
+    Raises:
+        OSError, http.client.HTTPException: There is none.
+    """
+    connection = http.client.HTTPConnection(*server, timeout=timeout)
+    try:
+        connection.request("GET", path, headers={"Host": host})
+        answer = connection.getresponse()
+        if answer.length and answer.length <= _READ:
+            answer.read()  # or the application would see a connection that is reset
+        return answer.status
+    finally:
+        connection.close()
+
+
+def http2_status(server: tuple[str, int], host: str, path: str, timeout: float) -> int:
+    """Return the status of the answer to a GET over HTTP/2, or to a call of gRPC's if it is one.
+
+    As much of RFC 9113 and RFC 7541 as that takes, since the standard library has neither.
+
+    Raises:
+        OSError: There is none.
+    """
+    call = path == _GRPC_HEALTH
+    fields = (b"\x83" if call else b"\x82") + b"\x86" + b"\x04" + _hpack(path)
+    fields += b"\x01" + _hpack(host)
+    if call:
+        fields += b"\x0f\x10" + _hpack("application/grpc")
+        fields += b"\x00" + _hpack("te") + _hpack("trailers")
+    sent = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + _frame(4, 0, 0, b"")
+    sent += _frame(1, 4 if call else 5, 1, fields) + (_frame(0, 1, 1, bytes(5)) if call else b"")
+    with socket.create_connection(server, timeout=timeout) as connection:
+        connection.sendall(sent)
+        with connection.makefile("rb") as reader:
+            while len(head := reader.read(9)) == 9:
+                payload = reader.read(int.from_bytes(head[:3], "big"))
+                kind, flags, stream = head[3], head[4], int.from_bytes(head[5:], "big")
+                if (kind, stream) == (1, 1):
+                    # Ahead of the fields there may be the length of what pads them, and a priority.
+                    return _hpack_status(payload[bool(flags & 8) + 5 * bool(flags & 32) :])
+                if kind == 7 or (kind, stream) == (3, 1):
+                    raise OSError(f"HTTP/2 error in a frame of type {kind}")
+    raise OSError("no answer in HTTP/2")
+
+
+def _frame(kind: int, flags: int, stream: int, payload: bytes) -> bytes:
+    head = len(payload).to_bytes(3, "big") + bytes((kind, flags)) + stream.to_bytes(4, "big")
+    return head + payload
+
+
+def _hpack(text: str) -> bytes:
+    """Return a string literal, whose length has a prefix of 7 bits."""
+    value = text.encode()
+    if (more := len(value) - 127) < 0:
+        return bytes((len(value),)) + value
+    length = b"\x7f"
+    while more >= 128:
+        length += bytes((more % 128 + 128,))
+        more //= 128
+    return length + bytes((more,)) + value
+
+
+def _hpack_status(block: bytes) -> int:
+    """Return the status that a block of fields begins with; 0 if it does not."""
+    while block[:1] and block[0] & 0xE0 == 0x20:  # another size of the table
+        ends = 1 if block[0] != 0x3F else 2 + next(i for i, b in enumerate(block[1:]) if b < 128)
+        block = block[ends:]
+    if block[:1] in _HPACK_STATUS:
+        return _HPACK_STATUS[block[:1]]
+    if len(block) < 3 or block[0] not in (0x08, 0x18, 0x48):
+        return 0
+    value = block[2 : 2 + (block[1] & 127)]
+    if not block[1] & 128:
+        return int(value) if value.isdigit() else 0
+    # Huffman's codes: 0 to 2 have five bits and begin with 00; 3 to 9 have six and come after 24.
+    bits, status = f"{int.from_bytes(value, 'big'):0{8 * len(value)}b}", 0
+    for _ in range(3):
+        size = 5 if bits.startswith("00") else 6
+        status = status * 10 + int(bits[:size], 2) - (0 if size == 5 else 22)
+        bits = bits[size:]
+    return status
 
 
 def is_connection(line: str, port: int, kind: str = "http") -> bool:
@@ -300,9 +446,15 @@ def inspected(text: bytes) -> Container:
     """Return the container that Docker's JSON is about."""
     told = json.loads(text)
     labels = own_labels(told["Config"]["Labels"] or {})
-    shown = {key: value for key, value in labels.items() if key.startswith("traefik.")}
+    shown = {
+        key: value
+        for key, value in labels.items()
+        if key.startswith("traefik.") and _HEALTHCHECK not in key
+    }
     told["Config"] |= {"Env": [], "Labels": shown}
     state = told["State"]
+    health = state.get("Health") or {}
+    checks = health.pop("Log", None) or [{}]
     networks = told["NetworkSettings"]["Networks"] or {}
     return Container(
         id=told["Id"],
@@ -311,7 +463,9 @@ def inspected(text: bytes) -> Container:
         started_at=state["StartedAt"],
         pid=state["Pid"],
         address=next((each["IPAddress"] for each in networks.values() if each["IPAddress"]), ""),
-        health=(state.get("Health") or {}).get("Status", ""),
+        health=health.get("Status", ""),
+        said=checks[-1].get("Output", "").strip()[-_SAID:],
+        image=told.get("Image", ""),
         labels=labels,
         told=told,
     )
@@ -453,6 +607,12 @@ class Agent:
         """Those that served before this agent, and of which Docker has not told yet."""
         self._looks: dict[str, object] = {}
         """The last look at each member, while it goes on."""
+        self._watched: dict[str, str] = {}
+        """The ``started_at`` of the processes that are waited for, by their container."""
+        self._asked: dict[str, object] = {}
+        """Those that are asked as often as their service says, each with who does it."""
+        self._failed: dict[str, str] = {}
+        """Of those, the ``started_at`` of the ones that are hidden because they failed."""
 
     # What Traefik sees.
 
@@ -488,13 +648,18 @@ class Agent:
             before = self._shown.get(found.id)
             if before == found:
                 return True
-            if before is None or before.started_at != found.started_at:
+            if self._watched.get(found.id) != found.started_at:
                 try:
                     process = os.pidfd_open(found.pid)
                 except ProcessLookupError:
                     return False
+                self._watched[found.id] = found.started_at
                 threading.Thread(target=self._await_end, args=(found, process), daemon=True).start()
                 threading.Thread(target=prefer, args=(found,), daemon=True).start()
+            if before is None or before.started_at != found.started_at:
+                self._failed.pop(found.id, None)
+                self._asked[found.id] = asking = object()
+                threading.Thread(target=self._ask_on, args=(found, asking), daemon=True).start()
                 self.members.put(found.id, found.started_at)
             self._shown[found.id] = found
             self._tell(found.id)
@@ -502,6 +667,7 @@ class Agent:
 
     def _hide(self, container: str) -> None:
         with self._changed:
+            self._asked.pop(container, None)
             if self._shown.pop(container, None) is not None or container in self._unknown:
                 self._tell(container)
 
@@ -517,9 +683,38 @@ class Agent:
         ends.poll()
         os.close(process)
         with self._changed:
+            if self._watched.get(shown.id) == shown.started_at:
+                del self._watched[shown.id]
             now = self._shown.get(shown.id)
             if now is not None and now.started_at == shown.started_at:
                 self._hide(shown.id)
+
+    def _ask_on(self, served: Container, asking: object) -> None:
+        """Ask a container as often as its service says; hide it while it fails.
+
+        Returns when it has passed again, and is looked at, or when it is somebody else's business.
+        """
+        while True:
+            with self._changed:
+                if self._changed.wait_for(
+                    lambda: self._asked.get(served.id) is not asking, served.interval
+                ):
+                    return
+            problem = served.call_problem(served.check_timeout)
+            with self._changed:
+                if self._asked.get(served.id) is not asking:
+                    return
+                failed = self._failed.get(served.id) == served.started_at
+                if problem is None and failed:
+                    del self._failed[served.id]
+                    self.members.put(served.id, served.started_at)
+                    self._look(served.id)
+                    return
+                if problem is not None and not failed:
+                    print(f"container {served.id[:12]} is hidden: {problem}", flush=True)
+                    self.members.put(served.id, None)
+                    self._hide(served.id)
+                    self._failed[served.id], self._asked[served.id] = served.started_at, asking
 
     # What Docker does.
 
@@ -563,6 +758,8 @@ class Agent:
             found = self._found(container)
             member = self.members.get(container)
             known = member is not None and member.healthy_since == found.started_at
+            if found.running and self._failed.get(container) == found.started_at:
+                return True  # it is asked on
             serves = found.running and (known or found.health_problem() is None)
             with self._changed:
                 if self._looks.get(container) is not look:

@@ -146,7 +146,7 @@ def _environment(spec: ServiceConfig) -> list[pulumi.Input[str]]:
 def _healthcheck(spec: ServiceConfig) -> docker.ContainerHealthcheckArgs | None:
     health = spec.health
     if health.command is None:
-        return None
+        return None if health.image_check else docker.ContainerHealthcheckArgs(tests=["NONE"])
     return docker.ContainerHealthcheckArgs(
         tests=["CMD", *health.command],
         interval=f"{health.interval}s",

@@ -80,8 +80,11 @@ class App:
         self.id = f"{number:064x}"
         self.address = f"127.0.1.{number}"
         self.healthy, self.running, self.started_at = True, True, "first"
+        self.health, self.said = "", "curl: not found\n"
+        """What Docker's own check has come to, and has printed."""
         self.pid = os.getpid()
         self.asked: list[str] = []
+        self.checks = 0
         self.go_on = threading.Event()
         raw = {"image": "app:1", "hosts": [HOST], "port": port, "health": {"path": "/up"}}
         self.labels = labels_of("app", number, service("app", {**raw, **changes}), image)
@@ -91,7 +94,9 @@ class App:
             protocol_version = "HTTP/1.1"
 
             def do_GET(self) -> None:
-                if self.path != "/up":
+                if self.path == "/up":
+                    app.checks += 1
+                else:
                     app.asked.append(self.path)
                 if self.path == "/slow":
                     assert app.go_on.wait(60)
@@ -118,6 +123,9 @@ class App:
     def inspected(self) -> dict[str, Any]:
         told = inspected(self)
         told["Config"]["Env"] = ["TOKEN=hunter2"]
+        if self.health:
+            log = [{"ExitCode": 1, "Output": "older"}, {"ExitCode": 1, "Output": self.said}]
+            told["State"]["Health"] = {"Status": self.health, "Log": log}
         return told
 
 
