@@ -17,8 +17,10 @@ Sent to the VM as text, so it imports nothing but the standard library.
 """
 
 import base64
+import contextlib
 import hashlib
 import http.client
+import itertools
 import json
 import os
 import re
@@ -56,6 +58,8 @@ _SLOT_LABEL = "gatehouse.slot"
 """On each container of a service."""
 
 _API_USER = "agent"
+_WHO_SERVED = "who had joined"
+"""Stands for the containers that served, while these are not known."""
 
 NOWHERE = """\
 http:
@@ -106,6 +110,8 @@ what serves may not wait for that, nor for Docker to take its log, for which Doc
 
 _VERSION = hashlib.sha256(Path(__file__).read_bytes()).hexdigest()[:16]
 _POLL_SECONDS = 0.25
+_SAVE_SECONDS = 1.0
+_IMAGES = 2  # of a service that stay: the one it has, and the one before, for a way back
 _QUIET_SECONDS = 1.5
 """No connection for so long means no request: Traefik keeps idle ones for 1 s."""
 _FIRST_LOOK_SECONDS = 30.0
@@ -162,8 +168,8 @@ class DockerConnection(http.client.HTTPConnection):
         self.sock.connect(DOCKER_SOCKET)
 
 
-def ask_docker(path: str, update: object = None) -> tuple[int, bytes]:
-    """Return status and body of a GET, or of a POST of an update.
+def ask_docker(path: str, update: object = None, method: str = "GET") -> tuple[int, bytes]:
+    """Return status and body of a request without a body, or of a POST of an update.
 
     Raises:
         OSError: Docker does not answer.
@@ -171,7 +177,7 @@ def ask_docker(path: str, update: object = None) -> tuple[int, bytes]:
     connection = DockerConnection()
     try:
         if update is None:
-            connection.request("GET", path)
+            connection.request(method, path)
         else:
             headers = {"Content-Type": "application/json"}
             connection.request("POST", path, json.dumps(update), headers)
@@ -209,6 +215,11 @@ class Container:
     def is_traefik(self) -> bool:
         """Whether it is Traefik's own, and no service's."""
         return TRAEFIK_LABEL in self.labels and _SLOT_LABEL not in self.labels
+
+    @property
+    def plain_service(self) -> str:
+        """What the config calls its service; ``_traefik`` if it is Traefik."""
+        return self.service.rpartition("-")[0] or "_traefik"
 
     @property
     def kind(self) -> str:
@@ -550,15 +561,75 @@ class Member:
     """The ``started_at`` for which its health check has passed."""
 
 
+class Kept:
+    """A document in a file. A full disk costs the copy there, and only until there is space."""
+
+    def __init__(self, file: Path, document: Callable[[], object]) -> None:
+        self._file = file
+        self._document = document
+        """Returns what is to be in the file, from any thread."""
+        self._lock = threading.Lock()
+        self._late = False
+
+    def read(self, understand: Callable[[Any], None]) -> bool:
+        """Have ``understand`` take up what is in the file.
+
+        Returns:
+            Whether it could; what cannot be read is put aside.
+        """
+        try:
+            understand(json.loads(self._file.read_text()))
+        except FileNotFoundError:
+            return False
+        except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
+            aside = self._file.with_suffix(".unreadable")
+            print(f"{self._file} is put aside as {aside.name}: {error!r}", flush=True)
+            with contextlib.suppress(OSError):
+                self._file.replace(aside)
+            return False
+        return True
+
+    def save(self) -> None:
+        """Write the document, now or as soon as that is possible."""
+        with self._lock:
+            if not self._late and not self._saved():
+                self._late = True
+                threading.Thread(target=self._save_late, daemon=True).start()
+
+    def _save_late(self) -> None:
+        while True:
+            time.sleep(_SAVE_SECONDS)
+            with self._lock:
+                if self._saved():
+                    self._late = False
+                    return
+
+    def _saved(self) -> bool:
+        try:
+            _write(self._file, json.dumps(self._document()), mode=0o600)
+        except OSError as error:
+            if not self._late:
+                print(f"{self._file} is written when it can be: {error}", flush=True)
+            return False
+        return True
+
+
 class Members:
     """Who has joined; kept in a file, so that it outlives the daemon and the VM's reboot."""
 
     def __init__(self, file: Path) -> None:
-        self._file = file
         self._lock = threading.RLock()
         self._members: dict[str, Member] = {}
-        if file.exists():
-            self._members = {each["id"]: Member(**each) for each in json.loads(file.read_text())}
+        self._kept = Kept(file, lambda: [asdict(each) for each in self])
+        self.known = self._kept.read(self._understand)
+        """Whether there was a file that could be read."""
+
+    def _understand(self, document: Any) -> None:
+        # Of a newer agent, which an update that failed has left, there may be more in it.
+        found = [Member(each["id"], each["healthy_since"]) for each in document]
+        if not all(isinstance(each.id, str) for each in found):
+            raise TypeError("an id that is none")
+        self._members = {each.id: each for each in found}
 
     def __iter__(self) -> Iterator[Member]:
         with self._lock:
@@ -573,18 +644,83 @@ class Members:
         """Add a member, or note since which start it is healthy."""
         with self._lock:
             self._members[container] = Member(container, healthy_since)
-            self._save()
+        self._kept.save()
 
     def remove(self, container: str) -> None:
         """Forget a member, if it is one."""
         with self._lock:
-            if self._members.pop(container, None) is not None:
-                self._save()
+            gone = self._members.pop(container, None)
+        if gone is not None:
+            self._kept.save()
 
-    def _save(self) -> None:
-        partial = self._file.with_suffix(".partial")
-        partial.write_text(json.dumps([asdict(each) for each in self._members.values()]))
-        partial.replace(self._file)
+
+class Images:
+    """Which images services have had here; those that nothing uses go, but for the last two.
+
+    None goes that no container had when it joined, or tried to.
+    """
+
+    def __init__(self, file: Path) -> None:
+        self._lock = threading.Lock()
+        self._had: dict[str, list[str]] = {}
+        """By service, the newest first."""
+        self._others: set[str] = set()
+        """Older ones, and those of containers that have not joined."""
+        self._kept = Kept(file, self._document)
+        self._kept.read(self._understand)
+
+    def _document(self) -> object:
+        with self._lock:
+            return {"had": dict(self._had), "others": sorted(self._others)}
+
+    def _understand(self, document: Any) -> None:
+        self._had = {str(name): list(map(str, ids)) for name, ids in document["had"].items()}
+        self._others = set(map(str, document["others"]))
+
+    def comes(self, container: Container) -> None:
+        """Note the image of a container that may never join."""
+        self._note({}, {container.image})
+
+    def serves(self, *containers: Container) -> None:
+        """Note the images of containers that serve."""
+        self._note({each.plain_service: each.image for each in containers}, set())
+
+    def ends(self, service: str) -> None:
+        """Keep but the last image of a service that has no container here any more."""
+        with self._lock:
+            self._others |= set(self._had.get(service, [])[1:])
+            self._had = {
+                name: ids[:1] if name == service else ids for name, ids in self._had.items()
+            }
+        self._kept.save()
+
+    def _note(self, served: Mapping[str, str], others: set[str]) -> None:
+        with self._lock:
+            before = (dict(self._had), set(self._others))
+            self._others |= others
+            for service, image in served.items():
+                older = [each for each in self._had.get(service, []) if each != image]
+                self._had[service] = [image, *older[: _IMAGES - 1]]
+                self._others |= {*older[_IMAGES - 1 :]}
+            self._others -= {"", *itertools.chain.from_iterable(self._had.values())}
+            changed = before != (self._had, self._others)
+        if changed:
+            self._kept.save()
+
+    def sweep(self) -> None:
+        """Remove those that are no longer kept; Docker refuses while a container has one."""
+        with self._lock:
+            others = sorted(self._others)
+        for image in others:
+            try:
+                status, _ = ask_docker(f"/images/{image}", method="DELETE")
+            except OSError as error:
+                print(f"image {image} is not removed: {error}", flush=True)
+                return
+            if status in (200, 404):
+                with self._lock:
+                    self._others.discard(image)
+                self._kept.save()
 
 
 class Agent:
@@ -599,12 +735,15 @@ class Agent:
         self.folder = folder
         self._login = login(folder)
         self.members = Members(folder / "members.json")
+        self.images = Images(folder / "images.json")
         self._changed = threading.Condition()
         """Its lock is for all that follows."""
         self._changes = 0
         self._shown: dict[str, Container] = {}
         self._unknown = {each.id for each in self.members if each.healthy_since is not None}
         """Those that served before this agent, and of which Docker has not told yet."""
+        if not self.members.known:
+            self._unknown.add(_WHO_SERVED)
         self._looks: dict[str, object] = {}
         """The last look at each member, while it goes on."""
         self._watched: dict[str, str] = {}
@@ -725,6 +864,8 @@ class Agent:
             try:
                 connection.request("GET", '/events?filters={"type":["container"]}')
                 answer = connection.getresponse()
+                if _WHO_SERVED in self._unknown:
+                    self._find_members()
                 for member in self.members:
                     self._look(member.id)
                 while line := answer.readline():
@@ -737,6 +878,36 @@ class Agent:
             finally:
                 connection.close()
             time.sleep(_POLL_SECONDS)  # Docker is being restarted
+
+    def _find_members(self) -> None:
+        """Find out who had joined, where no file tells it.
+
+        That is whom a Traefik sends requests to. After a reboot no Traefik knows; then it is the
+        container of each slot that was made first, once it is healthy: a later one may be what an
+        update that was killed has left, and has never joined.
+
+        Raises:
+            OSError: Docker does not answer.
+        """
+        _, body = ask_docker(f'/containers/json?filters={{"label":["{_SLOT_LABEL}"]}}')
+        listed = sorted(json.loads(body), key=lambda each: each["Created"])
+        found = [each for each in (find(one["Id"]) for one in listed) if each and each.running]
+        ours = [each for each in found if each.service and _SLOT_LABEL in each.labels]
+        asked = traefiks()
+        served = {each.id for each in ours if any(self._sends(each, asked))}
+        if not served:
+            ours = [each for each in ours if OWN_LABEL in each.labels]
+        first = {each.labels[_SLOT_LABEL]: each.id for each in reversed(ours)}
+        for each in ours:
+            slot = each.labels[_SLOT_LABEL]
+            joined = each.id in (served or first.values())
+            if joined:
+                self.members.put(each.id, each.started_at if served else None)
+            said = "taken for one that had joined" if joined else "not known to have joined"
+            print(f"container {each.id[:12]} of {slot} is {said}", flush=True)
+        with self._changed:
+            self._unknown |= {each.id for each in self.members if each.healthy_since is not None}
+            self._tell(_WHO_SERVED)
 
     def _look(self, container: str) -> None:
         """Show or hide a member by what Docker says of it now, in a thread of its own."""
@@ -795,6 +966,7 @@ class Agent:
         while True:
             try:
                 found = self._found(container)
+                self.images.comes(found)
                 problem = found.health_problem() if found.running else "it is not running"
                 if problem is None:
                     if self._show(found):
@@ -827,6 +999,8 @@ class Agent:
                 self._hide(container)
             raise AgentError(f"container {container[:12]} {error}{last_lines(container)}") from None
         insist(lambda: self._remove_leftovers(found))
+        self.images.serves(found, *insist(traefiks))
+        threading.Thread(target=self.images.sweep, daemon=True).start()
 
     def _await_listed(self, container: Container, seconds: float) -> None:
         if not poll(lambda: all(self._listed(container)), seconds):
@@ -858,11 +1032,20 @@ class Agent:
         self.members.remove(container)
         self._hide(container)
         found = insist(lambda: find(container))
+        if found is not None:
+            self._look_after_images(found)
         if found is None or not found.running:
             return "it does not run"
         if not poll(lambda: not any(self._listed(found)), _FORGET_SECONDS):
             return f"Traefik has not forgotten it after {_FORGET_SECONDS:.0f} s"
         return await_quiet([found], grace)
+
+    def _look_after_images(self, leaves: Container) -> None:
+        with self._changed:
+            left = {each.plain_service for each in self._shown.values()}
+        if leaves.plain_service not in left:
+            self.images.ends(leaves.plain_service)
+        threading.Thread(target=self.images.sweep, daemon=True).start()
 
     def evacuate(self, grace: float) -> str:
         """Wait until no container has a request in flight or the time is over, and stop all."""
@@ -876,11 +1059,12 @@ class Agent:
 
     def _listed(self, container: Container) -> list[bool]:
         """Return for each Traefik that answers whether it sends requests to the container."""
+        return self._sends(container, insist(traefiks))
+
+    def _sends(self, container: Container, asked: list[Container]) -> list[bool]:
         return [
             container.at in [server.get("url") or server.get("address") for server in servers]
-            for servers in (
-                known_servers(each, container, self._login) for each in insist(traefiks)
-            )
+            for servers in (known_servers(each, container, self._login) for each in asked)
             if servers is not None
         ]
 
@@ -1075,20 +1259,26 @@ def certificate(folder: Path) -> str:
     Nobody looks at it. But without one Traefik makes an RSA key after each change of a container:
     up to 0.3 s of a processor, more of an emulated one, until the change is in force.
     """
-    key, made = folder / "key.pem", folder / "certificate.pem"
-    if not made.exists():
+    pair = folder / "pair.json"
+    try:
+        known: dict[str, str] = json.loads(pair.read_text())
+    except (OSError, ValueError):  # it is not there, or not whole
         command = (
             *("openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256"),
-            *("-nodes", "-days", "36500", "-subj", "/CN=gatehouse", "-keyout", str(key)),
+            *("-nodes", "-days", "36500", "-subj", "/CN=gatehouse", "-keyout", "/dev/stdout"),
         )
         try:
             told = subprocess.run(command, check=True, capture_output=True, text=True).stdout
         except (OSError, subprocess.CalledProcessError) as error:
             print(f"Traefik makes its own certificates: {error}", flush=True)
             return ""
-        made.write_text(told)
-    pair = json.dumps({"certFile": made.read_text(), "keyFile": key.read_text()})
-    return f"tls: {{stores: {{default: {{defaultCertificate: {pair} }} }} }}\n"
+        parts = re.findall(r"-----BEGIN [^-]+-----.*?-----END [^-]+-----\n", told, re.DOTALL)
+        key = next(each for each in parts if "PRIVATE KEY" in each)
+        known = {"certFile": next(each for each in parts if each != key), "keyFile": key}
+        _write(pair, json.dumps(known), mode=0o600)
+        for older in ("key.pem", "certificate.pem"):
+            (folder / older).unlink(missing_ok=True)
+    return f"tls: {{stores: {{default: {{defaultCertificate: {json.dumps(known)} }} }} }}\n"
 
 
 def login(folder: Path) -> Mapping[str, str]:
@@ -1099,7 +1289,7 @@ def login(folder: Path) -> Mapping[str, str]:
 
 def _token(folder: Path) -> str:
     file = folder / "token"
-    if not file.exists():
+    if not file.exists() or not file.read_text():
         _write(file, secrets.token_urlsafe(32), mode=0o600)
     return file.read_text()
 
@@ -1122,20 +1312,40 @@ def write_files(folder: Path) -> None:
             _write(file, text, mode=0o644)
 
 
+def _write_late(folder: Path) -> None:
+    while not _written(folder):
+        time.sleep(_SAVE_SECONDS)
+
+
+def _written(folder: Path) -> bool:
+    """Whether Traefik has its files; until then it has those of before."""
+    try:
+        write_files(folder)
+    except OSError as error:
+        print(f"Traefik has the files of before: {error}", flush=True)
+        return False
+    return True
+
+
 def _write(file: Path, text: str, mode: int) -> None:
     partial = file.with_suffix(".partial")
     partial.unlink(missing_ok=True)
-    partial.touch(mode=0o600)
-    partial.write_text(text)
-    partial.chmod(mode)
-    partial.replace(file)
+    try:
+        partial.touch(mode=0o600)
+        partial.write_text(text)
+        partial.chmod(mode)
+        partial.replace(file)
+    except OSError:
+        partial.unlink(missing_ok=True)  # what there is of it takes space too
+        raise
 
 
 def serve(folder: Path) -> None:
     """Run the daemon until it is asked to restart; systemd starts it again."""
     (folder / "traefik").mkdir(exist_ok=True)
-    write_files(folder)
     agent = Agent(folder)
+    if not _written(folder):
+        threading.Thread(target=_write_late, args=(folder,), daemon=True).start()
     control = UnixServer(folder / "control.sock", Control, agent)
     docker = UnixServer(folder / "traefik" / "docker.sock", FilteredDocker, agent)
     (folder / "traefik" / "docker.sock").chmod(0o666)  # for Traefik, as write_files says

@@ -85,6 +85,7 @@ class App:
         self.pid = os.getpid()
         self.asked: list[str] = []
         self.checks = 0
+        self.image = ""
         self.go_on = threading.Event()
         raw = {"image": "app:1", "hosts": [HOST], "port": port, "health": {"path": "/up"}}
         self.labels = labels_of("app", number, service("app", {**raw, **changes}), image)
@@ -123,6 +124,7 @@ class App:
     def inspected(self) -> dict[str, Any]:
         told = inspected(self)
         told["Config"]["Env"] = ["TOKEN=hunter2"]
+        told["Image"] = self.image
         if self.health:
             log = [{"ExitCode": 1, "Output": "older"}, {"ExitCode": 1, "Output": self.said}]
             told["State"]["Health"] = {"Status": self.health, "Log": log}
@@ -199,6 +201,7 @@ class Docker:
         self.busy_with: set[str] = set()
         """Of whom it says nothing, as of a container that it is starting."""
         self.idle = threading.Condition()
+        self.images: set[str] = set()
         self.inspections: Counter[str] = Counter()
         """How often it has told of a container."""
         docker = self
@@ -216,6 +219,10 @@ class Docker:
                 self.end_headers()
                 self.wfile.write(json.dumps(body).encode())
 
+            def do_DELETE(self) -> None:
+                self.send_response(docker.remove(self.path.rpartition("/")[2]))
+                self.end_headers()
+
             def do_HEAD(self) -> None:
                 self.do_GET()
 
@@ -230,6 +237,15 @@ class Docker:
 
         self.server = Server(str(path), Handler)
         threading.Thread(target=self.server.serve_forever, daemon=True).start()
+
+    def remove(self, image: str) -> int:
+        """Remove an image as Docker does, and return the status."""
+        if any(each.inspected().get("Image") == image for each in self.containers.values()):
+            return 409
+        if image not in self.images:
+            return 404
+        self.images.remove(image)
+        return 200
 
     def answer(self, place: list[str], query: dict[str, list[str]]) -> tuple[int, Any]:
         match place:
