@@ -81,12 +81,6 @@ def _of_http(path: str, service: Service) -> Iterable[str]:
             f"{path}.hosts: is required for HTTP; give tcp instead for any other protocol"
             " (got nothing)"
         )
-    prefix = service.path.rstrip("/")
-    if not service.strip_path and not f"{service.edge_check_path}/".startswith(f"{prefix}/"):
-        yield (
-            f"{path}.health.path: must be below {path}.path, {service.path}, because the edge"
-            f" checks it through the service's own route (got {service.health.path})"
-        )
     if service.strip_path and service.path.rstrip("/") == "":
         yield f"{path}.strip_path: needs a path to strip (got {service.path})"
 

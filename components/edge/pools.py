@@ -6,10 +6,13 @@ from typing import Any
 
 from components.edge.replies import Reply, replies
 from components.models.http import Http
-from components.models.service import Service, tcp_name
+from components.models.service import Service, check_name, tcp_name
 
 # HAProxy's documented maximum of a server's weight.
 _MAX_WEIGHT = 256
+
+CHECK_TIMEOUT = 5
+"""Seconds for a VM's Traefik to answer a check itself; one that is gone does not take it."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,8 +40,6 @@ class Pool:
     check_timeout: int
     """Seconds."""
     servers: tuple[Server, ...]
-    asked_as_grpc: bool = False
-    """Whether the check is a call of gRPC's."""
     main_domain: str | None = None
     """Where the aliases redirect to."""
     http: Http = field(default_factory=Http)
@@ -96,7 +97,7 @@ def any_pool(
         port=service.tcp.port,
         known_as=tcp_name(name),
         idle_timeout=service.tcp.idle_timeout,
-        check_timeout=service.health.timeout,
+        check_timeout=CHECK_TIMEOUT,
         servers=_servers(counts, entrypoints),
     )
 
@@ -122,11 +123,10 @@ def pool(
         hosts=service.hosts,
         path=service.path.rstrip("/"),
         strip_path=service.strip_path,
-        check_host=service.example_host,
-        check_path=service.edge_check_path,
-        check_timeout=service.health.timeout,
+        check_host=check_name(name),
+        check_path="/",
+        check_timeout=CHECK_TIMEOUT,
         servers=_servers(counts, entrypoints),
-        asked_as_grpc=service.asked_as_grpc,
         main_domain=service.main_domain,
         http=service.http.model_copy(update={"basic_auth": {}}),
         protected=bool(service.http.basic_auth),

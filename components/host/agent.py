@@ -17,8 +17,10 @@ Sent to the VM as text, so it imports nothing but the standard library.
 """
 
 import base64
+import contextlib
 import hashlib
 import http.client
+import itertools
 import json
 import os
 import re
@@ -44,7 +46,20 @@ TRAEFIK_LABEL = "gatehouse.traefik"
 
 PIDS_LABEL = "gatehouse.pids"
 """On each container: how many processes and threads it may have."""
+
+OWN_LABEL = "gatehouse.labels"
+"""On each container: the names of the labels that Gatehouse has given it. Docker adds the image's,
+and where both have one, the container's counts; so no image can say anything here."""
+
+INTERVAL_LABEL = "gatehouse.interval"
+"""On a container that no label of Traefik's says it of: how often it is asked, such as ``10s``."""
+
+_SLOT_LABEL = "gatehouse.slot"
+"""On each container of a service."""
+
 _API_USER = "agent"
+_WHO_SERVED = "who had joined"
+"""Stands for the containers that served, while these are not known."""
 
 NOWHERE = """\
 http:
@@ -95,6 +110,8 @@ what serves may not wait for that, nor for Docker to take its log, for which Doc
 
 _VERSION = hashlib.sha256(Path(__file__).read_bytes()).hexdigest()[:16]
 _POLL_SECONDS = 0.25
+_SAVE_SECONDS = 1.0
+_IMAGES = 2  # of a service that stay: the one it has, and the one before, for a way back
 _QUIET_SECONDS = 1.5
 """No connection for so long means no request: Traefik keeps idle ones for 1 s."""
 _FIRST_LOOK_SECONDS = 30.0
@@ -103,7 +120,18 @@ _DOCKER_SECONDS = 180.0
 """For Docker to answer; while it starts a container it may not, 120 s on a busy emulated CPU."""
 _FORGET_SECONDS = 30.0
 """Traefik takes up a change within 0.1 s; on an emulated CPU under load it took up to 3 s."""
+_JOIN_CHECK_SECONDS = 10.0
+"""For the first answers, which take longer than those that come later."""
 _LOG_LINES = "15"
+_READ = 65_536  # bytes of an answer to a check
+_GRPC_HEALTH = "/grpc.health.v1.Health/Check"
+_HPACK_STATUS = {
+    bytes((0x88 + index,)): status
+    for index, status in enumerate((200, 204, 206, 304, 400, 404, 500))
+}
+_SAID = 500  # characters of what Docker's check has printed
+_HEALTHCHECK = ".loadbalancer.healthcheck."
+"""In labels that the agent goes by and Traefik does not see, or both would ask the application."""
 # Of proc_pid_net(5). A client of HTTP waits for its answer with both halves open; others may have
 # ended theirs, and the container has not.
 _ESTABLISHED, _CLOSE_WAIT = "01", "08"
@@ -140,8 +168,8 @@ class DockerConnection(http.client.HTTPConnection):
         self.sock.connect(DOCKER_SOCKET)
 
 
-def ask_docker(path: str, update: object = None) -> tuple[int, bytes]:
-    """Return status and body of a GET, or of a POST of an update.
+def ask_docker(path: str, update: object = None, method: str = "GET") -> tuple[int, bytes]:
+    """Return status and body of a request without a body, or of a POST of an update.
 
     Raises:
         OSError: Docker does not answer.
@@ -149,7 +177,7 @@ def ask_docker(path: str, update: object = None) -> tuple[int, bytes]:
     connection = DockerConnection()
     try:
         if update is None:
-            connection.request("GET", path)
+            connection.request(method, path)
         else:
             headers = {"Content-Type": "application/json"}
             connection.request("POST", path, json.dumps(update), headers)
@@ -173,9 +201,25 @@ class Container:
     address: str
     health: str
     """What Docker's own check has come to: ``starting``, ``healthy`` …; empty if it has none."""
+    said: str
+    """What that check has printed last."""
+    image: str
+    """The id of its image."""
     labels: dict[str, str]
+    """Those that Gatehouse has given it."""
     told: dict[str, Any]
-    """All that Docker says of it, but for its environment, which is not Traefik's business."""
+    """All that Docker says of it, but for its environment, which is not Traefik's business, and
+    labels that are not for Traefik."""
+
+    @property
+    def is_traefik(self) -> bool:
+        """Whether it is Traefik's own, and no service's."""
+        return TRAEFIK_LABEL in self.labels and _SLOT_LABEL not in self.labels
+
+    @property
+    def plain_service(self) -> str:
+        """What the config calls its service; ``_traefik`` if it is Traefik."""
+        return self.service.rpartition("-")[0] or "_traefik"
 
     @property
     def kind(self) -> str:
@@ -212,35 +256,78 @@ class Container:
     def _of_service(self, key: str) -> str:
         return self.labels[f"traefik.{self.kind}.services.{self.service}.loadbalancer.{key}"]
 
-    def health_problem(self) -> str | None:
-        """Return why it does not pass the health check that Traefik will go by, or None.
+    @property
+    def interval(self) -> float:
+        """How long to wait between two checks, in seconds."""
+        return self._seconds("interval", self.labels.get(INTERVAL_LABEL, "10s"))
 
-        One that speaks HTTP/2 only is not asked, but has to accept connections: gRPC servers have
-        no common path, and the edge will ask it through Traefik.
+    @property
+    def check_timeout(self) -> float:
+        """How long one check may take, in seconds."""
+        return self._seconds("timeout", "5s")
+
+    def _seconds(self, key: str, otherwise: str) -> float:
+        balancer = f"traefik.{self.kind}.services.{self.service}{_HEALTHCHECK}"
+        return float(self.labels.get(f"{balancer}{key}", otherwise).removesuffix("s"))
+
+    @property
+    def _has_command(self) -> bool:
+        """Whether it is of TCP and Docker alone checks it."""
+        return self.kind == "tcp" and not any(_HEALTHCHECK in each for each in self.labels)
+
+    def health_problem(self, timeout: float = _JOIN_CHECK_SECONDS) -> str | None:
+        """Return why it does not pass its health check, or None.
+
+        Docker has to be content with it too, or Traefik would leave it out.
         """
-        if self.kind == "tcp" and self.health:
-            return None if self.health == "healthy" else f"its health.command says {self.health}"
-        if self.kind == "tcp" or self._scheme != "http":
-            return self._connection_problem()
-        return self._http_problem()
+        if self.health not in ("", "none", "healthy"):
+            return self._docker_problem()
+        if self._has_command and self.health:
+            return None
+        if self.kind == "tcp" or self._takes_calls:
+            return self._connection_problem(timeout)
+        return self._http_problem(timeout)
 
-    def _http_problem(self) -> str | None:
-        connection = http.client.HTTPConnection(self.address, self.port, timeout=10)
-        path = self._of_service("healthcheck.path")
+    def call_problem(self, timeout: float) -> str | None:
+        """Return why it does not answer a check while it serves, or None.
+
+        That is ``health_problem``, but gRPC servers are called. They need not have gRPC's health
+        service: one without it answers as well.
+        """
+        called = self._takes_calls and self.kind == "http"
+        return self._http_problem(timeout) if called else self.health_problem(timeout)
+
+    def _docker_problem(self) -> str:
+        checked = "its health.command" if self._has_command else "Docker's check of it"
+        said = f": {self.said}" if self.said else ""
+        hint = (
+            ""
+            if self._has_command
+            else " (that is health.command, or else the HEALTHCHECK of its image, which"
+            " health.image_check: false switches off)"
+        )
+        return f"{checked} says {self.health}{said}{hint}"
+
+    @property
+    def _takes_calls(self) -> bool:
+        """Whether it is taken for a gRPC server: it speaks HTTP/2 only and has no path to ask."""
+        return self._scheme != "http" and not any(_HEALTHCHECK in each for each in self.labels)
+
+    def _http_problem(self, timeout: float) -> str | None:
+        path, host = _GRPC_HEALTH, self.address
+        if not self._takes_calls:
+            path = self._of_service("healthcheck.path")
+            host = self._of_service("healthcheck.hostname")
+        ask = http1_status if self._scheme == "http" else http2_status
         try:
-            connection.request(
-                "GET", path, headers={"Host": self._of_service("healthcheck.hostname")}
-            )
-            status = connection.getresponse().status
+            status = ask((self.address, self.port), host, path, timeout)
         except (OSError, http.client.HTTPException) as error:
             return f"{path} on port {self.port}: {error or type(error).__name__}"
-        finally:
-            connection.close()
         return None if 200 <= status < 400 else f"{path} on port {self.port}: status {status}"
 
-    def _connection_problem(self) -> str | None:
+    def _connection_problem(self, timeout: float) -> str | None:
         try:
-            socket.create_connection((self.address, self.port), timeout=10).close()
+            socket.create_connection((self.address, self.port), timeout=timeout).close()
         except OSError as error:
             return f"a connection to port {self.port}: {error}"
         return None
@@ -259,17 +346,126 @@ class Container:
         return count
 
 
+def http1_status(server: tuple[str, int], host: str, path: str, timeout: float) -> int:
+    """Return the status of the answer to a GET.
+
+    Raises:
+        OSError, http.client.HTTPException: There is none.
+    """
+    connection = http.client.HTTPConnection(*server, timeout=timeout)
+    try:
+        connection.request("GET", path, headers={"Host": host})
+        answer = connection.getresponse()
+        if answer.length and answer.length <= _READ:
+            answer.read()  # or the application would see a connection that is reset
+        return answer.status
+    finally:
+        connection.close()
+
+
+def http2_status(server: tuple[str, int], host: str, path: str, timeout: float) -> int:
+    """Return the status of the answer to a GET over HTTP/2, or to a call of gRPC's if it is one.
+
+    As much of RFC 9113 and RFC 7541 as that takes, since the standard library has neither.
+
+    Raises:
+        OSError: There is none.
+    """
+    call = path == _GRPC_HEALTH
+    fields = (b"\x83" if call else b"\x82") + b"\x86" + b"\x04" + _hpack(path)
+    fields += b"\x01" + _hpack(host)
+    if call:
+        fields += b"\x0f\x10" + _hpack("application/grpc")
+        fields += b"\x00" + _hpack("te") + _hpack("trailers")
+    sent = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + _frame(4, 0, 0, b"")
+    sent += _frame(1, 4 if call else 5, 1, fields) + (_frame(0, 1, 1, bytes(5)) if call else b"")
+    with socket.create_connection(server, timeout=timeout) as connection:
+        connection.sendall(sent)
+        with connection.makefile("rb") as reader:
+            while len(head := reader.read(9)) == 9:
+                payload = reader.read(int.from_bytes(head[:3], "big"))
+                kind, flags, stream = head[3], head[4], int.from_bytes(head[5:], "big")
+                if (kind, stream) == (1, 1):
+                    # Ahead of the fields there may be the length of what pads them, and a priority.
+                    return _hpack_status(payload[bool(flags & 8) + 5 * bool(flags & 32) :])
+                if kind == 7 or (kind, stream) == (3, 1):
+                    raise OSError(f"HTTP/2 error in a frame of type {kind}")
+    raise OSError("no answer in HTTP/2")
+
+
+def _frame(kind: int, flags: int, stream: int, payload: bytes) -> bytes:
+    head = len(payload).to_bytes(3, "big") + bytes((kind, flags)) + stream.to_bytes(4, "big")
+    return head + payload
+
+
+def _hpack(text: str) -> bytes:
+    """Return a string literal, whose length has a prefix of 7 bits."""
+    value = text.encode()
+    if (more := len(value) - 127) < 0:
+        return bytes((len(value),)) + value
+    length = b"\x7f"
+    while more >= 128:
+        length += bytes((more % 128 + 128,))
+        more //= 128
+    return length + bytes((more,)) + value
+
+
+def _hpack_status(block: bytes) -> int:
+    """Return the status that a block of fields begins with; 0 if it does not."""
+    while block[:1] and block[0] & 0xE0 == 0x20:  # another size of the table
+        ends = 1 if block[0] != 0x3F else 2 + next(i for i, b in enumerate(block[1:]) if b < 128)
+        block = block[ends:]
+    if block[:1] in _HPACK_STATUS:
+        return _HPACK_STATUS[block[:1]]
+    if len(block) < 3 or block[0] not in (0x08, 0x18, 0x48):
+        return 0
+    value = block[2 : 2 + (block[1] & 127)]
+    if not block[1] & 128:
+        return int(value) if value.isdigit() else 0
+    # Huffman's codes: 0 to 2 have five bits and begin with 00; 3 to 9 have six and come after 24.
+    bits, status = f"{int.from_bytes(value, 'big'):0{8 * len(value)}b}", 0
+    for _ in range(3):
+        size = 5 if bits.startswith("00") else 6
+        status = status * 10 + int(bits[:size], 2) - (0 if size == 5 else 22)
+        bits = bits[size:]
+    return status
+
+
 def is_connection(line: str, port: int, kind: str = "http") -> bool:
     """Whether a line of /proc/PID/net/tcp is a connection to the local ``port``, not done yet."""
     _, local, _, state, *_ = line.split()
     return state in _IN_FLIGHT[kind] and int(local.rpartition(":")[2], 16) == port
 
 
+def marked(labels: Mapping[str, str]) -> dict[str, str]:
+    """Return labels for a container, and with them the one that tells them from its image's."""
+    return {**labels, OWN_LABEL: " ".join(sorted({*labels, OWN_LABEL}))}
+
+
+def own_labels(labels: Mapping[str, str]) -> dict[str, str]:
+    """Return those of a container's labels that Gatehouse has given it.
+
+    A container without the list was made by an older Gatehouse. It serves as it is until the update
+    that has brought this agent replaces it.
+    """
+    listed = labels.get(OWN_LABEL)
+    own = labels if listed is None else listed.split()
+    return {key: labels[key] for key in own if key in labels}
+
+
 def inspected(text: bytes) -> Container:
     """Return the container that Docker's JSON is about."""
     told = json.loads(text)
-    told["Config"]["Env"] = []
+    labels = own_labels(told["Config"]["Labels"] or {})
+    shown = {
+        key: value
+        for key, value in labels.items()
+        if key.startswith("traefik.") and _HEALTHCHECK not in key
+    }
+    told["Config"] |= {"Env": [], "Labels": shown}
     state = told["State"]
+    health = state.get("Health") or {}
+    checks = health.pop("Log", None) or [{}]
     networks = told["NetworkSettings"]["Networks"] or {}
     return Container(
         id=told["Id"],
@@ -278,8 +474,10 @@ def inspected(text: bytes) -> Container:
         started_at=state["StartedAt"],
         pid=state["Pid"],
         address=next((each["IPAddress"] for each in networks.values() if each["IPAddress"]), ""),
-        health=(state.get("Health") or {}).get("Status", ""),
-        labels=told["Config"]["Labels"] or {},
+        health=health.get("Status", ""),
+        said=checks[-1].get("Output", "").strip()[-_SAID:],
+        image=told.get("Image", ""),
+        labels=labels,
         told=told,
     )
 
@@ -363,15 +561,75 @@ class Member:
     """The ``started_at`` for which its health check has passed."""
 
 
+class Kept:
+    """A document in a file. A full disk costs the copy there, and only until there is space."""
+
+    def __init__(self, file: Path, document: Callable[[], object]) -> None:
+        self._file = file
+        self._document = document
+        """Returns what is to be in the file, from any thread."""
+        self._lock = threading.Lock()
+        self._late = False
+
+    def read(self, understand: Callable[[Any], None]) -> bool:
+        """Have ``understand`` take up what is in the file.
+
+        Returns:
+            Whether it could; what cannot be read is put aside.
+        """
+        try:
+            understand(json.loads(self._file.read_text()))
+        except FileNotFoundError:
+            return False
+        except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
+            aside = self._file.with_suffix(".unreadable")
+            print(f"{self._file} is put aside as {aside.name}: {error!r}", flush=True)
+            with contextlib.suppress(OSError):
+                self._file.replace(aside)
+            return False
+        return True
+
+    def save(self) -> None:
+        """Write the document, now or as soon as that is possible."""
+        with self._lock:
+            if not self._late and not self._saved():
+                self._late = True
+                threading.Thread(target=self._save_late, daemon=True).start()
+
+    def _save_late(self) -> None:
+        while True:
+            time.sleep(_SAVE_SECONDS)
+            with self._lock:
+                if self._saved():
+                    self._late = False
+                    return
+
+    def _saved(self) -> bool:
+        try:
+            _write(self._file, json.dumps(self._document()), mode=0o600)
+        except OSError as error:
+            if not self._late:
+                print(f"{self._file} is written when it can be: {error}", flush=True)
+            return False
+        return True
+
+
 class Members:
     """Who has joined; kept in a file, so that it outlives the daemon and the VM's reboot."""
 
     def __init__(self, file: Path) -> None:
-        self._file = file
         self._lock = threading.RLock()
         self._members: dict[str, Member] = {}
-        if file.exists():
-            self._members = {each["id"]: Member(**each) for each in json.loads(file.read_text())}
+        self._kept = Kept(file, lambda: [asdict(each) for each in self])
+        self.known = self._kept.read(self._understand)
+        """Whether there was a file that could be read."""
+
+    def _understand(self, document: Any) -> None:
+        # Of a newer agent, which an update that failed has left, there may be more in it.
+        found = [Member(each["id"], each["healthy_since"]) for each in document]
+        if not all(isinstance(each.id, str) for each in found):
+            raise TypeError("an id that is none")
+        self._members = {each.id: each for each in found}
 
     def __iter__(self) -> Iterator[Member]:
         with self._lock:
@@ -386,18 +644,83 @@ class Members:
         """Add a member, or note since which start it is healthy."""
         with self._lock:
             self._members[container] = Member(container, healthy_since)
-            self._save()
+        self._kept.save()
 
     def remove(self, container: str) -> None:
         """Forget a member, if it is one."""
         with self._lock:
-            if self._members.pop(container, None) is not None:
-                self._save()
+            gone = self._members.pop(container, None)
+        if gone is not None:
+            self._kept.save()
 
-    def _save(self) -> None:
-        partial = self._file.with_suffix(".partial")
-        partial.write_text(json.dumps([asdict(each) for each in self._members.values()]))
-        partial.replace(self._file)
+
+class Images:
+    """Which images services have had here; those that nothing uses go, but for the last two.
+
+    None goes that no container had when it joined, or tried to.
+    """
+
+    def __init__(self, file: Path) -> None:
+        self._lock = threading.Lock()
+        self._had: dict[str, list[str]] = {}
+        """By service, the newest first."""
+        self._others: set[str] = set()
+        """Older ones, and those of containers that have not joined."""
+        self._kept = Kept(file, self._document)
+        self._kept.read(self._understand)
+
+    def _document(self) -> object:
+        with self._lock:
+            return {"had": dict(self._had), "others": sorted(self._others)}
+
+    def _understand(self, document: Any) -> None:
+        self._had = {str(name): list(map(str, ids)) for name, ids in document["had"].items()}
+        self._others = set(map(str, document["others"]))
+
+    def comes(self, container: Container) -> None:
+        """Note the image of a container that may never join."""
+        self._note({}, {container.image})
+
+    def serves(self, *containers: Container) -> None:
+        """Note the images of containers that serve."""
+        self._note({each.plain_service: each.image for each in containers}, set())
+
+    def ends(self, service: str) -> None:
+        """Keep but the last image of a service that has no container here any more."""
+        with self._lock:
+            self._others |= set(self._had.get(service, [])[1:])
+            self._had = {
+                name: ids[:1] if name == service else ids for name, ids in self._had.items()
+            }
+        self._kept.save()
+
+    def _note(self, served: Mapping[str, str], others: set[str]) -> None:
+        with self._lock:
+            before = (dict(self._had), set(self._others))
+            self._others |= others
+            for service, image in served.items():
+                older = [each for each in self._had.get(service, []) if each != image]
+                self._had[service] = [image, *older[: _IMAGES - 1]]
+                self._others |= {*older[_IMAGES - 1 :]}
+            self._others -= {"", *itertools.chain.from_iterable(self._had.values())}
+            changed = before != (self._had, self._others)
+        if changed:
+            self._kept.save()
+
+    def sweep(self) -> None:
+        """Remove those that are no longer kept; Docker refuses while a container has one."""
+        with self._lock:
+            others = sorted(self._others)
+        for image in others:
+            try:
+                status, _ = ask_docker(f"/images/{image}", method="DELETE")
+            except OSError as error:
+                print(f"image {image} is not removed: {error}", flush=True)
+                return
+            if status in (200, 404):
+                with self._lock:
+                    self._others.discard(image)
+                self._kept.save()
 
 
 class Agent:
@@ -412,14 +735,23 @@ class Agent:
         self.folder = folder
         self._login = login(folder)
         self.members = Members(folder / "members.json")
+        self.images = Images(folder / "images.json")
         self._changed = threading.Condition()
         """Its lock is for all that follows."""
         self._changes = 0
         self._shown: dict[str, Container] = {}
         self._unknown = {each.id for each in self.members if each.healthy_since is not None}
         """Those that served before this agent, and of which Docker has not told yet."""
+        if not self.members.known:
+            self._unknown.add(_WHO_SERVED)
         self._looks: dict[str, object] = {}
         """The last look at each member, while it goes on."""
+        self._watched: dict[str, str] = {}
+        """The ``started_at`` of the processes that are waited for, by their container."""
+        self._asked: dict[str, object] = {}
+        """Those that are asked as often as their service says, each with who does it."""
+        self._failed: dict[str, str] = {}
+        """Of those, the ``started_at`` of the ones that are hidden because they failed."""
 
     # What Traefik sees.
 
@@ -455,13 +787,18 @@ class Agent:
             before = self._shown.get(found.id)
             if before == found:
                 return True
-            if before is None or before.started_at != found.started_at:
+            if self._watched.get(found.id) != found.started_at:
                 try:
                     process = os.pidfd_open(found.pid)
                 except ProcessLookupError:
                     return False
+                self._watched[found.id] = found.started_at
                 threading.Thread(target=self._await_end, args=(found, process), daemon=True).start()
                 threading.Thread(target=prefer, args=(found,), daemon=True).start()
+            if before is None or before.started_at != found.started_at:
+                self._failed.pop(found.id, None)
+                self._asked[found.id] = asking = object()
+                threading.Thread(target=self._ask_on, args=(found, asking), daemon=True).start()
                 self.members.put(found.id, found.started_at)
             self._shown[found.id] = found
             self._tell(found.id)
@@ -469,6 +806,7 @@ class Agent:
 
     def _hide(self, container: str) -> None:
         with self._changed:
+            self._asked.pop(container, None)
             if self._shown.pop(container, None) is not None or container in self._unknown:
                 self._tell(container)
 
@@ -484,9 +822,38 @@ class Agent:
         ends.poll()
         os.close(process)
         with self._changed:
+            if self._watched.get(shown.id) == shown.started_at:
+                del self._watched[shown.id]
             now = self._shown.get(shown.id)
             if now is not None and now.started_at == shown.started_at:
                 self._hide(shown.id)
+
+    def _ask_on(self, served: Container, asking: object) -> None:
+        """Ask a container as often as its service says; hide it while it fails.
+
+        Returns when it has passed again, and is looked at, or when it is somebody else's business.
+        """
+        while True:
+            with self._changed:
+                if self._changed.wait_for(
+                    lambda: self._asked.get(served.id) is not asking, served.interval
+                ):
+                    return
+            problem = served.call_problem(served.check_timeout)
+            with self._changed:
+                if self._asked.get(served.id) is not asking:
+                    return
+                failed = self._failed.get(served.id) == served.started_at
+                if problem is None and failed:
+                    del self._failed[served.id]
+                    self.members.put(served.id, served.started_at)
+                    self._look(served.id)
+                    return
+                if problem is not None and not failed:
+                    print(f"container {served.id[:12]} is hidden: {problem}", flush=True)
+                    self.members.put(served.id, None)
+                    self._hide(served.id)
+                    self._failed[served.id], self._asked[served.id] = served.started_at, asking
 
     # What Docker does.
 
@@ -497,6 +864,8 @@ class Agent:
             try:
                 connection.request("GET", '/events?filters={"type":["container"]}')
                 answer = connection.getresponse()
+                if _WHO_SERVED in self._unknown:
+                    self._find_members()
                 for member in self.members:
                     self._look(member.id)
                 while line := answer.readline():
@@ -509,6 +878,36 @@ class Agent:
             finally:
                 connection.close()
             time.sleep(_POLL_SECONDS)  # Docker is being restarted
+
+    def _find_members(self) -> None:
+        """Find out who had joined, where no file tells it.
+
+        That is whom a Traefik sends requests to. After a reboot no Traefik knows; then it is the
+        container of each slot that was made first, once it is healthy: a later one may be what an
+        update that was killed has left, and has never joined.
+
+        Raises:
+            OSError: Docker does not answer.
+        """
+        _, body = ask_docker(f'/containers/json?filters={{"label":["{_SLOT_LABEL}"]}}')
+        listed = sorted(json.loads(body), key=lambda each: each["Created"])
+        found = [each for each in (find(one["Id"]) for one in listed) if each and each.running]
+        ours = [each for each in found if each.service and _SLOT_LABEL in each.labels]
+        asked = traefiks()
+        served = {each.id for each in ours if any(self._sends(each, asked))}
+        if not served:
+            ours = [each for each in ours if OWN_LABEL in each.labels]
+        first = {each.labels[_SLOT_LABEL]: each.id for each in reversed(ours)}
+        for each in ours:
+            slot = each.labels[_SLOT_LABEL]
+            joined = each.id in (served or first.values())
+            if joined:
+                self.members.put(each.id, each.started_at if served else None)
+            said = "taken for one that had joined" if joined else "not known to have joined"
+            print(f"container {each.id[:12]} of {slot} is {said}", flush=True)
+        with self._changed:
+            self._unknown |= {each.id for each in self.members if each.healthy_since is not None}
+            self._tell(_WHO_SERVED)
 
     def _look(self, container: str) -> None:
         """Show or hide a member by what Docker says of it now, in a thread of its own."""
@@ -530,6 +929,8 @@ class Agent:
             found = self._found(container)
             member = self.members.get(container)
             known = member is not None and member.healthy_since == found.started_at
+            if found.running and self._failed.get(container) == found.started_at:
+                return True  # it is asked on
             serves = found.running and (known or found.health_problem() is None)
             with self._changed:
                 if self._looks.get(container) is not look:
@@ -565,6 +966,7 @@ class Agent:
         while True:
             try:
                 found = self._found(container)
+                self.images.comes(found)
                 problem = found.health_problem() if found.running else "it is not running"
                 if problem is None:
                     if self._show(found):
@@ -597,6 +999,8 @@ class Agent:
                 self._hide(container)
             raise AgentError(f"container {container[:12]} {error}{last_lines(container)}") from None
         insist(lambda: self._remove_leftovers(found))
+        self.images.serves(found, *insist(traefiks))
+        threading.Thread(target=self.images.sweep, daemon=True).start()
 
     def _await_listed(self, container: Container, seconds: float) -> None:
         if not poll(lambda: all(self._listed(container)), seconds):
@@ -607,15 +1011,16 @@ class Agent:
 
         An update that was killed has left them, and no state knows of them.
         """
-        slot = joined.labels.get("gatehouse.slot")
+        slot = joined.labels.get(_SLOT_LABEL)
         if slot is None:
             return
-        wanted = json.dumps({"label": [f"gatehouse.slot={slot}"]})
+        wanted = json.dumps({"label": [f"{_SLOT_LABEL}={slot}"]})
         status, body = ask_docker(f"/containers/json?all=1&filters={wanted}".replace(" ", ""))
         listed = json.loads(body) if status == 200 else []
         own = next((each["Created"] for each in listed if each["Id"] == joined.id), 0)
         for each in listed:
-            if each["Created"] < own and self.members.get(each["Id"]) is None:
+            ours = _SLOT_LABEL in (each["Labels"] or {}).get(OWN_LABEL, "").split()
+            if ours and each["Created"] < own and self.members.get(each["Id"]) is None:
                 subprocess.run(("docker", "rm", "--force", each["Id"]), check=False)
 
     def leave(self, container: str, grace: float) -> str:
@@ -627,11 +1032,20 @@ class Agent:
         self.members.remove(container)
         self._hide(container)
         found = insist(lambda: find(container))
+        if found is not None:
+            self._look_after_images(found)
         if found is None or not found.running:
             return "it does not run"
         if not poll(lambda: not any(self._listed(found)), _FORGET_SECONDS):
             return f"Traefik has not forgotten it after {_FORGET_SECONDS:.0f} s"
         return await_quiet([found], grace)
+
+    def _look_after_images(self, leaves: Container) -> None:
+        with self._changed:
+            left = {each.plain_service for each in self._shown.values()}
+        if leaves.plain_service not in left:
+            self.images.ends(leaves.plain_service)
+        threading.Thread(target=self.images.sweep, daemon=True).start()
 
     def evacuate(self, grace: float) -> str:
         """Wait until no container has a request in flight or the time is over, and stop all."""
@@ -645,11 +1059,12 @@ class Agent:
 
     def _listed(self, container: Container) -> list[bool]:
         """Return for each Traefik that answers whether it sends requests to the container."""
+        return self._sends(container, insist(traefiks))
+
+    def _sends(self, container: Container, asked: list[Container]) -> list[bool]:
         return [
             container.at in [server.get("url") or server.get("address") for server in servers]
-            for servers in (
-                known_servers(each, container, self._login) for each in insist(traefiks)
-            )
+            for servers in (known_servers(each, container, self._login) for each in asked)
             if servers is not None
         ]
 
@@ -673,7 +1088,7 @@ def traefiks() -> list[Container]:
     """Return the Traefiks that run here: two while one takes over from the other."""
     _, body = ask_docker(f'/containers/json?filters={{"label":["{TRAEFIK_LABEL}"]}}')
     found = [find(each["Id"]) for each in json.loads(body)]
-    return [each for each in found if each is not None and each.running]
+    return [each for each in found if each is not None and each.running and each.is_traefik]
 
 
 def known_servers(
@@ -844,20 +1259,26 @@ def certificate(folder: Path) -> str:
     Nobody looks at it. But without one Traefik makes an RSA key after each change of a container:
     up to 0.3 s of a processor, more of an emulated one, until the change is in force.
     """
-    key, made = folder / "key.pem", folder / "certificate.pem"
-    if not made.exists():
+    pair = folder / "pair.json"
+    try:
+        known: dict[str, str] = json.loads(pair.read_text())
+    except (OSError, ValueError):  # it is not there, or not whole
         command = (
             *("openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256"),
-            *("-nodes", "-days", "36500", "-subj", "/CN=gatehouse", "-keyout", str(key)),
+            *("-nodes", "-days", "36500", "-subj", "/CN=gatehouse", "-keyout", "/dev/stdout"),
         )
         try:
             told = subprocess.run(command, check=True, capture_output=True, text=True).stdout
         except (OSError, subprocess.CalledProcessError) as error:
             print(f"Traefik makes its own certificates: {error}", flush=True)
             return ""
-        made.write_text(told)
-    pair = json.dumps({"certFile": made.read_text(), "keyFile": key.read_text()})
-    return f"tls: {{stores: {{default: {{defaultCertificate: {pair} }} }} }}\n"
+        parts = re.findall(r"-----BEGIN [^-]+-----.*?-----END [^-]+-----\n", told, re.DOTALL)
+        key = next(each for each in parts if "PRIVATE KEY" in each)
+        known = {"certFile": next(each for each in parts if each != key), "keyFile": key}
+        _write(pair, json.dumps(known), mode=0o600)
+        for older in ("key.pem", "certificate.pem"):
+            (folder / older).unlink(missing_ok=True)
+    return f"tls: {{stores: {{default: {{defaultCertificate: {json.dumps(known)} }} }} }}\n"
 
 
 def login(folder: Path) -> Mapping[str, str]:
@@ -868,7 +1289,7 @@ def login(folder: Path) -> Mapping[str, str]:
 
 def _token(folder: Path) -> str:
     file = folder / "token"
-    if not file.exists():
+    if not file.exists() or not file.read_text():
         _write(file, secrets.token_urlsafe(32), mode=0o600)
     return file.read_text()
 
@@ -891,20 +1312,40 @@ def write_files(folder: Path) -> None:
             _write(file, text, mode=0o644)
 
 
+def _write_late(folder: Path) -> None:
+    while not _written(folder):
+        time.sleep(_SAVE_SECONDS)
+
+
+def _written(folder: Path) -> bool:
+    """Whether Traefik has its files; until then it has those of before."""
+    try:
+        write_files(folder)
+    except OSError as error:
+        print(f"Traefik has the files of before: {error}", flush=True)
+        return False
+    return True
+
+
 def _write(file: Path, text: str, mode: int) -> None:
     partial = file.with_suffix(".partial")
     partial.unlink(missing_ok=True)
-    partial.touch(mode=0o600)
-    partial.write_text(text)
-    partial.chmod(mode)
-    partial.replace(file)
+    try:
+        partial.touch(mode=0o600)
+        partial.write_text(text)
+        partial.chmod(mode)
+        partial.replace(file)
+    except OSError:
+        partial.unlink(missing_ok=True)  # what there is of it takes space too
+        raise
 
 
 def serve(folder: Path) -> None:
     """Run the daemon until it is asked to restart; systemd starts it again."""
     (folder / "traefik").mkdir(exist_ok=True)
-    write_files(folder)
     agent = Agent(folder)
+    if not _written(folder):
+        threading.Thread(target=_write_late, args=(folder,), daemon=True).start()
     control = UnixServer(folder / "control.sock", Control, agent)
     docker = UnixServer(folder / "traefik" / "docker.sock", FilteredDocker, agent)
     (folder / "traefik" / "docker.sock").chmod(0o666)  # for Traefik, as write_files says

@@ -109,9 +109,10 @@ class ContainerHost(pulumi.ComponentResource):
                 envs=list(traefik.environment(args.edge)),
                 networks_advanced=[docker.ContainerNetworksAdvancedArgs(name=network.name)],
                 labels=[
-                    docker.ContainerLabelArgs(
-                        label=agent.TRAEFIK_LABEL, value=str(traefik.API_PORT)
-                    )
+                    docker.ContainerLabelArgs(label=label, value=value)
+                    for label, value in agent.marked(
+                        {agent.TRAEFIK_LABEL: str(traefik.API_PORT)}
+                    ).items()
                 ],
                 ports=[docker.ContainerPortArgs(internal=traefik.ENTRYPOINT_PORT, external=port)],
                 mounts=[

@@ -26,9 +26,6 @@ from components.models.edge import Edge
 from components.models.http import Http
 from components.units import MEBIBYTE, parse_duration
 
-_GRPC_HEALTH = "/grpc.health.v1.Health/Check"
-"""Of gRPC's own health service. A server without it answers too, and says so in a trailer."""
-
 _ImageName = Annotated[
     str,
     Matching(
@@ -89,7 +86,7 @@ _Capability = Annotated[str, AfterValidator(_capability)]
 
 
 class Health(Model):
-    """When a container is fit to serve: seen over HTTP from both tiers, and by Docker.
+    """When a container is fit to serve: by what it answers over HTTP, and by Docker's check.
 
     With `tcp`: when Docker says so, if there is a command, else when it takes connections.
     """
@@ -97,7 +94,7 @@ class Health(Model):
     path: UrlPath | None = Field(
         default=None,
         description="What answers with a status from 200 to 399 when all is well; by default the"
-        " service's own path.",
+        " service's own path. The container is asked directly, so it need not be below that.",
         examples=["/health"],
     )
     command: Annotated[tuple[Text, ...], Field(min_length=1), List] | None = Field(
@@ -107,7 +104,11 @@ class Health(Model):
         examples=[["pg_isready", "-q"]],
     )
     interval: Duration = Field(
-        default=parse_duration("10s"), description="The time between checks.", examples=["5s"]
+        default=parse_duration("10s"),
+        description="The time between checks. Once it serves, the application is asked no more"
+        " often; that a VM, its Traefik or a container's process is gone is noticed within 3 s all"
+        " the same.",
+        examples=["5s"],
     )
     timeout: Duration = Field(
         default=parse_duration("5s"), description="How long one check may take.", examples=["2s"]
@@ -119,6 +120,12 @@ class Health(Model):
         default=None,
         description="How long after its start failures of the command do not count.",
         examples=["30s"],
+    )
+    image_check: bool = Field(
+        default=True,
+        description="Whether the image's own HEALTHCHECK counts too, if it has one and there is no"
+        " `command`.",
+        examples=[False],
     )
 
 
@@ -309,20 +316,13 @@ class Service(Model):
 
     @property
     def container_check_path(self) -> str:
-        """What Traefik asks a container."""
+        """What a container is asked."""
         return self.health.path or ("/" if self.strip_path else self.path)
 
     @property
     def asked_as_grpc(self) -> bool:
         """Whether it is taken for a gRPC server, which knows no path to ask with a GET."""
         return self.http.protocol == "h2c" and self.health.path is None
-
-    @property
-    def edge_check_path(self) -> str:
-        """The path that the edge asks a VM for, to reach a container through Traefik's router."""
-        if self.asked_as_grpc:
-            return f"{'' if self.strip_path else self.path.rstrip('/')}{_GRPC_HEALTH}"
-        return self.container_check_path
 
     @property
     def memory_mebibytes(self) -> int | None:
@@ -349,6 +349,11 @@ class Service(Model):
     def example_host(self) -> str:
         """A name that the first of the domains means, for checks and examples."""
         return self.hosts[0].replace("*", "gatehouse-check")
+
+
+def check_name(service: str) -> str:
+    """Return the name that the edge asks a VM for, to learn whether it has the service."""
+    return f"_{service}._http"
 
 
 def tcp_name(service: str) -> str:

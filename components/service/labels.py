@@ -8,8 +8,10 @@ import json
 import re
 from collections.abc import Mapping, Sequence
 
+from components.host.agent import INTERVAL_LABEL
 from components.host.traefik import ENCODED_PERCENT, SERVICE_HEADER
-from components.models.service import Service, tcp_name
+from components.models.service import Service, check_name, tcp_name
+from components.service.check import check_labels
 from components.service.tcp import tcp_labels
 
 SLOT_LABEL = "gatehouse.slot"
@@ -56,8 +58,11 @@ def _http(name: str, plain_name: str, service: Service) -> dict[str, str]:
         f"{balancer}.server.port": str(service.port),
         f"{middleware}.{name}_retry.retry.attempts": str(_ATTEMPTS),
         f"{middleware}.{name}_retry.retry.initialinterval": "50ms",
+        **check_labels(name, check_name(plain_name)),
     }
-    if not service.asked_as_grpc:
+    if service.asked_as_grpc:
+        labels[INTERVAL_LABEL] = f"{service.health.interval}s"
+    else:
         labels |= {
             f"{balancer}.healthcheck.path": service.container_check_path,
             f"{balancer}.healthcheck.hostname": service.example_host,

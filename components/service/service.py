@@ -7,7 +7,7 @@ import pulumi
 import pulumi_docker as docker
 
 from components.host import rights
-from components.host.agent import PIDS_LABEL
+from components.host.agent import PIDS_LABEL, marked
 from components.host.host import ContainerHost
 from components.models.service import Service as ServiceConfig
 from components.models.service import Volume
@@ -79,12 +79,14 @@ class Service(pulumi.ComponentResource):
     ) -> docker.Container:
         spec = self.config
         memory = spec.memory_mebibytes or host.memory
-        labels = {
-            **spec.labels,
-            SLOT_LABEL: slot.name,
-            PIDS_LABEL: str(spec.pids),
-            **traefik_labels(slot.service, spec),
-        }
+        labels = marked(
+            {
+                **spec.labels,
+                SLOT_LABEL: slot.name,
+                PIDS_LABEL: str(spec.pids),
+                **traefik_labels(slot.service, spec),
+            }
+        )
         return docker.Container(
             slot.name,
             docker.ContainerArgs(
@@ -144,7 +146,7 @@ def _environment(spec: ServiceConfig) -> list[pulumi.Input[str]]:
 def _healthcheck(spec: ServiceConfig) -> docker.ContainerHealthcheckArgs | None:
     health = spec.health
     if health.command is None:
-        return None
+        return None if health.image_check else docker.ContainerHealthcheckArgs(tests=["NONE"])
     return docker.ContainerHealthcheckArgs(
         tests=["CMD", *health.command],
         interval=f"{health.interval}s",

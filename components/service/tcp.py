@@ -7,6 +7,7 @@ once a container has taken the connection; if none does, the edge tries another 
 
 from components.host.agent import PASSED_ON, PASSED_ON_WITH_ADDRESS
 from components.models.service import Service, Tcp
+from components.service.check import check_labels
 
 
 def tcp_labels(name: str, known_as: str, service: Service, tcp: Tcp) -> dict[str, str]:
@@ -20,8 +21,6 @@ def tcp_labels(name: str, known_as: str, service: Service, tcp: Tcp) -> dict[str
     """
     balancer = f"traefik.tcp.services.{name}.loadbalancer"
     router = f"traefik.tcp.routers.{name}"
-    # The edge asks this router, which is there as long as there is a container to be seen.
-    check = f"{name}_check"
     labels = {
         "traefik.enable": "true",
         f"{router}.entrypoints": "web",
@@ -32,12 +31,10 @@ def tcp_labels(name: str, known_as: str, service: Service, tcp: Tcp) -> dict[str
         f"{balancer}.serverstransport": (
             PASSED_ON_WITH_ADDRESS if tcp.proxy_protocol else PASSED_ON
         ),
-        f"traefik.http.routers.{check}.entrypoints": "web",
-        f"traefik.http.routers.{check}.rule": f"Host(`{known_as}`)",
-        f"traefik.http.routers.{check}.service": "ping@internal",
+        **check_labels(name, known_as),
         # Nobody routes to it. Without one, Traefik would make one of the image's exposed port, and
         # leave out a container that has none.
-        f"traefik.http.services.{check}.loadbalancer.server.port": str(service.port),
+        f"traefik.http.services.{name}_check.loadbalancer.server.port": str(service.port),
     }
     if service.health.command is None:  # Docker runs that, and Traefik goes by what Docker says
         labels |= {

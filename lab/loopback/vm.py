@@ -16,6 +16,7 @@ import tempfile
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any, Protocol
@@ -76,6 +77,29 @@ class _Known:
     """What Traefik calls its service."""
     labels: Mapping[str, str]
 
+    @property
+    def inspected(self) -> agent.Container:
+        """What the agent makes of what Docker would say of it."""
+        name = self.container.name
+        told = {
+            "Id": name,
+            "Name": f"/{name}",
+            "State": {
+                "Running": True,
+                "Paused": False,
+                "Status": "running",
+                "StartedAt": "",
+                "Pid": 1,
+            },
+            "HostConfig": {"NetworkMode": _NETWORK},
+            "Config": {"Labels": dict(self.labels)},
+            "NetworkSettings": {
+                "Networks": {_NETWORK: {"IPAddress": self.container.address}},
+                "Ports": {},
+            },
+        }
+        return agent.inspected(json.dumps(told).encode())
+
 
 class Vm:
     """A Traefik, and a Docker that is none."""
@@ -83,6 +107,8 @@ class Vm:
     def __init__(self, folder: Path, start: Start | None = None) -> None:
         self._start = start or Start()
         self._containers: dict[str, _Known] = {}
+        self._failing: set[str] = set()
+        """Those that do not pass their checks."""
         self._changed = threading.Condition()
         self._changes = 0
         self._docker = ThreadingHTTPServer(("127.0.0.1", 0), self._api())
@@ -131,9 +157,9 @@ class Vm:
         known_as = traefik_name(name, service)
         labels = dict(self._start.labels(traefik_labels(name, service)))
         labels[f"traefik.http.services.{known_as}.loadbalancer.server.port"] = str(container.port)
-        self._change(
-            lambda: self._containers.update({container.name: _Known(container, known_as, labels)})
-        )
+        known = _Known(container, known_as, labels)
+        self._change(lambda: self._containers.update({container.name: known}))
+        threading.Thread(target=self._ask_on, args=(known,), daemon=True).start()
         self._expect(
             lambda: container.address in self._known(known_as),
             f"Traefik does not find {container.name}",
@@ -178,6 +204,19 @@ class Vm:
             self._changes += 1
             self._changed.notify_all()
 
+    def _ask_on(self, known: _Known) -> None:
+        """Hide a container while it fails its check, as the agent does."""
+        name, asked = known.container.name, known.inspected
+        while True:
+            with self._changed:
+                if self._changed.wait_for(
+                    lambda: self._containers.get(name) is not known, asked.interval
+                ):
+                    return
+            fails = asked.call_problem(asked.check_timeout) is not None
+            if fails != (name in self._failing):
+                self._change(partial(self._failing.symmetric_difference_update, {name}))
+
     def _each_change(self) -> Iterator[None]:
         """Yield after each change, and once at first."""
         seen = -1
@@ -218,18 +257,13 @@ class Vm:
             case ["version"]:
                 return {"Version": "20.10.24", "ApiVersion": "1.41", "MinAPIVersion": "1.12"}
             case ["containers", "json"]:
-                return [{"Id": name, "Names": [f"/{name}"]} for name in list(self._containers)]
+                return [
+                    {"Id": name, "Names": [f"/{name}"]}
+                    for name in list(self._containers)
+                    if name not in self._failing
+                ]
             case ["containers", name, "json"] if name in self._containers:
-                known = self._containers[name]
-                networks = {_NETWORK: {"IPAddress": known.container.address}}
-                return {
-                    "Id": name,
-                    "Name": f"/{name}",
-                    "State": {"Running": True, "Status": "running"},
-                    "HostConfig": {"NetworkMode": _NETWORK},
-                    "Config": {"Labels": dict(known.labels)},
-                    "NetworkSettings": {"Networks": networks, "Ports": {}},
-                }
+                return self._containers[name].inspected.told
             case _:
                 return {}
 

@@ -36,6 +36,10 @@ class App:
     left: threading.Semaphore = field(default_factory=lambda: threading.Semaphore(0))
     """Counts the requests to `/wait`, which are never answered, that were given up."""
     health_checks: int = 0
+    healthy: bool = True
+    """Whether it passes its health check."""
+    edge_checks: int = 0
+    """Those that are a VM's to answer, where there is none before it."""
 
     def __post_init__(self) -> None:
         app = self
@@ -46,8 +50,12 @@ class App:
 
             def do_GET(self) -> None:
                 body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+                app.edge_checks += str(self.headers["Host"]).endswith("._http")
                 if self.path == HEALTH:
                     app.health_checks += 1
+                    if not app.healthy:
+                        self._answer(500, {}, b"")
+                        return
                 elif self.path == "/hang-up":
                     self.close_connection = True
                     return

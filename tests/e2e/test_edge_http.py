@@ -193,8 +193,8 @@ def test_maintenance_is_a_switch_and_checks_go_on(site: Site, app: App) -> None:
     assert (answer.status, answer.header("retry-after")) == (503, "300")
     assert b"Down for maintenance" in answer.body
     assert answer.header("content-type") == "text/html; charset=utf-8"
-    before = app.health_checks
-    assert poll(lambda: app.health_checks > before + 1, 10)
+    before = app.edge_checks
+    assert poll(lambda: app.edge_checks > before + 1, 10)
     serve(site, app)
     assert statuses(site, 3) == [200] * 3, "at once"
 

@@ -2,9 +2,11 @@
 
 import os
 import socket
+import subprocess
 import threading
 from collections import Counter
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +14,10 @@ import grpc
 import pytest
 import websockets.sync.client
 
-from components.edge.keeper.system import EdgeError
+from components.edge.keeper.system import EdgeError, poll
+from lab.live import edge_states
 from lab.loopback.ports import free_ports
-from lab.loopback.site import Site, a_site
+from lab.loopback.site import HEALTH, Site, a_site
 from lab.loopback.vm import Vm, vms
 from tests.e2e.containers import App, Calls, Sockets
 from tests.e2e.two_tiers import Answer, curl, running
@@ -296,3 +299,97 @@ def test_a_grpc_server_that_is_not_there_is_not_let_in(site: Site) -> None:
             site.apply(stack, {"shop": {"web-0": vm.web}})
     with pytest.raises(EdgeError, match="refused"):
         site.apply(stack, {"shop": {"web-0": f"127.0.0.1:{port}"}})
+
+
+# Health checks.
+
+
+def test_an_application_is_asked_as_often_as_its_interval_says(site: Site) -> None:
+    rare, often = App("rare"), App("often")
+    health = {"path": "/health"}
+    stack = site.stack(
+        {
+            "shop": {"health": {**health, "interval": "1m"}},
+            "often": {"health": {**health, "interval": "1s"}},
+        }
+    )
+    with vms(1) as (vm,), running(rare, often):
+        vm.add("shop", stack, rare)
+        vm.add("often", stack, often)
+        site.apply(stack, {"shop": {"web-0": vm.web}, "often": {"web-0": vm.web}})
+        before = often.health_checks
+        assert poll(lambda: often.health_checks >= before + 8, 60)
+        assert rare.health_checks == 0, "while the edge has asked the VM for each ten times"
+
+
+def state_of(site: Site, vm: str) -> str:
+    return edge_states(site.ask("show stat"))[vm]["shop"]
+
+
+def test_an_application_that_fails_its_check_gets_no_requests_until_it_passes(site: Site) -> None:
+    first, second = App("first"), App("second")
+    stack = site.stack({"shop": {"path": "/shop", "health": {"path": HEALTH, "interval": "1s"}}})
+    with vms(2) as (one, two), running(first, second):
+        one.add("shop", stack, first)
+        two.add("shop", stack, second)
+        site.apply(stack, {"shop": {"web-0": one.web, "web-1": two.web}})
+        first.healthy = False
+        assert poll(lambda: state_of(site, "web-0") == "DOWN", 60)
+        answers = [curl(site, f"{SHOP}/shop", "--data", "x") for _ in range(10)]
+        assert {each.json["name"] for each in answers} == {"second"}
+        second.healthy = False
+        assert poll(lambda: state_of(site, "web-1") == "DOWN", 60)
+        assert curl(site, f"{SHOP}/shop").status == 503
+        first.healthy = True
+        assert poll(lambda: state_of(site, "web-0") == "UP", 60)
+        assert curl(site, f"{SHOP}/shop").json["name"] == "first"
+
+
+def test_a_grpc_server_that_answers_no_more_gets_no_calls(site: Site) -> None:
+    server, deaf = Calls("server"), socket.create_server(("127.0.2.1", 0))
+    stack = site.stack({"shop": {"http": {"protocol": "h2c"}, "health": {"interval": "1s"}}})
+    with vms(2) as (one, two), running(server), deaf:
+        one.add("shop", stack, server)
+        silent = Deaf("deaf", "127.0.2.1", deaf.getsockname()[1])
+        two.add("shop", stack, silent)
+        site.apply(stack, {"shop": {"web-0": one.web, "web-1": two.web}})
+        assert poll(lambda: state_of(site, "web-1") == "DOWN", 60)
+        with channel(site) as calls:
+            once: grpc.UnaryUnaryMultiCallable[bytes, bytes] = calls.unary_unary("/test.Echo/Once")
+            assert {once(b"x", timeout=30) for _ in range(5)} == {b"server x"}
+        server.stop()
+        assert poll(lambda: state_of(site, "web-0") == "DOWN", 60)
+
+
+@dataclass(frozen=True)
+class Deaf:
+    """What accepts connections and says nothing."""
+
+    name: str
+    address: str
+    port: int
+
+
+def test_the_names_of_checks_are_for_the_edge_only(site: Site) -> None:
+    app, other = App("app"), App("other")
+    stack = site.stack({"shop": {}, "any": {"hosts": ["*.example.org"]}})
+    with vms(1) as (vm,), running(app, other):
+        vm.add("shop", stack, app)
+        vm.add("any", stack, other)
+        site.apply(stack, {"shop": {"web-0": vm.web}, "any": {"web-0": vm.web}})
+        for name in ("_shop._http", "_SHOP._http", "_shop._http."):
+            assert curl(site, SHOP, "--header", f"Host: {name}").status == 404
+            line = curl(site, SHOP, "--request-target", f"http://{name}/", "-H", f"Host: {name}")
+            assert line.status == 404
+        # From elsewhere than the edge, without it between them.
+        beside = subprocess.run(
+            (
+                *("curl", "--silent", "--noproxy", "*", "--interface", "127.0.0.9"),
+                *("--header", "Host: _shop._http", "--write-out", "%{http_code}"),
+                *("--output", "/dev/null", f"http://{vm.web}/"),
+            ),
+            check=True,
+            capture_output=True,
+            text=True,
+        )
+        assert beside.stdout == "403"

@@ -344,12 +344,6 @@ WRONG = [
     (f"{APP}/memory", "4GiB", "services.app.memory: is more than a VM has, 2GiB (got 4GiB)"),
     (f"{APP}/cpus", 2.5, "services.app.cpus: is more than a VM has, 2 (got 2.5)"),
     (f"{APP}/strip_path", True, "services.app.strip_path: needs a path to strip (got /)"),
-    (
-        "services/shop",
-        another(path="/shop", health={"path": "/up"}),
-        "services.shop.health.path: must be below services.shop.path, /shop, because the edge"
-        " checks it through the service's own route (got /up)",
-    ),
     # TCP services.
     (
         f"{APP}/hosts",

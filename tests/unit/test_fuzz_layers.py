@@ -14,9 +14,9 @@ from components.config import ConfigError, parse
 from components.edge.source import sources
 from components.host import rights
 from components.host import traefik as traefik_flags
-from components.host.agent import PIDS_LABEL
+from components.host.agent import PIDS_LABEL, marked, own_labels
 from components.machine import Facts
-from components.models.service import Service
+from components.models.service import Service, check_name
 from components.models.stack import Stack
 from components.service.labels import SLOT_LABEL, traefik_labels, traefik_name
 from lab.loopback.vm import BINARY
@@ -77,6 +77,10 @@ def test_traefik_makes_of_the_labels_what_they_are_meant_for() -> None:
     assert told["tcpRouters"] == told["tcpServices"] == {}, "and nothing else is TCP"
     assert told["services"].keys() == labels.keys()
     routers = Counter[str]()
+    for name in services:
+        check = told["routers"].pop(f"{traefiks[name]}_check")
+        assert (check["status"], check["service"]) == ("enabled", "ping@internal"), check
+        assert check["rule"] == f"Host(`{check_name(name)}`)"
     for name, router in told["routers"].items():
         of = labels[router["service"]]
         assert router["status"] == "enabled", router
@@ -180,8 +184,9 @@ def _passed_on(slot: str, name: str, service: Service, inputs: dict[str, Any]) -
         PIDS_LABEL: str(service.pids),
         **traefik_labels(name, service),
     }
-    assert labels == {**service.labels, **ours}
-    assert len(labels) == len(service.labels) + len(ours)
+    assert labels == marked({**service.labels, **ours})
+    assert len(labels) == len(service.labels) + len(ours) + 1
+    assert own_labels({**labels, "of.the": "image"}) == labels
     assert inputs.get("command") == (list(service.command) if service.command else None)
     assert inputs["securityOpts"] == ["no-new-privileges:true"]
     assert inputs["capabilities"]["drops"] == ["ALL"]

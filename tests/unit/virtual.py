@@ -12,7 +12,7 @@ import subprocess
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,7 @@ from urllib.parse import parse_qs, urlsplit
 from components.config import parse
 from components.host import agent, traefik
 from components.host.agent import Agent
+from components.models.service import Service
 from components.service.labels import SLOT_LABEL, traefik_labels
 from lab.loopback.ports import free_ports
 from lab.loopback.vm import BINARY
@@ -52,28 +53,51 @@ def inspected(container: "App | TcpApp") -> dict[str, Any]:
     }
 
 
+def service(name: str, raw: Mapping[str, Any]) -> Service:
+    """Return a service from what a config says of it."""
+    return parse({"farm": {"vms": 1, "image": "x"}, "services": {name: raw}}).services[name]
+
+
+def labels_of(
+    name: str, number: int, spec: Service, image: Mapping[str, str] | None = None
+) -> dict[str, str]:
+    """Return a container's labels as Docker has them: Gatehouse's win over the image's."""
+    own = {SLOT_LABEL: f"{name}-web-0-{number}", **traefik_labels(name, spec)}
+    return {**(image or {}), **agent.marked(own)}
+
+
 class App:
     """A container: an HTTP server on an address of its own."""
 
-    def __init__(self, docker: "Docker", number: int, port: int, **changes: Any) -> None:
+    def __init__(
+        self,
+        docker: "Docker",
+        number: int,
+        port: int,
+        image: Mapping[str, str] | None = None,
+        **changes: Any,
+    ) -> None:
         self.id = f"{number:064x}"
         self.address = f"127.0.1.{number}"
         self.healthy, self.running, self.started_at = True, True, "first"
+        self.health, self.said = "", "curl: not found\n"
+        """What Docker's own check has come to, and has printed."""
         self.pid = os.getpid()
         self.asked: list[str] = []
+        self.checks = 0
+        self.image = ""
         self.go_on = threading.Event()
         raw = {"image": "app:1", "hosts": [HOST], "port": port, "health": {"path": "/up"}}
-        service = parse(
-            {"farm": {"vms": 1, "image": "x"}, "services": {"app": {**raw, **changes}}}
-        ).services["app"]
-        self.labels = {SLOT_LABEL: f"app-web-0-{number}", **traefik_labels("app", service)}
+        self.labels = labels_of("app", number, service("app", {**raw, **changes}), image)
         app = self
 
         class Handler(BaseHTTPRequestHandler):
             protocol_version = "HTTP/1.1"
 
             def do_GET(self) -> None:
-                if self.path != "/up":
+                if self.path == "/up":
+                    app.checks += 1
+                else:
                     app.asked.append(self.path)
                 if self.path == "/slow":
                     assert app.go_on.wait(60)
@@ -100,6 +124,10 @@ class App:
     def inspected(self) -> dict[str, Any]:
         told = inspected(self)
         told["Config"]["Env"] = ["TOKEN=hunter2"]
+        told["Image"] = self.image
+        if self.health:
+            log = [{"ExitCode": 1, "Output": "older"}, {"ExitCode": 1, "Output": self.said}]
+            told["State"]["Health"] = {"Status": self.health, "Log": log}
         return told
 
 
@@ -117,9 +145,7 @@ class TcpApp:
         self.received: list[bytes] = []
         self._open: set[socket.socket] = set()
         raw = {"image": "app:1", "port": port, "tcp": {"port": 5432}, **changes}
-        config = {"farm": {"vms": 1, "image": "x"}, "services": {TCP: raw}}
-        service = parse(config).services[TCP]
-        self.labels = {SLOT_LABEL: f"{TCP}-web-0-{number}", **traefik_labels(TCP, service)}
+        self.labels = labels_of(TCP, number, service(TCP, raw))
         self._server = socket.create_server((self.address, self.port), backlog=128)
         threading.Thread(target=self._serve, daemon=True).start()
         docker.containers[self.id] = self
@@ -175,6 +201,7 @@ class Docker:
         self.busy_with: set[str] = set()
         """Of whom it says nothing, as of a container that it is starting."""
         self.idle = threading.Condition()
+        self.images: set[str] = set()
         self.inspections: Counter[str] = Counter()
         """How often it has told of a container."""
         docker = self
@@ -192,6 +219,10 @@ class Docker:
                 self.end_headers()
                 self.wfile.write(json.dumps(body).encode())
 
+            def do_DELETE(self) -> None:
+                self.send_response(docker.remove(self.path.rpartition("/")[2]))
+                self.end_headers()
+
             def do_HEAD(self) -> None:
                 self.do_GET()
 
@@ -207,6 +238,15 @@ class Docker:
         self.server = Server(str(path), Handler)
         threading.Thread(target=self.server.serve_forever, daemon=True).start()
 
+    def remove(self, image: str) -> int:
+        """Remove an image as Docker does, and return the status."""
+        if any(each.inspected().get("Image") == image for each in self.containers.values()):
+            return 409
+        if image not in self.images:
+            return 404
+        self.images.remove(image)
+        return 200
+
     def answer(self, place: list[str], query: dict[str, list[str]]) -> tuple[int, Any]:
         match place:
             case ["version"]:
@@ -214,9 +254,10 @@ class Docker:
             case ["containers", "json"]:
                 label = json.loads(query.get("filters", ['{"label":[""]}'])[0])["label"][0]
                 return 200, [
-                    {"Id": name, "Names": [f"/{name}"], "Created": index}
+                    {"Id": name, "Names": [f"/{name}"], "Created": index, "Labels": labels}
                     for index, (name, each) in enumerate(self.containers.items())
-                    if not label or label.partition("=")[0] in each.inspected()["Config"]["Labels"]
+                    for labels in [each.inspected()["Config"]["Labels"]]
+                    if not label or label in labels or label in map("=".join, labels.items())
                 ]
             case ["containers", name, "json"] if name in self.containers:
                 with self.idle:
@@ -275,7 +316,7 @@ class Traefik:
         return {
             "Id": "f" * 64,
             "State": {"Running": True, "Paused": False, "StartedAt": "", "Pid": self.process.pid},
-            "Config": {"Labels": {agent.TRAEFIK_LABEL: str(self.api)}},
+            "Config": {"Labels": agent.marked({agent.TRAEFIK_LABEL: str(self.api)})},
             "NetworkSettings": {"Networks": {NETWORK: {"IPAddress": "127.0.0.1"}}},
         }
 

@@ -111,5 +111,5 @@ def await_servers(new: set[Check], seconds: float) -> None:
         raise EdgeError(
             f"servers that do not pass their health check after {seconds:.0f} s:\n"
             + "\n".join(lines)
-            + "\n  Look at the containers' logs on the VM, or at the service's health.path."
+            + "\n  Look at `journalctl -u gatehouse-agent` and the containers' logs on the VM."
         )

