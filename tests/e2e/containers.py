@@ -5,10 +5,14 @@ import itertools
 import json
 import re
 import threading
+import time
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from concurrent import futures
 from dataclasses import dataclass, field
+from email.message import Message
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from io import BufferedIOBase
 from typing import Any
 
 import grpc
@@ -36,6 +40,8 @@ class App:
     left: threading.Semaphore = field(default_factory=lambda: threading.Semaphore(0))
     """Counts the requests to `/wait`, which are never answered, that were given up."""
     health_checks: int = 0
+    asked: Counter[str] = field(default_factory=Counter)
+    """Counts the requests, by method and path, once all of them is here."""
 
     def __post_init__(self) -> None:
         app = self
@@ -45,7 +51,13 @@ class App:
             disable_nagle_algorithm = True
 
             def do_GET(self) -> None:
-                body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+                if self.path == "/slow":
+                    time.sleep(2)  # of a body, no more than buffers take is on its way meanwhile
+                body = _body(self.headers, self.rfile)
+                if body is None:
+                    self.close_connection = True
+                    return
+                app.asked[f"{self.command} {self.path}"] += 1
                 if self.path == HEALTH:
                     app.health_checks += 1
                 elif self.path == "/hang-up":
@@ -100,6 +112,25 @@ class App:
         self.hold.set()
         self._server.shutdown()
         self._server.server_close()
+
+
+def _body(headers: Message, stream: BufferedIOBase) -> bytes | None:
+    """Return a request's body, or None if it ends early."""
+    if "Transfer-Encoding" not in headers:
+        wanted = int(headers.get("Content-Length", 0))
+        body = stream.read(wanted)
+        return body if len(body) == wanted else None
+    parts = []
+    while line := stream.readline():
+        size = int(line.split(b";")[0], 16)
+        part = stream.read(size)
+        stream.readline()
+        if len(part) < size:
+            break
+        if size == 0:
+            return b"".join(parts)
+        parts.append(part)
+    return None
 
 
 @dataclass

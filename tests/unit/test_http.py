@@ -62,9 +62,11 @@ def test_an_alias_redirects_to_the_port_of_the_edge() -> None:
 
 def test_a_service_without_http_is_rendered_without_any_of_it() -> None:
     text = rendered()
-    for word in ("peers", "stick-table", "cookie", "compression", "http-error", "acl app.a"):
+    for word in ("peers", "cookie", "compression", "http-error", "acl app.a", "app max"):
         assert word not in text
-    assert parts.take_apart(text).files == {"routes.map": "app.example.org/ app\n"}
+    files = parts.take_apart(text).files
+    assert files.keys() == {"routes.map", "bodies.lua"}
+    assert files["routes.map"] == "app.example.org/ app\n"
     assert "timeout client 60s" in text
 
 
