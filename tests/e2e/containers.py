@@ -40,6 +40,8 @@ class App:
     left: threading.Semaphore = field(default_factory=lambda: threading.Semaphore(0))
     """Counts the requests to `/wait`, which are never answered, that were given up."""
     health_checks: int = 0
+    fails: int = 200
+    """The status of its answers but to checks, unless the path says it."""
     asked: Counter[str] = field(default_factory=Counter)
     """Counts the requests, by method and path, once all of them is here."""
 
@@ -66,6 +68,8 @@ class App:
                 elif self.path == "/hold":
                     app.held.release()
                     app.hold.wait(60)
+                elif self.path.startswith("/late/"):
+                    time.sleep(1)  # an application that gives up by itself
                 elif self.path == "/wait":
                     app.held.release()
                     with contextlib.suppress(ConnectionResetError):
@@ -75,7 +79,7 @@ class App:
                     return
                 self._answer(*app.answer(self.path, dict(self.headers.items()), len(body)))
 
-            do_POST = do_PUT = do_HEAD = do_GET  # noqa: N815 - names that the base class looks for
+            do_POST = do_PUT = do_HEAD = do_OPTIONS = do_GET  # noqa: N815 - names that the base class looks for
 
             def _answer(self, status: int, headers: Mapping[str, str], body: bytes) -> None:
                 self.send_response_only(status)
@@ -103,9 +107,10 @@ class App:
     ) -> tuple[int, Mapping[str, str], bytes]:
         """Return status, headers and body; `/status/503` and so on answer with that status."""
         told = {"name": self.name, "path": path, "headers": headers, "length": length}
-        wanted = re.fullmatch(r"/status/(\d+)", path)
+        wanted = re.fullmatch(r"/(?:status|late)/(\d+)", path)
         kind = {"Content-Type": "application/json", "Server": "app/1.0"}
-        return int(wanted[1]) if wanted else 200, kind, json.dumps(told).encode()
+        status = 200 if path == HEALTH else self.fails
+        return int(wanted[1]) if wanted else status, kind, json.dumps(told).encode()
 
     def stop(self) -> None:
         """Accept no more connections."""
@@ -120,7 +125,7 @@ def _body(headers: Message, stream: BufferedIOBase) -> bytes | None:
         wanted = int(headers.get("Content-Length", 0))
         body = stream.read(wanted)
         return body if len(body) == wanted else None
-    parts = []
+    parts: list[bytes] = []
     while line := stream.readline():
         size = int(line.split(b";")[0], 16)
         part = stream.read(size)
