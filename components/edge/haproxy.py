@@ -16,6 +16,7 @@ from components.edge.quoting import quoted, quoted_format
 from components.edge.routes import ALIAS, MAP, routes
 from components.host.traefik import METRICS_HOST
 from components.models.edge import Edge
+from components.models.http import container_cookie, vm_cookie
 
 _TEMPLATES = Environment(
     loader=FileSystemLoader(Path(__file__).with_name("templates")),
@@ -26,7 +27,12 @@ _TEMPLATES = Environment(
     # What goes in passed an allow-list in components.config, and HTML's escapes mean nothing here.
     autoescape=False,  # noqa: S701 # nosec B701
 )
-_TEMPLATES.filters |= {"quoted": quoted, "quoted_format": quoted_format}
+_TEMPLATES.filters |= {
+    "quoted": quoted,
+    "quoted_format": quoted_format,
+    "vm_cookie": vm_cookie,
+    "container_cookie": container_cookie,
+}
 
 _COMPRESSED = (
     *("text/html", "text/css", "text/plain", "text/xml", "text/javascript", "text/csv"),

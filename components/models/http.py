@@ -125,6 +125,19 @@ _TimeOrOff = Annotated[
 """Seconds; 0 for ``false``."""
 
 
+def container_cookie(service: str) -> str:
+    """Return the name of the cookie by which Traefik sends a client back to its container."""
+    return f"gatehouse-{service}"
+
+
+def vm_cookie(service: str) -> str:
+    """Return the name of the cookie by which the edge sends a client back to its VM.
+
+    No service has an underscore in its name, so it is no other service's `container_cookie`.
+    """
+    return f"gatehouse-{service}_vm"
+
+
 class RateLimit(Model):
     """How often one client may ask: an IPv4 address, or a /64 of IPv6."""
 

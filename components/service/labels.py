@@ -8,6 +8,7 @@ import json
 import re
 from collections.abc import Mapping, Sequence
 
+from components.models.http import container_cookie
 from components.models.service import Service, tcp_name
 from components.service.tcp import tcp_labels
 
@@ -70,7 +71,7 @@ def _http(name: str, plain_name: str, service: Service) -> dict[str, str]:
         labels |= {
             # Of one name always, so that another digest sends nobody to another container. It is
             # made secure at the edge, which knows whether there is TLS.
-            f"{balancer}.sticky.cookie.name": f"gatehouse-{plain_name}",
+            f"{balancer}.sticky.cookie.name": container_cookie(plain_name),
             f"{balancer}.sticky.cookie.httponly": "true",
             f"{balancer}.sticky.cookie.samesite": "lax",
         }

@@ -669,6 +669,11 @@ WRONG = [
         " 3000 (got a map)",
     ),
     (
+        f"{APP}/health/timeout",
+        "597h",
+        "services.app.health.timeout: must be at most 596h (got 597h)",
+    ),
+    (
         f"{HTTP}/body_timeout",
         "597h",
         "services.app.http.body_timeout: must be at most 596h (got 597h)",
