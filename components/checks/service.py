@@ -149,8 +149,3 @@ def _http(path: str, http: Http) -> Iterable[str]:
             f"{path}.headers: have {http.header_bytes} bytes together, and HAProxy's buffer has"
             f" room for {HEADER_BYTES} (got a map)"
         )
-    if http.max_body is not None and http.protocol == "h2c":
-        yield (
-            f"{path}.max_body: cannot be combined with protocol h2c, where requests are streams"
-            f" that do not declare their length (got {format_size(http.max_body)})"
-        )

@@ -1,21 +1,22 @@
 """haproxy.cfg as text, from pools."""
 
+import json
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from components.edge import tls
+from components.edge import replies, tls
 from components.edge.domains import domains
 from components.edge.keeper import chroot, parts
 from components.edge.keeper.tls import FACT, LIST
 from components.edge.keeper.users import USERS
 from components.edge.pools import Pool, TcpPool
 from components.edge.quoting import quoted, quoted_format
-from components.edge.replies import REPLACED
 from components.edge.routes import ALIAS, MAP, routes
 from components.host.traefik import ENCODED_PERCENT, METRICS_HOST, SERVICE_HEADER
 from components.models.edge import Edge
+from components.models.http import container_cookie, vm_cookie
 
 _TEMPLATES = Environment(
     loader=FileSystemLoader(Path(__file__).with_name("templates")),
@@ -26,7 +27,12 @@ _TEMPLATES = Environment(
     # What goes in passed an allow-list in components.config, and HTML's escapes mean nothing here.
     autoescape=False,  # noqa: S701 # nosec B701
 )
-_TEMPLATES.filters |= {"quoted": quoted, "quoted_format": quoted_format}
+_TEMPLATES.filters |= {
+    "quoted": quoted,
+    "quoted_format": quoted_format,
+    "vm_cookie": vm_cookie,
+    "container_cookie": container_cookie,
+}
 
 _COMPRESSED = (
     *("text/html", "text/css", "text/plain", "text/xml", "text/javascript", "text/csv"),
@@ -53,6 +59,11 @@ which CGI and its heirs take for the same."""
 
 _NOT_IN_URLS = tuple(f"{ord(each):02X}" for each in '"<>\\^`{|}')
 """The codes of the printable characters that RFC 3986 has in no path, and that clients send."""
+_BODIES = "bodies.lua"
+"""Below the edge's ``files``: what limits requests' bodies."""
+
+_CUT = ("408", "413")
+"""What it answers with."""
 
 _CLIENT_TIMEOUT = 60
 NARROW_HEADERS = 512
@@ -135,11 +146,13 @@ def render(pools: Iterable[Pool | TcpPool], edge: Edge, folder: str, users: str 
         telltale=_TELLTALE,
         not_in_urls=_NOT_IN_URLS,
         proxies_only=_PROXIES_ONLY,
-        replaced=REPLACED,
+        replaced=replies.REPLACED,
+        counts_bodies=any(pool.http.counts_bodies for pool in http),
+        bodies=f"{folder}/{parts.FOLDER}/{_BODIES}",
         wide_headers=any(pool.http.header_bytes > NARROW_HEADERS for pool in http),
         client_timeout=_client_timeout(http),
     )
-    return "".join((text, *_parts(http, edge, users)))
+    return "".join((text, *_parts(http, edge, folder, users)))
 
 
 def _client_timeout(pools: Iterable[Pool]) -> int:
@@ -148,8 +161,11 @@ def _client_timeout(pools: Iterable[Pool]) -> int:
     return max((_CLIENT_TIMEOUT, *streams))
 
 
-def _parts(pools: tuple[Pool, ...], edge: Edge, users: str) -> Iterator[str]:
+def _parts(pools: tuple[Pool, ...], edge: Edge, folder: str, users: str) -> Iterator[str]:
     yield parts.file_lines(MAP, routes(pools))
+    if any(pool.http.counts_bodies for pool in pools):
+        script = Path(__file__).with_name("templates") / _BODIES
+        yield parts.file_line(_BODIES, f"{_cut_pages(pools, folder)}\n{script.read_text()}")
     if edge.tls is not None:
         yield parts.fact_line(FACT, tls.spec(edge.tls, domains(pools)))
     for pool in pools:
@@ -158,6 +174,17 @@ def _parts(pools: tuple[Pool, ...], edge: Edge, users: str) -> Iterator[str]:
                 yield parts.file_line(reply.file, reply.text)
     if users:
         yield parts.fact_line(USERS, users)
+
+
+def _cut_pages(pools: Iterable[Pool], folder: str) -> str:
+    """Return the line of Lua that names the error pages for bodies that are cut."""
+    files = (
+        f"{folder}/{parts.FOLDER}/{reply.file}"
+        for pool in pools
+        for reply in pool.replies
+        if reply.file is not None and reply.status in _CUT
+    )
+    return f"local PAGES = {{ {', '.join(map(json.dumps, files))} }}"
 
 
 def _json(line: Mapping[str, str]) -> str:

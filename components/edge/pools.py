@@ -50,6 +50,16 @@ class Pool:
     """The texts of error pages, by status."""
 
     @property
+    def retried(self) -> bool:
+        """Whether a GET that fails with a 502, 503 or 504 can find another container.
+
+        On one VM, a client of sticky sessions is sent to the same one again.
+        """
+        if len(self.servers) > 1:
+            return True
+        return not self.http.sticky and sum(server.weight for server in self.servers) > 1
+
+    @property
     def replies(self) -> tuple[Reply, ...]:
         """What the edge answers itself, where that is not HAProxy's own text."""
         return replies(self.name, self.http, self.pages)

@@ -28,7 +28,6 @@ from components.units import DURATION, SIZE, parse_duration, parse_size
 _NO_DOTS = r"(?!\.{1,2}(?:/|$))"  # a part that is . or .. means another path than it says
 _LABEL = r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?"
 _DOMAIN_LIMIT = 253  # DNS has room for no more
-_LONGEST = parse_duration("596h")  # HAProxy holds times in 31 bits of milliseconds
 
 
 class Model(BaseModel):
@@ -234,8 +233,13 @@ def _https_url(value: str) -> str:
     return value
 
 
-def _proxy_time(seconds: int) -> int:
-    if seconds > _LONGEST:
+# HAProxy holds times in 31 bits of milliseconds.
+_LONGEST_PROXY_TIME = parse_duration("596h")
+
+
+def proxy_time(seconds: int) -> int:
+    """Return the seconds, or raise ``ValueError`` if HAProxy cannot hold them."""
+    if seconds > _LONGEST_PROXY_TIME:
         raise ValueError("must be at most 596h")
     return seconds
 
@@ -292,7 +296,7 @@ Duration = Annotated[
     BeforeValidator(parse_duration),
     WithJsonSchema({"type": "string", "pattern": f"^(?:{DURATION})$"}),
 ]
-ProxyTime = Annotated[Duration, AfterValidator(_proxy_time)]
+ProxyTime = Annotated[Duration, AfterValidator(proxy_time)]
 """A duration that HAProxy keeps."""
 Address = Annotated[str, AfterValidator(_address)]
 Ipv4Address = Annotated[str, AfterValidator(_ipv4)]

@@ -5,7 +5,7 @@ import re
 from collections.abc import Mapping
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, Field, PlainValidator, WithJsonSchema
+from pydantic import AfterValidator, BeforeValidator, Field, PlainValidator, WithJsonSchema
 
 from components.models.base import (
     Domain,
@@ -15,8 +15,9 @@ from components.models.base import (
     ProxyTime,
     Size,
     printable,
+    proxy_time,
 )
-from components.units import parse_duration
+from components.units import DURATION, parse_duration
 
 HEADER_BYTES = 3000
 """Room for a service's headers: half of HAProxy's buffer, with what applications send."""
@@ -110,6 +111,33 @@ _LocalPath = Annotated[str, Field(min_length=1, max_length=1000), AfterValidator
 _ClientNetwork = Annotated[str, AfterValidator(_client_network)]
 
 
+def _time_or_off(value: object) -> int:
+    return 0 if value is False else proxy_time(parse_duration(value))
+
+
+_TimeOrOff = Annotated[
+    int,
+    BeforeValidator(_time_or_off),
+    WithJsonSchema(
+        {"anyOf": [{"type": "string", "pattern": f"^(?:{DURATION})$"}, {"const": False}]}
+    ),
+]
+"""Seconds; 0 for ``false``."""
+
+
+def container_cookie(service: str) -> str:
+    """Return the name of the cookie by which Traefik sends a client back to its container."""
+    return f"gatehouse-{service}"
+
+
+def vm_cookie(service: str) -> str:
+    """Return the name of the cookie by which the edge sends a client back to its VM.
+
+    No service has an underscore in its name, so it is no other service's `container_cookie`.
+    """
+    return f"gatehouse-{service}_vm"
+
+
 class RateLimit(Model):
     """How often one client may ask: an IPv4 address, or a /64 of IPv6."""
 
@@ -167,9 +195,16 @@ class Http(Model):
     )
     max_body: Size | None = Field(
         default=None,
-        description="How large a request may be: else a 413, or a 411 if it does not tell its"
-        " length.",
+        description="The largest body of a request, whether or not the request declares its"
+        " length: else a 413.",
         examples=["10MiB"],
+    )
+    body_timeout: _TimeOrOff = Field(
+        default=parse_duration("60s"),
+        json_schema_extra={"default": "60s"},
+        description="How long a request's body may lag behind 500 bytes/s: then a 408. `false` for"
+        " bodies that are slow by design. Not for `protocol: h2c`.",
+        examples=["5m"],
     )
     timeout: ProxyTime = Field(
         default=parse_duration("60s"),
@@ -200,6 +235,19 @@ class Http(Model):
         " do.",
         examples=["h2c"],
     )
+
+    @property
+    def least_rate_after(self) -> int:
+        """The seconds that a body may lag behind the least rate; 0 for no such limit.
+
+        gRPC's requests are streams, which may be silent.
+        """
+        return 0 if self.protocol == "h2c" else self.body_timeout
+
+    @property
+    def counts_bodies(self) -> bool:
+        """Whether the edge looks at the bodies of requests."""
+        return not self.maintenance and bool(self.max_body or self.least_rate_after)
 
     @property
     def headers_set(self) -> Mapping[str, str]:

@@ -103,14 +103,14 @@ class Health(Model):
         " beside the HTTP check.",
         examples=[["pg_isready", "-q"]],
     )
-    interval: Duration = Field(
+    interval: ProxyTime = Field(
         default=parse_duration("10s"),
         description="The time between checks. Once it serves, the application is asked no more"
         " often; that a VM, its Traefik or a container's process is gone is noticed within 3 s all"
         " the same.",
         examples=["5s"],
     )
-    timeout: Duration = Field(
+    timeout: ProxyTime = Field(
         default=parse_duration("5s"), description="How long one check may take.", examples=["2s"]
     )
     retries: Annotated[int, Field(ge=1, le=100)] = Field(

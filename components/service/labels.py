@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 
 from components.host.agent import INTERVAL_LABEL
 from components.host.traefik import ENCODED_PERCENT, SERVICE_HEADER
+from components.models.http import container_cookie
 from components.models.service import Service, check_name, tcp_name
 from components.service.check import check_labels
 from components.service.tcp import tcp_labels
@@ -78,7 +79,7 @@ def _http(name: str, plain_name: str, service: Service) -> dict[str, str]:
         labels |= {
             # Of one name always, so that another digest sends nobody to another container. It is
             # made secure at the edge, which knows whether there is TLS.
-            f"{balancer}.sticky.cookie.name": f"gatehouse-{plain_name}",
+            f"{balancer}.sticky.cookie.name": container_cookie(plain_name),
             f"{balancer}.sticky.cookie.httponly": "true",
             f"{balancer}.sticky.cookie.samesite": "lax",
         }

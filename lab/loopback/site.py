@@ -56,13 +56,24 @@ class Site:
             edge |= {"port": self._http_port, "tls": tls}
         return parse({"farm": {"vms": 2, "image": "x"}, "services": whole, "edge": edge})
 
-    def text(self, stack: Stack, servers: Mapping[str, Mapping[str, str]]) -> str:
-        """Return the edge's text for servers by service and VM."""
+    def text(
+        self,
+        stack: Stack,
+        servers: Mapping[str, Mapping[str, str]],
+        counts: Mapping[str, Mapping[str, int]] | None = None,
+    ) -> str:
+        """Return the edge's text for servers by service and VM.
+
+        Args:
+            stack: The config.
+            servers: ``host:port`` by service and VM.
+            counts: How many containers each VM runs, by service; one if not given.
+        """
         pools = [
             pool(
                 name,
                 service,
-                dict.fromkeys(servers[name], 1),
+                (counts or {}).get(name) or dict.fromkeys(servers[name], 1),
                 servers[name],
                 {status: read_page(path) for status, path in service.http.error_pages.items()},
             )
@@ -73,13 +84,18 @@ class Site:
         text = render(pools, stack.edge, folder, users.digest(lists) if lists else "")
         return self._changed(text)
 
-    def apply(self, stack: Stack, servers: Mapping[str, Mapping[str, str]]) -> None:
-        """Put a config into force, as Pulumi's resources do."""
+    def apply(
+        self,
+        stack: Stack,
+        servers: Mapping[str, Mapping[str, str]],
+        counts: Mapping[str, Mapping[str, int]] | None = None,
+    ) -> None:
+        """Put a config into force, as Pulumi's resources do; the arguments are those of `text`."""
         with self.instance.locked():
             lists = userlists(stack.services)
             if lists:
                 users.keep(self.instance.folder, lists)
-            apply(self.instance, self.text(stack, servers), self.ready_seconds)
+            apply(self.instance, self.text(stack, servers, counts), self.ready_seconds)
 
     def ask(self, command: str) -> str:
         """Return what the current worker answers."""

@@ -5,10 +5,14 @@ import itertools
 import json
 import re
 import threading
+import time
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from concurrent import futures
 from dataclasses import dataclass, field
+from email.message import Message
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from io import BufferedIOBase
 from typing import Any
 
 import grpc
@@ -40,6 +44,10 @@ class App:
     """Whether it passes its health check."""
     edge_checks: int = 0
     """Those that are a VM's to answer, where there is none before it."""
+    fails: int = 200
+    """The status of its answers but to checks, unless the path says it."""
+    asked: Counter[str] = field(default_factory=Counter)
+    """Counts the requests, by method and path, once all of them is here."""
 
     def __post_init__(self) -> None:
         app = self
@@ -49,8 +57,14 @@ class App:
             disable_nagle_algorithm = True
 
             def do_GET(self) -> None:
-                body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+                if self.path == "/slow":
+                    time.sleep(2)  # of a body, no more than buffers take is on its way meanwhile
+                body = _body(self.headers, self.rfile)
+                if body is None:
+                    self.close_connection = True
+                    return
                 app.edge_checks += str(self.headers["Host"]).endswith("._http")
+                app.asked[f"{self.command} {self.path}"] += 1
                 if self.path == HEALTH:
                     app.health_checks += 1
                     if not app.healthy:
@@ -62,6 +76,8 @@ class App:
                 elif self.path == "/hold":
                     app.held.release()
                     app.hold.wait(60)
+                elif self.path.startswith("/late/"):
+                    time.sleep(1)  # an application that gives up by itself
                 elif self.path == "/wait":
                     app.held.release()
                     with contextlib.suppress(ConnectionResetError):
@@ -71,7 +87,7 @@ class App:
                     return
                 self._answer(*app.answer(self.path, dict(self.headers.items()), len(body)))
 
-            do_POST = do_PUT = do_HEAD = do_GET  # noqa: N815 - names that the base class looks for
+            do_POST = do_PUT = do_HEAD = do_OPTIONS = do_GET  # noqa: N815 - names that the base class looks for
 
             def _answer(self, status: int, headers: Mapping[str, str], body: bytes) -> None:
                 self.send_response_only(status)
@@ -99,15 +115,35 @@ class App:
     ) -> tuple[int, Mapping[str, str], bytes]:
         """Return status, headers and body; `/status/503` and so on answer with that status."""
         told = {"name": self.name, "path": path, "headers": headers, "length": length}
-        wanted = re.fullmatch(r"/status/(\d+)", path)
+        wanted = re.fullmatch(r"/(?:status|late)/(\d+)", path)
         kind = {"Content-Type": "application/json", "Server": "app/1.0"}
-        return int(wanted[1]) if wanted else 200, kind, json.dumps(told).encode()
+        status = 200 if path == HEALTH else self.fails
+        return int(wanted[1]) if wanted else status, kind, json.dumps(told).encode()
 
     def stop(self) -> None:
         """Accept no more connections."""
         self.hold.set()
         self._server.shutdown()
         self._server.server_close()
+
+
+def _body(headers: Message, stream: BufferedIOBase) -> bytes | None:
+    """Return a request's body, or None if it ends early."""
+    if "Transfer-Encoding" not in headers:
+        wanted = int(headers.get("Content-Length", 0))
+        body = stream.read(wanted)
+        return body if len(body) == wanted else None
+    parts: list[bytes] = []
+    while line := stream.readline():
+        size = int(line.split(b";")[0], 16)
+        part = stream.read(size)
+        stream.readline()
+        if len(part) < size:
+            break
+        if size == 0:
+            return b"".join(parts)
+        parts.append(part)
+    return None
 
 
 @dataclass

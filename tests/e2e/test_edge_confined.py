@@ -257,7 +257,7 @@ def test_no_answer_names_what_it_comes_from() -> None:
         site.apply(stack, at | {"gone": {"web-0": f"{silent.address}:{silent.port}"}})
         silent.stop()
         assert poll(lambda: curl(site, "http://gone.example.org/").status == 503, 10)
-        chunked = ("--header", "Transfer-Encoding: chunked", "--data", "x")
+        large = ("--header", "Content-Length: 3000000", "--data", "x")
         seen = [
             (200, curl(site, "http://shop.example.org/")),
             (200, curl(site, "http://shop.example.org/", "--http2-prior-knowledge")),
@@ -265,7 +265,7 @@ def test_no_answer_names_what_it_comes_from() -> None:
             (500, curl(site, "http://shop.example.org/500")),
             (503, curl(site, "http://shop.example.org/503")),
             (301, curl(site, "http://old.example.org/")),
-            (411, curl(site, "http://shop.example.org/", *chunked)),
+            (413, curl(site, "http://shop.example.org/", *large)),
             (404, curl(site, "http://nowhere.example.org/")),
             (400, curl(site, "http://shop.example.org/", "--request", "G(T")),
             (503, curl(site, "http://gone.example.org/")),

@@ -188,7 +188,7 @@ def _kept_beside(text: str, pools: Sequence[Pool], users: str) -> None:
         for status, page in each.pages.items()
     }
     facts = {"users.json": f'"{users}"\n'} if users else {}
-    others = {"tls.json", MAP}
+    others = {"tls.json", MAP, "bodies.lua"}
     kept = {name: each for name, each in take_apart(text).files.items() if name not in others}
     assert kept == files | facts
 

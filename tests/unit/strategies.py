@@ -165,8 +165,10 @@ def _http(pick: _Choices, index: int) -> dict[str, Any]:
     )
     if pick.sometimes(3):
         http["protocol"] = "h2c"
-    else:
+    if pick.sometimes(2):
         http["max_body"] = pick.one(_SIZES)
+    if pick.sometimes(4):
+        http["body_timeout"] = pick.one((False, *_DURATIONS))
     if pick.sometimes(3):
         http["aliases"] = [f"a{number}.alias{index}.example" for number in range(pick.number(3))]
     return http

@@ -683,10 +683,14 @@ WRONG = [
         " 3000 (got a map)",
     ),
     (
-        APP,
-        another(http={"max_body": "10MiB", "protocol": "h2c"}),
-        "services.app.http.max_body: cannot be combined with protocol h2c, where requests are"
-        " streams that do not declare their length (got 10MiB)",
+        f"{APP}/health/timeout",
+        "597h",
+        "services.app.health.timeout: must be at most 596h (got 597h)",
+    ),
+    (
+        f"{HTTP}/body_timeout",
+        "597h",
+        "services.app.http.body_timeout: must be at most 596h (got 597h)",
     ),
     (
         f"{HTTP}/aliases",

@@ -190,11 +190,13 @@ def haproxy_accepts(text: str, folder: str, users: str = "") -> None:
         (temporary / "servers.state").write_text("1\n")
         (temporary / "pem").write_text(_some_pem())
         lines = [f"{temporary}/pem {domain}\n" for domain in spec["domains"]]
-        files = {**taken.files, LIST: "".join(lines)}
-        parts.write(temporary / parts.FOLDER, files)
         # Whole words only: the folder may be /a.
-        moved = re.sub(rf"(?<=[ @(]){re.escape(folder)}(?=/)", name, taken.config)
-        (temporary / "cfg").write_text(f"{moved}\n{users}")
+        there = re.compile(rf"""(?<=[ @("]){re.escape(folder)}(?=/)""")
+        files = {**taken.files, LIST: "".join(lines)}
+        if "bodies.lua" in files:
+            files["bodies.lua"] = there.sub(name, files["bodies.lua"])
+        parts.write(temporary / parts.FOLDER, files)
+        (temporary / "cfg").write_text(f"{there.sub(name, taken.config)}\n{users}")
         checked = subprocess.run(
             ("haproxy", "-c", "-f", temporary / "cfg"), check=False, capture_output=True, text=True
         )

@@ -1,10 +1,13 @@
 """What the edge does to a service's HTTP: the pure parts of it."""
 
+import re
 import stat
 from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from pulumi.runtime import rpc
 
 from components.config import parse
@@ -17,12 +20,14 @@ from components.edge.keeper.system import EdgeError
 from components.edge.pools import pool
 from components.edge.users import userlists
 from components.models.edge import Edge
+from components.models.http import container_cookie, vm_cookie
 from components.models.service import Service
 from components.models.stack import Stack
 from components.service.labels import traefik_labels, traefik_name
 from tests.unit import golden, program
 from tests.unit.test_fuzz import HAPROXY, haproxy_accepts
 
+_NAME = re.compile(r"[a-c](-?(vm|[a-c])){0,3}")
 HASH = f"$6$salt${'a' * 86}"
 
 
@@ -62,9 +67,11 @@ def test_an_alias_redirects_to_the_port_of_the_edge() -> None:
 
 def test_a_service_without_http_is_rendered_without_any_of_it() -> None:
     text = rendered()
-    for word in ("peers", "stick-table", "cookie", "compression", "http-error", "acl app.a"):
+    for word in ("peers", "cookie", "compression", "http-error", "acl app.a", "app max"):
         assert word not in text
-    assert parts.take_apart(text).files == {"routes.map": "app.example.org/ app\n"}
+    files = parts.take_apart(text).files
+    assert files.keys() == {"routes.map", "bodies.lua"}
+    assert files["routes.map"] == "app.example.org/ app\n"
     assert "timeout client 60s" in text
 
 
@@ -119,6 +126,18 @@ def test_a_cookie_keeps_its_name_when_the_labels_change() -> None:
     one, other = service(sticky=True), service(sticky=True, balance="leastconn")
     assert traefik_name("app", one) != traefik_name("app", other)
     assert cookie(one) == cookie(other) == "gatehouse-app"
+
+
+@given(st.lists(st.from_regex(_NAME, fullmatch=True), unique=True, min_size=2))
+def test_no_two_cookies_have_one_name(names: list[str]) -> None:
+    made = [name for each in names for name in (container_cookie(each), vm_cookie(each))]
+    assert len(set(made)) == len(made)
+
+
+def test_a_service_is_not_taken_for_the_vms_of_another_one() -> None:
+    text = rendered(sticky=True)
+    assert f"cookie {vm_cookie('app')} insert" in text
+    assert container_cookie("app-vm") not in text
 
 
 def test_userlists_are_by_service_and_only_where_there_are_users() -> None:
