@@ -69,6 +69,21 @@ def test_a_domain_in_another_script_is_refused_with_what_to_write(
         assert f"edge.host: {told}" in host
 
 
+@pytest.mark.parametrize(
+    ("path", "value"),
+    [
+        ("farm/registry_mirror", "http://bücher.example:5000"),
+        ("edge/tls", {"acme": {"email": "ops@bücher.example"}}),
+        ("edge/tls", {"acme": {"email": "a@b.org", "directory": "https://bücher.example/a"}}),
+        ("registries", {"bücher.example": {"username": "me", "password": "x"}}),
+        ("edge/host", "bücher.example"),
+    ],
+)
+def test_a_domain_within_another_value_is_written_in_ascii_too(path: str, value: Any) -> None:
+    (problem,) = [each for each in problems(changed(path, value)) if "ASCII" in each]
+    assert "; write xn--bcher-kva.example (" in problem
+
+
 def test_a_domain_of_which_two_standards_say_different_things_is_not_guessed() -> None:
     assert in_punycode("straße.example") is None
     (problem,) = problems(changed(f"{APP}/hosts", ["straße.example"]))
