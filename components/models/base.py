@@ -133,6 +133,17 @@ def in_ascii(value: str) -> str:
     raise ValueError(f"must be written in ASCII, as browsers send it; {hint}")
 
 
+def _alone(value: str) -> str:
+    """Return a domain, or raise ``ValueError`` if it has what else URLs have."""
+    pattern = rf"(?:https?://)?((?:\*\.)?{_LABEL}(?:\.{_LABEL})*)\.?(?::[0-9]+)?(?:/.*)?"
+    found = re.fullmatch(pattern, value.lower())
+    if found is None or found[1] == value.lower():
+        return value
+    raise ValueError(
+        f"must be a domain without scheme, port, path and final dot; did you mean {found[1]}?"
+    )
+
+
 def in_punycode(domain: str) -> str | None:
     """Return the ``xn--`` form of a domain or wildcard; None if it cannot be told.
 
@@ -252,12 +263,14 @@ Domain = Annotated[
     str,
     Field(max_length=_DOMAIN_LIMIT),
     AfterValidator(in_ascii),
+    AfterValidator(_alone),
     Matching(rf"{_LABEL}(\.{_LABEL})*", "a domain such as www.example.org, in lower case"),
 ]
 HostPattern = Annotated[
     str,
     Field(max_length=_DOMAIN_LIMIT),
     AfterValidator(in_ascii),
+    AfterValidator(_alone),
     Matching(
         rf"(\*\.)?{_LABEL}(\.{_LABEL})*",
         "a domain such as www.example.org or *.example.org, in lower case",
