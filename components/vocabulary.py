@@ -126,7 +126,7 @@ RENAMED: Mapping[str, Mapping[str, str]] = {
     },
     "Placement": {
         "max_replicas_per_node": "max_per_vm",
-        **dict.fromkeys(("constraints", "nodes", "hosts", "servers", "node_selector"), "vms"),
+        **dict.fromkeys(("vm", "constraints", "nodes", "hosts", "servers"), "vms"),
     },
     "Tcp": {
         "published": "port",
@@ -160,7 +160,7 @@ RENAMED: Mapping[str, Mapping[str, str]] = {
         "auth": "username and password",
     },
     "Farm": {
-        **dict.fromkeys(("count", "nodes", "servers", "instances", "replicas", "size"), "vms"),
+        **dict.fromkeys(("vm", "count", "nodes", "servers", "instances", "replicas"), "vms"),
         **dict.fromkeys(("cpu", "cpus", "cores", "vcpu"), "vcpus"),
         **dict.fromkeys(("ram", "mem", "memory_mb"), "memory"),
         **dict.fromkeys(("storage", "disk_size"), "disk"),

@@ -89,9 +89,10 @@ def others(stack: Stack, own: Sequence[str] = ()) -> Iterator[Listener]:
         parts = urlsplit(farm.registry_mirror)
         host = parts.hostname or ""
         port = parts.port or {"http": 80, "https": 443}[parts.scheme]
+        address = _parsed(host)
+        host = host if address is None else str(address)
         if host in _names(stack, own) and host not in domains(stack.services.values()):
-            found = _parsed(host)
-            yield Listener(name="farm.registry_mirror", address=found or _EVERY, port=port)
+            yield Listener(name="farm.registry_mirror", address=address or _EVERY, port=port)
 
 
 def _here(stack: Stack) -> bool:

@@ -123,13 +123,24 @@ def _called(character: str) -> str:
     return f"the {kind} U+{ord(character):04X}"
 
 
-def _in_ascii(value: str) -> str:
+def in_ascii(value: str) -> str:
     """Return a domain that has only ASCII, or raise ``ValueError`` with its ASCII form."""
     if value.isascii():
         return value
     written = in_punycode(value)
     hint = f"write {written}" if written else "an internationalized domain begins with xn--"
     raise ValueError(f"must be written in ASCII, as browsers send it; {hint}")
+
+
+def _alone(value: str) -> str:
+    """Return a domain, or raise ``ValueError`` if it has what else URLs have."""
+    pattern = rf"(?:https?://)?((?:\*\.)?{_LABEL}(?:\.{_LABEL})*)\.?(?::[0-9]+)?(?:/.*)?"
+    found = re.fullmatch(pattern, value.lower())
+    if found is None or found[1] == value.lower():
+        return value
+    raise ValueError(
+        f"must be a domain without scheme, port, path and final dot; did you mean {found[1]}?"
+    )
 
 
 def in_punycode(domain: str) -> str | None:
@@ -172,7 +183,7 @@ def _ipv4(value: str) -> str:
 
 
 def _host(value: str) -> str:
-    _in_ascii(value)
+    in_ascii(value)
     if re.fullmatch(r"[0-9.]+|.*:.*", value) is None and re.fullmatch(
         rf"{_LABEL}(\.{_LABEL})*", value
     ):
@@ -211,25 +222,23 @@ def _interface(value: object) -> ipaddress.IPv4Interface:
 
 
 def _http_url(value: str) -> str:
-    try:
-        parts = urlsplit(value)
-        usable = parts.hostname and parts.port != 0
-    except ValueError:
-        usable = None
-    if not usable or not re.fullmatch(r"https?://[A-Za-z0-9.:\[\]-]+/?", value):
-        raise ValueError("must be a URL such as http://192.0.2.1:5000")
-    return value
+    return _url(value, r"https?://[A-Za-z0-9.:\[\]-]+/?", "http://192.0.2.1:5000")
 
 
 def _https_url(value: str) -> str:
+    pattern = r"https://[A-Za-z0-9.:\[\]-]+(/[A-Za-z0-9._~-]+)*/?"
+    return _url(value, pattern, "https://acme.example.org/directory")
+
+
+def _url(value: str, pattern: str, example: str) -> str:
     try:
         parts = urlsplit(value)
-        usable = parts.hostname and parts.port != 0
+        host, usable = parts.hostname or "", parts.port != 0
     except ValueError:
-        usable = None
-    pattern = r"https://[A-Za-z0-9.:\[\]-]+(/[A-Za-z0-9._~-]+)*/?"
-    if not usable or not re.fullmatch(pattern, value):
-        raise ValueError("must be a URL such as https://acme.example.org/directory")
+        host, usable = "", False
+    in_ascii(host)
+    if not host or not usable or not re.fullmatch(pattern, value):
+        raise ValueError(f"must be a URL such as {example}")
     return value
 
 
@@ -257,13 +266,15 @@ Name = Annotated[
 Domain = Annotated[
     str,
     Field(max_length=_DOMAIN_LIMIT),
-    AfterValidator(_in_ascii),
+    AfterValidator(in_ascii),
+    AfterValidator(_alone),
     Matching(rf"{_LABEL}(\.{_LABEL})*", "a domain such as www.example.org, in lower case"),
 ]
 HostPattern = Annotated[
     str,
     Field(max_length=_DOMAIN_LIMIT),
-    AfterValidator(_in_ascii),
+    AfterValidator(in_ascii),
+    AfterValidator(_alone),
     Matching(
         rf"(\*\.)?{_LABEL}(\.{_LABEL})*",
         "a domain such as www.example.org or *.example.org, in lower case",

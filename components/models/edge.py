@@ -2,7 +2,7 @@
 
 from typing import Annotated
 
-from pydantic import BeforeValidator, Field, WithJsonSchema
+from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema
 
 from components.models.base import (
     Address,
@@ -21,10 +21,16 @@ from components.models.base import (
     ProxyTime,
     Size,
     Switch,
+    in_ascii,
 )
 from components.units import DURATION, parse_duration, parse_size
 
 _HOST_KEY = r"(ssh-ed25519|ecdsa-sha2-nistp256|ssh-rsa) [A-Za-z0-9+/]{16,}={0,2}"
+
+
+def _domain_in_ascii(value: str) -> str:
+    in_ascii(value.rpartition("@")[2])
+    return value
 
 
 def _duration_or_false(value: object) -> int:
@@ -64,6 +70,7 @@ class Acme(Model):
     email: Annotated[
         str,
         Field(max_length=254),
+        AfterValidator(_domain_in_ascii),
         Matching(r"[A-Za-z0-9._+-]+@[A-Za-z0-9.-]+", "an e-mail address such as ops@example.org"),
     ] = Field(description="Whom the server may write to.", examples=["ops@example.org"])
     directory: HttpsUrl = Field(

@@ -5,7 +5,7 @@ from typing import Annotated
 
 from pydantic import AfterValidator, Field
 
-from components.models.base import Matching, Model, Name, PrintableText, Secret
+from components.models.base import Matching, Model, Name, PrintableText, Secret, in_ascii
 from components.models.edge import Edge
 from components.models.farm import Farm
 from components.models.service import Service
@@ -21,7 +21,7 @@ def _registry_host(value: str) -> str:
         raise ValueError("is no registry's host; Docker Hub's is docker.io")
     if re.fullmatch(r"https?://.*", value):
         raise ValueError("must be a registry's host; remove the scheme and the path")
-    return value
+    return in_ascii(value)
 
 
 _RegistryHost = Annotated[

@@ -100,13 +100,15 @@ def _files(keys: Path, vm: str) -> tuple[Path, Path]:
 def _shared(known_hosts: Path, host: str) -> tuple[str, ...]:
     """Return the settings for a socket in the folder of ``known_hosts``, which is private.
 
-    By a digest, because names of VMs and of the folder may be long.
+    Named like that file where there is room, as it always was: other words of ``ssh`` have the
+    graph's commands run again. Else by a digest, because names of VMs may be long.
     """
     digest = hashlib.sha256(f"{known_hosts.name}\n{host}".encode()).hexdigest()[:12]
-    start = f"{known_hosts.parent / f'ssh-{digest}'}."
-    if len(os.fsencode(start)) + _ADDRESS_LIMIT > _SOCKET_LIMIT:
-        return ("ControlMaster=no", "ControlPath=none")
-    return ("ControlMaster=auto", f"ControlPath={start.replace('%', '%%')}%h", "ControlPersist=30s")
+    for start in (f"{known_hosts}.", f"{known_hosts.parent / f'ssh-{digest}'}."):
+        if len(os.fsencode(start)) + _ADDRESS_LIMIT <= _SOCKET_LIMIT:
+            path = f"{start.replace('%', '%%')}%h"
+            return ("ControlMaster=auto", f"ControlPath={path}", "ControlPersist=30s")
+    return ("ControlMaster=no", "ControlPath=none")
 
 
 def _pinned(known_hosts: str, host: str) -> tuple[str, ...]:

@@ -61,7 +61,7 @@ class Vm:
 
     def hang_up(self) -> None:
         """End the connections that others would share."""
-        for shared in self.keys.glob("ssh-*"):
+        for shared in filter(Path.is_socket, self.keys.iterdir()):
             end = ("ssh", "-o", f"ControlPath={shared}", "-O", "exit", ADDRESS)
             subprocess.run(end, check=True, capture_output=True)
 

@@ -47,7 +47,7 @@ def keys() -> Iterator[Path]:
     # Not pytest's own folder, whose path is too long for a socket's.
     with tempfile.TemporaryDirectory() as folder:
         copy = Path(folder) / "keys"
-        shared = shutil.ignore_patterns("ssh-*", "*.qcow2")
+        shared = shutil.ignore_patterns("*.known_hosts.*", "ssh-*", "*.qcow2")
         shutil.copytree(PROJECT / key_folder(LAB), copy, ignore=shared)
         yield copy
 

@@ -69,6 +69,34 @@ def test_a_domain_in_another_script_is_refused_with_what_to_write(
         assert f"edge.host: {told}" in host
 
 
+@pytest.mark.parametrize(
+    ("path", "value"),
+    [
+        ("farm/registry_mirror", "http://bücher.example:5000"),
+        ("edge/tls", {"acme": {"email": "ops@bücher.example"}}),
+        ("edge/tls", {"acme": {"email": "a@b.org", "directory": "https://bücher.example/a"}}),
+        ("registries", {"bücher.example": {"username": "me", "password": "x"}}),
+        ("edge/host", "bücher.example"),
+    ],
+)
+def test_a_domain_within_another_value_is_written_in_ascii_too(path: str, value: Any) -> None:
+    (problem,) = [each for each in problems(changed(path, value)) if "ASCII" in each]
+    assert "; write xn--bcher-kva.example (" in problem
+
+
+@pytest.mark.parametrize(
+    "host",
+    [
+        *("https://shop.example.org", "http://Shop.example.org/a?b", "shop.example.org:8080"),
+        *("shop.example.org.", "shop.example.org/", "https://shop.example.org:8443/a"),
+    ],
+)
+def test_a_url_in_the_place_of_a_domain_is_refused_with_the_domain(host: str) -> None:
+    for path in (f"{APP}/hosts", f"{APP}/http/aliases"):
+        (problem,) = problems(changed(path, [host]))
+        assert problem.endswith(f"; did you mean shop.example.org? (got {host})")
+
+
 def test_a_domain_of_which_two_standards_say_different_things_is_not_guessed() -> None:
     assert in_punycode("straße.example") is None
     (problem,) = problems(changed(f"{APP}/hosts", ["straße.example"]))

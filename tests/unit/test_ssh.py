@@ -80,11 +80,16 @@ def test_in_a_checkout_long_names_of_vms_share_connections() -> None:
     assert told["ControlMaster"] == "auto"
 
 
-def test_each_vm_has_a_socket_for_itself() -> None:
-    paths = {
-        settings(options_in(Path("keys"), f"web-{index}"))["ControlPath"] for index in range(99)
-    }
-    assert len(paths) == 99
+@pytest.mark.parametrize("farm", ["web", "f" * 30])
+def test_each_vm_has_a_socket_for_itself(farm: str) -> None:
+    keys = Path(".gatehouse") / ("s" * 40)
+    vms = [f"{farm}-{index}" for index in range(99)]
+    assert len({settings(options_in(keys, vm))["ControlPath"] for vm in vms}) == 99
+
+
+def test_words_that_the_state_has_stay_the_same_where_there_was_room() -> None:
+    told = settings(options_in(Path(".gatehouse/prod"), "web-0"))
+    assert told["ControlPath"] == ".gatehouse/prod/web-0.known_hosts.%h"
 
 
 def test_the_addresses_are_those_of_vms_and_of_an_edge_that_is_one() -> None:

@@ -1,0 +1,96 @@
+"""Configs that do not fit the machine, and the stack files that come along."""
+
+import ipaddress
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from components import checks, machine
+from components.config import parse
+from components.machine import Facts, parse_networks
+from components.models.stack import Stack
+from tests.unit.program import PROJECT
+from tests.unit.test_config import BASE, BRIDGE, HTTP, changed
+
+
+def on(facts: Facts, raw: dict[str, Any] = BASE) -> list[str]:
+    return list(checks.on_this_machine(parse(raw), facts))
+
+
+def test_a_missing_image_is_told_before_anything_is_made() -> None:
+    assert on(Facts(image_problem="does not exist")) == [
+        "farm.image: does not exist; give a readable qcow2 file or a URL (got /images/debian.qcow2)"
+    ]
+
+
+def test_memory_that_the_hypervisor_does_not_have() -> None:
+    assert on(Facts(memory=3 * 2**30)) == [
+        "farm.memory: 2 VMs of 2GiB do not fit the hypervisor's 3.0GiB; lower farm.memory or"
+        " farm.vms (got 2GiB)"
+    ]
+    assert on(Facts(memory=4 * 2**30)) == []
+    assert on(Facts(memory=4 * 2**30), changed("edge/vm", True)) == [
+        "farm.memory: 2 VMs of 2GiB and the edge's 1GiB do not fit the hypervisor's 4.0GiB; lower"
+        " farm.memory or farm.vms (got 2GiB)"
+    ]
+
+
+def test_a_hypervisor_without_kvm() -> None:
+    assert on(Facts(kvm=False)) == [
+        "farm.domain_type: the hypervisor has no /dev/kvm; turn virtualization on in its firmware,"
+        " or use qemu, which emulates and is slow (got kvm)"
+    ]
+    assert on(Facts(kvm=False), changed("farm/domain_type", "qemu")) == []
+
+
+def test_an_error_page_that_cannot_be_used_is_told_by_its_path(tmp_path: Path) -> None:
+    good, large, odd = (tmp_path / name for name in ("good.html", "large.html", "odd.html"))
+    good.write_text("<p>é" + "x" * 11_995)
+    large.write_text("x" * 12_001)
+    odd.write_bytes(b"\xff")
+    pages = {"403": good, "429": large, "502": odd, "503": tmp_path / "none.html"}
+    raw = changed(f"{HTTP}/error_pages", {status: str(page) for status, page in pages.items()})
+    facts = machine.facts(parse(raw))
+    problems = [each for each in on(facts, raw) if "error_pages" in each]
+    path = "services.app.http.error_pages"
+    assert problems == [
+        f"{path}.429: has 12001 bytes, and HAProxy, which keeps an answer in one buffer, takes"
+        f" 12000; put images and styles elsewhere (got {large})",
+        f"{path}.502: must be text in UTF-8 (got {odd})",
+        f"{path}.503: cannot be read: No such file or directory (got {tmp_path}/none.html)",
+    ]
+
+
+LINKS = """[
+ {"ifname": "lo", "addr_info": [{"local": "127.0.0.1", "prefixlen": 8}]},
+ {"ifname": "eth0", "addr_info": [{"local": "10.90.7.3", "prefixlen": 16}]},
+ {"ifname": "virbr1", "addr_info": [{"local": "10.90.0.1", "prefixlen": 24}]},
+ {"ifname": "wlan0"}
+]"""
+
+
+def test_a_cidr_that_overlaps_a_network_of_the_host() -> None:
+    networks = parse_networks(LINKS)
+    assert ("eth0", ipaddress.IPv4Interface("10.90.7.3/16")) in networks
+    assert on(Facts(networks=networks)) == [
+        "farm.network.cidr: overlaps 10.90.0.0/16 of this machine's interface eth0; choose another"
+        " one (got 10.90.0.0/24)"
+    ], "and the bridge that libvirt made for this very network is no conflict"
+
+
+def test_another_machines_disk_and_memory_are_not_judged_by_this_ones(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("components.machine._networks", lambda: pytest.fail("was asked"))
+    raw = changed("farm/hypervisors", [{"uri": "qemu+ssh://root@kvm1.example.org/system"}])
+    raw["farm"]["network"] = {**BRIDGE, "addresses": ["192.0.2.10/24", "192.0.2.11/24"]}
+    assert machine.facts(parse(raw)).memory is None
+
+
+@pytest.mark.parametrize("stack", ["lab", "prod"])
+def test_the_stacks_that_come_with_gatehouse_are_valid(stack: str) -> None:
+    document = yaml.safe_load((PROJECT / f"Pulumi.{stack}.yaml").read_text())
+    raw = {key.removeprefix("gatehouse:"): value for key, value in document["config"].items()}
+    assert isinstance(parse(raw), Stack)
