@@ -78,8 +78,9 @@ def servers(stats: str) -> list[Server]:
 def _check_text(row: Mapping[str, str]) -> str:
     if not row["check_status"]:
         return ""
-    # `* ` marks one that is under way, whose last result it is.
-    what = "/".join(filter(None, (row["check_status"].removeprefix("* "), row["check_code"])))
+    # `* ` marks one that is under way: it is the result of the one before, whose code is 0 already.
+    code = row["check_code"].removeprefix("0")
+    what = "/".join(filter(None, (row["check_status"].removeprefix("* "), code)))
     took = f" in {row['check_duration']} ms" if row["check_duration"] else ""
     failed = "" if row["status"] == "UP" else row["last_chk"]
     return f"{what}{took}" + (f": {failed}" if failed else "")

@@ -140,7 +140,7 @@ _ASKED_DOCKER = re.compile(r"(/v[0-9.]+)?/(_ping|version)")
 _LIST = re.compile(r"(/v[0-9.]+)?/containers/json")
 _ONE = re.compile(r"(/v[0-9.]+)?/containers/(?P<id>[0-9a-f]+)/json")
 _EVENTS = re.compile(r"(/v[0-9.]+)?/events")
-_TELLING = ("start", "die", "destroy", "health_status")
+_TELLING = ("start", "die", "destroy", "health_status", "pause", "unpause")
 """How the events of Docker begin that may change whether a container serves."""
 _SCHEME = "loadbalancer.server.scheme"
 _PORT = re.compile(
@@ -357,7 +357,9 @@ def http1_status(server: tuple[str, int], host: str, path: str, timeout: float) 
         connection.request("GET", path, headers={"Host": host})
         answer = connection.getresponse()
         if answer.length and answer.length <= _READ:
-            answer.read()  # or the application would see a connection that is reset
+            # Or the application would see a connection that is reset.
+            with contextlib.suppress(OSError, http.client.HTTPException):
+                answer.read()
         return answer.status
     finally:
         connection.close()
@@ -413,8 +415,8 @@ def _hpack(text: str) -> bytes:
 def _hpack_status(block: bytes) -> int:
     """Return the status that a block of fields begins with; 0 if it does not."""
     while block[:1] and block[0] & 0xE0 == 0x20:  # another size of the table
-        ends = 1 if block[0] != 0x3F else 2 + next(i for i, b in enumerate(block[1:]) if b < 128)
-        block = block[ends:]
+        more = re.match(rb"\x3f[\x80-\xff]*", block)  # of its number, when that is a large one
+        block = block[more.end() + 1 if more else 1 :]
     if block[:1] in _HPACK_STATUS:
         return _HPACK_STATUS[block[:1]]
     if len(block) < 3 or block[0] not in (0x08, 0x18, 0x48):
@@ -422,13 +424,15 @@ def _hpack_status(block: bytes) -> int:
     value = block[2 : 2 + (block[1] & 127)]
     if not block[1] & 128:
         return int(value) if value.isdigit() else 0
+    if len(value) not in (2, 3):
+        return 0
     # Huffman's codes: 0 to 2 have five bits and begin with 00; 3 to 9 have six and come after 24.
     bits, status = f"{int.from_bytes(value, 'big'):0{8 * len(value)}b}", 0
     for _ in range(3):
         size = 5 if bits.startswith("00") else 6
         status = status * 10 + int(bits[:size], 2) - (0 if size == 5 else 22)
         bits = bits[size:]
-    return status
+    return max(status, 0)
 
 
 def is_connection(line: str, port: int, kind: str = "http") -> bool:

@@ -1,5 +1,6 @@
 """A container host: Docker on one VM over SSH, a network, and Traefik as the one published port."""
 
+import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +13,7 @@ from components.host import agent, rights, traefik
 from components.host.registries import logins
 from components.models.service import PIDS
 from components.models.stack import Registry
+from components.scripts import whole_file, whole_program
 from components.vm.firewall import Grant
 from components.vm.vm import Vm
 
@@ -24,6 +26,9 @@ _READY_SECONDS = 120
 _JOIN = "exec {} python3 agent.py join {} {}"
 # 255 is ssh's own: a VM that cannot be reached has nothing to leave.
 _LEAVE = "{} python3 agent.py leave {} {} || [ $? = 255 ]"
+
+
+_READY = Path(__file__).with_name("ready.py").read_text(encoding="utf-8")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -80,16 +85,15 @@ class ContainerHost(pulumi.ComponentResource):
             docker.RemoteImageArgs(name=traefik.IMAGE, keep_locally=True),
             on_vm,
         )
+        text = Path(agent.__file__).read_text(encoding="utf-8")
+        install = f"{whole_file(text, 'agent.py')}; exec python3 agent.py deployed {_AGENT_SECONDS}"
         self._agent = local.Command(
             f"{name}-agent",
             local.CommandArgs(
                 create=pulumi.Output.concat(
-                    "exec ",
-                    self.vm.ssh_command,
-                    " 'cat > agent.part && mv agent.part agent.py"
-                    f" && exec python3 agent.py deployed {_AGENT_SECONDS}'",
+                    "exec ", self.vm.ssh_command, " ", shlex.quote(install)
                 ),
-                stdin=Path(agent.__file__).read_text(encoding="utf-8"),
+                stdin=text,
                 triggers=[self.vm.domain.id],
             ),
             pulumi.ResourceOptions(parent=self, deleted_with=self.vm.domain),
@@ -145,16 +149,10 @@ class ContainerHost(pulumi.ComponentResource):
         self._ready = local.Command(
             f"{name}-traefik-ready",
             local.CommandArgs(
-                create=pulumi.Output.concat(
-                    "exec ",
-                    self.vm.ssh_command,
-                    f" 'docker update --pids-limit {PIDS} ",
-                    container.id,
-                    " >/dev/null && exec python3 - ",
-                    container.id,
-                    f" {traefik.API_PORT} /ping {_READY_SECONDS}'",
+                create=pulumi.Output.all(self.vm.ssh_command, container.id).apply(
+                    lambda known: f"exec {known[0]} {shlex.quote(_await_traefik(known[1]))}"
                 ),
-                stdin=Path(__file__).with_name("ready.py").read_text(encoding="utf-8"),
+                stdin=_READY,
                 triggers=[container.id],
             ),
             pulumi.ResourceOptions(parent=self, deleted_with=self.vm.domain),
@@ -213,3 +211,9 @@ class ContainerHost(pulumi.ComponentResource):
             deleted_with=self.vm.domain,
             replacement_trigger=self.vm.domain.id,
         )
+
+
+def _await_traefik(container: str) -> str:
+    limit = f"docker update --pids-limit {PIDS} {container} >/dev/null"
+    words = f"{container} {traefik.API_PORT} /ping {_READY_SECONDS}"
+    return f"{limit} && exec {whole_program(_READY)} {words}"

@@ -270,6 +270,14 @@ class Service(Model):
         " memory minus an eighth, at least 128MiB.",
         examples=["512MiB"],
     )
+    storage: Size | None = Field(
+        default=None,
+        description="How much a container may write to its own files, beside its volumes; without a"
+        " limit it may fill the VM's disk. Only where Docker can: overlay2 on an xfs mounted with"
+        " `pquota`, so not in a VM of Debian's own image. Elsewhere Docker refuses to make the"
+        " container.",
+        examples=["2GiB"],
+    )
     pids: Annotated[int, Field(ge=1, le=1_000_000)] = Field(
         default=PIDS,
         description="Limit of a container's processes and threads.",

@@ -104,6 +104,7 @@ class Service(pulumi.ComponentResource):
                 cpus=f"{spec.cpus:g}" if spec.cpus is not None else None,
                 memory=memory,
                 memory_swap=memory,  # Docker would allow as much swap again
+                storage_opts={"size": str(spec.storage)} if spec.storage is not None else None,
                 security_opts=list(rights.SECURITY_OPTIONS),
                 capabilities=docker.ContainerCapabilitiesArgs(
                     # Written so, or the provider would see another one at each refresh.

@@ -1,7 +1,9 @@
-"""The firewall of a VM, run there as root: ``python3 - allow|forbid NAME …``.
+"""The firewall of a VM, run there as root: ``firewall.py allow|forbid NAME …``.
 
     allow NAME GRANT CONNECTION   let in what a grant says, a JSON document, under a name
     forbid NAME                   no longer, unless another grant lets it in too
+
+Anything else changes nothing.
 
 What no grant lets in does not get past the first hook, ahead of Docker's translation of published
 ports, which go past the chains that filter what is for the machine itself. In force are all grants
@@ -14,9 +16,13 @@ A grant that would shut out who brings it is refused: ``CONNECTION`` is what ssh
 Sent to the VM as text, so it imports nothing but the standard library.
 """
 
+import argparse
+import contextlib
 import fcntl
 import ipaddress
 import json
+import os
+import re
 import subprocess
 import sys
 from collections.abc import Iterable
@@ -25,6 +31,13 @@ from pathlib import Path
 
 FOLDER = Path("/etc/gatehouse")
 _UNIT_FILE = Path("/etc/systemd/system/gatehouse-firewall.service")
+_CONNTRACK = Path("/proc/sys/net/netfilter/nf_conntrack_max")
+CONNECTIONS = 262_144
+"""How many connections the kernel keeps in mind at most, each for 2 minutes after its end. By
+default a VM of 1 GiB has room for 7,680, which 64 connections per second fill."""
+
+# Not open if the rules cannot be loaded, be it that the file was cut off when the power failed: an
+# empty one is no error to nft. Then SSH is answered, by rules that need little of the kernel.
 _UNIT = f"""\
 [Unit]
 Description=Gatehouse firewall: who may come in
@@ -37,11 +50,23 @@ Conflicts=shutdown.target
 [Service]
 Type=oneshot
 RemainAfterExit=yes
-ExecStart=/usr/sbin/nft -f {FOLDER}/firewall.nft
+ExecStart=/bin/sh -c '{{load}}'
+ExecStart=-/sbin/sysctl --quiet --write net.netfilter.nf_conntrack_max={CONNECTIONS}
 
 [Install]
 WantedBy=sysinit.target
 """
+
+
+def unit() -> str:
+    """Return the text of the unit that loads the rules at boot."""
+    rules, fallback = FOLDER / "firewall.nft", FOLDER / "firewall-ssh.nft"
+    load = (
+        f"nft -f {rules} && nft list chain inet gatehouse from_outside >/dev/null && exit 0;"
+        f" echo {rules} does not load, so only SSH is answered >&2; nft -f {fallback}; exit 1"
+    )
+    return _UNIT.format(load=load)
+
 
 _RULES = """\
 # Written by Gatehouse from the grants beside it; changes by hand are lost.
@@ -67,6 +92,40 @@ table inet gatehouse {{
         ct state established,related accept
         iifname "docker0" drop
         iifname "br-*" drop
+    }}
+{unwatched}}}
+"""
+
+# The kernel keeps no connection of these in mind, so that none is refused when there are too many.
+# What is said of one on its way is then no longer known to be related to it.
+_UNWATCHED = """\
+    chain unwatched_in {{
+        type filter hook prerouting priority -300; policy accept;
+        tcp dport {{ {ports} }} notrack
+    }}
+    chain unwatched_out {{
+        type filter hook output priority -300; policy accept;
+        tcp sport {{ {ports} }} notrack
+    }}
+"""
+_SAID_ON_THE_WAY = (
+    "icmp type { destination-unreachable, time-exceeded, parameter-problem } accept",
+    "icmpv6 type { destination-unreachable, packet-too-big, time-exceeded, parameter-problem }"
+    " accept",
+)
+
+_FALLBACK = """\
+# Written by Gatehouse, for when the rules beside it do not load.
+table inet gatehouse
+delete table inet gatehouse
+table inet gatehouse {{
+    chain from_outside {{
+        type filter hook prerouting priority -160; policy drop;
+        iifname "lo" accept
+        iifname "docker0" accept
+        iifname "br-*" accept
+        udp sport 67 udp dport 68 accept
+{accepted}
     }}
 }}
 """
@@ -108,15 +167,33 @@ class Grant:
 def ruleset(grants: Iterable[Grant]) -> str:
     """Return the text for ``nft`` that has all grants in force and nothing else of ours."""
     lines: list[str] = []
+    public: set[int] = set()
     for grant in grants:
-        if grant.ssh:
-            lines.append(f"ip saddr {_networks(grant.ssh)} tcp dport 22 accept")
+        lines += _ssh(grant)
         if grant.edges:
             sources = _networks(grant.edges)
             lines.append(f"ip saddr {sources} tcp dport {grant.edge_ports} accept")
         if grant.public:
             lines.append(f"tcp dport {{ {', '.join(map(str, grant.public))} }} accept")
-    return _RULES.format(accepted="\n".join(f"        {each}" for each in dict.fromkeys(lines)))
+            public |= set(grant.public)
+    if public:
+        lines += _SAID_ON_THE_WAY
+    ports = ", ".join(map(str, sorted(public)))
+    unwatched = _UNWATCHED.format(ports=ports) if public else ""
+    return _RULES.format(accepted=_indented(lines), unwatched=unwatched)
+
+
+def fallback(grants: Iterable[Grant]) -> str:
+    """Return the text for ``nft`` that lets in nothing but SSH, from where the grants say."""
+    return _FALLBACK.format(accepted=_indented(line for grant in grants for line in _ssh(grant)))
+
+
+def _ssh(grant: Grant) -> list[str]:
+    return [f"ip saddr {_networks(grant.ssh)} tcp dport 22 accept"] if grant.ssh else []
+
+
+def _indented(lines: Iterable[str]) -> str:
+    return "\n".join(f"        {each}" for each in dict.fromkeys(lines))
 
 
 def _networks(given: Iterable[str]) -> str:
@@ -153,22 +230,34 @@ def change(name: str, grant: Grant | None, connection: str = "") -> None:
                     f"farm.ssh_from: would shut out this machine, which the VM sees as {client};"
                     f" add that (got {', '.join(grant.ssh)})"
                 )
-        text = ruleset(grants[each] for each in sorted(grants))
+        in_force = [grants[each] for each in sorted(grants)]
+        text = ruleset(in_force)
         _nft(text, "--check")
         if grant is None:
             file.unlink(missing_ok=True)
         else:
             _write(file, grant.to_json())
+        _write(FOLDER / "firewall-ssh.nft", fallback(in_force))
         _write(FOLDER / "firewall.nft", text)
         _nft(text)
-        if not _UNIT_FILE.exists() or _UNIT_FILE.read_text() != _UNIT:
-            _write(_UNIT_FILE, _UNIT)
+        _keep_in_mind()
+        if not _UNIT_FILE.exists() or _UNIT_FILE.read_text() != unit():
+            _write(_UNIT_FILE, unit())
             subprocess.run(("systemctl", "enable", "--now", _UNIT_FILE.name), check=True)
+
+
+def _keep_in_mind() -> None:
+    with contextlib.suppress(OSError, ValueError):  # of a kernel that has no such table
+        if int(_CONNTRACK.read_text()) < CONNECTIONS:
+            _CONNTRACK.write_text(str(CONNECTIONS))
 
 
 def _write(file: Path, text: str) -> None:
     partial = file.with_name(f"{file.name}.partial")
-    partial.write_text(text)
+    with partial.open("w") as opened:
+        opened.write(text)
+        opened.flush()
+        os.fsync(opened.fileno())
     partial.replace(file)
 
 
@@ -190,15 +279,38 @@ def _nft(text: str, *options: str) -> None:
         raise FirewallError(f"nft refuses the firewall's rules:\n{told.stdout}")
 
 
+def _name(text: str) -> str:
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", text):
+        raise argparse.ArgumentTypeError(f"is no name of a grant (got {text})")
+    return text
+
+
+def _grant(text: str) -> Grant:
+    try:
+        return Grant.from_json(text)
+    except (ValueError, TypeError, KeyError) as error:
+        raise argparse.ArgumentTypeError(f"is no grant: {error!r} (got {text})") from None
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser("firewall.py", description=__doc__, allow_abbrev=False)
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    commands = parser.add_subparsers(dest="what", required=True, metavar="allow|forbid")
+    allow = commands.add_parser("allow", allow_abbrev=False)
+    forbid = commands.add_parser("forbid", allow_abbrev=False)
+    for each in (allow, forbid):
+        each.add_argument("name", type=_name, metavar="NAME")
+    allow.add_argument("grant", type=_grant, metavar="GRANT")
+    allow.add_argument("connection", nargs="?", default="", metavar="CONNECTION")
+    return parser
+
+
 def main(arguments: list[str]) -> int:
     """Run one of the commands; code 1 and the reason on stderr if it fails."""
-    what, name, *rest = arguments
+    told = _parser().parse_args(arguments)
     try:
-        if what == "allow":
-            change(name, Grant.from_json(rest[0]), *rest[1:])
-        else:
-            change(name, None)
-    except (FirewallError, subprocess.CalledProcessError, OSError) as error:
+        change(told.name, *((told.grant, told.connection) if told.what == "allow" else (None,)))
+    except (FirewallError, subprocess.CalledProcessError, OSError, ValueError) as error:
         print(error, file=sys.stderr)
         return 1
     return 0

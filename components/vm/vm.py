@@ -17,6 +17,7 @@ import pulumi
 import pulumi_libvirt as libvirt
 from pulumi_command import local
 
+from components.scripts import whole_program
 from components.units import MEBIBYTE
 from components.vm import cloudinit, firewall, seed
 from components.vm.addresses import mac_address, static_address
@@ -183,18 +184,17 @@ class Vm(pulumi.ComponentResource):
         text = dataclasses.replace(grant, ssh=self._ssh_from).to_json()
         known_as = f"{name}-{_digest(text)[:8]}"
         ask = pulumi.Output.concat(self.ssh_command, " ")
-        allow = (
-            f"sudo --non-interactive python3 - allow {known_as} {shlex.quote(text)}"
-            ' "$SSH_CONNECTION"'
-        )
-        forbid = f"sudo --non-interactive python3 - forbid {known_as}"
+        program = Path(firewall.__file__).read_text(encoding="utf-8")
+        run = f"sudo --non-interactive {whole_program(program)}"
+        allow = f'{run} allow {known_as} {shlex.quote(text)} "$SSH_CONNECTION"'
+        forbid = f"{run} forbid {known_as}"
         return local.Command(
             known_as,
             local.CommandArgs(
                 create=pulumi.Output.concat("exec ", ask, shlex.quote(allow)),
                 # 255 is ssh's own: a VM that cannot be reached lets nobody in.
                 delete=pulumi.Output.concat(ask, shlex.quote(forbid), " || [ $? = 255 ]"),
-                stdin=Path(firewall.__file__).read_text(encoding="utf-8"),
+                stdin=program,
                 triggers=[self.domain.id],
             ),
             pulumi.ResourceOptions(parent=parent, deleted_with=self.domain),

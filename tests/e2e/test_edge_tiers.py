@@ -345,6 +345,24 @@ def test_an_application_that_fails_its_check_gets_no_requests_until_it_passes(si
         assert curl(site, f"{SHOP}/shop").json["name"] == "first"
 
 
+def test_a_traefik_that_is_gone_is_noticed_however_rarely_the_application_is_asked(
+    site: Site,
+) -> None:
+    first, second = App("first"), App("second")
+    stack = site.stack({"shop": {"health": {"path": HEALTH, "interval": "1h"}}})
+    with vms(2) as (one, two), running(first, second):
+        one.add("shop", stack, first)
+        two.add("shop", stack, second)
+        site.apply(stack, {"shop": {"web-0": one.web, "web-1": two.web}})
+        one.stop()
+        assert poll(lambda: state_of(site, "web-0") == "DOWN", 60)
+        answers = [curl(site, SHOP, "--data", "x") for _ in range(10)]
+        assert {each.json["name"] for each in answers} == {"second"}
+        two.remove("second")
+        assert poll(lambda: state_of(site, "web-1") == "DOWN", 60), "as its last container left"
+        assert first.health_checks == second.health_checks == 0
+
+
 def test_a_grpc_server_that_answers_no_more_gets_no_calls(site: Site) -> None:
     server, deaf = Calls("server"), socket.create_server(("127.0.2.1", 0))
     stack = site.stack({"shop": {"http": {"protocol": "h2c"}, "health": {"interval": "1s"}}})

@@ -197,6 +197,7 @@ def _service(pick: _Choices, vms: list[str], index: int) -> dict[str, Any]:
         pids=_of(1, 200, 1_000_000),
         capabilities=lambda pick: pick.some(hostile.CAPABILITIES, most=3),
         memory=_of(*_SIZES),
+        storage=_of(*_SIZES),
         user=_of("0", "www-data", "1000:1000", "_x:no"),
         read_only=_of(True, False),
         restart=_of("no", "on-failure", "unless-stopped", "always"),
@@ -206,12 +207,13 @@ def _service(pick: _Choices, vms: list[str], index: int) -> dict[str, Any]:
         service["health"] = _with(
             pick,
             {},
-            path=lambda pick: service.get("path", "").rstrip("/") + pick.one(hostile.PATHS),
+            path=_of(*hostile.PATHS),
             command=_texts,
             interval=_of(*_DURATIONS),
             timeout=_of(*_DURATIONS),
             retries=_of(1, 100),
             start_period=_of(*_DURATIONS),
+            image_check=_of(True, False),
         )
     if service.get("path", "/") != "/":
         service["strip_path"] = pick.one((False, True))

@@ -10,7 +10,7 @@ import h2.config
 import h2.connection
 import h2.events
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from components.host import agent
@@ -127,6 +127,18 @@ def test_what_failed_before_the_agent_was_restarted_is_still_hidden(vm: Vm, tmp_
     eventually(lambda: set(another.shown()) == {app.id})
 
 
+def test_one_that_is_paused_gets_no_requests_meanwhile(vm: Vm) -> None:
+    first, second = vm.app(1), vm.app(2)
+    vm.agent.join(first.id, 60)
+    vm.agent.join(second.id, 60)
+    second.paused = True
+    vm.docker.happens("pause", second)
+    eventually(lambda: vm.answering() == {first.id})
+    second.paused = False
+    vm.docker.happens("unpause", second)
+    eventually(lambda: vm.answering() == {first.id, second.id})
+
+
 # What Docker itself checks.
 
 
@@ -211,6 +223,10 @@ def test_any_status_and_path_are_read_and_written(status: int, path: str, table:
     assert heard[b":method"] == b"GET"
 
 
+@example(b"\x3f")
+@example(b"\x3f\xff\xff")
+@example(b"\x08\x81\xff")
+@example(b"\x08\x82\xff\xff")
 @given(st.binary(max_size=40))
 def test_what_is_no_answer_is_an_error_or_no_status(sent: bytes) -> None:
     assert agent._hpack_status(sent) >= 0

@@ -107,6 +107,36 @@ def test_what_nft_refuses_changes_nothing(
     assert len(nft) == 1
 
 
+@pytest.mark.parametrize(
+    "typed",
+    [
+        [],
+        ["forbid"],
+        ["remove", "a"],
+        ["allowed", "a"],
+        ["Allow", "a"],
+        ["status", "a"],
+        ["forbid", "a", "b"],
+        ["forbid", "--help"],
+        ["forbid", "*"],
+        ["forbid", "../a"],
+        ["allow", "a"],
+        ["allow", "a", "{}"],
+        ["allow", "a", "no JSON"],
+        ["--help"],
+    ],
+)
+def test_a_typo_changes_nothing(nft: list[str], typed: list[str]) -> None:
+    assert allow("a", GRANT) == 0
+    before = {each: each.read_text() for each in firewall.FOLDER.rglob("*") if each.is_file()}
+    with pytest.raises(SystemExit):
+        firewall.main(typed)
+    assert len(nft) == 1
+    assert before == {
+        each: each.read_text() for each in firewall.FOLDER.rglob("*") if each.is_file()
+    }
+
+
 addresses = st.ip_addresses(v=4).map(str)
 networks = st.tuples(addresses, st.integers(0, 32)).map(
     lambda pair: str(ipaddress.ip_network(f"{pair[0]}/{pair[1]}", strict=False))

@@ -192,6 +192,13 @@ def _passed_on(slot: str, name: str, service: Service, inputs: dict[str, Any]) -
     assert inputs["capabilities"]["drops"] == ["ALL"]
     added = [f"CAP_{each}" for each in service.capabilities]
     assert inputs["capabilities"].get("adds", []) == sorted(added)
+    storage = {} if service.storage is None else {"size": str(service.storage)}
+    assert inputs.get("storageOpts", {}) == storage
+    tests = inputs.get("healthcheck", {}).get("tests")
+    if service.health.command is not None:
+        assert tests == ["CMD", *service.health.command]
+    else:
+        assert tests == (None if service.health.image_check else ["NONE"])
     secret = {f"{key}={value}" for key, value in service.secret_env.items()}
     plain = {f"{key}={value}" for key, value in service.env.items()}
     envs = inputs.get("envs", [])

@@ -53,6 +53,20 @@ def test_the_servers_of_services_alone() -> None:
     assert {each.service for each in rest} == {"hello", "shop"}
 
 
+def test_a_check_under_way_has_no_status_yet() -> None:
+    head = STATS.splitlines()[0]
+    lines = [
+        "hello,web-0,0,2,UP,2,12,* L7OK,0,3,Layer7 check passed,",
+        "hello,web-1,0,2,DOWN,2,12,* L7STS,0,3,Service Unavailable,",
+        "hello,web-2,0,2,DOWN,2,12,L7TOUT,0,800,,",
+    ]
+    assert [each.check for each in servers("\n".join((head, *lines)))] == [
+        "L7OK in 3 ms",
+        "L7STS in 3 ms: Service Unavailable",
+        "L7TOUT in 800 ms",
+    ]
+
+
 def test_containers_by_slot_without_those_that_are_no_services() -> None:
     listed = [
         {

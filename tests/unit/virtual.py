@@ -42,7 +42,7 @@ def inspected(container: "App | TcpApp") -> dict[str, Any]:
         "Name": f"/{container.id}",
         "State": {
             "Running": container.running,
-            "Paused": False,
+            "Paused": container.paused,
             "Status": "running" if container.running else "exited",
             "StartedAt": container.started_at,
             "Pid": container.pid,
@@ -80,6 +80,7 @@ class App:
         self.id = f"{number:064x}"
         self.address = f"127.0.1.{number}"
         self.healthy, self.running, self.started_at = True, True, "first"
+        self.paused = False
         self.health, self.said = "", "curl: not found\n"
         """What Docker's own check has come to, and has printed."""
         self.pid = os.getpid()
@@ -138,7 +139,7 @@ class TcpApp:
         self.id = f"{number:064x}"
         self.address = f"127.0.1.{number}"
         self.port = port
-        self.running, self.started_at, self.health = True, "first", ""
+        self.running, self.started_at, self.health, self.paused = True, "first", "", False
         self.pid = os.getpid()
         self.opened: list[float] = []
         """When connections were begun, on the monotonic clock; those of checks too."""

@@ -62,6 +62,7 @@ class Container(Handler[DockerHost]):
             "stopTimeout": Effect.REPLACE,
             "logDriver": Effect.REPLACE,
             "logOpts.**": Effect.REPLACE,
+            "storageOpts.**": Effect.REPLACE,
             "readOnly": Effect.REPLACE,
             "tmpfs.**": Effect.REPLACE,
             "cpus": Effect.REPLACE,
@@ -232,6 +233,7 @@ def _host_config(inputs: Props) -> dict[str, Any]:
         "MemorySwap": inputs.get("memorySwap", 0) * _MEBIBYTE,
         "NanoCpus": round(float(inputs.get("cpus", "0")) * _NANO),
         "CpuShares": inputs.get("cpuShares", 0),
+        "StorageOpt": inputs.get("storageOpts"),
         "LogConfig": {"Type": inputs.get("logDriver", ""), "Config": inputs.get("logOpts", {})},
     }
 
