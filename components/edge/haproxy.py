@@ -8,7 +8,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from components.edge import replies, tls
 from components.edge.domains import domains
-from components.edge.keeper import chroot, parts
+from components.edge.keeper import chroot, memory, parts
 from components.edge.keeper.tls import FACT, LIST
 from components.edge.keeper.users import USERS
 from components.edge.pools import Pool, TcpPool
@@ -66,8 +66,11 @@ _CUT = ("408", "413")
 """What it answers with."""
 
 _CLIENT_TIMEOUT = 60
-NARROW_HEADERS = 512
-"""Bytes of headers that fit HAProxy's default reserve beside what it adds itself."""
+
+_REWRITE = 8192
+"""Bytes for the headers that are added here: `HEADER_BYTES` of a service's, and the edge's own."""
+_BUFFER = 65_536 + _REWRITE + 8192
+"""Bytes of a buffer: headers of 64 KiB, and what HAProxy keeps of each beside its text."""
 
 
 _ACCESS_LOG = {
@@ -149,7 +152,10 @@ def render(pools: Iterable[Pool | TcpPool], edge: Edge, folder: str, users: str 
         replaced=replies.REPLACED,
         counts_bodies=any(pool.http.counts_bodies for pool in http),
         bodies=f"{folder}/{parts.FOLDER}/{_BODIES}",
-        wide_headers=any(pool.http.header_bytes > NARROW_HEADERS for pool in http),
+        buffer=_BUFFER,
+        rewrite=_REWRITE,
+        descriptors=memory.descriptors,
+        by_memory=memory.UNSAID,
         client_timeout=_client_timeout(http),
     )
     return "".join((text, *_parts(http, edge, folder, users)))

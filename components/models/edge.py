@@ -47,6 +47,20 @@ _Off = Annotated[
 """Seconds; 0 for ``false``."""
 
 
+def _count_or_false(value: object) -> object:
+    return 0 if value is False else value
+
+
+_CountOrOff = Annotated[
+    Annotated[int, Field(ge=0, le=1_000_000)],
+    BeforeValidator(_count_or_false),
+    WithJsonSchema(
+        {"anyOf": [{"type": "integer", "minimum": 1, "maximum": 1_000_000}, {"const": False}]}
+    ),
+]
+"""A number; 0 for ``false``."""
+
+
 class CertificateFiles(Model):
     """A certificate in PEM files on the edge's host."""
 
@@ -232,6 +246,21 @@ class Edge(Model):
         default=None,
         description="Make a VM to be the edge; `true` makes one with the defaults.",
         examples=[True],
+    )
+    max_connections: Annotated[int, Field(ge=100, le=1_000_000)] | None = Field(
+        default=None,
+        description="How many connections of clients it takes at once; others wait. By default 4096"
+        " for each GiB of its host's memory, and never more than the descriptors that the host"
+        " allows.",
+        examples=[20_000],
+    )
+    client_connections: _CountOrOff = Field(
+        default=1000,
+        json_schema_extra={"default": 1000},
+        description="How many connections, and how many requests in flight, one client may have at"
+        " once: an IPv4 address, or a /64 of IPv6. `false` for no limit, such as behind a proxy"
+        " that all clients come through.",
+        examples=[200],
     )
     ready_timeout: Duration = Field(
         default=parse_duration("2m"),

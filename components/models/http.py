@@ -20,7 +20,7 @@ from components.models.base import (
 from components.units import DURATION, parse_duration
 
 HEADER_BYTES = 3000
-"""Room for a service's headers: half of HAProxy's buffer, with what applications send."""
+"""Room for a service's headers, in what HAProxy reserves of a buffer for those that are added."""
 
 _CRYPT = r"\$(?:5\$(?:rounds=([0-9]+)\$)?[./0-9A-Za-z]{1,16}\$[./0-9A-Za-z]{43}|" + (
     r"6\$(?:rounds=([0-9]+)\$)?[./0-9A-Za-z]{1,16}\$[./0-9A-Za-z]{86})"

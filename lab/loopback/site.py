@@ -35,6 +35,8 @@ class Site:
         self._changed = changed
         self.address = f"127.0.0.1:{self.port}"
         self.ready_seconds = 10.0
+        self.edge: dict[str, Any] = {}
+        """More keys of ``edge``."""
 
     def stack(self, services: Mapping[str, Any]) -> Stack:
         """Return a config with these services, of which some keys need not be given."""
@@ -54,6 +56,7 @@ class Site:
         if self._live is not None:
             tls = {"port": self.port, "folder": str(self._live)}
             edge |= {"port": self._http_port, "tls": tls}
+        edge |= self.edge
         return parse({"farm": {"vms": 2, "image": "x"}, "services": whole, "edge": edge})
 
     def text(

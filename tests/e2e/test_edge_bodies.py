@@ -203,7 +203,7 @@ def test_a_header_of_an_upgrade_is_no_way_past_a_limit(shop: Shop) -> None:
         )
         with contextlib.suppress(OSError):
             connection.sendall(b"%x\r\n%s\r\n0\r\n\r\n" % (2 * MEBIBYTE, b"x" * 2 * MEBIBYTE))
-        assert received(connection) in {413, 0}
+        assert received(connection) in {413, 400, 0}  # the 400 is HAProxy 3.0's own
     assert shop.uploads() == before
 
 
@@ -221,20 +221,24 @@ def test_an_error_page_stands_for_a_body_that_is_cut(shop: Shop, tmp_path: Path)
     assert (answer.status, answer.body) == (413, (tmp_path / "413").read_bytes())
     assert answer.header("x-frame-options") == "DENY"
     assert answer.header("x-request-id")
+    shop.serve(body_timeout="1s", error_pages=pages)
+    slow = trickle(shop, lambda seconds: seconds < 20, "Content-Length: 1000000", b"x")
+    assert status_of(slow) == 408
+    assert slow.endswith(b"\r\n\r\n" + (tmp_path / "408").read_bytes())
 
 
-def trickle(shop: Shop, until: Callable[[float], bool], headers: str, part: bytes) -> int:
-    """Send one byte every 0.1 s and return the status; 0 if there is none in time."""
+def trickle(shop: Shop, until: Callable[[float], bool], headers: str, part: bytes) -> bytes:
+    """Send one byte every 0.1 s and return the answer, empty if there is none in time."""
     began = time.monotonic()
     with shop.connect() as connection:
         connection.sendall(f"POST / HTTP/1.1\r\nHost: {HOST}\r\n{headers}\r\n\r\n".encode())
         connection.settimeout(0.1)
         while until(time.monotonic() - began):
             with contextlib.suppress(TimeoutError):
-                return status_of(connection.recv(65_536))
+                return connection.recv(65_536)
             with contextlib.suppress(OSError):
                 connection.sendall(part)
-        return 0
+        return b""
 
 
 @pytest.mark.parametrize(
@@ -243,8 +247,8 @@ def trickle(shop: Shop, until: Callable[[float], bool], headers: str, part: byte
 )
 def test_a_body_that_trickles_is_cut(shop: Shop, headers: str, part: bytes) -> None:
     shop.serve(body_timeout="1s")
-    assert trickle(shop, lambda seconds: seconds < 20, headers, part) == 408
-    assert trickle(shop, lambda seconds: seconds < 20, headers, part) == 408
+    for _ in range(2):
+        assert status_of(trickle(shop, lambda seconds: seconds < 20, headers, part)) == 408
     assert curl(shop.site, SHOP, "--data", "x").status == 200
 
 
@@ -286,7 +290,7 @@ def test_a_slow_body_above_the_least_rate_passes(shop: Shop) -> None:
 
 def test_a_body_may_trickle_where_the_config_says_so(shop: Shop) -> None:
     shop.serve(body_timeout=False)
-    assert trickle(shop, lambda seconds: seconds < 3, "Content-Length: 1000000", b"x") == 0
+    assert trickle(shop, lambda seconds: seconds < 3, "Content-Length: 1000000", b"x") == b""
 
 
 def test_an_application_that_reads_slowly_cuts_no_body(shop: Shop, tmp_path: Path) -> None:

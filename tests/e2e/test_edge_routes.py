@@ -118,7 +118,7 @@ def test_other_forms_of_a_request_are_routed_by_domain_and_path_too(
     app = App("app")
     with running(app):
         serving(site, app, SERVICES)
-        # It has no path. The server behind does not know the method.
+        # It has no path.
         assert client.ask("shop.example.org", "*", "OPTIONS") == (200, "main")
         assert client.ask("part.example.org", "*", "OPTIONS") == (200, "wild")
         whole = "http://shop.example.org/api/x"

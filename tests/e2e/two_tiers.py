@@ -81,25 +81,6 @@ _REFUSED_EARLY = (55, 56)
 """Curl's codes for an answer that came before all was sent, and ended the connection."""
 
 
-def http2_silence(site: Site, host: str) -> tuple[int, bytes]:
-    """Say that there will be a body, never send any, and return the answer."""
-    protocol = h2.connection.H2Connection()
-    protocol.initiate_connection()
-    headers = {":method": "POST", ":path": "/", ":scheme": "http", ":authority": host}
-    protocol.send_headers(1, list(headers.items()))
-    status, body = 0, b""
-    with socket.create_connection(("127.0.0.1", site.port), timeout=30) as connection:
-        while True:
-            connection.sendall(protocol.data_to_send())
-            for event in protocol.receive_data(connection.recv(65_536)):
-                if isinstance(event, h2.events.ResponseReceived):
-                    status = int(dict(event.headers)[b":status"])
-                elif isinstance(event, h2.events.DataReceived):
-                    body += event.data
-                elif isinstance(event, h2.events.StreamEnded):
-                    return status, body
-
-
 def http2_upload(site: Site, host: str, size: int) -> int:
     """Upload with HTTP/2, and return the status.
 

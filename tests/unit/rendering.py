@@ -16,7 +16,7 @@ from typing import Any
 import jsonschema
 import yaml
 
-from components.edge.haproxy import NARROW_HEADERS, render
+from components.edge.haproxy import render
 from components.edge.keeper.certificates import Spec
 from components.edge.keeper.parts import Parts, take_apart
 from components.edge.keeper.users import digest
@@ -115,6 +115,7 @@ def haproxy_cfg(stack: Stack) -> str:
         *(["backend", f"_alias_{each.name}"] for each in pools if each.http.aliases),
         ["backend", "_next"],
         ["backend", "_nowhere"],
+        *([["backend", "_connections"], ["backend", "_requests"]] * bool(edge.client_connections)),
         ["frontend", "_stats"],
         ["backend", "_page"],
         ["backend", "_metrics"],
@@ -252,12 +253,11 @@ def _tcp_twin(real: TcpPool, index: int) -> TcpPool:
 
 
 def _twin_http(real: Http, index: int) -> dict[str, Any]:
-    long = "x" * 600 if real.header_bytes > NARROW_HEADERS else ""
     return {
         "allow": tuple(f"203.0.113.{16 * index + number}/32" for number in range(len(real.allow))),
         "aliases": tuple(f"a{number}.alias{index}.twin" for number in range(len(real.aliases))),
         "headers": {
-            f"X-Twin-{index}-{number}": value and f"value-{index}-{number}{long}"
+            f"X-Twin-{index}-{number}": value and f"value-{index}-{number}"
             for number, value in enumerate(real.headers.values())
         },
     }

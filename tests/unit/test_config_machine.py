@@ -47,8 +47,8 @@ def test_a_hypervisor_without_kvm() -> None:
 
 def test_an_error_page_that_cannot_be_used_is_told_by_its_path(tmp_path: Path) -> None:
     good, large, odd = (tmp_path / name for name in ("good.html", "large.html", "odd.html"))
-    good.write_text("<p>é" + "x" * 11_995)
-    large.write_text("x" * 12_001)
+    good.write_text("<p>é" + "x" * 59_995)
+    large.write_text("x" * 60_001)
     odd.write_bytes(b"\xff")
     pages = {"403": good, "429": large, "502": odd, "503": tmp_path / "none.html"}
     raw = changed(f"{HTTP}/error_pages", {status: str(page) for status, page in pages.items()})
@@ -56,8 +56,8 @@ def test_an_error_page_that_cannot_be_used_is_told_by_its_path(tmp_path: Path) -
     problems = [each for each in on(facts, raw) if "error_pages" in each]
     path = "services.app.http.error_pages"
     assert problems == [
-        f"{path}.429: has 12001 bytes, and HAProxy, which keeps an answer in one buffer, takes"
-        f" 12000; put images and styles elsewhere (got {large})",
+        f"{path}.429: has 60001 bytes, and HAProxy, which keeps an answer in one buffer, takes"
+        f" 60000; put images and styles elsewhere (got {large})",
         f"{path}.502: must be text in UTF-8 (got {odd})",
         f"{path}.503: cannot be read: No such file or directory (got {tmp_path}/none.html)",
     ]

@@ -4,7 +4,7 @@ import re
 import shutil
 import socket
 
-from components.edge.keeper import chroot, install, parts, timer, users
+from components.edge.keeper import chroot, install, memory, parts, timer, users
 from components.edge.keeper.archive import archive
 from components.edge.keeper.checks import await_servers, checks
 from components.edge.keeper.instance import Instance
@@ -53,7 +53,7 @@ def apply(instance: Instance, text: str, ready_seconds: float) -> None:
     chroot.make(instance.folder)
     if not instance.state.exists():
         instance.forget_state()
-    given = users.included(instance.folder, parts.take_apart(text))
+    given = memory.limited(users.included(instance.folder, parts.take_apart(text)))
     new = parts.Parts(given.config, with_certificates(instance, given.files))
     check(instance, new)
     # One whose worker was just killed is about to be back.
