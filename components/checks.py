@@ -354,8 +354,6 @@ def _tcp_ports(stack: Stack) -> Iterable[str]:
     edge = stack.edge
     taken = {port: key for key, port in http_ports(edge).items()}
     taken[edge.stats.port] = "edge.stats.port"
-    if edge.tls is not None and edge.tls.acme is not None:
-        taken[edge.tls.acme.port] = "edge.tls.acme.port"
     if edge.host is not None:
         taken[edge.ssh_port] = "edge.ssh_port"
     if edge.vm is not None:

@@ -148,7 +148,15 @@ def _is_hash(value: object) -> bool:
     return isinstance(value, str) and re.match(r"\$[0-9a-z]{1,4}\$", value) is not None
 
 
+_GONE = {
+    "edge.tls.acme.port": "is no key any more, as HAProxy itself answers challenges; leave it out",
+}
+"""Keys of versions before this one."""
+
+
 def _unknown_key(location: list[str]) -> str:
+    if ".".join(location) in _GONE:
+        return _GONE[".".join(location)]
     known = _keys_at(location[:-1])
     near = difflib.get_close_matches(location[-1], known, n=1)
     if near:

@@ -13,7 +13,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from components.edge.keeper.instance import Instance, ask
+from components.edge.keeper.control import ask
+from components.edge.keeper.instance import Instance
+from components.edge.keeper.system import EdgeError
 from components.models.edge import Edge as EdgeConfig
 from components.vm.keys import key_folder, write_private
 from lab import live
@@ -25,7 +27,8 @@ Run = Callable[[Sequence[str]], subprocess.CompletedProcess[str]]
 
 _KEEPER = """import sys
 sys.path.insert(0, sys.argv[1] + "/keeper.pyz")
-from components.edge.keeper.instance import Instance, ask
+from components.edge.keeper.control import ask
+from components.edge.keeper.instance import Instance
 """
 _ASK = f"""{_KEEPER}
 from pathlib import Path
@@ -120,7 +123,10 @@ class EdgeHost:
 
     def _asked(self, socket: str, command: str) -> str | None:
         if not self.ssh:
-            return ask(self._instance.folder / socket, command)
+            try:
+                return ask(self._instance.folder / socket, command)
+            except EdgeError:  # there is no answer in time
+                return None
         told = self._keeper(_ASK, socket, command)
         return told.stdout if told.returncode == 0 else None
 

@@ -8,8 +8,10 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from components.edge import tls
 from components.edge.domains import domains
 from components.edge.keeper import chroot, parts
+from components.edge.keeper.challenges import PATH as CHALLENGE_PATH
 from components.edge.keeper.tls import FACT, LIST
 from components.edge.keeper.users import USERS
+from components.edge.keeper.versions import CHALLENGES, STATUS
 from components.edge.pools import Pool, TcpPool
 from components.edge.quoting import quoted, quoted_format
 from components.edge.replies import REPLACED
@@ -104,6 +106,9 @@ def render(pools: Iterable[Pool | TcpPool], edge: Edge, folder: str, users: str 
         chroot=chroot.FOLDER,
         certificates=f"{folder}/{parts.FOLDER}/{LIST}",
         routes=f"{folder}/{parts.FOLDER}/{MAP}",
+        challenges=f"{folder}/{parts.FOLDER}/{CHALLENGES}",
+        challenge_path=CHALLENGE_PATH,
+        certificate_metrics=f"{folder}/{parts.FOLDER}/{tls.METRICS}",
         alias=ALIAS,
         profile=tls.INTERMEDIATE,
         redirect=edge.tls and tls.redirect(edge.tls),
@@ -119,7 +124,7 @@ def render(pools: Iterable[Pool | TcpPool], edge: Edge, folder: str, users: str 
         wide_headers=any(pool.http.header_bytes > NARROW_HEADERS for pool in http),
         client_timeout=_client_timeout(http),
     )
-    return "".join((text, *_parts(http, edge, users)))
+    return "".join((text, *_parts(http, edge, folder, users)))
 
 
 def _client_timeout(pools: Iterable[Pool]) -> int:
@@ -128,10 +133,16 @@ def _client_timeout(pools: Iterable[Pool]) -> int:
     return max((_CLIENT_TIMEOUT, *streams))
 
 
-def _parts(pools: tuple[Pool, ...], edge: Edge, users: str) -> Iterator[str]:
+def _parts(pools: tuple[Pool, ...], edge: Edge, folder: str, users: str) -> Iterator[str]:
     yield parts.file_lines(MAP, routes(pools))
     if edge.tls is not None:
-        yield parts.fact_line(FACT, tls.spec(edge.tls, domains(pools)))
+        names = domains(pools)
+        yield parts.fact_line(FACT, tls.spec(edge.tls, names))
+        known = f"{folder}/{parts.FOLDER}/{STATUS}"
+        yield parts.file_line(STATUS, "")
+        yield parts.file_lines(tls.METRICS, tls.metrics(names, known))
+        if edge.tls.acme is not None:
+            yield parts.file_line(CHALLENGES, "")
     for pool in pools:
         for reply in pool.replies:
             if reply.file is not None:

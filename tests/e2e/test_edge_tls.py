@@ -13,6 +13,7 @@ import pytest
 from components.edge.keeper import timer
 from components.edge.keeper.archive import archive
 from components.edge.keeper.renew import renew
+from components.edge.keeper.seal import sealed
 from components.edge.keeper.system import EdgeError, poll
 from components.models.edge import Tls
 from components.scripts import archive_command
@@ -246,7 +247,10 @@ def test_an_edge_on_another_machine_judges_its_certificates_there(
         arguments = ("apply", str(serving.instance.folder), serving.instance.name, "10")
         command = archive_command(archive(), *arguments)
         return subprocess.run(
-            ["/bin/sh", "-c", command], input=serving.text(servers), capture_output=True, text=True
+            ["/bin/sh", "-c", command],
+            input=sealed(serving.text(servers)),
+            capture_output=True,
+            text=True,
         )
 
     before = serial()
@@ -345,4 +349,3 @@ def test_tls_is_turned_on_and_off_under_connections_that_stay(
             edge.apply({"web-0": ADDRESSES[2]})
             assert edge_load.exchange(old) == (200, ADDRESSES[2])
         assert not (edge.instance.files / "certs").exists()
-        assert not (edge.instance.folder / "renew.pid").exists()

@@ -2,6 +2,7 @@
 
 import itertools
 import time
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ from tests.pems import Authority
 
 A, B = "a.example.org", "b.example.org"
 MINUTE, DAY = 60.0, 86400.0
-SERVER = Acme(email="a@b.org", directory="https://acme.example/dir", ca=None, port=8402)
+SERVER = Acme(email="a@b.org", directory="https://acme.example/dir", ca=None)
 SPEC = Spec(domains=(A, B), folder=None, certificates=(), self_signed=False, acme=SERVER)
 
 
@@ -29,9 +30,9 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Have certbot refuse everything but b.example.org, and note what it was asked for."""
     made: list[str] = []
 
-    def certbot(folder: Path, server: Acme, domain: str) -> str | None:  # noqa: ARG001
-        made.append(domain)
-        return "  no" if domain == A else None
+    def certbot(_: Instance, __: Acme, domains: Sequence[str]) -> str | None:
+        made.extend(domains)
+        return "  no" if A in domains else None
 
     monkeypatch.setattr(acme, "_certbot", certbot)
     monkeypatch.setattr(acme, "_unready", lambda _: None)

@@ -866,12 +866,19 @@ def test_a_remote_edge_does_not_speak_tls_on_its_ssh_port() -> None:
 
 def test_a_tcp_service_at_a_port_of_https() -> None:
     raw = changed("edge/tls", {"self_signed": True, "acme": {"email": "a@b.org"}})
-    raw["services"] |= {"db": tcp(tcp={"port": 443}), "mqtt": tcp(tcp={"port": 8402})}
+    raw["services"] |= {"db": tcp(tcp={"port": 443})}
     with pytest.raises(ConfigError) as error:
         parse(raw)
+    assert error.value.problems == ("services.db.tcp.port: is edge.tls.port too (got 443)",)
+
+
+def test_the_port_for_challenges_is_said_to_be_no_key_any_more() -> None:
+    acme = {"email": "a@b.org", "port": 8402}
+    with pytest.raises(ConfigError) as error:
+        parse(changed("edge/tls", {"self_signed": True, "acme": acme}))
     assert error.value.problems == (
-        "services.db.tcp.port: is edge.tls.port too (got 443)",
-        "services.mqtt.tcp.port: is edge.tls.acme.port too (got 8402)",
+        "edge.tls.acme.port: is no key any more, as HAProxy itself answers challenges; leave it"
+        " out (got 8402)",
     )
 
 

@@ -190,11 +190,14 @@ def haproxy_accepts(text: str, folder: str, users: str = "") -> None:
         (temporary / "servers.state").write_text("1\n")
         (temporary / "pem").write_text(_some_pem())
         lines = [f"{temporary}/pem {domain}\n" for domain in spec["domains"]]
-        files = {**taken.files, LIST: "".join(lines)}
-        parts.write(temporary / parts.FOLDER, files)
-        # Whole words only: the folder may be /a.
-        moved = re.sub(rf"(?<=[ @(]){re.escape(folder)}(?=/)", name, taken.config)
-        (temporary / "cfg").write_text(f"{moved}\n{users}")
+
+        def moved(text: str) -> str:
+            # Whole words only: the folder may be /a.
+            return re.sub(rf"(?<=[ @(]){re.escape(folder)}(?=/)", name, text)
+
+        files = {path: moved(each) for path, each in taken.files.items()}
+        parts.write(temporary / parts.FOLDER, {**files, LIST: "".join(lines)})
+        (temporary / "cfg").write_text(f"{moved(taken.config)}\n{users}")
         checked = subprocess.run(
             ("haproxy", "-c", "-f", temporary / "cfg"), check=False, capture_output=True, text=True
         )

@@ -1,0 +1,72 @@
+"""Whose a folder is, and where else an edge of a name is: asked before anything is changed."""
+
+import os
+import re
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+
+from components.edge.keeper import chroot, systemd, users
+from components.edge.keeper.instance import Instance
+from components.edge.keeper.system import EdgeError
+
+_FIRST = {"lock", "chroot.lock", "servers.state", users.USERS, chroot.FOLDER}
+"""What may be in an edge's folder that has no copy of the keeper yet."""
+
+
+def check(instance: Instance) -> None:
+    """Return if the folder is the edge's own, and the edge is nowhere else.
+
+    Raises:
+        EdgeError: It is not, or it is.
+    """
+    folder = instance.folder
+    if folder.exists() and not folder.is_dir():
+        raise EdgeError(f"edge.folder: is no folder (got {folder})")
+    foreign = [] if instance.program.exists() else sorted(_foreign(folder))
+    if foreign:
+        raise EdgeError(
+            "edge.folder: holds what is not an edge's, which would be deleted with the edge:"
+            f" {', '.join(foreign[:3])}; give a folder of its own (got {folder})"
+        )
+    for other in _others(instance):
+        raise EdgeError(
+            f"edge.folder: the edge of the stack {instance.name} on {socket.gethostname()} is in"
+            f" {other} and does not move while it serves; set edge.folder to {other.parent} again,"
+            " or first end that edge, and with it all that it serves, by `python3"
+            f" {other}/keeper.pyz remove {other} {instance.name}` there (got {folder.parent})"
+        )
+
+
+def _foreign(folder: Path) -> Iterator[str]:
+    if folder.is_dir():
+        for path in folder.iterdir():
+            if path.name not in _FIRST and path.suffix != ".part":
+                yield path.name
+
+
+def _others(instance: Instance) -> Iterator[Path]:
+    """Yield the other folders of edges of the same name."""
+    for folder in _folders(instance):
+        same = folder == instance.folder or (
+            folder.exists() and instance.folder.exists() and folder.samefile(instance.folder)
+        )
+        if not same and folder.is_dir():
+            yield folder
+
+
+def _folders(instance: Instance) -> Iterator[Path]:
+    found = systemd.folder_of(instance.unit) if instance.under_systemd else None
+    if found is not None:
+        yield found
+    # Where no systemd runs: who writes HAProxy's log. Other networks' edges are in nobody's way.
+    for process in Path("/proc").glob("[0-9]*"):
+        try:
+            words = (process / "cmdline").read_bytes().decode(errors="replace").split("\0")
+            here = os.path.samestat((process / "ns/net").stat(), Path("/proc/self/ns/net").stat())
+        except OSError:
+            continue
+        for at, word in enumerate(words[:-3]):
+            of_edge = re.fullmatch(r"(/.*)/keeper\.pyz", word)
+            if here and of_edge and words[at + 1 : at + 4] == ["log", of_edge[1], instance.name]:
+                yield Path(of_edge[1])
