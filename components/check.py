@@ -4,6 +4,7 @@ What only the machine can tell (its memory, its networks, whether the image is t
 preview: the file may be meant for another machine.
 """
 
+import argparse
 import sys
 from pathlib import Path
 from typing import Any
@@ -50,10 +51,12 @@ def _without_secrets(value: Any, stand_in: str = "encrypted") -> Any:
     return value
 
 
-def main(paths: list[str]) -> int:
+def main(arguments: list[str]) -> int:
     """Check each file; 0 if all are right, else 1 and their errors on stdout."""
+    parser = argparse.ArgumentParser("python3 -m components.check", allow_abbrev=False)
+    parser.add_argument("paths", nargs="+", metavar="FILE", help="such as Pulumi.prod.yaml")
     wrong = 0
-    for path in paths:
+    for path in parser.parse_args(arguments).paths:
         try:
             parse(raw_config(Path(path).read_text(encoding="utf-8")))
         except ConfigError as error:

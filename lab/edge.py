@@ -13,8 +13,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from components.edge.keeper import status
 from components.edge.keeper.control import ask
 from components.edge.keeper.instance import Instance
+from components.edge.keeper.status import Status
 from components.edge.keeper.system import EdgeError
 from components.models.edge import Edge as EdgeConfig
 from components.vm.keys import key_folder, write_private
@@ -96,6 +98,13 @@ class EdgeHost:
         without_keys = f"for each in {folder}/*; do openssl x509 -in $each; done"
         told = self.there("sh", "-c", without_keys)
         return Path(write_private(key_folder(self.stack) / "edge.pem", told.stdout.encode()))
+
+    def certificates_status(self) -> Status | None:
+        """Return what the edge knows of its certificates; None if it has none."""
+        if not self.ssh:
+            return status.read(self._instance.folder)
+        told = self.there("cat", str(self.folder / status.FILE))
+        return status.parsed(told.stdout)
 
     def access_log(self) -> str:
         """Return what it has told of requests, a line of JSON each."""

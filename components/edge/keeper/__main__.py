@@ -22,6 +22,8 @@ from components.edge.keeper.instance import Instance
 from components.edge.keeper.renew import renew
 from components.edge.keeper.system import EdgeError
 
+_READING = frozenset({"apply", "users"})
+
 
 def main(arguments: Sequence[str]) -> int:
     """Run a command; code 1 and the reason on stderr if it fails, 2 if there is no such command."""
@@ -40,27 +42,27 @@ def main(arguments: Sequence[str]) -> int:
             challenges.answer(instance, os.environ)
             return 0
         install.mend_if_left()
-        claims.check(instance)
-        _run(instance, asked.action, asked)
+        # Before anything is made or waited for.
+        given = seal.opened(sys.stdin.buffer.read()) if asked.action in _READING else ""
+        claims.check(instance, given)
+        _run(instance, asked, given)
     except EdgeError as error:
         print(f"edge {asked.name}: {error}", file=sys.stderr)
         return 1
     return 0
 
 
-def _run(instance: Instance, action: str, asked: argparse.Namespace) -> None:
-    if action == "renew" and not instance.live.exists():
+def _run(instance: Instance, asked: argparse.Namespace, given: str) -> None:
+    if asked.action == "renew" and not instance.live.exists():
         return
-    # Before anything is made or waited for.
-    given = seal.opened(sys.stdin.buffer.read()) if action in {"apply", "users"} else ""
     with instance.locked():
-        if action == "apply":
+        if asked.action == "apply":
             apply(instance, given, asked.ready_seconds)
-        elif action == "users":
+        elif asked.action == "users":
             users.keep(instance.folder, given)
-        elif action == "renew":
+        elif asked.action == "renew":
             _renew(instance, at_once=asked.when == "now")
-        elif action == "remove":
+        elif asked.action == "remove":
             timer.stop(instance)
             instance.stop()
 

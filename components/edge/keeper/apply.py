@@ -4,48 +4,18 @@ In force is what HAProxy's worker has read, not what is in a file: a run may be 
 two, and the next one has to see that.
 """
 
-import re
-import socket
 from contextlib import suppress
 
 from components.edge.keeper import chroot, install, parts, timer, users, versions
 from components.edge.keeper.archive import archive
 from components.edge.keeper.checks import await_servers, checks
 from components.edge.keeper.instance import Instance
+from components.edge.keeper.ports import in_use
 from components.edge.keeper.renew import renew
 from components.edge.keeper.swap import checked, swap, tidy
 from components.edge.keeper.system import EdgeError
 from components.edge.keeper.tls import bring_up, spec_in, with_certificates
 from components.edge.keeper.versions import Version
-
-
-def ports_in_use(text: str, previous: str) -> list[str]:
-    """Return the addresses that a new configuration listens on and that somebody else holds."""
-    taken = []
-    before = _listening(previous)
-    for (host, port), keys in sorted(_listening(text).items()):
-        if (host, port) in before:
-            continue
-        family = socket.AF_INET6 if ":" in host else socket.AF_INET
-        with socket.socket(family) as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            try:
-                probe.bind((host, int(port)))
-            except OSError as error:
-                taken.append(f"{keys[0]} {host}, {keys[1]} {port}: {error.strerror}")
-    return taken
-
-
-def _listening(text: str) -> dict[tuple[str, str], tuple[str, str]]:
-    """Return the addresses and ports in a text, with the paths of their keys in the config."""
-    found, key = {}, "edge"
-    for line in text.splitlines():
-        if line.startswith("frontend "):
-            key = "edge.stats" if line == "frontend _stats" else "edge"
-        # The line may say of which key its port is.
-        if listening := re.match(r"\s+bind (\S+):(\d+)(?:.* # (\S+))?$", line):
-            found[listening[1], listening[2]] = (f"{key}.bind", listening[3] or f"{key}.port")
-    return found
 
 
 def apply(instance: Instance, text: str, ready_seconds: float) -> None:
@@ -79,10 +49,12 @@ def apply(instance: Instance, text: str, ready_seconds: float) -> None:
 
 def _is_read(instance: Instance, running: Version, wanted: parts.Parts) -> bool:
     """Whether the worker has read a configuration, and HAProxy would if it were started anew."""
-    if not running.name or not instance.live.exists():
+    if not running.name or not running.config.exists() or not instance.live.exists():
         return False
-    live = parts.Parts(instance.live.read_text(), parts.read(running.files))
-    return versions.same(live, running.rendered(wanted))
+    rendered, files = running.rendered(wanted), parts.read(running.files)
+    # The first is what was put into force, the second what is there now.
+    texts = (each.read_text() for each in (running.config, instance.live))
+    return all(versions.same(parts.Parts(text, files), rendered) for text in texts)
 
 
 def _exchange(
@@ -90,7 +62,7 @@ def _exchange(
 ) -> None:
     new = checked(instance, wanted)
     old = "" if before is None else before.given().config
-    taken = ports_in_use(wanted.config, old)
+    taken = in_use(wanted.config, old)
     if taken:
         raise EdgeError("\n".join(taken) + "; free the port, or choose another one in the config")
     await_servers(checks(wanted.config) - checks(old), ready_seconds)

@@ -1,21 +1,26 @@
 """Whose a folder is, and where else an edge of a name is: asked before anything is changed."""
 
-import os
 import re
 import socket
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from components.edge.keeper import chroot, systemd, users
 from components.edge.keeper.instance import Instance
+from components.edge.keeper.ports import listening
 from components.edge.keeper.system import EdgeError
 
 _FIRST = {"lock", "chroot.lock", "servers.state", users.USERS, chroot.FOLDER}
 """What may be in an edge's folder that has no copy of the keeper yet."""
 
 
-def check(instance: Instance) -> None:
+def check(instance: Instance, text: str = "") -> None:
     """Return if the folder is the edge's own, and the edge is nowhere else.
+
+    Args:
+        instance: The edge.
+        text: The haproxy.cfg that is to be put into force.
 
     Raises:
         EdgeError: It is not, or it is.
@@ -29,7 +34,7 @@ def check(instance: Instance) -> None:
             "edge.folder: holds what is not an edge's, which would be deleted with the edge:"
             f" {', '.join(foreign[:3])}; give a folder of its own (got {folder})"
         )
-    for other in _others(instance):
+    for other in _others(instance, set(listening(text))):
         raise EdgeError(
             f"edge.folder: the edge of the stack {instance.name} on {socket.gethostname()} is in"
             f" {other} and does not move while it serves; set edge.folder to {other.parent} again,"
@@ -45,9 +50,9 @@ def _foreign(folder: Path) -> Iterator[str]:
                 yield path.name
 
 
-def _others(instance: Instance) -> Iterator[Path]:
-    """Yield the other folders of edges of the same name."""
-    for folder in _folders(instance):
+def _others(instance: Instance, ports: set[tuple[str, str]]) -> Iterator[Path]:
+    """Yield the other folders of edges that have the unit, or the ports, of this one."""
+    for folder in _folders(instance, ports):
         same = folder == instance.folder or (
             folder.exists() and instance.folder.exists() and folder.samefile(instance.folder)
         )
@@ -55,18 +60,24 @@ def _others(instance: Instance) -> Iterator[Path]:
             yield folder
 
 
-def _folders(instance: Instance) -> Iterator[Path]:
-    found = systemd.folder_of(instance.unit) if instance.under_systemd else None
-    if found is not None:
-        yield found
-    # Where no systemd runs: who writes HAProxy's log. Other networks' edges are in nobody's way.
+def _folders(instance: Instance, ports: set[tuple[str, str]]) -> Iterator[Path]:
+    if instance.under_systemd:
+        found = systemd.folder_of(instance.unit)
+        if found is not None:
+            yield found
+        return
     for process in Path("/proc").glob("[0-9]*"):
-        try:
+        with suppress(OSError):
             words = (process / "cmdline").read_bytes().decode(errors="replace").split("\0")
-            here = os.path.samestat((process / "ns/net").stat(), Path("/proc/self/ns/net").stat())
-        except OSError:
-            continue
-        for at, word in enumerate(words[:-3]):
-            of_edge = re.fullmatch(r"(/.*)/keeper\.pyz", word)
-            if here and of_edge and words[at + 1 : at + 4] == ["log", of_edge[1], instance.name]:
-                yield Path(of_edge[1])
+            folder = _logged(words, instance.name)
+            if folder is not None and ports & set(listening((folder / "haproxy.cfg").read_text())):
+                yield folder
+
+
+def _logged(words: Sequence[str], name: str) -> Path | None:
+    """Return the folder of the edge whose log a process writes, if that is what it does."""
+    for at, word in enumerate(words):
+        found = re.fullmatch(r"(/.*)/keeper\.pyz", word)
+        if found and list(words[at + 1 : at + 4]) == ["log", found[1], name]:
+            return Path(found[1])
+    return None

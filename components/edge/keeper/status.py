@@ -36,9 +36,17 @@ class Status:
 def read(edge: Path) -> Status | None:
     """Return what is known of an edge, by its folder."""
     try:
-        given = json.loads((edge / FILE).read_text())
+        return parsed((edge / FILE).read_text())
+    except OSError:
+        return None
+
+
+def parsed(text: str) -> Status | None:
+    """Return what is known, from the text of the file; None if it is none."""
+    try:
+        given = json.loads(text)
         return Status(given["looked"], given["ends"], tuple(given["problems"]))
-    except (OSError, ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError):
         return None
 
 
