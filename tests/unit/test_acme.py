@@ -184,17 +184,41 @@ labels = st.from_regex(r"[a-z]{1,3}", fullmatch=True)
 domains = st.builds(lambda *each: ".".join(each), labels, st.sampled_from(("a.org", "b.org")))
 
 
-@given(st.lists(domains, unique=True, max_size=400))
+@given(st.lists(domains, unique=True, max_size=400), st.sets(domains))
 def test_never_more_than_fifty_certificates_at_once_below_a_registered_domain(
-    due: list[str],
+    due: list[str], refused: set[str]
 ) -> None:
-    groups = acme.together(due, due)
+    groups = acme.together(due, due, refused)
     assert sorted(domain for group in groups for domain in group) == sorted(due)
     for group in groups:
         assert len({acme.registered(each) for each in group}) == 1
         assert len(group) <= 100, "Let's Encrypt takes no more"
     counts = Counter(acme.registered(group[0]) for group in groups)
     assert max(counts.values(), default=0) <= 50
+
+
+def test_one_domain_that_is_refused_keeps_no_others_from_a_certificate(
+    instance: Instance, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    names = tuple(f"{number}.example.org" for number in range(60))
+    bad = {names[3], names[40]}
+    live = SERVER.folder(instance.folder) / "config" / "live"
+    authority = Authority()
+
+    def certbot(_: Instance, __: Acme, asked: Sequence[str]) -> str | None:
+        if bad & set(asked):
+            return "  urn:ietf:params:acme:error:rejectedIdentifier"
+        authority.issue(live / acme._lineage(asked), *asked)
+        return None
+
+    monkeypatch.setattr(acme, "_certbot", certbot)
+    monkeypatch.setattr(acme, "_unready", lambda _: None)
+    spec, now = replace(SPEC, domains=names), time.time()
+    for attempt in range(4):
+        ask(instance, now + attempt * 61 * MINUTE, spec)
+    without = {each for each in names if issued(instance, SERVER, each, now + DAY) is None}
+    assert without == bad
+    assert len(list(live.iterdir())) <= 50
 
 
 def test_few_domains_have_a_certificate_each() -> None:

@@ -18,7 +18,7 @@ import time
 import urllib.error
 import urllib.request
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 
 from components.edge.keeper import challenges, install
@@ -38,6 +38,8 @@ _LONGEST_PAUSE = 24 * 3600.0
 _SECONDS = 300.0  # for one certificate
 _SECONDS_IN_ALL = 900.0  # none is begun later, as an update may wait for this
 _DIRECTORY_SECONDS = 20.0
+_LIMITED = "rateLimited"
+"""In a server's refusal; RFC 8555 section 6.7."""
 _ALONE = 25
 """Domains below one registered domain that get a certificate each. More are grouped, as Let's
 Encrypt issues 50 certificates per registered domain and week:
@@ -68,7 +70,8 @@ def obtain(
     if why is not None:
         return [f"edge.tls.acme: {why}; no certificate for {', '.join(due)} yet, tried again later"]
     try:
-        return _obtain(instance, acme, attempts, together(due, spec.domains), now)
+        groups = together(due, spec.domains, attempts.refused())
+        return _obtain(instance, acme, attempts, groups, now)
     finally:
         challenges.forget(instance)
 
@@ -102,7 +105,7 @@ def _obtain(
         failed = list(domains)
         if failure is None:  # of several, those that were proved are in the certificate
             failed = [each for each in domains[1:] if issued(instance, acme, each, now) is None]
-        if failure is not None and "rateLimited" in failure:
+        if failure is not None and _LIMITED in failure:
             exhausted.add(registered(domains[0]))
         why = (
             f"edge.tls.acme: no certificate for {', '.join(failed)} from {acme.directory}, tried"
@@ -130,26 +133,32 @@ def registered(domain: str) -> str:
     return ".".join(domain.removeprefix("*.").split(".")[-2:])
 
 
-def together(due: Sequence[str], served: Sequence[str]) -> list[tuple[str, ...]]:
+def together(
+    due: Sequence[str], served: Sequence[str], refused: Collection[str] = ()
+) -> list[tuple[str, ...]]:
     """Return which domains are to have one certificate, in the order in which they are due.
 
     Args:
         due: The domains that need one now.
         served: All that the edge serves; where many are due at once now, they are so later too.
+        refused: Those that were refused before. Some of them are asked for alone, as a server may
+            refuse all of an order because of one domain.
     """
     counts = Counter(registered(each) for each in served if not each.startswith("*."))
-    alone = [(each,) for each in due if counts[registered(each)] <= _ALONE]
+    alone: list[tuple[str, ...]] = []
+    again: Counter[str] = Counter()
     groups: dict[str, list[str]] = {}
     for each in due:
-        if counts[registered(each)] > _ALONE:
-            groups.setdefault(registered(each), []).append(each)
-    return [
-        *alone,
-        *(
-            tuple(group[at : at + _TOGETHER])
-            for group in groups.values()
-            for at in range(0, len(group), _TOGETHER)
-        ),
+        below = registered(each)
+        again[below] += each in refused
+        if counts[below] <= _ALONE or (each in refused and again[below] <= _ALONE):
+            alone.append((each,))
+        else:
+            groups.setdefault(below, []).append(each)
+    return alone + [
+        tuple(group[at : at + _TOGETHER])
+        for group in groups.values()
+        for at in range(0, len(group), _TOGETHER)
     ]
 
 
@@ -245,6 +254,10 @@ class _Attempts:
     def reasons(self) -> list[str]:
         """Return why those that were refused were, once each."""
         return list(dict.fromkeys(why for *_, why in self._failed.values() if why))
+
+    def refused(self) -> set[str]:
+        """Return the domains that were refused otherwise than for a limit on certificates."""
+        return {domain for domain, (*_, why) in self._failed.items() if _LIMITED not in why}
 
     def may_try(self, domain: str, now: float) -> bool:
         """Return whether the pause after the last failure is over."""

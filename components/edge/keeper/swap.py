@@ -40,9 +40,12 @@ def swap(instance: Instance, before: Version | None, new: Version) -> None:
         return
     # The worker's own text, which a run that was killed may have replaced in the live file.
     kept = before.config if before.config.exists() else instance.live
-    old, text = kept.read_text(), new.config.read_text()
-    instance.save_state(old, text)
+    old = kept.read_text() if kept.exists() else ""
+    text = new.config.read_text()
     try:
+        # The state has addresses too, which are others if a text was loaded that somebody changed.
+        if old and (instance.live_version() != before or instance.live.read_text() == old):
+            instance.save_state(old, text)
         parts.write_file(instance.live, text)
         if not instance.reload():
             log = instance.last_words()
