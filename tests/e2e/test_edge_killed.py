@@ -121,7 +121,7 @@ def test_an_installation_that_is_killed_is_made_by_the_same_command(
         assert edge.run("remove").returncode == 0
         return was_killed
 
-    assert each_step(run) > 10
+    assert each_step(run, 2) > 10
 
 
 def running(edge: Edge) -> list[bytes]:
@@ -218,4 +218,5 @@ def test_a_renewal_that_is_killed_is_finished_by_the_same_command(
         assert leftovers(edge) == []
         return was_killed
 
-    assert each_step(run) > 3
+    # What is too long is put into force as a change is, which has all its steps above.
+    assert each_step(run, 4 if length else 1) > 3

@@ -6,6 +6,7 @@ processors, and tells how many and how long; ``FUZZ_SEED`` repeats a run.
 
 import base64
 import functools
+import hashlib
 import json
 import os
 import random
@@ -255,9 +256,9 @@ def test_a_shell_reads_a_program_and_its_arguments_as_they_are(
     words: list[str], program: bytes
 ) -> None:
     command = archive_command(program, *words)
-    packed = base64.b64encode(program).decode()
+    packed = [base64.b64encode(program).decode(), hashlib.sha256(program).hexdigest()]
     assert shlex.split(command)[:2] == ["python3", "-c"]
-    assert shlex.split(command)[3:] == [packed, *words]
+    assert shlex.split(command)[3:] == [*packed, *words]
     shell = ("sh", "-c", f"python3() {{ shift 2; printf '%s\\0' \"$@\"; }}\n{command}")
     told = subprocess.run(shell, check=True, capture_output=True).stdout
-    assert told.decode().split("\0")[:-1] == [packed, *words]
+    assert told.decode().split("\0")[:-1] == [*packed, *words]
