@@ -22,9 +22,9 @@ from benchmarks.path.variations import replaced
 from components.config import parse
 from components.edge.haproxy import render
 from components.edge.keeper import chroot, parts
-from components.edge.keeper.apply import put
 from components.edge.keeper.archive import archive
 from components.edge.keeper.instance import Instance
+from components.edge.keeper.swap import put
 from components.edge.keeper.system import haproxy, poll
 from components.edge.pools import pool
 from lab.loopback.ports import free_ports

@@ -4,6 +4,7 @@ Whether a file fits the machine (its memory, its networks, whether the image is 
 preview, because the file may be for another machine.
 """
 
+import argparse
 import sys
 from pathlib import Path
 from typing import Any
@@ -53,10 +54,12 @@ def _without_secrets(value: Any, stand_in: str = "encrypted") -> Any:
     return value
 
 
-def main(paths: list[str]) -> int:
+def main(arguments: list[str]) -> int:
     """Check each file; return 0 if all are valid, else print their errors and return 1."""
+    parser = argparse.ArgumentParser("python3 -m components.check", allow_abbrev=False)
+    parser.add_argument("paths", nargs="+", metavar="FILE", help="such as Pulumi.prod.yaml")
     wrong = 0
-    for path in paths:
+    for path in parser.parse_args(arguments).paths:
         try:
             parse(raw_config(Path(path).read_text(encoding="utf-8")))
         except ConfigError as error:

@@ -169,6 +169,12 @@ def _hidden(location: list[str], *, unknown: bool) -> bool:
     )
 
 
+_GONE = {
+    "edge.tls.acme.port": "is no key any more, as HAProxy itself answers challenges; leave it out",
+}
+"""Keys of versions before this one."""
+
+
 def _unknown_key(location: list[str]) -> str:
     """Return what to write instead: another tool's word is known, or a spelling is near enough."""
     model, key = _model_at(location[:-1]), location[-1]

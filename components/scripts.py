@@ -4,10 +4,15 @@ import base64
 import hashlib
 import shlex
 
-# In memory: nothing is left on the host, whatever ends the program.
-_FROM_MEMORY = """import base64, os, runpy, sys
+# In memory: nothing is left on the host, whatever ends the program. Its digest is checked, as
+# nothing may be done by a part of it.
+_FROM_MEMORY = """import base64, hashlib, os, runpy, sys
+program, digest = base64.b64decode(sys.argv.pop(1)), sys.argv.pop(1)
+if hashlib.sha256(program).hexdigest() != digest:
+    sys.exit("the program did not arrive whole; nothing was done; run it again")
 file = os.memfd_create("program")
-os.write(file, base64.b64decode(sys.argv.pop(1)))
+with open(file, "wb", closefd=False) as written:
+    written.write(program)
 sys.argv[0] = f"/proc/self/fd/{file}"
 runpy.run_path(sys.argv[0], run_name="__main__")
 """
@@ -20,7 +25,8 @@ def archive_command(archive: bytes, *arguments: str) -> str:
     most 128 KiB in one argument, hence at most 96 KiB of archive.
     """
     text = base64.b64encode(archive).decode("ascii")
-    return shlex.join(("python3", "-c", _FROM_MEMORY, text, *arguments))
+    digest = hashlib.sha256(archive).hexdigest()
+    return shlex.join(("python3", "-c", _FROM_MEMORY, text, digest, *arguments))
 
 
 _EARLY = "the program has come in part only, as the connection ended early; run it again"

@@ -358,6 +358,7 @@ ABSENT: Mapping[str, Mapping[str, str]] = {
         "ssh_keys": "VMs get keys that Gatehouse makes; `make ssh` uses them",
         "user": "VMs have the user gatehouse",
     },
+    "Acme": {"port": "HAProxy itself answers challenges; leave it out"},
     "Edge": {"ssh": "see host, user, ssh_port and host_key", "ssl_redirect": "see tls"},
 }
 """What to do instead of a key that has nothing like it here."""

@@ -13,7 +13,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from components.edge.keeper.instance import Instance, ask
+from components.edge.keeper import status
+from components.edge.keeper.control import ask
+from components.edge.keeper.instance import Instance
+from components.edge.keeper.status import Status
+from components.edge.keeper.system import EdgeError
 from components.models.edge import Edge as EdgeConfig
 from components.vm.keys import key_folder, write_private
 from lab import live
@@ -25,7 +29,8 @@ Run = Callable[[Sequence[str]], subprocess.CompletedProcess[str]]
 
 _KEEPER = """import sys
 sys.path.insert(0, sys.argv[1] + "/keeper.pyz")
-from components.edge.keeper.instance import Instance, ask
+from components.edge.keeper.control import ask
+from components.edge.keeper.instance import Instance
 """
 _ASK = f"""{_KEEPER}
 from pathlib import Path
@@ -94,6 +99,13 @@ class EdgeHost:
         told = self.there("sh", "-c", without_keys)
         return Path(write_private(key_folder(self.stack) / "edge.pem", told.stdout.encode()))
 
+    def certificates_status(self) -> Status | None:
+        """Return what the edge knows of its certificates; None if it has none."""
+        if not self.ssh:
+            return status.read(self._instance.folder)
+        told = self.there("cat", str(self.folder / status.FILE))
+        return status.parsed(told.stdout)
+
     def access_log(self) -> str:
         """Return what it has told of requests, a line of JSON each."""
         if not self.ssh:
@@ -120,7 +132,10 @@ class EdgeHost:
 
     def _asked(self, socket: str, command: str) -> str | None:
         if not self.ssh:
-            return ask(self._instance.folder / socket, command)
+            try:
+                return ask(self._instance.folder / socket, command)
+            except EdgeError:  # there is no answer in time
+                return None
         told = self._keeper(_ASK, socket, command)
         return told.stdout if told.returncode == 0 else None
 

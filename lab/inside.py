@@ -30,6 +30,9 @@ class Inside:
         """Print the tables."""
         stats = self._edge.ask("show stat")
         print(live.status(self.outputs, self._containers(), stats), flush=True)
+        known = self._edge.certificates_status()
+        if known is not None:
+            print(live.certificates(known, time.time()), flush=True)
         return 0
 
     def smoke(self) -> int:

@@ -16,6 +16,8 @@ from pathlib import Path
 from typing import Any
 
 from components.edge.haproxy import UNCHECKED
+from components.edge.keeper.certificates import day
+from components.edge.keeper.status import Status
 from components.service.labels import SLOT_LABEL
 from components.vm.ssh import SSH_USER, options_in
 
@@ -173,6 +175,16 @@ def status(
     ]
     head = ("SERVICE", "VM", "STATE", "WEIGHT", "SESSIONS", "RATE", "LAST CHECK")
     return f"{text}\n\n{table(head, pools)}"
+
+
+def certificates(known: Status, now: float) -> str:
+    """Return the table of certificates, and what was wrong when the edge last looked at them."""
+    rows = [
+        (domain, day(ends), f"{(ends - now) / 86400:.0f}") for domain, ends in known.ends.items()
+    ]
+    text = f"\n{table(('CERTIFICATE', 'ENDS', 'DAYS LEFT'), rows)}\n"
+    minutes = f"{(now - known.looked) / 60:.0f} minutes ago"
+    return text + "".join(f"problem, {minutes}: {each}\n" for each in known.problems)
 
 
 def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:

@@ -61,9 +61,6 @@ def ours(stack: Stack) -> Iterator[Listener]:
     if edge.tls is not None:
         yield Listener(name="edge.tls.port", address=bind, port=edge.tls.port)
     yield Listener(name="edge.stats.port", address=_address(edge.stats.bind), port=edge.stats.port)
-    if edge.tls is not None and edge.tls.acme is not None:
-        loopback = _address("127.0.0.1")
-        yield Listener(name="edge.tls.acme.port", address=loopback, port=edge.tls.acme.port)
     for name, service in stack.services.items():
         if service.tcp is not None:
             key = f"services.{name}.tcp.port"

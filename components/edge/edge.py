@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import pulumi
 
 from components.edge import haproxy
+from components.edge.keeper.seal import sealed
 from components.edge.keeper.users import digest
 from components.edge.pages import read_page
 from components.edge.place import Keeper, Place, place
@@ -72,7 +73,9 @@ class Edge(pulumi.ComponentResource):
         listed = []
         if users:
             # A resource of its own, because what is secret in one input hides the whole of it.
-            kept = Keeper(create=("users", folder, stack), stdin=pulumi.Output.secret(users))
+            kept = Keeper(
+                create=("users", folder, stack), stdin=pulumi.Output.secret(sealed(users))
+            )
             listed.append(
                 self.place.keep(f"{name}-users", kept, pulumi.ResourceOptions(parent=self))
             )
@@ -81,7 +84,7 @@ class Edge(pulumi.ComponentResource):
             Keeper(
                 create=("apply", folder, stack, str(edge.ready_timeout)),
                 delete=("remove", folder, stack),
-                stdin=self.haproxy_cfg,
+                stdin=self.haproxy_cfg.apply(sealed),
             ),
             pulumi.ResourceOptions(parent=self, depends_on=[*serving, *listed]),
         )

@@ -9,8 +9,10 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from components.edge import replies, tls
 from components.edge.domains import domains
 from components.edge.keeper import chroot, memory, parts
+from components.edge.keeper.challenges import PATH as CHALLENGE_PATH
 from components.edge.keeper.tls import FACT, LIST
 from components.edge.keeper.users import USERS
+from components.edge.keeper.versions import CHALLENGES, STATUS
 from components.edge.pools import Pool, TcpPool
 from components.edge.quoting import quoted, quoted_format
 from components.edge.routes import ALIAS, MAP, routes
@@ -134,6 +136,9 @@ def render(pools: Iterable[Pool | TcpPool], edge: Edge, folder: str, users: str 
         chroot=chroot.FOLDER,
         certificates=f"{folder}/{parts.FOLDER}/{LIST}",
         routes=f"{folder}/{parts.FOLDER}/{MAP}",
+        challenges=f"{folder}/{parts.FOLDER}/{CHALLENGES}",
+        challenge_path=CHALLENGE_PATH,
+        certificate_metrics=f"{folder}/{parts.FOLDER}/{tls.METRICS}",
         alias=ALIAS,
         profile=tls.INTERMEDIATE,
         redirect=edge.tls and tls.redirect(edge.tls),
@@ -173,7 +178,13 @@ def _parts(pools: tuple[Pool, ...], edge: Edge, folder: str, users: str) -> Iter
         script = Path(__file__).with_name("templates") / _BODIES
         yield parts.file_line(_BODIES, f"{_cut_pages(pools, folder)}\n{script.read_text()}")
     if edge.tls is not None:
-        yield parts.fact_line(FACT, tls.spec(edge.tls, domains(pools)))
+        names = domains(pools)
+        yield parts.fact_line(FACT, tls.spec(edge.tls, names))
+        known = f"{folder}/{parts.FOLDER}/{STATUS}"
+        yield parts.file_line(STATUS, "")
+        yield parts.file_lines(tls.METRICS, tls.metrics(names, known))
+        if edge.tls.acme is not None:
+            yield parts.file_line(CHALLENGES, "")
     for pool in pools:
         for reply in pool.replies:
             if reply.file is not None:

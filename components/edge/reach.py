@@ -1,5 +1,7 @@
 """Runs the keeper on another machine over SSH: ``python3 -m components.edge.reach apply|remove …``.
 
+Its arguments are the keeper's.
+
 The machine is asked for nothing but whether it can run the keeper first: who it is, whether we may
 enter, and whether there is a Python. What is wrong with that is told by the key of the config. Only
 then does the keeper go there, with our standard input as its own and its exit code as ours.
@@ -14,8 +16,10 @@ import sys
 from collections.abc import Mapping
 
 from components.edge.keeper.archive import archive
+from components.edge.keeper.command import parsed
 from components.scripts import archive_command
 
+_VARIABLES = ("GATEHOUSE_SSH", "GATEHOUSE_KEY", "GATEHOUSE_HOST")
 _SSH = 255  # its own exit code; any other is that of what it ran
 _SECONDS = 60.0
 
@@ -77,13 +81,21 @@ def check(ssh: list[str], key: str, host: str) -> None:
 
 
 def main(arguments: list[str], environment: Mapping[str, str]) -> int:
-    """Become the ``ssh`` that runs the keeper; code 1 and the reason on stderr if it cannot."""
+    """Become the ``ssh`` that runs the keeper; code 1 and the reason on stderr if it cannot.
+
+    Code 2 if there is no such command of the keeper's.
+    """
+    asked = parsed(arguments, "python3 -m components.edge.reach")
+    missing = [name for name in _VARIABLES if not environment.get(name)]
+    if missing:
+        print(f"the environment has no {', '.join(missing)}; Pulumi gives them", file=sys.stderr)
+        return 2
     ssh = shlex.split(environment["GATEHOUSE_SSH"])
     try:
         check(ssh, environment["GATEHOUSE_KEY"], environment["GATEHOUSE_HOST"])
     except ReachError as error:
         print(error, file=sys.stderr)
-        if isinstance(error, Gone) and arguments[0] == "remove":
+        if isinstance(error, Gone) and asked.action == "remove":
             print("so its edge is left as it is, if there still is one", file=sys.stderr)
             return 0
     else:

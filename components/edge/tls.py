@@ -1,9 +1,11 @@
 """How HAProxy does TLS, and what the keeper on its host is told of certificates."""
 
-from collections.abc import Iterable
+import itertools
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from components.edge.keeper.status import FIRST, LOOKED, PROBLEMS
 from components.models.edge import Tls
 
 _HTTPS = 443
@@ -40,13 +42,12 @@ class Redirect:
 def redirect(tls: Tls) -> Redirect:
     """Return where plain requests are sent: to the same address, but for the port and scheme."""
     port = "" if tls.port == _HTTPS else f":{tls.port}"
-    but = "" if tls.acme is None else " !challenge"
     return Redirect(
         location=f"https://%[req.hdr(host),regsub(:[0-9]+$,)]{port}%[pathq]",
         conditions=(
-            f"code 301 if {{ method GET HEAD }}{but}",
+            "code 301 if { method GET HEAD }",
             # Clients may make a GET of anything else that is redirected with 301.
-            f"code 308{but and f' if{but}'}",
+            "code 308",
         ),
     )
 
@@ -57,3 +58,36 @@ def spec(tls: Tls, domains: Iterable[str]) -> dict[str, Any]:
         "domains": list(domains),
         **tls.model_dump(include={"folder", "certificates", "self_signed", "acme"}, mode="json"),
     }
+
+
+METRICS = "certificates.metrics"
+"""The text of what is told of certificates, below ``files``: a format for HAProxy."""
+_LISTED = 100
+"""Domains: an answer has 16 KiB, and all others are in the lines about all."""
+
+
+def metrics(domains: Iterable[str], known: str) -> Iterator[str]:
+    """Yield the lines of the metrics for Prometheus.
+
+    Args:
+        domains: Those that have certificates.
+        known: HAProxy's map of what the keeper knows of them.
+    """
+
+    def value(key: str) -> str:
+        return f"%[str({key}),map({known},NaN)]"
+
+    for name, meaning, key in (
+        ("first_expiry", "When the first of the served certificates ends.", FIRST),
+        ("looked", "When the edge last looked at its certificates.", LOOKED),
+    ):
+        yield f"# HELP gatehouse_certificates_{name}_seconds {meaning}"
+        yield f"# TYPE gatehouse_certificates_{name}_seconds gauge"
+        yield f"gatehouse_certificates_{name}_seconds {value(key)}"
+    yield "# HELP gatehouse_certificates_problems What went wrong then, such as a failed renewal."
+    yield "# TYPE gatehouse_certificates_problems gauge"
+    yield f"gatehouse_certificates_problems {value(PROBLEMS)}"
+    yield "# HELP gatehouse_certificate_expiry_seconds When the certificate of a domain ends."
+    yield "# TYPE gatehouse_certificate_expiry_seconds gauge"
+    for domain in itertools.islice(domains, _LISTED):
+        yield f'gatehouse_certificate_expiry_seconds{{domain="{domain}"}} {value(domain)}'

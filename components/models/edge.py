@@ -77,8 +77,8 @@ class CertificateFiles(Model):
 class Acme(Model):
     """Certificates from a server such as Let's Encrypt's, obtained and renewed by the edge.
 
-    The edge proves over HTTP that a domain leads to it. To use this is to agree to the server's
-    terms.
+    The edge proves over HTTP that a domain leads to it, which HAProxy answers on `edge.port`. To
+    use this is to agree to the server's terms.
     """
 
     email: Annotated[
@@ -97,12 +97,6 @@ class Acme(Model):
         description="The PEM file of the authority behind the server's own certificate, if the"
         " edge's host does not know it.",
         examples=["/etc/ssl/certs/company-ca.pem"],
-    )
-    port: Port = Field(
-        default=8402,
-        description="A free port of loopback on the edge's host, where certbot answers what HAProxy"
-        " passes on to it.",
-        examples=[8402],
     )
 
 

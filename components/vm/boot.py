@@ -9,6 +9,7 @@ A program of its own, with the standard library only, because only a running com
 console while the VM boots: the domain resource could only say that no address came.
 """
 
+import argparse
 import collections
 import os
 import pty
@@ -253,16 +254,16 @@ def shutdown(settings: Settings, address: str) -> None:
 
 def main(arguments: list[str]) -> int:
     """Run one of the two commands; the exit code is 1 with a message on stderr if it failed."""
+    parser = argparse.ArgumentParser("python3 -m components.vm.boot", allow_abbrev=False)
+    parser.add_argument("action", choices=("wait", "shutdown"))
+    asked = parser.parse_args(arguments)
     settings = Settings.from_environment()
     try:
-        if arguments == ["wait"]:
+        if asked.action == "wait":
             print(wait(settings))
-        elif arguments == ["shutdown"]:
+        else:
             # What ``wait`` has printed, which the command's provider keeps.
             shutdown(settings, os.environ.get("PULUMI_COMMAND_STDOUT", "").strip())
-        else:
-            print("usage: python3 -m components.vm.boot wait|shutdown", file=sys.stderr)
-            return 2
     except BootError as error:
         print(error, file=sys.stderr)
         return 1

@@ -7,6 +7,7 @@ domain, but never takes it away again, and sees a change in every VM that has no
 What it prints, it is told when it is run again, and so knows which entry is its own.
 """
 
+import argparse
 import json
 import os
 import re
@@ -109,18 +110,18 @@ class Network:
 
 def main(arguments: list[str]) -> int:
     """Run one of the two commands; code 1 and the reason on stderr if it failed."""
+    parser = argparse.ArgumentParser("python3 -m components.vm.reserve", allow_abbrev=False)
+    parser.add_argument("action", choices=("set", "remove"))
+    asked = parser.parse_args(arguments)
     network = Network(os.environ["GATEHOUSE_URI"], os.environ["GATEHOUSE_NETWORK"])
     wanted = Entry(mac=os.environ["GATEHOUSE_MAC"], address=os.environ["GATEHOUSE_ADDRESS"])
     printed = os.environ.get("PULUMI_COMMAND_STDOUT", "")
     try:
-        if arguments == ["set"]:
+        if asked.action == "set":
             network.reserve(wanted, Entry(**json.loads(printed)) if printed else None)
             print(json.dumps(asdict(wanted)))
-        elif arguments == ["remove"]:
-            network.release(wanted)
         else:
-            print("usage: python3 -m components.vm.reserve set|remove", file=sys.stderr)
-            return 2
+            network.release(wanted)
     except (ReserveError, subprocess.TimeoutExpired) as error:
         print(error, file=sys.stderr)
         return 1

@@ -7,6 +7,7 @@ would promise more than there is, and the hypervisor would kill a VM for it late
 What it prints, it is told when it is asked again, and so knows what has been made meanwhile.
 """
 
+import argparse
 import json
 import os
 import re
@@ -87,8 +88,9 @@ def _told(uri: str, *arguments: str) -> str:
     return told.stdout
 
 
-def main() -> int:
+def main(arguments: list[str]) -> int:
     """Ask the hypervisor; code 1 and the reason on stderr if there is no room."""
+    argparse.ArgumentParser("python3 -m components.vm.room").parse_args(arguments)
     wanted = Wanted(
         generation=os.environ["GATEHOUSE_GENERATION"],
         vms=int(os.environ["GATEHOUSE_VMS"]),
@@ -115,4 +117,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(sys.argv[1:]))

@@ -18,9 +18,7 @@ from tests.e2e.edge_driver import PORT
 from tests.pems import Authority
 
 # Other ones than the edge's, and below those that connections take for themselves.
-_API, _MANAGEMENT, _DNS, _DNS_MANAGEMENT, CHALLENGES = itertools.islice(
-    free(range(22_100, 23_000)), 5
-)
+_API, _MANAGEMENT, _DNS, _DNS_MANAGEMENT = itertools.islice(free(range(22_100, 23_000)), 4)
 DIRECTORY = f"https://localhost:{_API}/dir"
 _VALID = 90 * 86400
 

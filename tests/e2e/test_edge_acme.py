@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from components.edge.keeper import acme, challenges
 from components.edge.keeper.renew import renew
 from components.models.edge import Acme, Tls
 from tests.e2e import pebble
@@ -33,9 +34,7 @@ def authority() -> Authority:
 def edge(tmp_path: Path, authority: Authority) -> Iterator[Edge]:
     ca = tmp_path / "ca.pem"
     ca.write_text(authority.pem)
-    acme = Acme(
-        email="ops@example.org", directory=pebble.DIRECTORY, ca=str(ca), port=pebble.CHALLENGES
-    )
+    acme = Acme(email="ops@example.org", directory=pebble.DIRECTORY, ca=str(ca))
     servers = Servers(SERVER_PORT)
     with an_edge(Tls(port=TLS_PORT, acme=acme)) as made, servers.running(*ADDRESSES):
         yield made
@@ -160,5 +159,37 @@ def test_nothing_but_challenges_is_served_in_plain(
     written = ("--output", "/dev/null", "--write-out", "%{http_code}")
     host = f"http://{APP}:{edge.config.port}"
     assert curl(*written, f"{host}/") == "301"
-    assert curl(*written, f"{host}/.well-known/acme-challenge/x") == "503", "certbot is not there"
+    assert curl(*written, f"{host}/.well-known/acme-challenge/x") == "404", "none is waited for"
     assert curl(*written, f"{host}/.well-known/other") == "301"
+
+
+def test_nobody_but_certbots_hook_answers_challenges(
+    edge: Edge, tmp_path: Path, authority: Authority
+) -> None:
+    with pebble.running(tmp_path, authority):
+        edge.apply(POOL)
+    path = "/.well-known/acme-challenge/token"
+    url = f"http://{APP}:{edge.config.port}{path}"
+    assert curl(url) == "no such challenge\n"
+    environment = {"CERTBOT_TOKEN": "token", "CERTBOT_VALIDATION": "token.thumb"}
+    challenges.answer(edge.instance, environment)
+    assert curl(url) == "token.thumb"
+    assert curl(f"{url}/x") == curl(f"{url}x") == "no such challenge\n"
+    challenges.forget(edge.instance)
+    assert curl(url) == "no such challenge\n"
+    # Nothing listens for it: every port here is one of the edge's own, or of the servers behind.
+    assert "8402" not in edge.text({})
+
+
+def test_many_domains_share_a_certificate_and_are_renewed_together(
+    edge: Edge, tmp_path: Path, authority: Authority, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(acme, "_ALONE", 1)
+    with pebble.running(tmp_path, authority) as server:
+        edge.apply(POOL)
+        assert trusted_by(edge, server.root())
+        assert "Verify return code: 20" in s_client("-servername", SOCKETS), "not a self-signed one"
+        renewed = renew(edge.instance, ahead=61 * DAY)
+        assert [each.split()[0] for each in renewed.taken_up] == [APP, SOCKETS]
+    live = edge.instance.folder / "acme"
+    assert len(list(live.rglob("live/group-*/fullchain.pem"))) == 1

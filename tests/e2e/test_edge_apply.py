@@ -2,10 +2,12 @@
 
 import base64
 import contextlib
+import http.client
 import http.server
 import json
 import os
 import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -20,11 +22,13 @@ import pytest
 
 from components.edge import keeper
 from components.edge.haproxy import render
-from components.edge.keeper import logfile, parts, users
+from components.edge.keeper import control, logfile, parts, seal, upgraded, users, versions
+from components.edge.keeper.apply import apply
 from components.edge.keeper.archive import archive
 from components.edge.keeper.checks import Check, checks, kept_state
-from components.edge.keeper.instance import Instance, without_requests
-from components.edge.keeper.system import poll
+from components.edge.keeper.control import NoAnswerError
+from components.edge.keeper.instance import Instance, Worker, without_requests
+from components.edge.keeper.system import EdgeError, poll
 from components.edge.keeper.systemd import unit_text
 from components.edge.pools import Pool, Server, TcpPool
 from components.edge.routes import MAP
@@ -91,17 +95,19 @@ class Edge:
     def run(
         self, action: str, text: str = "", seconds: float = 10
     ) -> subprocess.CompletedProcess[str]:
-        arguments = (action, str(self.folder), "test", str(seconds))
-        command = archive_command(archive(), *arguments)
+        words = (str(seconds),) if action == "apply" else ()
+        command = archive_command(archive(), action, str(self.folder), "test", *words)
+        given = seal.sealed(text) if action in {"apply", "users"} else ""
         return subprocess.run(
-            ["/bin/sh", "-c", command], check=False, input=text, capture_output=True, text=True
+            ["/bin/sh", "-c", command], check=False, input=given, capture_output=True, text=True
         )
 
     def live(self) -> str:
-        """Return what is in force, as it would be given."""
-        config = (self.folder / "haproxy.cfg").read_text()
-        lines = (self.folder / "files" / MAP).read_text().splitlines()
-        return config + parts.file_lines(MAP, lines)
+        """Return what the worker runs, as it would be given."""
+        worker = Instance(str(self.folder), "test").worker()
+        assert worker is not None
+        given = worker.version.given()
+        return given.config + parts.file_lines(MAP, given.files[MAP].splitlines())
 
     def get(self) -> tuple[int, str]:
         return get(f"127.0.0.1:{self.port}", "http://app.example.org/")
@@ -153,7 +159,7 @@ def test_text_that_haproxy_refuses_leaves_the_old_edge(edge: Edge) -> None:
         assert "unknown keyword 'weigth'" in result.stderr
         assert edge.get()[0] == 200
         assert edge.live() == good
-        assert not (edge.folder / "haproxy.cfg.new").exists()
+        assert len(list((edge.folder / "versions").iterdir())) == 1
 
 
 def test_a_server_that_does_not_pass_its_check_is_not_let_in(edge: Edge) -> None:
@@ -495,3 +501,148 @@ def _command_line(process: Path) -> bytes:
         return (process / "cmdline").read_bytes()
     except OSError:
         return b""
+
+
+def worker_of(edge: Edge) -> Worker:
+    found = Instance(str(edge.folder), "test").worker()
+    assert found is not None
+    return found
+
+
+def test_what_is_in_the_file_but_not_in_the_worker_is_not_in_force(edge: Edge) -> None:
+    with server() as first, server() as second:
+        assert edge.run("apply", edge.text(first)).returncode == 0
+        live = edge.folder / "haproxy.cfg"
+        # As a run leaves it that is killed between its swap and its reload.
+        live.write_text(live.read_text().replace(first, second))
+        assert edge.run("apply", edge.text(second)).returncode == 0
+        assert edge.get() == (200, second.split(":")[1])
+        # Nor is what was loaded by hand.
+        live.write_text(live.read_text().replace(second, first))
+        assert Instance(str(edge.folder), "test").reload()
+        assert edge.get() == (200, first.split(":")[1])
+        assert edge.run("apply", edge.text(second)).returncode == 0
+        assert edge.get() == (200, second.split(":")[1])
+
+
+def test_a_worker_that_does_not_answer_is_not_taken_for_one_that_does_not_run(
+    edge: Edge, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(control, "SECONDS", 0.5)
+    with server() as first, server() as second:
+        assert edge.run("apply", edge.text(first)).returncode == 0
+        live, worker = (edge.folder / "haproxy.cfg").read_text(), worker_of(edge)
+        os.kill(worker.pid, signal.SIGSTOP)
+        try:
+            with pytest.raises(NoAnswerError, match="HAProxy does not answer `@1 show info`"):
+                apply(Instance(str(edge.folder), "test"), edge.text(second), 10)
+        finally:
+            os.kill(worker.pid, signal.SIGCONT)
+        assert (edge.folder / "haproxy.cfg").read_text() == live
+        assert worker_of(edge) == worker
+        assert edge.run("apply", edge.text(second)).returncode == 0
+        assert edge.get() == (200, second.split(":")[1])
+
+
+def test_an_old_worker_that_does_not_leave_is_an_error_until_it_is_gone(
+    edge: Edge, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(control, "SECONDS", 0.2)
+    monkeypatch.setattr("components.edge.keeper.instance._START_SECONDS", 1)
+    with server() as first, server() as second:
+        assert edge.run("apply", edge.text(first)).returncode == 0
+        old = worker_of(edge).pid
+        os.kill(old, signal.SIGSTOP)
+        parts.write_file(
+            edge.folder / "haproxy.cfg",
+            versions.write(edge.folder, parts.take_apart(edge.text(second))).config.read_text(),
+        )
+        control.ask(edge.folder / "master.sock", "reload")
+        assert poll(lambda: worker_of_now(edge) not in {old, None}, 10)
+        with pytest.raises(EdgeError, match=rf"do not say that they leave \(pid {old}\)"):
+            apply(Instance(str(edge.folder), "test"), edge.text(second), 10)
+        os.kill(old, signal.SIGKILL)
+        assert poll(lambda: edge.run("apply", edge.text(second)).returncode == 0, 30)
+        assert edge.get() == (200, second.split(":")[1])
+
+
+def worker_of_now(edge: Edge) -> int | None:
+    found = Instance(str(edge.folder), "test").worker()
+    return None if found is None else found.pid
+
+
+def test_a_text_that_ends_early_changes_nothing(edge: Edge) -> None:
+    with server() as backend:
+        good = edge.text(backend)
+        assert edge.run("apply", good).returncode == 0
+        worker = worker_of(edge)
+        for given in (
+            seal.sealed(edge.text(backend, backend))[:-44],
+            seal.sealed(edge.text(backend, backend)).partition("#= ")[0],
+            "",
+        ):
+            command = archive_command(archive(), "apply", str(edge.folder), "test", "10")
+            done = subprocess.run(
+                ["/bin/sh", "-c", command], input=given, capture_output=True, text=True
+            )
+            assert done.returncode == 1
+            assert "the input ends early" in done.stderr
+        assert worker_of(edge) == worker
+        assert edge.live() == good
+
+
+def test_another_folder_is_refused_by_its_key_and_nothing_is_done(
+    edge: Edge, tmp_path: Path
+) -> None:
+    with server() as backend:
+        assert edge.run("apply", edge.text(backend)).returncode == 0
+        other = Edge(tmp_path / "other")
+        other.port, other.stats, other.config = edge.port, edge.stats, edge.config
+        refused = other.run("apply", other.text(backend))
+        assert refused.returncode == 1
+        assert refused.stderr.startswith("edge test: edge.folder: the edge of the stack test ")
+        assert f"is in {edge.folder} and does not move" in refused.stderr
+        assert not other.folder.exists()
+        assert edge.get()[0] == 200
+
+
+def test_an_haproxy_that_was_upgraded_is_reloaded_and_nothing_is_lost(
+    edge: Edge, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    program = tmp_path / "haproxy"
+    shutil.copy(shutil.which("haproxy", path=f"{os.environ['PATH']}:/usr/sbin") or "", program)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    with server() as backend:
+        assert edge.run("apply", edge.text(backend)).returncode == 0
+        instance = Instance(str(edge.folder), "test")
+        before, version = worker_of(edge), instance.reloads()
+        quiet = edge.run("renew")
+        assert (quiet.returncode, quiet.stdout) == (0, ""), quiet.stderr
+        assert worker_of(edge) == before
+        kept = http.client.HTTPConnection("127.0.0.1", edge.port)
+        kept.request("GET", "/", headers={"Host": "app.example.org"})
+        assert kept.getresponse().read()
+        shutil.copy(program, tmp_path / "new")
+        (tmp_path / "new").replace(program)
+        done = edge.run("renew")
+        assert done.returncode == 0, done.stderr
+        assert "HAProxy was upgraded, and runs as it is installed now" in done.stdout
+        assert worker_of(edge).pid != before.pid
+        assert worker_of(edge).version == before.version
+        assert instance.reloads() != version
+        assert not upgraded.is_outdated(worker_of(edge).pid)
+        assert not upgraded.is_outdated(int(instance.pid_file.read_text()))
+        kept.request("GET", "/", headers={"Host": "app.example.org"})
+        assert kept.getresponse().status == 200, "on the connection to the old one"
+        kept.close()
+        # One that refuses the configuration is not started.
+        refusing = tmp_path / "refusing"
+        refusing.write_text("#!/bin/sh\necho no; exit 1\n")
+        refusing.chmod(0o755)
+        serving = worker_of(edge)
+        refusing.replace(program)
+        refused = edge.run("renew")
+        assert refused.returncode == 1
+        assert "the new program refuses the edge's configuration" in refused.stderr
+        assert worker_of(edge) == serving
+        assert edge.get()[0] == 200

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from components.edge.keeper.seal import sealed
 from components.edge.place import ssh_words
 from components.models.edge import Edge as EdgeConfig
 from components.vm.ssh import known_hosts_line
@@ -48,11 +49,12 @@ def reach(
         "GATEHOUSE_KEY": "edge.host",
         "GATEHOUSE_HOST": "127.0.0.1",
     }
-    arguments = (action, str(edge.instance.folder), edge.instance.name, "10")
+    arguments = [action, str(edge.instance.folder), edge.instance.name]
+    arguments += ["10"] if action == "apply" else []
     return subprocess.run(
         (sys.executable, "-m", "components.edge.reach", *arguments),
         check=False,
-        input=text,
+        input=sealed(text),
         capture_output=True,
         text=True,
         cwd=PROJECT,

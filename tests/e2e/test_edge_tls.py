@@ -2,23 +2,27 @@
 
 import contextlib
 import os
+import signal
 import socket
 import ssl
 import subprocess
+import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from components.edge.keeper import timer
+from components.edge.keeper import control, status, timer, tls
 from components.edge.keeper.archive import archive
 from components.edge.keeper.renew import renew
+from components.edge.keeper.seal import sealed
 from components.edge.keeper.system import EdgeError, poll
 from components.models.edge import Tls
 from components.scripts import archive_command
 from tests.e2e import edge_load
 from tests.e2e.edge_changes import ADDRESSES, lose_nothing
-from tests.e2e.edge_driver import PORT, SERVER_PORT, TLS_PORT, Edge, an_edge
+from tests.e2e.edge_driver import PORT, SERVER_PORT, STATS_PORT, TLS_PORT, Edge, an_edge
 from tests.e2e.edge_load import APP, SOCKETS, Servers
 from tests.pems import Authority
 
@@ -246,7 +250,10 @@ def test_an_edge_on_another_machine_judges_its_certificates_there(
         arguments = ("apply", str(serving.instance.folder), serving.instance.name, "10")
         command = archive_command(archive(), *arguments)
         return subprocess.run(
-            ["/bin/sh", "-c", command], input=serving.text(servers), capture_output=True, text=True
+            ["/bin/sh", "-c", command],
+            input=sealed(serving.text(servers)),
+            capture_output=True,
+            text=True,
         )
 
     before = serial()
@@ -264,6 +271,88 @@ def test_an_edge_on_another_machine_judges_its_certificates_there(
     python, *rest = timer.command(serving.instance)
     renewed = subprocess.run([python, *rest], capture_output=True, text=True)
     assert renewed.stdout == f"certificate taken up for {APP} from {live / APP}/fullchain.pem\n"
+
+
+def metrics() -> dict[str, str]:
+    """Return what Prometheus finds of certificates, by the name with its labels."""
+    text = curl(f"http://127.0.0.1:{STATS_PORT}/metrics/certificates")
+    lines = [line.rpartition(" ") for line in text.splitlines() if not line.startswith("#")]
+    return {name: value for name, _, value in lines}
+
+
+def expiry(domain: str) -> float:
+    return float(metrics()[f'gatehouse_certificate_expiry_seconds{{domain="{domain}"}}'])
+
+
+def test_metrics_tell_when_certificates_end_and_that_a_renewal_failed(
+    serving: Edge, live: Path, authority: Authority
+) -> None:
+    now = time.time()
+    told = metrics()
+    assert abs(expiry(APP) - now - 90 * 86400) < 86400
+    assert float(told["gatehouse_certificates_first_expiry_seconds"]) == min(
+        expiry(APP), expiry(SOCKETS)
+    )
+    assert told["gatehouse_certificates_problems"] == "0"
+    authority.issue(live / APP, APP, ends=45)
+    authority.issue(live / SOCKETS, SOCKETS)
+    (live / SOCKETS / "privkey.pem").write_text((live / APP / "privkey.pem").read_text())
+    assert len(renew(serving.instance).problems) == 1
+    assert abs(expiry(APP) - now - 45 * 86400) < 86400
+    assert metrics()["gatehouse_certificates_problems"] == "1"
+    assert float(metrics()["gatehouse_certificates_looked_seconds"]) >= int(now)
+    known = status.read(serving.instance.folder)
+    assert known is not None
+    assert "is not the key of" in known.problems[0]
+    authority.issue(live / SOCKETS, SOCKETS)
+    assert renew(serving.instance).problems == ()
+    assert metrics()["gatehouse_certificates_problems"] == "0"
+    expected = metrics()
+    assert serving.instance.reload()
+    assert metrics() == expected, "and a worker that is new knows it too"
+
+
+def test_a_renewal_that_gets_no_answer_is_made_the_next_time(
+    serving: Edge, live: Path, authority: Authority, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = serial()
+    authority.issue(live / APP, APP)
+    monkeypatch.setattr(control, "SECONDS", 0.5)
+    hand_over = tls._hand_over
+
+    def stopped(*arguments: Any) -> str | None:
+        os.kill(worker, signal.SIGSTOP)
+        try:
+            return hand_over(*arguments)
+        finally:
+            os.kill(worker, signal.SIGCONT)
+
+    worker = serving.worker()
+    with monkeypatch.context() as patched:
+        patched.setattr(tls, "_hand_over", stopped)
+        renewed = renew(serving.instance)
+    assert renewed.taken_up == ()
+    assert "is not taken up yet: HAProxy does not answer" in renewed.problems[0]
+    assert serial() == before
+    assert len(renew(serving.instance).taken_up) == 1
+    assert serial() != before
+
+
+def test_a_certificate_that_only_the_file_has_is_handed_over(
+    serving: Edge, live: Path, authority: Authority
+) -> None:
+    authority.issue(live / APP, APP)
+    pem = "".join((live / APP / each).read_text() for each in ("fullchain.pem", "privkey.pem"))
+    (serving.instance.files / "certs" / f"{APP}.pem").write_text(pem)
+    before = serial()
+    assert len(renew(serving.instance).taken_up) == 1
+    assert serial() != before
+    worker = serving.worker()
+    authority.issue(live / APP, APP)
+    before = serial()
+    serving.apply({"web-0": ADDRESSES[0]})
+    assert serial() != before, "an update takes it up too"
+    assert serving.worker() == worker, "without a reload"
 
 
 def test_a_tls_port_that_is_taken_is_told_by_its_key(edge: Edge, servers: Servers) -> None:  # noqa: ARG001
@@ -345,4 +434,3 @@ def test_tls_is_turned_on_and_off_under_connections_that_stay(
             edge.apply({"web-0": ADDRESSES[2]})
             assert edge_load.exchange(old) == (200, ADDRESSES[2])
         assert not (edge.instance.files / "certs").exists()
-        assert not (edge.instance.folder / "renew.pid").exists()

@@ -15,6 +15,7 @@ from pulumi.runtime.sync_await import _ensure_event_loop
 
 from benchmarks.mocked import private_and_public_key
 from benchmarks.sites import PROGRAM, run_mocked
+from components.edge.keeper.seal import opened
 
 PROJECT = Path(__file__).parents[2]
 
@@ -74,7 +75,7 @@ class Run:
     @property
     def haproxy_cfg(self) -> str:
         """What the edge's HAProxy would be given."""
-        return str(self.edge.inputs["stdin"])
+        return opened(str(self.edge.inputs["stdin"]).encode())
 
     @property
     def edge(self) -> Registered:

@@ -20,8 +20,10 @@ from components.edge.haproxy import render
 from components.edge.keeper.certificates import Spec
 from components.edge.keeper.parts import Parts, take_apart
 from components.edge.keeper.users import digest
+from components.edge.keeper.versions import RUNTIME, STATUS
 from components.edge.pools import Pool, TcpPool, any_pool
 from components.edge.routes import MAP
+from components.edge.tls import METRICS
 from components.edge.users import userlists
 from components.host.traefik import SERVICE_HEADER
 from components.models.edge import Tls
@@ -104,7 +106,6 @@ def haproxy_cfg(stack: Stack) -> str:
     twin_words = _words(haproxy_sections(plain))
     assert _words(real) == [[_renamed(line, names) for line in lines] for lines in twin_words]
     redirecting = [["frontend", "http"]] if edge.tls else []
-    redirecting += [["backend", "_acme"]] if edge.tls and edge.tls.acme else []
     assert [section.heading for section in real] == [
         ["global"],
         ["defaults"],
@@ -189,9 +190,12 @@ def _kept_beside(text: str, pools: Sequence[Pool], users: str) -> None:
         for status, page in each.pages.items()
     }
     facts = {"users.json": f'"{users}"\n'} if users else {}
-    others = {"tls.json", MAP, "bodies.lua"}
-    kept = {name: each for name, each in take_apart(text).files.items() if name not in others}
-    assert kept == files | facts
+    others = {"tls.json", MAP, METRICS, "bodies.lua"}
+    taken = take_apart(text).files
+    maps = {name: "" for name in RUNTIME if name in taken}
+    assert (STATUS in maps) == (METRICS in taken) == ("tls.json" in taken)
+    kept = {name: each for name, each in taken.items() if name not in others}
+    assert kept == files | facts | maps
 
 
 def _routes(text: str, stack: Stack) -> None:

@@ -297,7 +297,6 @@ def _tls(pick: _Choices) -> dict[str, Any]:
             {"email": pick.one(("a@b", "A.b+c@xn--d.example"))},
             directory=_of("https://acme.example", "https://[2001:db8::1]:5/a/b~c_d.e/"),
             ca=_of(*hostile.FILE_PATHS),
-            port=_of(1, 8402, 65535),
         ),
     )
 

@@ -51,7 +51,7 @@ def pair(folder: Path) -> dict[str, str]:
     return {"fullchain": f"{folder}/fullchain.pem", "privkey": f"{folder}/privkey.pem"}
 
 
-ACME = {"email": "a@example.org", "directory": "https://acme.example/", "ca": None, "port": 8402}
+ACME = {"email": "a@example.org", "directory": "https://acme.example/", "ca": None}
 
 
 def test_a_pair_is_read_whole(authority: Authority, tmp_path: Path) -> None:

@@ -146,12 +146,21 @@ def test_a_remote_edge_does_not_speak_tls_on_its_ssh_port() -> None:
 
 def test_a_tcp_service_at_a_port_of_https() -> None:
     raw = changed("edge/tls", {"self_signed": True, "acme": {"email": "a@b.org"}})
-    raw["services"] |= {"db": tcp(tcp={"port": 443}), "mqtt": tcp(tcp={"port": 8402})}
+    raw["services"] |= {"db": tcp(tcp={"port": 443})}
     with pytest.raises(ConfigError) as error:
         parse(raw)
     assert error.value.problems == (
         "services.db.tcp.port: is taken by edge.tls.port; choose another port (got 443)",
-        "services.mqtt.tcp.port: is taken by edge.tls.acme.port; choose another port (got 8402)",
+    )
+
+
+def test_the_port_for_challenges_of_version_01_is_refused_with_the_reason() -> None:
+    acme = {"email": "a@b.org", "port": 8402}
+    with pytest.raises(ConfigError) as error:
+        parse(changed("edge/tls", {"self_signed": True, "acme": acme}))
+    assert error.value.problems == (
+        "edge.tls.acme.port: unknown key; Gatehouse has no port; HAProxy itself answers challenges;"
+        " leave it out (got 8402)",
     )
 
 

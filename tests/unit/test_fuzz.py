@@ -6,6 +6,7 @@ processors, and tells how many and how long; ``FUZZ_SEED`` repeats a run.
 
 import base64
 import functools
+import hashlib
 import json
 import os
 import random
@@ -190,13 +191,14 @@ def haproxy_accepts(text: str, folder: str, users: str = "") -> None:
         (temporary / "servers.state").write_text("1\n")
         (temporary / "pem").write_text(_some_pem())
         lines = [f"{temporary}/pem {domain}\n" for domain in spec["domains"]]
-        # Whole words only: the folder may be /a.
-        there = re.compile(rf"""(?<=[ @("]){re.escape(folder)}(?=/)""")
-        files = {**taken.files, LIST: "".join(lines)}
-        if "bodies.lua" in files:
-            files["bodies.lua"] = there.sub(name, files["bodies.lua"])
-        parts.write(temporary / parts.FOLDER, files)
-        (temporary / "cfg").write_text(f"{there.sub(name, taken.config)}\n{users}")
+
+        def moved(text: str) -> str:
+            # Whole words only: the folder may be /a.
+            return re.sub(rf"""(?<=[ @("]){re.escape(folder)}(?=/)""", name, text)
+
+        files = {path: moved(each) for path, each in taken.files.items()}
+        parts.write(temporary / parts.FOLDER, {**files, LIST: "".join(lines)})
+        (temporary / "cfg").write_text(f"{moved(taken.config)}\n{users}")
         checked = subprocess.run(
             ("haproxy", "-c", "-f", temporary / "cfg"), check=False, capture_output=True, text=True
         )
@@ -254,9 +256,9 @@ def test_a_shell_reads_a_program_and_its_arguments_as_they_are(
     words: list[str], program: bytes
 ) -> None:
     command = archive_command(program, *words)
-    packed = base64.b64encode(program).decode()
+    packed = [base64.b64encode(program).decode(), hashlib.sha256(program).hexdigest()]
     assert shlex.split(command)[:2] == ["python3", "-c"]
-    assert shlex.split(command)[3:] == [packed, *words]
+    assert shlex.split(command)[3:] == [*packed, *words]
     shell = ("sh", "-c", f"python3() {{ shift 2; printf '%s\\0' \"$@\"; }}\n{command}")
     told = subprocess.run(shell, check=True, capture_output=True).stdout
-    assert told.decode().split("\0")[:-1] == [packed, *words]
+    assert told.decode().split("\0")[:-1] == [*packed, *words]

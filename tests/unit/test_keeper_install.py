@@ -1,12 +1,17 @@
 """HAProxy where it is missing or too old, with programs of our own in the place of apt's."""
 
+import fcntl
+import io
 import os
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from components.edge.keeper import install, system
+from components.edge.keeper.__main__ import main
 from components.edge.keeper.apply import apply
 from components.edge.keeper.instance import Instance
 from components.edge.keeper.system import EdgeError
@@ -152,7 +157,7 @@ def test_the_machines_own_policy_is_back_after_an_error(tmp_path: Path) -> None:
 
     def fail_while_held() -> None:
         with install.installing(policy, backup, tmp_path / "lock"):
-            assert policy.read_text() == install.POLICY_TEXT
+            assert policy.read_text().startswith(install.POLICY_TEXT)
             assert policy.stat().st_mode & 0o777 == 0o755
             raise RuntimeError
 
@@ -185,3 +190,79 @@ def test_a_policy_of_the_machine_is_not_taken_for_ours(tmp_path: Path) -> None:
     policy.write_text("#!/bin/sh\nexit 101\n")
     install.mend(policy, tmp_path / "saved")
     assert policy.exists()
+
+
+@pytest.fixture
+def policy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    for name in ("POLICY", "POLICY_BACKUP", "LOCK", "DPKG_LOCK"):
+        monkeypatch.setattr(install, name, tmp_path / name)
+    monkeypatch.setattr(os, "geteuid", lambda: 0)
+    return tmp_path / "POLICY"
+
+
+def killed_while_installing(policy: Path, packages: str = "haproxy") -> None:
+    policy.write_text(f"{install.POLICY_TEXT}# packages: {packages}\n")
+
+
+@pytest.mark.parametrize("own", ["", "the machine's own"])
+@pytest.mark.parametrize("action", ["apply", "renew", "users", "remove"])
+def test_every_command_mends_what_a_killed_installation_left(
+    policy: Path, tmp_path: Path, own: str, action: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    units: list[str] = []
+    monkeypatch.setattr(install, "disable_units", units.extend)
+    killed_while_installing(policy)
+    if own:
+        (tmp_path / "POLICY_BACKUP").write_text(own)
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(b"")))
+    main([action, str(tmp_path / "edge"), "edge", *(["10"] if action == "apply" else [])])
+    assert units == ["haproxy"], "nor are its units left enabled"
+    assert (policy.read_text() if policy.exists() else "") == own
+    assert not (tmp_path / "POLICY_BACKUP").exists()
+
+
+def test_a_policy_that_was_half_written_goes(policy: Path) -> None:
+    part = policy.with_name("POLICY.gatehouse-part")
+    part.write_text(install.POLICY_TEXT[:20])
+    install.mend_if_left()
+    assert not part.exists()
+
+
+def test_a_policy_of_the_version_before_goes_too(policy: Path) -> None:
+    policy.write_text(install.POLICY_TEXT)
+    install.mend_if_left()
+    assert not policy.exists()
+
+
+def test_the_policy_stays_while_another_run_or_apt_installs(policy: Path, tmp_path: Path) -> None:
+    killed_while_installing(policy)
+    with (tmp_path / "LOCK").open("w") as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        install.mend_if_left()
+    assert policy.exists()
+    held_by_apt = (
+        "import fcntl, sys; held = open(sys.argv[1], 'w'); fcntl.lockf(held, fcntl.LOCK_EX);"
+        " print('held', flush=True); sys.stdin.read()"
+    )
+    with subprocess.Popen(
+        (sys.executable, "-c", held_by_apt, tmp_path / "DPKG_LOCK"),
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+    ) as apt:
+        assert apt.stdout is not None
+        assert apt.stdout.readline() == b"held\n"
+        install.mend_if_left()
+        assert policy.exists()
+        apt.communicate()
+    install.mend_if_left()
+    assert not policy.exists()
+
+
+def test_nothing_is_asked_of_systemd_where_nothing_was_left(
+    policy: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(install, "disable_units", lambda _: pytest.fail("nothing was left"))
+    install.mend_if_left()
+    policy.write_text("#!/bin/sh\nexit 101\n")
+    install.mend_if_left()
+    assert policy.exists(), "the machine's own"

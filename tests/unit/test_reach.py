@@ -96,7 +96,9 @@ def test_one_that_is_gone_only_matters_to_what_is_to_be_put_there(
         "GATEHOUSE_KEY": "edge.vm",
         "GATEHOUSE_HOST": "web-edge",
     }
-    assert reach.main([action, "/var/lib/gatehouse/test", "test"], environment) == code
+    seconds = ["10"] if action == "apply" else []
+    arguments = [action, "/var/lib/gatehouse/test", "test", *seconds]
+    assert reach.main(arguments, environment) == code
 
 
 def test_one_that_never_answers_is_given_up(ssh: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,49 +1,85 @@
 """The commands of the keeper; see the package."""
 
+import argparse
+import os
 import sys
+from collections.abc import Sequence
 
-from components.edge.keeper import chroot, logfile, timer, users
+from components.edge.keeper import (
+    challenges,
+    chroot,
+    claims,
+    install,
+    logfile,
+    seal,
+    timer,
+    upgraded,
+    users,
+)
 from components.edge.keeper.apply import apply
+from components.edge.keeper.command import parsed
 from components.edge.keeper.instance import Instance
 from components.edge.keeper.renew import renew
 from components.edge.keeper.system import EdgeError
 
+_READING = frozenset({"apply", "users"})
 
-def main(arguments: list[str]) -> int:
-    """Run a command; code 1 and the reason on stderr if it fails."""
-    action, folder, name, *rest = arguments
-    instance = Instance(folder, name)
-    if action == "log":
-        logfile.write(logfile.blocks(sys.stdin.fileno()), instance.access_log)
+
+def main(arguments: Sequence[str]) -> int:
+    """Run a command; code 1 and the reason on stderr if it fails, 2 if there is no such command."""
+    asked = parsed(arguments)
+    instance = Instance(asked.folder, asked.name)
+    # For these, the lock's holder waits.
+    if asked.action == "log":
+        logfile.write(logfile.blocks(sys.stdin.fileno()), instance.access_log, instance.log)
         return 0
-    if action == "link":  # by whom the lock's holder waits for
+    if asked.action == "link":
+        os.umask(0o077)
         chroot.link(instance.folder)
         return 0
-    if action == "renew" and not instance.live.exists():
-        return 0
     try:
-        with instance.locked():
-            if action == "apply":
-                apply(instance, sys.stdin.read(), float(rest[0]))
-            elif action == "renew":
-                _renew(instance, at_once=rest == ["now"])
-            elif action == "users":
-                users.keep(instance.folder, sys.stdin.read())
-            else:
-                timer.stop(instance)
-                instance.stop()
+        if asked.action == "answer":
+            challenges.answer(instance, os.environ)
+            return 0
+        install.mend_if_left()
+        # Before anything is made or waited for.
+        given = seal.opened(sys.stdin.buffer.read()) if asked.action in _READING else ""
+        claims.check(instance, given)
+        _run(instance, asked, given)
     except EdgeError as error:
-        print(f"edge {name}: {error}", file=sys.stderr)
+        print(f"edge {asked.name}: {error}", file=sys.stderr)
         return 1
     return 0
 
 
+def _run(instance: Instance, asked: argparse.Namespace, given: str) -> None:
+    if asked.action == "renew" and not instance.live.exists():
+        return
+    with instance.locked():
+        if asked.action == "apply":
+            apply(instance, given, asked.ready_seconds)
+        elif asked.action == "users":
+            users.keep(instance.folder, given)
+        elif asked.action == "renew":
+            _renew(instance, at_once=asked.when == "now")
+        elif asked.action == "remove":
+            timer.stop(instance)
+            instance.stop()
+
+
 def _renew(instance: Instance, *, at_once: bool) -> None:
+    problems = []
+    try:
+        if upgraded.run_what_is_installed(instance):
+            print("HAProxy was upgraded, and runs as it is installed now")
+    except EdgeError as error:
+        problems.append(str(error))
     renewed = renew(instance, at_once=at_once)
     for each in renewed.taken_up:
         print(f"certificate taken up for {each}")
-    if renewed.problems:
-        raise EdgeError("\n".join(renewed.problems))
+    problems += renewed.problems
+    if problems:
+        raise EdgeError("\n".join(problems))
 
 
 if __name__ == "__main__":

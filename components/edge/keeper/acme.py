@@ -1,22 +1,27 @@
 """Certificates by ACME, with certbot from the distribution: obtained, and renewed in time.
 
-Never at the cost of the edge: what fails is told, and tried again later.
+Failures are reported and tried again later; the edge keeps serving.
 
-Certbot answers the challenges on a port of loopback, to which HAProxy passes what is asked for
-below ``/.well-known/acme-challenge/``. Its own folder, beside the edge's other files, has nothing
-to do with the one of a certbot that runs there otherwise.
+HAProxy answers the challenges; certbot's hook gives it the answers. Certbot's own folder, beside
+the edge's other files, has nothing to do with the one of a certbot that runs there otherwise.
 """
 
+import hashlib
 import http.client
 import json
 import re
+import shlex
+import shutil
 import ssl
+import sys
 import time
 import urllib.error
 import urllib.request
+from collections import Counter
+from collections.abc import Collection, Sequence
 from pathlib import Path
 
-from components.edge.keeper import install
+from components.edge.keeper import challenges, install
 from components.edge.keeper.certificates import Acme, Choice, Spec
 from components.edge.keeper.instance import Instance
 from components.edge.keeper.parts import write_file
@@ -33,6 +38,14 @@ _LONGEST_PAUSE = 24 * 3600.0
 _SECONDS = 300.0  # for one certificate
 _SECONDS_IN_ALL = 900.0  # none is begun later, as an update may wait for this
 _DIRECTORY_SECONDS = 20.0
+_LIMITED = "rateLimited"
+"""In a server's refusal; RFC 8555 section 6.7."""
+_ALONE = 25
+"""Domains below one registered domain that get a certificate each. More are grouped, as Let's
+Encrypt issues 50 certificates per registered domain and week:
+https://letsencrypt.org/docs/rate-limits/"""
+_TOGETHER = 25
+"""Domains in one certificate then: the most that Let's Encrypt's stricter profiles take."""
 
 
 def obtain(
@@ -56,24 +69,97 @@ def obtain(
     why = _unready(acme)
     if why is not None:
         return [f"edge.tls.acme: {why}; no certificate for {', '.join(due)} yet, tried again later"]
-    problems = []
+    try:
+        groups = together(due, spec.domains, attempts.refused())
+        return _obtain(instance, acme, attempts, groups, now)
+    finally:
+        challenges.forget(instance)
+
+
+def _obtain(
+    instance: Instance,
+    acme: Acme,
+    attempts: "_Attempts",
+    groups: Sequence[tuple[str, ...]],
+    now: float,
+) -> list[str]:
+    problems: list[str] = []
+    exhausted: set[str] = set()
     began = time.monotonic()
-    for index, domain in enumerate(due):
+    for index, domains in enumerate(groups):
+        named = ", ".join(domains)
         if time.monotonic() - began > _SECONDS_IN_ALL:
-            left = ", ".join(due[index:])
+            left = ", ".join(domain for group in groups[index:] for domain in group)
             problems.append(
                 f"edge.tls.acme: {acme.directory} is slow; no certificate for {left} yet, tried"
                 " again later"
             )
             break
-        failure = _certbot(folder, acme, domain)
-        attempts.note(domain, now, failed=failure is not None)
-        if failure is not None:
+        if registered(domains[0]) in exhausted:
             problems.append(
-                f"edge.tls.acme: no certificate for {domain} from {acme.directory}, tried again"
-                f" later; certbot says:\n{failure}"
+                f"edge.tls.acme: no certificate for {named} yet, tried again later: the server's"
+                f" limit for {registered(domains[0])} is reached"
             )
+            continue
+        failure = _certbot(instance, acme, domains)
+        failed = list(domains)
+        if failure is None:  # of several, those that were proved are in the certificate
+            failed = [each for each in domains[1:] if issued(instance, acme, each, now) is None]
+        if failure is not None and _LIMITED in failure:
+            exhausted.add(registered(domains[0]))
+        why = (
+            f"edge.tls.acme: no certificate for {', '.join(failed)} from {acme.directory}, tried"
+            f" again later; certbot says:\n{failure or '  not all of its domains were proved'}"
+        )
+        for domain in domains:
+            attempts.note(domain, now, why if domain in failed else None)
+        problems += [why] if failed else []
     return problems
+
+
+def waiting(instance: Instance, spec: Spec, told: Sequence[str]) -> list[str]:
+    """Return which domains wait for their next attempt, and why, but for those told of already."""
+    if spec.acme is None:
+        return []
+    attempts = _Attempts(spec.acme.folder(instance.folder) / "attempts.json")
+    return [why for why in attempts.reasons() if why not in told]
+
+
+def registered(domain: str) -> str:
+    """Return about the domain that was registered: without a list of all endings, two labels.
+
+    It is too short for ``shop.example.co.uk``, and then more is grouped than has to be.
+    """
+    return ".".join(domain.removeprefix("*.").split(".")[-2:])
+
+
+def together(
+    due: Sequence[str], served: Sequence[str], refused: Collection[str] = ()
+) -> list[tuple[str, ...]]:
+    """Return which domains are to have one certificate, in the order in which they are due.
+
+    Args:
+        due: The domains that need one now.
+        served: All that the edge serves; where many are due at once now, they are so later too.
+        refused: Those that were refused before. Some of them are asked for alone, as a server may
+            refuse all of an order because of one domain.
+    """
+    counts = Counter(registered(each) for each in served if not each.startswith("*."))
+    alone: list[tuple[str, ...]] = []
+    again: Counter[str] = Counter()
+    groups: dict[str, list[str]] = {}
+    for each in due:
+        below = registered(each)
+        again[below] += each in refused
+        if counts[below] <= _ALONE or (each in refused and again[below] <= _ALONE):
+            alone.append((each,))
+        else:
+            groups.setdefault(below, []).append(each)
+    return alone + [
+        tuple(group[at : at + _TOGETHER])
+        for group in groups.values()
+        for at in range(0, len(group), _TOGETHER)
+    ]
 
 
 def _due(instance: Instance, acme: Acme, domain: str, choice: Choice, now: float) -> bool:
@@ -104,17 +190,24 @@ def _unready(acme: Acme) -> str | None:
     return None
 
 
-def _certbot(folder: Path, acme: Acme, domain: str) -> str | None:
-    """Obtain a certificate for a domain, and return certbot's words if that fails."""
+def _certbot(instance: Instance, acme: Acme, domains: Sequence[str]) -> str | None:
+    """Obtain a certificate for domains, and return certbot's words if that fails.
+
+    Of several, those that cannot be proved are left out.
+    """
+    folder = acme.folder(instance.folder)
     trust = {} if acme.ca is None else {"REQUESTS_CA_BUNDLE": acme.ca}
+    python = shutil.which("python3", path="/usr/bin:/bin") or sys.executable
+    hook = (python, str(instance.program), "answer", str(instance.folder), instance.name)
     result = run(
         *("certbot", "certonly", "--non-interactive", "--agree-tos", "--email", acme.email),
         *("--no-eff-email", "--server", acme.directory),
         *(f"--{name}-dir={folder / name}" for name in ("config", "work", "logs")),
-        *("--standalone", "--preferred-challenges", "http"),
-        *("--http-01-address", "127.0.0.1", "--http-01-port", str(acme.port)),
+        *("--manual", "--preferred-challenges", "http", "--manual-auth-hook", shlex.join(hook)),
         *("--key-type", "ecdsa", "--elliptic-curve", "secp256r1"),
-        *("--cert-name", domain, "--domain", domain, "--force-renewal"),
+        *("--cert-name", _lineage(domains), "--domain", ",".join(domains), "--force-renewal"),
+        # The name may be of one for other domains, which are those that could be proved then.
+        *(("--allow-subset-of-names", "--renew-with-new-domains") if len(domains) > 1 else ()),
         # So that its log is this run's.
         *("--max-log-backups", "10"),
         seconds=_SECONDS,
@@ -126,6 +219,13 @@ def _certbot(folder: Path, acme: Acme, domain: str) -> str | None:
     lines = [line for line in result.stdout.splitlines() if line and not line.startswith(noise)]
     lines += _server_said(folder / "logs" / "letsencrypt.log")
     return "\n".join(f"  {line}" for line in lines[-20:])
+
+
+def _lineage(domains: Sequence[str]) -> str:
+    """Return certbot's name of a certificate: never that of one for some of the others."""
+    if len(domains) == 1:
+        return domains[0]
+    return f"group-{hashlib.sha256(' '.join(domains).encode()).hexdigest()[:16]}"
 
 
 def _server_said(log: Path) -> list[str]:
@@ -142,26 +242,37 @@ class _Attempts:
 
     def __init__(self, path: Path) -> None:
         self._path = path
+        # What cannot be read counts for nothing: one attempt too many does no harm.
         try:
-            self._failed: dict[str, tuple[int, float]] = {
-                domain: (int(times), float(at))
-                for domain, (times, at) in json.loads(path.read_text()).items()
+            self._failed: dict[str, tuple[int, float, str]] = {
+                domain: (int(times), float(at), str(*why))
+                for domain, (times, at, *why) in json.loads(path.read_text()).items()
             }
-        except (OSError, ValueError):
+        except (OSError, ValueError, TypeError, AttributeError):
             self._failed = {}
+
+    def reasons(self) -> list[str]:
+        """Return why those that were refused were, once each."""
+        return list(dict.fromkeys(why for *_, why in self._failed.values() if why))
+
+    def refused(self) -> set[str]:
+        """Return the domains that were refused otherwise than for a limit on certificates."""
+        return {domain for domain, (*_, why) in self._failed.items() if _LIMITED not in why}
 
     def may_try(self, domain: str, now: float) -> bool:
         """Return whether the pause after the last failure is over."""
         if domain not in self._failed:
             return True
-        times, at = self._failed[domain]
+        times, at, _ = self._failed[domain]
+        if at > now:  # the clock was ahead then
+            return True
         return now - at >= min(_FIRST_PAUSE * 2.0 ** (times - 1), _LONGEST_PAUSE)
 
-    def note(self, domain: str, now: float, *, failed: bool) -> None:
-        """Keep how an attempt ended."""
-        times, _ = self._failed.pop(domain, (0, now))
-        if failed:
-            self._failed[domain] = (times + 1, now)
+    def note(self, domain: str, now: float, why: str | None) -> None:
+        """Keep how an attempt ended: why it failed, or None if it did not."""
+        times, *_ = self._failed.pop(domain, (0, now, ""))
+        if why is not None:
+            self._failed[domain] = (times + 1, now, why)
         self._write()
 
     def forget_others(self, domains: tuple[str, ...]) -> None:

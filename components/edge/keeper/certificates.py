@@ -4,6 +4,8 @@ Reads only, so that the same is said before an update begins and on the edge's h
 are read with ``openssl``, as Python's library has no reader for them.
 """
 
+import base64
+import hashlib
 import os
 import re
 import shutil
@@ -43,8 +45,6 @@ class Acme:
     directory: str
     ca: str | None
     """A file with the certificates that the server itself is trusted by; None for the system's."""
-    port: int
-    """On loopback, where the client answers challenges."""
 
     def folder(self, edge: Path) -> Path:
         """Return where the client keeps what it has from this server, for an edge's folder."""
@@ -133,6 +133,16 @@ class Choice:
     """The domains that the edge is to have certificates of its own for."""
     problems: tuple[str, ...]
     """``path: what is wrong (got what)``; there are some if a domain is in neither of these."""
+
+
+def fingerprint(pem: str) -> str:
+    """Return the SHA-1 of the first certificate in a PEM text, as HAProxy and openssl print it."""
+    block = next(found[0] for found in _BLOCK.finditer(pem) if found[1].endswith("CERTIFICATE"))
+    der = base64.b64decode("".join(block.splitlines()[1:-1]))
+    # A "trusted certificate" has more after it. Its length is in the bytes after the first one.
+    size = der[1] & 0x7F
+    end = 2 + size if der[1] < 0x80 else 2 + size + int.from_bytes(der[2 : 2 + size], "big")
+    return hashlib.sha1(der[:end], usedforsecurity=False).hexdigest().upper()
 
 
 def day(seconds: float) -> str:

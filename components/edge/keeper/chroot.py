@@ -6,6 +6,7 @@ that it has outside, as another link to the same socket. So haproxy.cfg has one 
 worker from before there was a root, or from after it was given up, meets the same listener.
 """
 
+import fcntl
 import os
 from collections.abc import Iterable
 from pathlib import Path
@@ -26,13 +27,16 @@ def make(folder: Path) -> None:
 
 def link(folder: Path) -> None:
     """Let workers reach the sockets that are there now; HAProxy makes new ones when it starts."""
-    for name in SOCKETS:
-        outside, inside = folder / name, _inside(folder) / name
-        if outside.is_socket() and not (inside.exists() and inside.samefile(outside)):
+    with (folder / "chroot.lock").open("w") as lock:
+        # systemd runs this too, when it has started HAProxy again.
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        for name in SOCKETS:
+            outside, inside = folder / name, _inside(folder) / name
             part = inside.with_suffix(".part")
             part.unlink(missing_ok=True)
-            os.link(outside, part)
-            part.replace(inside)
+            if outside.is_socket() and not (inside.exists() and inside.samefile(outside)):
+                os.link(outside, part)
+                part.replace(inside)
 
 
 def holds(folder: Path, pids: Iterable[int]) -> bool:

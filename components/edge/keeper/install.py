@@ -9,6 +9,7 @@ import os
 import re
 import shutil
 import socket
+import struct
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -19,11 +20,15 @@ OLDEST_HAPROXY = (2, 6)
 """What haproxy.cfg is written for."""
 
 LOCK = Path("/run/gatehouse-packages.lock")
+DPKG_LOCK = Path("/var/lib/dpkg/lock-frontend")
+"""Held by apt, which goes on when the run that called it is killed."""
 POLICY = Path("/usr/sbin/policy-rc.d")
 POLICY_BACKUP = Path("/usr/sbin/policy-rc.d.gatehouse-saved")
 POLICY_TEXT = (
     "#!/bin/sh\n# gatehouse: no service starts while packages are installed for it\nexit 101\n"
 )
+"""Of the policy while packages are installed; a line with their names may follow."""
+_PACKAGES = "# packages: "
 _APT = (
     *("env", "DEBIAN_FRONTEND=noninteractive", "NEEDRESTART_MODE=l"),
     *("apt-get", "-o", "DPkg::Lock::Timeout=300"),
@@ -77,7 +82,7 @@ def program(name: str) -> str:
         raise EdgeError(
             f"{name} is not installed on {host}, and only root can; run `apt-get install {name}`"
         )
-    with installing(POLICY, POLICY_BACKUP, LOCK):
+    with installing(POLICY, POLICY_BACKUP, LOCK, (name,)):
         _install(name, host)
         disable_units((name,))
     found = find(name)
@@ -90,6 +95,9 @@ def _install(name: str, host: str) -> None:
     install = (*_APT, "install", "--yes", "--no-install-recommends", name)
     if run(*install, umask=_UMASK).returncode == 0:
         return
+    # dpkg may have been cut short, as by a power failure, and then takes nothing new before that.
+    if find("dpkg") is not None:
+        run("dpkg", "--configure", "-a", umask=_UMASK)
     # The lists may be older than the mirror, or not be there at all.
     run(*_APT, "update", umask=_UMASK)
     done = run(*install, umask=_UMASK)
@@ -99,13 +107,16 @@ def _install(name: str, host: str) -> None:
 
 
 @contextmanager
-def installing(policy: Path, backup: Path, lock: Path) -> Iterator[None]:
+def installing(
+    policy: Path, backup: Path, lock: Path, packages: Iterable[str] = ()
+) -> Iterator[None]:
     """Have invoke-rc.d start nothing while the block runs; then the machine's own policy is back.
 
     Args:
         policy: The file that invoke-rc.d asks.
         backup: Where the machine's own is kept meanwhile.
         lock: Held against another program that does the same.
+        packages: What is installed; a run after this one sees to their units if this one is killed.
     """
     with lock.open("w") as held:
         fcntl.flock(held, fcntl.LOCK_EX)
@@ -113,15 +124,39 @@ def installing(policy: Path, backup: Path, lock: Path) -> Iterator[None]:
         if os.path.lexists(policy):
             policy.rename(backup)
         try:
-            policy.write_text(POLICY_TEXT)
-            policy.chmod(0o755)
+            # Whole or not at all, so that it is known for ours.
+            part = _part(policy)
+            part.unlink(missing_ok=True)
+            part.write_text(f"{POLICY_TEXT}{_PACKAGES}{' '.join(packages)}\n")
+            part.chmod(0o755)
+            part.replace(policy)
             yield
         finally:
             mend(policy, backup)
 
 
+def mend_if_left() -> None:
+    """Put the machine's own policy back if a run before was killed while it installed something.
+
+    Nothing is done while packages are installed.
+    """
+    left = is_ours(POLICY) or os.path.lexists(POLICY_BACKUP) or os.path.lexists(_part(POLICY))
+    if not left or os.geteuid() != 0 or _is_locked(DPKG_LOCK):
+        return
+    with LOCK.open("w") as held:
+        try:
+            fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return
+        try:
+            disable_units(_packages_in(POLICY))
+        finally:
+            mend(POLICY, POLICY_BACKUP)
+
+
 def mend(policy: Path, backup: Path) -> None:
     """Put the machine's own ``policy`` back, also after a run that was killed meanwhile."""
+    _part(policy).unlink(missing_ok=True)
     if os.path.lexists(backup):
         backup.replace(policy)
     elif is_ours(policy):
@@ -130,7 +165,31 @@ def mend(policy: Path, backup: Path) -> None:
 
 def is_ours(policy: Path) -> bool:
     """Return whether a policy is the one that is there while something is installed."""
-    return policy.is_file() and policy.read_text(errors="replace") == POLICY_TEXT
+    return policy.is_file() and policy.read_text(errors="replace").startswith(POLICY_TEXT)
+
+
+def _is_locked(path: Path) -> bool:
+    """Whether a process holds a lock of fcntl(2) on a file; takes none."""
+    layout = "hhqqi0q"  # struct flock
+    asked = struct.pack(layout, fcntl.F_WRLCK, os.SEEK_SET, 0, 0, 0)
+    try:
+        with path.open("rb") as file:
+            told = fcntl.fcntl(file, fcntl.F_GETLK, asked)
+    except FileNotFoundError:
+        return False
+    return bool(struct.unpack(layout, told)[0] != fcntl.F_UNLCK)
+
+
+def _part(policy: Path) -> Path:
+    return policy.with_name(f"{policy.name}.gatehouse-part")
+
+
+def _packages_in(policy: Path) -> list[str]:
+    """Return the packages that a run installed with this policy and did not finish."""
+    if not is_ours(policy):
+        return []
+    told = policy.read_text(errors="replace").removeprefix(POLICY_TEXT)
+    return told.removeprefix(_PACKAGES).split()
 
 
 def disable_units(packages: Iterable[str]) -> None:

@@ -11,34 +11,29 @@ import re
 import shlex
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 
-from components.edge.keeper import chroot, parts, systemd
+from components.edge.keeper import chroot, parts, systemd, versions
 from components.edge.keeper.checks import NO_STATE, kept_state
+from components.edge.keeper.control import NoAnswerError, ask
 from components.edge.keeper.system import EdgeError, haproxy, poll, run
+from components.edge.keeper.versions import Version
 
 _START_SECONDS = 30.0
 
 
-def ask(path: Path, command: str) -> str | None:
-    """Return HAProxy's answer on one of its control sockets, or None if nobody answers there."""
-    try:
-        with socket.socket(socket.AF_UNIX) as connection:
-            connection.settimeout(10)
-            connection.connect(str(path))
-            connection.sendall(f"{command}\n".encode())
-            connection.shutdown(socket.SHUT_WR)  # the master waits for more otherwise
-            answer = b""
-            while data := connection.recv(65536):
-                answer += data
-            return answer.decode(errors="replace")
-    except OSError:
-        return None
+@dataclass(frozen=True)
+class Worker:
+    """The worker that takes new connections."""
+
+    pid: int
+    version: Version
+    """What it has read."""
 
 
 class Instance:
@@ -65,11 +60,29 @@ class Instance:
         self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         before = os.umask(0o077)
         try:
-            with (self.folder / "lock").open("w") as lock:
-                fcntl.flock(lock, fcntl.LOCK_EX)
+            with self._held():
+                self._sweep()
                 yield
         finally:
             os.umask(before)
+
+    @contextmanager
+    def _held(self) -> Iterator[None]:
+        path = self.folder / "lock"
+        while True:
+            self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            with path.open("w") as lock:
+                fcntl.flock(lock, fcntl.LOCK_EX)
+                # The run that held it before may have removed the folder.
+                if path.exists() and os.path.samestat(os.fstat(lock.fileno()), path.stat()):
+                    yield
+                    return
+
+    def _sweep(self) -> None:
+        """Remove what a killed run had begun to write."""
+        for path in self.folder.rglob("*.part"):
+            if not path.is_relative_to(self.folder / chroot.FOLDER):
+                path.unlink()
 
     def close_folder(self) -> None:
         """Let nobody but root into the folder, once all workers have a root of their own.
@@ -88,12 +101,71 @@ class Instance:
             part.replace(self.program)
 
     def ask_master(self, command: str) -> str | None:
-        """Return the answer of the master process, or None if there is none."""
+        """Return the answer of the master process, or None if none runs.
+
+        Raises:
+            NoAnswerError: It runs and does not answer in time.
+        """
         return ask(self.master_socket, command)
+
+    def _heard(self, command: str) -> str:
+        """Return an answer that is waited for anyway; empty if there is none yet."""
+        with suppress(NoAnswerError):
+            return self.ask_master(command) or ""
+        return ""
+
+    def worker(self) -> Worker | None:
+        """Return the worker that takes new connections, or None if none runs.
+
+        Raises:
+            NoAnswerError: It runs and does not answer in time.
+        """
+        return self._worker_in(self.ask_master("@1 show info") or "")
+
+    def _worker_in(self, told: str) -> Worker | None:
+        found = re.search(r"^Pid: (\d+)$", told, re.MULTILINE)
+        if found is None:
+            return None
+        return Worker(int(found[1]), Version(self.folder, versions.name_in(told)))
+
+    def live_version(self) -> Version:
+        """Return the version that the live haproxy.cfg is of."""
+        try:
+            return Version(self.folder, versions.name_in(self.live.read_text()))
+        except FileNotFoundError:
+            return Version(self.folder, "")
+
+    def settled(self) -> Worker | None:
+        """Return the worker as soon as HAProxy is started, or None if it does not run.
+
+        One whose worker was just killed is about to be back.
+
+        Raises:
+            NoAnswerError: It runs and does not answer in time.
+            EdgeError: It has no worker.
+        """
+        found: list[Worker] = []
+
+        def there() -> bool:
+            worker = self.worker()
+            found.extend([worker] if worker is not None else [])
+            return worker is not None
+
+        pause = 10 * systemd.RESTART_SECONDS if self.live.exists() else 0
+        if poll(there, pause):
+            return found[0]
+        if self.ask_master("show proc") is None:
+            return None
+        if poll(there, _START_SECONDS):
+            return found[0]
+        raise EdgeError(
+            f"HAProxy's master answers on {self.master_socket}, but has no worker after"
+            f" {_START_SECONDS:.0f} s; look at its log:\n{self.last_words()}"
+        )
 
     def reloads(self) -> tuple[int, int] | None:
         """Return how often the master was reloaded, and how many of the last ones failed."""
-        processes = self.ask_master("show proc") or ""
+        processes = self._heard("show proc")
         found = re.search(r"\smaster\s+(\d+)(?:\s+\[failed: (\d+)\])?", processes)
         has_worker = re.search(r"\sworker\s", processes.partition("# old workers")[0])
         if found is None:
@@ -104,17 +176,31 @@ class Instance:
 
     def all_old_leave(self) -> bool:
         """Return whether each worker from before the reload knows that it is to leave."""
-        processes = (self.ask_master("show proc") or "").partition("# old workers")[2]
-        told = (self.ask_master(f"@!{pid} show info") or "" for pid in _workers(processes))
+        processes = self._heard("show proc").partition("# old workers")[2]
+        told = (self._heard(f"@!{pid} show info") for pid in _workers(processes))
         return all("Stopping: 1" in each for each in told)
 
     def workers(self) -> list[int]:
         """Return the numbers of all workers, those that leave too."""
         return _workers(self.ask_master("show proc") or "")
 
-    def running(self) -> bool:
-        """Return whether the master answers."""
-        return self.ask_master("show proc") is not None
+    def await_leaving(self) -> None:
+        """Wait until no worker but the current one takes requests.
+
+        Raises:
+            EdgeError: One does not say that it leaves.
+        """
+        if not poll(self.all_old_leave, _START_SECONDS):
+            pids = ", ".join(map(str, set(self.workers()) - {self._serving_pid()}))
+            raise EdgeError(
+                "the new configuration serves, but workers from before do not say that they leave"
+                f" (pid {pids}), and may send requests to servers that are gone; end them with"
+                " `kill`, and run this again"
+            )
+
+    def _serving_pid(self) -> int | None:
+        worker = self._worker_in(self._heard("@1 show info"))
+        return None if worker is None else worker.pid
 
     def command(self, mode: str) -> list[str]:
         """Return HAProxy's command line; ``mode`` is -Ws under systemd, else -W."""
@@ -144,11 +230,22 @@ class Instance:
                 raise EdgeError(f"{self.unit} does not start:\n{result.stdout}{log}")
         else:
             self._supervise()
-        if not poll(lambda: self.reloads() is not None, _START_SECONDS):
+        if not poll(lambda: self._serving_pid() is not None, _START_SECONDS):
             log = self.last_words()
             self._give_up()
             raise EdgeError(f"HAProxy does not answer within {_START_SECONDS:.0f} s:\n{log}")
         chroot.link(self.folder)
+        worker = self.worker()
+        # It may just have been started again with the file from before.
+        if worker is not None and worker.version != self.live_version() and not self.reload():
+            raise EdgeError(f"HAProxy does not take {self.live}:\n{self.last_words()}")
+
+    def keep_running(self) -> None:
+        """Have all that a start makes, also when a run was killed after HAProxy had started."""
+        chroot.link(self.folder)
+        if self.under_systemd:
+            systemd.write_units({self.unit: self.unit_text()})
+            run("systemctl", "enable", self.unit)
 
     def _give_up(self) -> None:
         """Have nobody try again to start it with what does not start."""
@@ -190,48 +287,69 @@ class Instance:
         return systemd.unit_text(self.name, self.folder, self.command("-Ws"), started)
 
     def save_state(self, before: str, after: str) -> None:
-        """Keep for the next worker which servers are down or drained in this one."""
+        """Keep for the next worker which servers are down or drained in this one.
+
+        Raises:
+            NoAnswerError: It runs and does not answer in time.
+        """
         dump = self.ask_master("@1 show servers state") or ""
-        self.state.write_text(kept_state(dump, before, after))
+        parts.write_file(self.state, kept_state(dump, before, after))
 
     def forget_state(self) -> None:
         """Leave no state to a start in the future, when it will not be true any more."""
-        self.state.write_text(NO_STATE)
+        parts.write_file(self.state, NO_STATE)
 
     def reload(self) -> bool:
-        """Reload HAProxy with the live file, and return whether that succeeded.
+        """Reload HAProxy with the live file, and return whether it took that up.
 
-        If so, every older worker has begun to leave.
+        Raises:
+            EdgeError: It did, but older workers have not begun to leave.
         """
         if self.under_systemd:
             systemd.write_units({self.unit: self.unit_text()})
         elif self.log.exists():
             os.truncate(self.log, 0)
         chroot.link(self.folder)
-        before = self.reloads()
-        count = before[0] if before else -1
-        self.ask_master("reload")
+        wanted = self.live_version()
+        before, old = self.reloads() or (-1, 0), self._serving_pid()
+        with suppress(NoAnswerError):
+            self.ask_master("reload")  # which HAProxy 3.0 answers when it is done
+        taken: list[bool] = []
 
         def done() -> bool:
-            now = self.reloads()
-            return now is not None and now[0] > count
+            worker = self._worker_in(self._heard("@1 show info"))
+            if worker is not None and worker.pid != old and worker.version == wanted:
+                taken.append(True)
+                return True
+            # The count starts anew if HAProxy was killed meanwhile and started again.
+            count, failed = self.reloads() or before
+            return count > before[0] and failed > 0
 
-        if not poll(done, _START_SECONDS):
+        poll(done, _START_SECONDS)
+        if not taken:
             return False
-        after = self.reloads()
-        return after is not None and after[1] == 0 and poll(self.all_old_leave, _START_SECONDS)
+        self.await_leaving()
+        return True
 
     def stop(self) -> None:
         """End HAProxy, requests in flight first, and remove what it left."""
         if self.under_systemd:
-            systemd.remove_units(self.unit)
+            # Another folder's edge may have this name, and then the unit.
+            if systemd.folder_of(self.unit) in {None, self.folder}:
+                systemd.remove_units(self.unit)
         else:
             # So that the loop starts no other; it ends when the last of the log is written.
             self.live.unlink(missing_ok=True)
-            for number in (signal.SIGUSR1, signal.SIGTERM):
+            for number in (signal.SIGUSR1, signal.SIGTERM, signal.SIGKILL):
                 self._signal(number)
                 if poll(self._loop_ended, systemd.STOP_SECONDS):
                     break
+        # The keeper's copy last: it says whose the folder is, also when this is cut short.
+        for path in self.folder.glob("*"):
+            if path.is_dir() and not path.is_symlink():
+                shutil.rmtree(path, ignore_errors=True)
+            elif path != self.program:
+                path.unlink(missing_ok=True)
         shutil.rmtree(self.folder, ignore_errors=True)
 
     def _loop_ended(self) -> bool:

@@ -85,7 +85,7 @@ def write(folder: Path, files: Mapping[str, str]) -> None:
 
     Those that stay never miss meanwhile, so an HAProxy that starts just then finds what it names.
     """
-    folder.mkdir(mode=0o700, exist_ok=True)
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     before = read(folder)
     for name, text in files.items():
         if before.get(name) != text:

@@ -3,11 +3,12 @@
 import time
 from dataclasses import dataclass
 
-from components.edge.keeper import acme, parts
+from components.edge.keeper import acme, parts, status
 from components.edge.keeper.certificates import Certificate, choose
+from components.edge.keeper.control import NoAnswerError
 from components.edge.keeper.instance import Instance
 from components.edge.keeper.system import EdgeError
-from components.edge.keeper.tls import assemble, in_force, spec_in, take_up
+from components.edge.keeper.tls import assemble, current, in_force, pem_name, spec_in, take_up
 
 
 @dataclass(frozen=True)
@@ -28,7 +29,7 @@ def renew(instance: Instance, *, at_once: bool = False, ahead: float = 0) -> Ren
         at_once: Ask the ACME server also for what failed only recently.
         ahead: Seconds from now to do it as if it were then.
     """
-    spec = spec_in(parts.read(instance.files))
+    spec = spec_in(parts.read(current(instance).files))
     if spec is None:
         return Renewed((), ())
     choice = choose(spec, time.time() + ahead)
@@ -38,16 +39,24 @@ def renew(instance: Instance, *, at_once: bool = False, ahead: float = 0) -> Ren
     assembled = assemble(instance, spec, choice, now)
     taken_up = []
     for domain, certificate in assembled.certificates.items():
-        before = in_force(instance, domain)
-        stays = domain in assembled.stand_ins and _is_better(before, certificate, now)
-        if stays or (before is not None and before.pem == certificate.pem):
-            continue
+        what = f"{certificate.source} for {domain}"
         try:
-            take_up(instance, domain, certificate)
+            before = in_force(instance, current(instance), domain)
+            stays = domain in assembled.stand_ins and _is_better(before, certificate, now)
+            if stays or (before is not None and before.pem == certificate.pem):
+                continue
+            take_up(instance, pem_name(domain), certificate.pem, what)
+        except NoAnswerError as error:
+            problems.append(f"{what} is not taken up yet: {error}")
+            break  # it would not answer for the others either
         except EdgeError as error:
             problems.append(str(error))
         else:
             taken_up.append(f"{domain} from {certificate.source}")
+    try:
+        status.note(instance, spec, [*problems, *acme.waiting(instance, spec, problems)])
+    except NoAnswerError as error:
+        problems.append(f"the state of the certificates is not known: {error}")
     return Renewed(tuple(taken_up), tuple(problems))
 
 

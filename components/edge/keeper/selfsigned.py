@@ -43,7 +43,9 @@ def self_signed(folder: Path, domain: str, now: float) -> Certificate:
         key = _openssl("genpkey", "-algorithm", "EC", "-pkeyopt", "ec_paramgen_curve:prime256v1")
         write_file(files.privkey, key)
         kept = None
-    if kept is None or not kept.covers(domain) or kept.ends - now < _RENEWED_AT:
+    # It begins in the future if the clock was ahead when it was signed.
+    wrong = kept is None or not kept.covers(domain) or kept.problem(now) is not None
+    if kept is None or wrong or kept.ends - now < _RENEWED_AT:
         _sign(files, domain)
         kept = read(files)
     return kept

@@ -1,6 +1,7 @@
 """The unit by which systemd runs an edge, and what the processes in units of ours may do."""
 
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from components.edge.keeper.system import run
@@ -47,10 +48,18 @@ def write_units(texts: Mapping[str, str]) -> None:
         if not (UNITS / name).exists() or (UNITS / name).read_text() != text
     }
     for path, text in new.items():
-        path.write_text(text)
-        path.chmod(0o644)  # systemd complains of others
-    if new:
+        part = path.with_name(f"{path.name}.part")  # no unit, for systemd
+        part.write_text(text)
+        part.chmod(0o644)  # systemd complains of others
+        part.replace(path)
+    # A run before may have been killed between the two.
+    if new or "yes" in _needs_reload(texts):
         run("systemctl", "daemon-reload")
+
+
+def _needs_reload(names: Iterable[str]) -> list[str]:
+    told = run("systemctl", "show", "--property", "NeedDaemonReload", "--value", *names)
+    return told.stdout.split()
 
 
 def remove_units(*names: str) -> None:
@@ -58,7 +67,18 @@ def remove_units(*names: str) -> None:
     run("systemctl", "disable", "--now", names[0])
     for name in names:
         (UNITS / name).unlink(missing_ok=True)
+        (UNITS / f"{name}.part").unlink(missing_ok=True)
     run("systemctl", "daemon-reload")
+
+
+def folder_of(unit: str) -> Path | None:
+    """Return the folder of the edge that a unit of ours runs, or None if there is no such unit."""
+    try:
+        text = (UNITS / unit).read_text()
+    except OSError:
+        return None
+    found = re.search(r"^ExecStart=.* -f (/\S+)/haproxy\.cfg ", text, re.MULTILINE)
+    return Path(found[1]) if found else None
 
 
 def confined(command: Sequence[str]) -> list[str]:
@@ -92,6 +112,8 @@ TimeoutStopSec={STOP_SECONDS:.0f}
 Restart=always
 RestartSec={RESTART_SECONDS * 1000:.0f}ms
 SuccessExitStatus=143
+# A busy edge logs more requests than the 10,000 in 30 s that journald takes of a unit by default.
+LogRateLimitIntervalSec=0
 # As little as it needs. No MemoryDenyWriteExecute: regular expressions are compiled.
 CapabilityBoundingSet={" ".join(f"CAP_{each}" for each in _CAPABILITIES)}
 {CONFINED}ProtectSystem=strict

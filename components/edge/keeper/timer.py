@@ -1,6 +1,10 @@
-"""Runs ``renew`` every hour: by a timer of systemd where it runs, else by a loop in a shell."""
+"""Runs ``renew`` every hour: by a timer of systemd where it runs, else by a loop in a shell.
+
+Also without TLS: it has HAProxy run the program and the libraries that an upgrade has installed.
+"""
 
 import os
+import re
 import shlex
 import shutil
 import signal
@@ -17,14 +21,15 @@ LOOP_SECONDS = 3600.0
 
 
 def start(instance: Instance) -> None:
-    """See to it that certificates are renewed as long as there is the edge.
+    """See to it that the edge is looked after as long as there is one.
 
     Raises:
         EdgeError: systemd refuses.
     """
     if instance.under_systemd:
-        service, timer = _units(instance)
+        service, timer = units(instance)
         systemd.write_units({service: service_text(instance), timer: timer_text(instance)})
+        _remove_old_units(instance)
         result = run("systemctl", "enable", "--now", timer)
         if result.returncode != 0:
             raise EdgeError(f"{timer} does not start:\n{result.stdout}")
@@ -42,9 +47,11 @@ def start(instance: Instance) -> None:
 def stop(instance: Instance) -> None:
     """End it, also in the middle of a pause; nothing is done if there is none."""
     if instance.under_systemd:
-        service, timer = _units(instance)
-        if (systemd.UNITS / timer).exists():
-            systemd.remove_units(timer, service)
+        service, timer = units(instance)
+        if _folder_of(service) in {None, instance.folder}:
+            if any((systemd.UNITS / each).exists() for each in (service, timer)):
+                systemd.remove_units(timer, service)
+            _remove_old_units(instance)
         return
     pid_file = instance.folder / "renew.pid"
     try:
@@ -63,9 +70,37 @@ def command(instance: Instance) -> list[str]:
     return [python, str(instance.program), "renew", str(instance.folder), instance.name]
 
 
-def _units(instance: Instance) -> tuple[str, str]:
-    name = f"gatehouse-{instance.name}-renew"
+def units(instance: Instance) -> tuple[str, str]:
+    """Return the names of the service and of its timer.
+
+    No stack's name has an ``@``, so no unit of an edge has one of these names.
+    """
+    name = f"gatehouse-renew@{instance.name}"
     return f"{name}.service", f"{name}.timer"
+
+
+def _remove_old_units(instance: Instance) -> None:
+    """Remove the units by the names that they had at first.
+
+    The service may be another stack's edge: that of ``prod`` was called as the edge of
+    ``prod-renew`` is.
+    """
+    service, timer = (f"gatehouse-{instance.name}-renew.{each}" for each in ("service", "timer"))
+    old = [timer] if (systemd.UNITS / timer).exists() else []
+    if _folder_of(service) == instance.folder:
+        old.append(service)
+    if old:
+        systemd.remove_units(*old)
+
+
+def _folder_of(service: str) -> Path | None:
+    """Return the folder of the edge that a service looks after, or None if it looks after none."""
+    try:
+        text = (systemd.UNITS / service).read_text()
+    except OSError:
+        return None
+    found = re.search(r"^ExecStart=\S+ \S+/keeper\.pyz renew (/\S+) ", text, re.MULTILINE)
+    return Path(found[1]) if found else None
 
 
 def service_text(instance: Instance) -> str:
@@ -74,7 +109,7 @@ def service_text(instance: Instance) -> str:
     All folders are open to it: it takes up certificates from anywhere, and installs certbot.
     """
     return f"""[Unit]
-Description=Certificates of Gatehouse edge {instance.name}
+Description=Certificates and upgrades of Gatehouse edge {instance.name}
 After=network-online.target
 Wants=network-online.target
 
@@ -88,7 +123,7 @@ ExecStart={" ".join(command(instance))}
 def timer_text(instance: Instance) -> str:
     """Return the systemd unit that says when."""
     return f"""[Unit]
-Description=Certificates of Gatehouse edge {instance.name}, every hour
+Description=Certificates and upgrades of Gatehouse edge {instance.name}, every hour
 
 [Timer]
 OnCalendar=hourly

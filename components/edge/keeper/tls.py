@@ -1,9 +1,12 @@
 """The certificates of an edge as files for HAProxy, and newer ones taken up while it runs."""
 
+import functools
 import hashlib
 import json
+import re
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,11 +19,14 @@ from components.edge.keeper.certificates import (
     Spec,
     UnusableError,
     choose,
+    fingerprint,
     read,
 )
 from components.edge.keeper.instance import Instance
 from components.edge.keeper.selfsigned import self_signed
-from components.edge.keeper.system import EdgeError, haproxy, run
+from components.edge.keeper.swap import put, tidy
+from components.edge.keeper.system import EdgeError
+from components.edge.keeper.versions import CERTIFICATES, Version
 
 FACT = "tls"
 """By this name a text tells what the config says of certificates."""
@@ -64,12 +70,28 @@ def assemble(instance: Instance, spec: Spec, choice: Choice, now: float) -> Asse
 
 def issued(instance: Instance, acme: Acme, domain: str, now: float) -> Certificate | None:
     """Return the valid certificate that was obtained by ACME for a domain, if there is one."""
+    folders = sorted((acme.folder(instance.folder) / "config" / "live").glob("*/"))
+    found = [_kept(Files.below(each)) for each in folders]
+    valid = [
+        each
+        for each in found
+        if each is not None and each.covers(domain) and each.problem(now) is None
+    ]
+    return max(valid, key=lambda each: each.ends, default=None)
+
+
+def _kept(files: Files) -> Certificate | None:
     try:
-        certificate = read(Files.below(acme.folder(instance.folder) / "config" / "live" / domain))
-    except UnusableError:
+        times = [each.stat().st_mtime_ns for each in (files.fullchain, files.privkey)]
+        return _read_once(files, *times)
+    except (OSError, UnusableError):
         return None
-    valid = certificate.covers(domain) and certificate.problem(now) is None
-    return certificate if valid else None
+
+
+@functools.cache
+def _read_once(files: Files, *_times: int) -> Certificate:
+    """Read two files again only when they were changed: each is looked at for every domain."""
+    return read(files)
 
 
 def with_certificates(instance: Instance, files: Mapping[str, str]) -> dict[str, str]:
@@ -102,38 +124,86 @@ def file_name(domain: str) -> str:
 
 def pem_name(domain: str) -> str:
     """Return the path below ``files`` of a domain's certificate."""
-    return f"certs/{file_name(domain)}.pem"
+    return f"{CERTIFICATES}{file_name(domain)}.pem"
 
 
-def in_force(instance: Instance, domain: str) -> Certificate | None:
-    """Return the certificate that HAProxy has for a domain."""
-    path = instance.files / pem_name(domain)
-    try:
-        return read(Files(path, path))
-    except UnusableError:
-        return None
+def current(instance: Instance) -> Version:
+    """Return the version that HAProxy's worker has read, or will read if none runs.
+
+    Raises:
+        NoAnswerError: It runs and does not answer in time.
+    """
+    worker = instance.worker()
+    return instance.live_version() if worker is None else worker.version
 
 
-def take_up(instance: Instance, domain: str, certificate: Certificate) -> None:
-    """Give the worker that serves a newer certificate for a domain, and keep it for the next one.
+def in_force(instance: Instance, version: Version, domain: str) -> Certificate | None:
+    """Return the certificate that HAProxy has for a domain, or None if it has an unknown one.
+
+    Raises:
+        NoAnswerError: It runs and does not answer in time.
+    """
+    path = version.files / pem_name(domain)
+    kept = _kept(Files(path, path))
+    return kept if kept is not None and _serves(instance, path, kept.pem) else None
+
+
+def _serves(instance: Instance, path: Path, pem: str) -> bool:
+    """Whether the worker has this certificate for a file; if none runs, it is the file's."""
+    told = instance.ask_master(f"@1 show ssl cert {path}")
+    if told is None:
+        return True
+    found = re.search(r"^SHA1 FingerPrint: ([0-9A-F]+)$", told, re.MULTILINE)
+    return found is not None and found[1] == fingerprint(pem)
+
+
+def bring_up(instance: Instance, version: Version, wanted: parts.Parts) -> None:
+    """Have the worker serve the certificates of a configuration that it has read otherwise.
+
+    Raises:
+        EdgeError: It does not take one.
+    """
+    for name, pem in wanted.files.items():
+        if not name.startswith(CERTIFICATES):
+            continue
+        path = version.files / name
+        if not path.exists() or path.read_text() != pem or not _serves(instance, path, pem):
+            take_up(instance, name, pem, "the new certificate")
+
+
+def take_up(instance: Instance, name: str, pem: str, what: str) -> None:
+    """Give the worker that serves a newer certificate, and keep it for the next one.
 
     Connections that are open stay as they are.
 
+    Args:
+        instance: The edge.
+        name: Of the file, below those of a version.
+        pem: The certificate with its chain and its key.
+        what: What to call it in a message.
+
     Raises:
-        EdgeError: HAProxy refuses it; the one before stays.
+        EdgeError: HAProxy refuses it, or does not answer; the one before stays.
     """
-    path = instance.files / pem_name(domain)
-    answer = _hand_over(instance, path, certificate.pem)
-    if answer is not None:
-        before = path.read_text()
-        parts.write_file(path, certificate.pem)
-        if not _reload(instance):
-            parts.write_file(path, before)
-            raise EdgeError(
-                f"HAProxy does not take {certificate.source} for {domain}, and goes on with the"
-                f" certificate before it:\n{answer.strip()}"
-            )
-    parts.write_file(path, certificate.pem)
+    version = current(instance)
+    path = version.files / name
+    refused = _hand_over(instance, path, pem)
+    if refused is None:
+        parts.write_file(path, pem)
+        return
+    given = version.given()
+    try:
+        before = instance.worker()
+        wanted = parts.Parts(given.config, {**given.files, name: pem})
+        put(instance, None if before is None else before.version, wanted)
+    except EdgeError as error:
+        raise EdgeError(
+            f"HAProxy does not take {what}, and goes on with the certificate before it:\n"
+            f"{refused.strip()}\n{error}"
+        ) from error
+    finally:
+        with suppress(EdgeError):
+            tidy(instance)
 
 
 def _hand_over(instance: Instance, path: Path, pem: str) -> str | None:
@@ -141,6 +211,9 @@ def _hand_over(instance: Instance, path: Path, pem: str) -> str | None:
 
     A command has 16 KiB (tune.bufsize), which is enough for keys and chains as they usually are.
     """
+    begun = instance.ask_master("@1 show ssl cert") or ""
+    for left in re.findall(r"^\*(/\S+)$", begun, re.MULTILINE):  # by a run that was killed
+        instance.ask_master(f"@1 abort ssl cert {left}")
     for command in (f"@1 set ssl cert {path} <<\n{pem}\n", f"@1 commit ssl cert {path}"):
         answer = instance.ask_master(command)
         if answer is None:  # nothing runs; the file is read at the next start
@@ -149,15 +222,3 @@ def _hand_over(instance: Instance, path: Path, pem: str) -> str | None:
             instance.ask_master(f"@1 abort ssl cert {path}")
             return answer
     return None
-
-
-def _reload(instance: Instance) -> bool:
-    """Have HAProxy read its files again, if they are right, and return whether it did."""
-    if run(haproxy(), "-c", "-f", str(instance.live)).returncode != 0:
-        return False
-    config = instance.live.read_text()
-    instance.save_state(config, config)
-    try:
-        return instance.reload()
-    finally:
-        instance.forget_state()

@@ -1,0 +1,153 @@
+"""The command line of the keeper and of what runs it elsewhere: nothing is guessed."""
+
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+
+from components.edge import reach
+from components.edge.keeper import claims, command, systemd, timer
+from components.edge.keeper.__main__ import main
+from components.edge.keeper.instance import Instance
+from components.edge.keeper.system import EdgeError
+
+WRONG = (
+    (),
+    ("rm", "FOLDER", "prod"),
+    ("Remove", "FOLDER", "prod"),
+    ("remov", "FOLDER", "prod"),
+    ("", "FOLDER", "prod"),
+    ("--help-me", "FOLDER", "prod"),
+    ("remove",),
+    ("remove", "FOLDER"),
+    ("remove", "FOLDER", ""),
+    ("remove", "FOLDER", "."),
+    ("remove", "FOLDER", ".."),
+    ("remove", "FOLDER", "a/b"),
+    ("remove", "FOLDER", "prod", "now"),
+    ("remove", "/", "prod"),
+    ("remove", "folder", "prod"),
+    ("remove", "FOLDER/../x", "prod"),
+    ("apply", "FOLDER", "prod"),
+    ("apply", "FOLDER", "prod", "soon"),
+    ("apply", "FOLDER", "prod", "nan"),
+    ("apply", "FOLDER", "prod", "inf"),
+    ("apply", "FOLDER", "prod", "-1"),
+    ("renew", "FOLDER", "prod", "later"),
+    ("renew", "FOLDER", "prod", "now", "now"),
+    ("users", "FOLDER"),
+)
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    made = tmp_path / "prod"
+    made.mkdir()
+    (made / "keeper.pyz").touch()
+    (made / "haproxy.cfg").write_text("global\n")
+    return made
+
+
+@pytest.mark.parametrize("words", WRONG, ids=" ".join)
+def test_what_is_no_command_is_code_2_and_changes_nothing(
+    words: Sequence[str], folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arguments = [word.replace("FOLDER", str(folder)) for word in words]
+    for run in (main, lambda given: reach.main(given, {})):
+        with pytest.raises(SystemExit) as ended:
+            run(arguments)
+        assert ended.value.code == 2
+        assert "usage: python3 -m components.edge." in capsys.readouterr().err
+    assert {path.name for path in folder.iterdir()} == {"keeper.pyz", "haproxy.cfg"}
+
+
+def test_every_action_is_in_the_usage() -> None:
+    told = command.parser().format_help()
+    for action in ("users", "apply", "renew", "remove", "log", "link", "answer"):
+        assert f"    {action} " in told
+
+
+def test_reach_says_what_its_environment_lacks(capsys: pytest.CaptureFixture[str]) -> None:
+    assert reach.main(["remove", "/srv/prod", "prod"], {"GATEHOUSE_KEY": "edge.host"}) == 2
+    assert "has no GATEHOUSE_SSH, GATEHOUSE_HOST" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "module",
+    [
+        "components.check",
+        "components.edge.keeper",
+        "components.edge.reach",
+        "components.vm.boot",
+        "components.vm.enter",
+        "components.vm.reserve",
+        "components.vm.room",
+        "recovery",
+    ],
+)
+def test_a_command_that_is_none_is_code_2(module: str) -> None:
+    done = subprocess.run(
+        (sys.executable, "-m", module, "no-such-command", "--no-such-option"),
+        capture_output=True,
+        text=True,
+        env={"PATH": ""},
+    )
+    assert done.returncode == 2, done.stderr
+    assert done.stderr.startswith("usage: ")
+
+
+@pytest.mark.parametrize("names", [("haproxy.cfg",), ("passwd", "hosts"), ("lock", "www")])
+@pytest.mark.parametrize("action", ["remove", "renew"])
+def test_a_folder_with_what_is_not_an_edges_is_left_alone(
+    tmp_path: Path, names: Sequence[str], action: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = tmp_path / "etc"
+    folder.mkdir()
+    for name in names:
+        (folder / name).write_text("global\n")
+    assert main([action, str(folder), "prod"]) == 1
+    assert "edge.folder: holds what is not an edge's" in capsys.readouterr().err
+    assert {path.name for path in folder.iterdir()} == set(names)
+
+
+@pytest.fixture
+def units(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    made = tmp_path / "units"
+    made.mkdir()
+    monkeypatch.setattr(systemd, "UNITS", made)
+    monkeypatch.setattr(systemd, "run", lambda *_: subprocess.CompletedProcess((), 0, ""))
+    monkeypatch.setattr(timer, "run", lambda *_: subprocess.CompletedProcess((), 0, ""))
+    return made
+
+
+def edge(folder: Path, name: str) -> Instance:
+    made = Instance(str(folder), name)
+    made.under_systemd = True
+    return made
+
+
+def test_another_folder_for_the_same_stack_is_refused_by_its_key(
+    units: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("components.edge.keeper.instance.haproxy", lambda: "/usr/sbin/haproxy")
+    old, new = edge(tmp_path / "old/prod", "prod"), edge(tmp_path / "new/prod", "prod")
+    old.folder.mkdir(parents=True)
+    (units / old.unit).write_text(old.unit_text())
+    claims.check(old)
+    with pytest.raises(EdgeError) as refused:
+        claims.check(new)
+    message = str(refused.value)
+    assert message.startswith("edge.folder: the edge of the stack prod on ")
+    assert f"is in {old.folder} and does not move while it serves; set edge.folder to" in message
+    assert f"{old.folder.parent} again" in message
+    assert message.endswith(f"(got {new.folder.parent})")
+    claims.check(edge(tmp_path / "new/prod2", "prod2"))
+    # The same one by another path is no other one.
+    (tmp_path / "link").symlink_to(tmp_path / "old")
+    claims.check(edge(tmp_path / "link/prod", "prod"))
+    new.stop()
+    assert (units / old.unit).exists(), "which is not this folder's"
+    old.stop()
+    assert not (units / old.unit).exists()
