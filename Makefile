@@ -12,7 +12,7 @@ LAB_END := tests/e2e/test_lab_end.py
 LAB_TESTS := $(filter-out $(LAB_END),$(sort $(wildcard tests/e2e/test_lab*.py))) $(LAB_END)
 
 # What HAProxy itself does; who starts it, and where, is the same with any.
-OF_HAPROXY := $(patsubst %,tests/e2e/test_%.py,edge edge_confined edge_http edge_routes edge_tcp edge_tiers edge_tls)
+OF_HAPROXY := $(patsubst %,tests/e2e/test_%.py,edge edge_confined edge_decides edge_http edge_routes edge_tcp edge_tiers edge_tls)
 
 .PHONY: help up preview status smoke scale down shell ssh check-config recover reference requirements \
         test test-unit fuzz test-e2e test-e2e-edge test-e2e-lab audit scan bench-zero-downtime \
@@ -52,8 +52,8 @@ test: lint types scan $(VENV)/cloud-init test-unit test-e2e  ## everything
 test-unit: venv  ## no root, no network
 	$(PYTHON) -m pytest -n 2
 
-fuzz: venv $(VENV)/cloud-init  ## over 100,000 generated configs, each refused with a path or read back by the real readers
-	FUZZ=full $(PYTHON) -m pytest tests/unit/test_fuzz.py -rs
+fuzz: venv $(VENV)/cloud-init  ## over 100,000 generated configs, each refused with a path or read back by the real readers; as root also 20,000 requests through both tiers
+	FUZZ=full $(PYTHON) -m pytest tests/unit/test_fuzz.py tests/e2e/test_edge_decides.py -rs
 
 # Side by side: the lab mostly waits for its VMs. What each prints comes when it has ended.
 test-e2e: venv  ## the whole graph for real in a lab of its own, and the edge on loopback; as root

@@ -14,7 +14,7 @@ from components.edge.pools import Pool, TcpPool
 from components.edge.quoting import quoted, quoted_format
 from components.edge.replies import REPLACED
 from components.edge.routes import ALIAS, MAP, routes
-from components.host.traefik import METRICS_HOST
+from components.host.traefik import ENCODED_PERCENT, METRICS_HOST, SERVICE_HEADER
 from components.models.edge import Edge
 
 _TEMPLATES = Environment(
@@ -37,6 +37,22 @@ _COMPRESSED = (
 
 _TELLTALE = ("server", "x-powered-by", "x-aspnet-version", "x-aspnetmvc-version")
 """Headers of answers that are for nobody but who looks for software with known holes."""
+
+_PROXIES_ONLY = (
+    *("x.gatehouse.*", "x.replaced.path", "x.request.id"),
+    *("x.forwarded.*", "forwarded.*", "x.original.*", "x.rewrite.*", "x.(url.)?scheme"),
+    *("x.real.ip", "((x|x.cluster|true|fastly|proxy|wl.proxy|x.azure|http).)?client.?ip"),
+    *("cf.connecting.ip(v6)?", "x.envoy.*", "x.proxyuser.ip", "(x.)?remote.(addr|ip|host|port)"),
+    *("(x.)?remote.(user|groups?|name|email|ident)", "x.(authenticated|webauth|authentik).*"),
+    *("x.auth.request.*", "(x.)?ssl.client.*", "x.client.(cert|dn|verify).*", "x.arr.*"),
+    *("x.host", "x.http.host.override", "front.end.https", "proxy"),
+)
+"""Patterns of the request headers that only a proxy may set, as applications believe them: the
+client's address, scheme and host, and the user that a proxy has authenticated. A dot is `-` or `_`,
+which CGI and its heirs take for the same."""
+
+_NOT_IN_URLS = tuple(f"{ord(each):02X}" for each in '"<>\\^`{|}')
+"""The codes of the printable characters that RFC 3986 has in no path, and that clients send."""
 
 _CLIENT_TIMEOUT = 60
 NARROW_HEADERS = 512
@@ -109,12 +125,16 @@ def render(pools: Iterable[Pool | TcpPool], edge: Edge, folder: str, users: str 
         redirect=edge.tls and tls.redirect(edge.tls),
         vms=dict(sorted(vms.items())),
         metrics_host=METRICS_HOST,
+        service_header=SERVICE_HEADER,
+        encoded_percent=ENCODED_PERCENT,
         unchecked=UNCHECKED,
         access_log=_json(_ACCESS_LOG),
         tcp_log=_json(_TCP_LOG),
         limited=any(pool.http.rate_limit for pool in http),
         compressed=_COMPRESSED,
         telltale=_TELLTALE,
+        not_in_urls=_NOT_IN_URLS,
+        proxies_only=_PROXIES_ONLY,
         replaced=REPLACED,
         wide_headers=any(pool.http.header_bytes > NARROW_HEADERS for pool in http),
         client_timeout=_client_timeout(http),

@@ -33,6 +33,8 @@ class Pool:
     hosts: tuple[str, ...]
     path: str
     """Without a slash at its end; empty for the whole domain."""
+    strip_path: bool = False
+    """Whether Traefik and the containers do not see the path."""
     check_host: str
     check_path: str
     check_timeout: int
@@ -120,6 +122,7 @@ def pool(
         name=name,
         hosts=service.hosts,
         path=service.path.rstrip("/"),
+        strip_path=service.strip_path,
         check_host=check_name(name),
         check_path="/",
         check_timeout=CHECK_TIMEOUT,

@@ -69,7 +69,7 @@ http:
       rule: "PathPrefix(`/api`)"
       middlewares: [agent]
       service: api@internal
-    nowhere: {entryPoints: [web], rule: "PathPrefix(`/`)", priority: 1, service: nowhere}
+    nowhere: {entryPoints: [web], rule: "PathPrefix(`/`)", priority: -1, service: nowhere}
     metrics:
       entryPoints: [web]
       rule: "Host(`_metrics`) && Path(`/metrics`)"

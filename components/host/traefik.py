@@ -33,6 +33,14 @@ CPU_SHARES = 41_923
 """Four times what a container that serves gets when there is not enough for all: Docker makes a
 weight of 1600 of it, and the default is 100."""
 
+SERVICE_HEADER = "X-Gatehouse-Service"
+"""The header by which the edge names the service that a request is for. Every router of a service
+demands it, and the edge drops it from clients' requests."""
+
+ENCODED_PERCENT = "%25%FF"
+"""What the edge writes for each percent sign of a path that Traefik would respell. No text has it:
+UTF-8 has no byte FF."""
+
 METRICS_HOST = "_metrics"
 """With the path ``/metrics``."""
 
@@ -65,6 +73,10 @@ def command(network: str, edge: Sequence[str]) -> tuple[str, ...]:
         # And its PROXY protocol, ahead of connections of TCP services; HTTP comes without.
         f"--entrypoints.web.proxyprotocol.trustedips={','.join(edge)}",
         f"--entrypoints.web.transport.lifecycle.gracetimeout={STOP_GRACE}s",
+        # Paths and queries arrive as they were sent, but for `;` in a query, of which Traefik would
+        # make `&`: `%3B` means the same to whoever reads it. docs/adr/0017 has the rest.
+        "--entrypoints.web.http.sanitizepath=false",
+        "--entrypoints.web.http.encodequerysemicolons=true",
         # 60 s by default, after which it cuts long uploads and streams; the edge has time limits.
         "--entrypoints.web.transport.respondingtimeouts.readtimeout=0s",
         f"--entrypoints.traefik.address=:{API_PORT}",

@@ -9,6 +9,7 @@ import re
 from collections.abc import Mapping, Sequence
 
 from components.host.agent import INTERVAL_LABEL
+from components.host.traefik import ENCODED_PERCENT, SERVICE_HEADER
 from components.models.service import Service, check_name, tcp_name
 from components.service.check import check_labels
 from components.service.tcp import tcp_labels
@@ -16,8 +17,10 @@ from components.service.tcp import tcp_labels
 SLOT_LABEL = "gatehouse.slot"
 """Names the slot that a container fills; its own name is generated."""
 
-_EXACT_FIRST = 10_000
-"""Added to the priority of a router for whole domains; longer than any path can be."""
+_PRIORITY = 20_000
+"""The priority of every service's router. No two routers take the same request, as each demands its
+own service in a header. It is above 11,025, the highest in version 0.1, whose containers may still
+run beside new ones."""
 
 
 _ATTEMPTS = 4
@@ -79,41 +82,41 @@ def _http(name: str, plain_name: str, service: Service) -> dict[str, str]:
             f"{balancer}.sticky.cookie.httponly": "true",
             f"{balancer}.sticky.cookie.samesite": "lax",
         }
-    path = service.path.rstrip("/")
-    chain = [f"{name}_retry"]
-    if service.strip_path:
-        labels[f"{middleware}.{name}_strip.stripprefix.prefixes"] = path
-        chain.append(f"{name}_strip")
-    exact = [host for host in service.hosts if not host.startswith("*.")]
-    wild = [host for host in service.hosts if host.startswith("*.")]
     # An underscore, because no service can have one in its name.
-    for router, hosts, first in ((name, exact, _EXACT_FIRST), (f"{name}_wildcard", wild, 0)):
-        if hosts:
-            labels |= {
-                f"traefik.http.routers.{router}.entrypoints": "web",
-                f"traefik.http.routers.{router}.rule": rule(hosts, path),
-                # By default the longest rule wins, which many domains make long; the order has to
-                # be the edge's: domains before wildcards, then the longest path.
-                f"traefik.http.routers.{router}.priority": str(first + len(path) + 1),
-                f"traefik.http.routers.{router}.service": name,
-                f"traefik.http.routers.{router}.middlewares": ",".join(chain),
-            }
+    decode = f"{name}_decode"
+    labels |= {
+        f"{middleware}.{decode}.replacepathregex.regex": ENCODED_PERCENT,
+        f"{middleware}.{decode}.replacepathregex.replacement": "%",
+        f"traefik.http.routers.{name}.entrypoints": "web",
+        f"traefik.http.routers.{name}.rule": rule(
+            plain_name, service.hosts, "" if service.strip_path else service.path.rstrip("/")
+        ),
+        f"traefik.http.routers.{name}.priority": str(_PRIORITY),
+        f"traefik.http.routers.{name}.service": name,
+        f"traefik.http.routers.{name}.middlewares": f"{decode},{name}_retry",
+    }
     return labels
 
 
-def rule(hosts: Sequence[str], path: str) -> str:
-    """Return Traefik's rule: any of the domains, and below the path if there is one.
+def rule(service: str, hosts: Sequence[str], path: str) -> str:
+    """Return Traefik's rule: the service that the edge has chosen, its domains, and its path.
 
     The path ``/shop`` means ``/shop`` and ``/shop/…`` but not ``/shopping``; Traefik's PathPrefix
     alone would mean that too.
+
+    Args:
+        service: The name in the edge's header, which alone decides.
+        hosts: The domains.
+        path: Without a slash at its end; empty where Traefik does not see it.
     """
-    named = " || ".join(_host_rule(host) for host in hosts)
-    if not path:
-        return named
-    return f"({named}) && (Path(`{path}`) || PathPrefix(`{path}/`))"
+    terms = [" || ".join(map(_host_rule, hosts))]
+    if path:
+        terms.append(f"Path(`{path}`) || PathPrefix(`{path}/`)")
+    terms = [f"({term})" if " || " in term else term for term in terms]
+    return " && ".join((*terms, f"Header(`{SERVICE_HEADER}`, `{service}`)"))
 
 
 def _host_rule(host: str) -> str:
     if not host.startswith("*."):
         return f"Host(`{host}`)"
-    return f"HostRegexp(`^[a-z0-9-]+{re.escape(host[1:])}$`)"
+    return f"HostRegexp(`^[^.]+{re.escape(host[1:])}[.]?$`)"

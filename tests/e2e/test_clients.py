@@ -21,6 +21,7 @@ from components.edge.keeper.apply import apply
 from components.edge.keeper.instance import Instance
 from components.edge.keeper.system import poll
 from components.edge.pools import pool
+from components.host.traefik import SERVICE_HEADER
 from components.models.edge import Edge, Stats, Tls
 from components.service.labels import traefik_labels, traefik_name
 from lab import live
@@ -43,6 +44,19 @@ FORGED = {
     "True-Client-Ip": "6.6.6.6",
     "Forwarded": "for=6.6.6.6;proto=gopher",
     "X-Request-Id": "evil",
+    **dict.fromkeys(
+        (
+            *("X-Forwarded", "Forwarded-For", "Forwarded_Proto", "X-Original-Forwarded-For"),
+            *("X-Original-URL", "X-Rewrite-Url", "X-Host", "X-Http-Host-Override", "Proxy"),
+            *("Remote-User", "X_Remote_User", "REMOTE_ADDR", "X-Remote-Groups", "X-Remote-Ip"),
+            *("X-WebAuth-User", "X-Authenticated-User", "X-Auth-Request-Email", "X-Authentik-Uid"),
+            *("Ssl-Client-Cert", "X-SSL-Client-S-DN", "X-Client-Cert", "X-ARR-ClientCert"),
+            *("Cf-Connecting-Ip", "Fastly-Client-Ip", "X-Envoy-External-Address", "ClientIP"),
+            *("Wl-Proxy-Client-Ip", "Proxy-Client-IP", "X-ProxyUser-Ip", "Http-Client-Ip"),
+            *("X-Gatehouse-Service", "X_Gatehouse_Service", "X-Replaced-Path"),
+        ),
+        "evil",
+    ),
     # Names headers that the next proxy is to drop.
     "Connection": "X-Forwarded-For, X-Forwarded-Proto, X-Request-Id, X-Real-Ip",
 }
@@ -262,7 +276,8 @@ def test_straight_to_traefik_nobody_but_the_edge_is_believed(site: Site) -> None
     host, _, port = site.traefik.web.partition(":")
     made = http.client.HTTPConnection(host, int(port), source_address=(NEIGHBOUR, 0), timeout=30)
     with contextlib.closing(made):
-        made.request("GET", "/", headers={"Host": HOST, **FORGED})
+        headers = {"Host": HOST, **FORGED, SERVICE_HEADER: "app"}
+        made.request("GET", "/", headers=headers)
         got = dict(json.loads(made.getresponse().read()))
         assert got["x-real-ip"] == NEIGHBOUR
         assert got["x-forwarded-proto"] == "http"

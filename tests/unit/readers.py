@@ -2,6 +2,7 @@
 
 import ast
 import re
+import urllib.parse
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
@@ -95,8 +96,18 @@ def haproxy_map(text: str) -> dict[str, str]:
 
 def routed(routes: Mapping[str, str], host: str, path: str) -> str:
     """Return the backend that HAProxy takes by a map, as the frontend has it looked up."""
-    domain = host.partition(":")[0].lower()
-    if re.search("[^a-z0-9.-]", domain):
+    if re.search("%(?![0-9A-Fa-f]{2})|%00", path):
+        return "_refused"
+    decoded = urllib.parse.unquote(path, encoding="latin-1")
+    if re.search(r"(^|/)\.\.?(;[^/]*)?(/|$)", decoded):
+        return "_refused"
+    found, meant = (_looked_up(routes, host, each) for each in (path, re.sub("//+", "/", decoded)))
+    return found if meant in (found, "_nowhere") else "_refused"
+
+
+def _looked_up(routes: Mapping[str, str], host: str, path: str) -> str:
+    domain = host.partition(":")[0].lower().removesuffix(".")
+    if re.search("[^a-z0-9._-]", domain):
         return "_nowhere"
     for name in (domain, re.sub(r"^[^.]+", "*", domain)):
         whole = f"{name}{path}/"
@@ -137,16 +148,16 @@ class Rule:
                 return path == value
             case "PathPrefix", value:
                 return path.startswith(value)
+            case "Header", _:
+                return True
             case other:
                 raise AssertionError(f"{other} in {self.text}")
 
     def _matcher(self, call: ast.Call) -> tuple[str, str]:
         assert isinstance(call.func, ast.Name)
-        assert len(call.args) == 1, f"one argument each in {self.text}"
-        (argument,) = call.args
-        assert isinstance(argument, ast.Constant), self.text
-        assert isinstance(argument.value, int)
-        return call.func.id, self.literals[argument.value]
+        numbers = [each.value for each in call.args if isinstance(each, ast.Constant)]
+        assert len(numbers) == len(call.args) == (2 if call.func.id == "Header" else 1), self.text
+        return call.func.id, " ".join(self.literals[int(str(number))] for number in numbers)
 
 
 def traefik_rule(text: str) -> Rule:
@@ -158,6 +169,6 @@ def traefik_rule(text: str) -> Rule:
     literals = tuple(re.findall("`([^`]*)`", text))
     numbers = iter(range(len(literals)))
     plain = re.sub("`[^`]*`", lambda _: str(next(numbers)), text)
-    assert re.fullmatch(r"[A-Za-z0-9()&| ]*", plain), f"{plain!r} is no rule"
+    assert re.fullmatch(r"[A-Za-z0-9()&|, ]*", plain), f"{plain!r} is no rule"
     tree = ast.parse(plain.replace("&&", "and").replace("||", "or"), mode="eval").body
     return Rule(text=text, tree=tree, literals=literals)

@@ -23,6 +23,7 @@ from components.edge.keeper.users import digest
 from components.edge.pools import Pool, TcpPool, any_pool
 from components.edge.routes import MAP
 from components.edge.users import userlists
+from components.host.traefik import SERVICE_HEADER
 from components.models.edge import Tls
 from components.models.http import Http
 from components.models.service import Service
@@ -237,7 +238,7 @@ def _twin(real: Pool, index: int) -> Pool:
             f"{'*.' if host.startswith('*.') else ''}host{number:03}.twin{index:02}.example"
             for number, host in enumerate(real.hosts)
         ),
-        path=f"/twin{index:02}" if real.path else "",
+        path=f"/below{index:02}" if real.path else "",
         check_host=f"check.twin{index:02}.example",
         check_path=f"/check/twin{index:02}",
         main_domain=real.main_domain and f"main.twin{index:02}.example",
@@ -266,6 +267,8 @@ def _names(real: Pool, twin: Pool) -> Iterator[tuple[str, str]]:
     """Yield each value of the twin with the real one in its place."""
     yield twin.name, real.name
     yield from ((twin.check_host, real.check_host), (twin.check_path, real.check_path))
+    yield twin.path, real.path
+    yield f"^{twin.path}/?", f"^{real.path.replace('.', '[.]')}/?"
     if real.main_domain is not None and twin.main_domain is not None:
         yield twin.main_domain, real.main_domain
     yield from zip(twin.http.allow, real.http.allow, strict=True)
@@ -306,30 +309,26 @@ def _tcp_rules(name: str, service: Service, ours: Mapping[str, str]) -> None:
 
 
 def _rules(name: str, service: Service, ours: Mapping[str, str]) -> None:
-    path = service.path.rstrip("/")
+    path = "" if service.strip_path else service.path.rstrip("/")
     domains = {host for host in service.hosts if not host.startswith("*.")}
     wildcards = {host.removeprefix("*") for host in service.hosts} - domains
-    routers = {name: domains, f"{name}_wildcard": wildcards}
-    expected = {f"traefik.http.routers.{each}.rule" for each, hosts in routers.items() if hosts}
-    assert {key for key in ours if key.endswith(".rule")} == expected
-    for router, hosts in routers.items():
-        if not hosts:
-            continue
-        rule = traefik_rule(ours[f"traefik.http.routers.{router}.rule"])
-        paths = [("Path", path), ("PathPrefix", f"{path}/")] if path else []
-        assert [each for each in rule.matchers if each[0].startswith("Path")] == paths
-        named = [each for each in rule.matchers if each[0].startswith("Host")]
-        assert len(named) == len(hosts)
-        if router == name:
-            assert {value for _, value in named} == hosts
-        for host in hosts:
-            full = f"a-0{host}" if router != name else host
-            assert rule.matches(full, path or "/")
-            assert rule.matches(full, f"{path}/x")
-            assert rule.matches(full, f"{path}x") == (path == "")
-            assert not rule.matches(f"{full}.evil", f"{path}/")
-            if full.replace(".", "x") not in domains:
-                assert not rule.matches(full.replace(".", "x"), f"{path}/")
+    expected = f"traefik.http.routers.{name}.rule"
+    assert [key for key in ours if key.endswith(".rule")] == [expected]
+    rule = traefik_rule(ours[expected])
+    paths = [("Path", path), ("PathPrefix", f"{path}/")] if path else []
+    assert [each for each in rule.matchers if each[0].startswith("Path")] == paths
+    chosen = [value for matcher, value in rule.matchers if matcher == "Header"]
+    assert chosen == [f"{SERVICE_HEADER} {name.rpartition('-')[0]}"]
+    assert {value for matcher, value in rule.matchers if matcher == "Host"} == domains
+    named = [each for each in rule.matchers if each[0].startswith("Host")]
+    assert len(named) == len(domains) + len(wildcards)
+    for full in (*domains, *(f"a-0{each}" for each in wildcards)):
+        assert rule.matches(full, path or "/")
+        assert rule.matches(full, f"{path}/x")
+        assert rule.matches(full, f"{path}x") == (path == "")
+        assert not rule.matches(f"{full}.evil", f"{path}/")
+        if full.replace(".", "x") not in domains:
+            assert not rule.matches(full.replace(".", "x"), f"{path}/")
 
 
 def user_data(stack: Stack) -> Iterator[str]:

@@ -3,8 +3,12 @@
 import itertools
 import re
 from collections.abc import Iterator, Mapping
+from urllib.parse import unquote
 
 from components.models.service import Service
+
+REFUSED = "_refused"
+"""The edge answers with a 400, whatever the service."""
 
 
 def meant(services: Mapping[str, Service], host: str, path: str) -> str:
@@ -15,18 +19,30 @@ def meant(services: Mapping[str, Service], host: str, path: str) -> str:
         host: The value of the header.
         path: Without a query; empty if a request has none.
     """
-    domain = host.partition(":")[0].lower()
+    if re.search("%(?![0-9A-Fa-f]{2})|%00", path):
+        return REFUSED
+    decoded = unquote(path, encoding="latin-1")
+    if any(part.partition(";")[0] in (".", "..") for part in decoded.split("/")):
+        return REFUSED
+    as_sent = _meant(services, host, path)
+    as_read = _meant(services, host, re.sub("//+", "/", decoded))
+    return as_sent if as_read in (as_sent, "_nowhere") else REFUSED
+
+
+def _meant(services: Mapping[str, Service], host: str, path: str) -> str:
+    domain = host.partition(":")[0].lower().removesuffix(".")
     aliased = [name for name, each in services.items() if domain in each.http.aliases]
     exact = [
         name
         for name, each in services.items()
         if domain in each.hosts and not domain.startswith("*")
     ]
+    label = r"[a-z0-9_-]+"
     wild = [
         name
         for name, each in services.items()
         for pattern in each.hosts
-        if pattern.startswith("*.") and re.fullmatch(rf"[a-z0-9-]+{re.escape(pattern[1:])}", domain)
+        if pattern.startswith("*.") and re.fullmatch(label + re.escape(pattern[1:]), domain)
     ]
     for named in (exact, wild):
         below = [name for name in named if _is_below(path, services[name].path.rstrip("/"))]
@@ -59,7 +75,12 @@ def requests(services: Mapping[str, Service]) -> Iterator[tuple[str, str]]:
 
 def _near(prefix: str) -> tuple[str, ...]:
     below = (prefix or "/", f"{prefix}/", f"{prefix}/x", f"{prefix}//", f"{prefix}/./x")
-    beside = (f"{prefix}x", f"{prefix}.", f"/x{prefix}", f"/{prefix}/", prefix.upper())
+    beside = (
+        *(f"{prefix}x", f"{prefix}.", f"/x{prefix}", f"/{prefix}/", prefix.upper()),
+        *(f"/{prefix}", f"/x/..{prefix}/x", f"{prefix}/%2e%2E/x", f"{prefix}/..;a/x"),
+        *(f"{prefix}%2fx", f"{prefix}/a%7E//b", f"{prefix}/%", f"{prefix}/%0g", f"{prefix}/x%00"),
+        *(f"{prefix[:at]}%{ord(each):02x}{prefix[at + 1 :]}" for at, each in enumerate(prefix)),
+    )
     return (*below, *(each for each in beside if each.startswith("/")), prefix[:-1] or "/")
 
 

@@ -13,6 +13,7 @@ from pulumi.runtime import rpc
 from components.config import ConfigError, parse
 from components.edge.source import sources
 from components.host import rights
+from components.host import traefik as traefik_flags
 from components.host.agent import PIDS_LABEL, marked, own_labels
 from components.machine import Facts
 from components.models.service import Service, check_name
@@ -90,9 +91,8 @@ def test_traefik_makes_of_the_labels_what_they_are_meant_for() -> None:
     for name, service in services.items():
         known_as = traefiks[name]
         balancer = told["services"][known_as]["loadBalancer"]
-        wild = {host.startswith("*.") for host in service.hosts}
         assert told["services"][known_as]["status"] == "enabled"
-        assert routers[known_as] == len(wild), "one for domains, one for wildcards"
+        assert routers[known_as] == 1
         (url,) = [each["url"] for each in balancer["servers"]]
         scheme = "h2c" if service.http.protocol == "h2c" else "http"
         assert (url.split(":")[0], url.rpartition(":")[2]) == (scheme, str(service.port))
@@ -102,12 +102,12 @@ def test_traefik_makes_of_the_labels_what_they_are_meant_for() -> None:
             assert balancer["healthCheck"]["path"] == service.container_check_path
         assert balancer["strategy"] == ("p2c" if service.http.balance == "leastconn" else "wrr")
         assert balancer.get("sticky") == (_sticky(name) if service.http.sticky else None)
-    stripped = {name: service.path for name, service in services.items() if service.strip_path}
+    decode = {"regex": traefik_flags.ENCODED_PERCENT, "replacement": "%"}
     assert {
-        name: middleware["stripPrefix"]["prefixes"]
-        for name, middleware in told["middlewares"].items()
-        if "stripPrefix" in middleware
-    } == {f"{traefiks[name]}_strip": [path.rstrip("/")] for name, path in stripped.items()}
+        name: each["replacePathRegex"]
+        for name, each in told["middlewares"].items()
+        if "replacePathRegex" in each
+    } == {f"{traefiks[name]}_decode": decode for name in services}
 
 
 def _understood_as_tcp(service: Service, known_as: str, told: dict[str, dict[str, Any]]) -> None:

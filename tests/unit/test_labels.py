@@ -55,29 +55,33 @@ def test_another_port_of_the_edge_is_no_other_container() -> None:
     ("path", "expected"),
     [
         ("", "Host(`a.example.org`)"),
-        ("/shop", "(Host(`a.example.org`)) && (Path(`/shop`) || PathPrefix(`/shop/`))"),
+        ("/shop", "Host(`a.example.org`) && (Path(`/shop`) || PathPrefix(`/shop/`))"),
     ],
 )
 def test_a_path_means_itself_and_what_is_below(path: str, expected: str) -> None:
-    assert rule(["a.example.org"], path) == expected
+    chosen = "Header(`X-Gatehouse-Service`, `app`)"
+    assert rule("app", ["a.example.org"], path) == f"{expected} && {chosen}"
 
 
 def test_a_wildcard_means_one_label_more() -> None:
-    assert rule(["*.example.org"], "") == "HostRegexp(`^[a-z0-9-]+\\.example\\.org$`)"
+    wild = "HostRegexp(`^[^.]+\\.example\\.org[.]?$`)"
+    assert rule("app", ["*.example.org"], "").startswith(f"{wild} && Header(")
+    both = rule("app", ["a.example.net", "*.example.org"], "")
+    assert both.startswith(f"(Host(`a.example.net`) || {wild}) && Header(")
 
 
-def test_a_domain_wins_over_a_wildcard_and_then_the_longest_path() -> None:
+def test_a_router_wins_over_those_of_the_first_version() -> None:
     app = service(hosts=["a.example.org", "*.example.org"], path="/shop")
-    both, name = traefik_labels("app", app), traefik_name("app", app)
-    assert both[f"traefik.http.routers.{name}.priority"] == "10006"
-    assert both[f"traefik.http.routers.{name}_wildcard.priority"] == "6"
+    labels, name = traefik_labels("app", app), traefik_name("app", app)
+    longest = 10_000 + 1024 + 1  # a whole domain's, and the longest path's
+    assert int(labels[f"traefik.http.routers.{name}.priority"]) > longest
 
 
-def test_a_path_is_stripped_by_a_middleware_of_the_services_own() -> None:
+def test_traefik_does_not_see_a_path_that_the_edge_strips() -> None:
     app = service(path="/shop/", strip_path=True)
     labels, name = traefik_labels("app", app), traefik_name("app", app)
-    assert labels[f"traefik.http.middlewares.{name}_strip.stripprefix.prefixes"] == "/shop"
-    assert labels[f"traefik.http.routers.{name}.middlewares"] == f"{name}_retry,{name}_strip"
+    assert "/shop" not in str(labels)
+    assert labels[f"traefik.http.routers.{name}.middlewares"] == f"{name}_decode,{name}_retry"
 
 
 def test_containers_that_say_something_else_are_another_service_to_traefik() -> None:

@@ -324,7 +324,7 @@ class Traefik:
     def get(self, path: str = "/", host: str = HOST) -> tuple[int, str]:
         connection = http.client.HTTPConnection("127.0.0.1", self.web, timeout=60)
         try:
-            connection.request("GET", path, headers={"Host": host})
+            connection.request("GET", path, headers={"Host": host, traefik.SERVICE_HEADER: "app"})
             answer = connection.getresponse()
             return answer.status, answer.read().decode()
         finally:
