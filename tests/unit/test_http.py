@@ -97,26 +97,18 @@ def test_long_headers_have_room_made_for_them(most: int, wide: bool) -> None:
     assert ("tune.maxrewrite 4096" in rendered(headers={"X-A": "a" * most})) == wide
 
 
-CHOSEN = (("X-Gatehouse-Service", "app"),)
-
-
-def test_a_grpc_server_is_asked_by_a_call_and_another_one_by_its_path() -> None:
-    called = rendered(protocol="h2c")
-    assert checks(called) == {
-        Check(
-            pool="app",
-            server="web-0",
-            address="192.0.2.1:80",
-            host="app.example.org",
-            path="/grpc.health.v1.Health/Check",
-            method="POST",
-            headers=(*CHOSEN, ("Content-Type", "application/grpc"), ("TE", "trailers")),
-        )
-    }
+def test_the_edge_asks_the_vm_and_not_the_application() -> None:
+    for changes in ({"protocol": "h2c"}, {}):
+        assert checks(rendered(**changes)) == {
+            Check(
+                pool="app",
+                server="web-0",
+                address="192.0.2.1:80",
+                host="_app._http",
+                path="/",
+            )
+        }
     app = stack(app={"http": {"protocol": "h2c"}, "health": {"path": "/up"}}).services["app"]
-    one = pool("app", app, {"web-0": 1}, {"web-0": "192.0.2.1:80"})
-    (check,) = checks(render([one], Edge(), "/srv/edge"))
-    assert (check.method, check.path, check.headers) == ("GET", "/up", CHOSEN)
     name = traefik_name("app", app)
     key = f"traefik.http.services.{name}.loadbalancer.healthcheck.path"
     assert traefik_labels("app", app)[key] == "/up"
