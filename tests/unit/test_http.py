@@ -98,8 +98,8 @@ def test_long_headers_have_room_made_for_them(most: int, wide: bool) -> None:
 
 
 def test_the_edge_asks_the_vm_and_not_the_application() -> None:
-    for changes in ({"protocol": "h2c"}, {}):
-        assert checks(rendered(**changes)) == {
+    for text in (rendered(protocol="h2c"), rendered()):
+        assert checks(text) == {
             Check(
                 pool="app",
                 server="web-0",
