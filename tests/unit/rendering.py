@@ -319,6 +319,7 @@ def _rules(name: str, service: Service, ours: Mapping[str, str]) -> None:
     expected = f"traefik.http.routers.{name}.rule"
     check = f"traefik.http.routers.{name}_check.rule"
     assert {key for key in ours if key.endswith(".rule")} == {expected, check}
+    assert ours[check] == f"Host(`_{name.rpartition('-')[0]}._http`)"
     rule = traefik_rule(ours[expected])
     paths = [("Path", path), ("PathPrefix", f"{path}/")] if path else []
     assert [each for each in rule.matchers if each[0].startswith("Path")] == paths

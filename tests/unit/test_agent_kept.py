@@ -6,6 +6,7 @@ import os
 import socket
 import subprocess
 import sys
+import tempfile
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -121,12 +122,14 @@ class Small:
 
 
 @pytest.fixture
-def small(tmp_path: Path) -> Iterator[Small]:
+def small() -> Iterator[Small]:
     if os.geteuid() != 0:
         pytest.skip("mounts a file system: run this as root")
-    made = Small(tmp_path)
-    yield made
-    made.end()
+    # Not pytest's own folder, whose path is too long for a socket's.
+    with tempfile.TemporaryDirectory() as folder:
+        made = Small(Path(folder))
+        yield made
+        made.end()
     for each in made.docker.containers.values():
         each.die()
 
