@@ -65,6 +65,8 @@ class Run:
     """What one run of the program did."""
 
     resources: dict[str, Registered] = field(default_factory=dict)
+    state: dict[str, dict[str, Any]] = field(default_factory=dict)
+    """What the engine would keep: each resource's type and outputs, by its URN."""
     outputs: dict[str, Any] = field(default_factory=dict)
 
     def of_type(self, kind: str) -> dict[str, Registered]:
@@ -94,12 +96,15 @@ class Run:
 class Provider(mocks.Mocks):
     """Answers for all providers; in a preview nothing that a provider decides is known."""
 
-    def __init__(self, addresses: dict[str, str], preview: bool) -> None:
+    def __init__(self, addresses: dict[str, str], preview: bool, before: "Run | None") -> None:
         self.addresses = addresses
         self.preview = preview
+        self.before = before or Run()
 
-    def call(self, args: mocks.MockCallArgs) -> tuple[dict[Any, Any], None]:
-        raise AssertionError(f"the program must not call {args.token}")
+    def call(self, args: mocks.MockCallArgs) -> tuple[dict[Any, Any], list[Any]]:
+        assert args.token.endswith(":readStackResourceOutputs"), f"{args.token} is not answered"
+        assert args.args == {"stackName": "test"}, "it asks for its own stack"
+        return {"outputs": self.before.state}, []
 
     def new_resource(self, args: mocks.MockResourceArgs) -> tuple[str | None, dict[Any, Any]]:
         if self.preview:
@@ -129,6 +134,8 @@ class Monitor(mocks.MockMonitor):
             return answer
         _ensure_event_loop()
         inputs = rpc.deserialize_properties(request.object, keep_unknowns=True)
+        outputs = rpc.deserialize_properties(answer.object) if request.custom else {}
+        self.run.state[answer.urn] = {"type": request.type, "outputs": outputs}
         assert request.name not in self.run.resources, f"two resources are called {request.name}"
         self.run.resources[request.name] = Registered(
             urn=answer.urn,
@@ -141,21 +148,36 @@ class Monitor(mocks.MockMonitor):
 
     def RegisterResourceOutputs(self, request: Any) -> Any:  # noqa: N802
         # The mocks' URNs of components hold the stack's type too, and they may come after it.
+        _ensure_event_loop()
+        outputs = rpc.deserialize_properties(request.outputs, keep_unknowns=True)
         if "::pulumi:pulumi:Stack::" in request.urn:
-            _ensure_event_loop()
-            self.run.outputs |= rpc.deserialize_properties(request.outputs, keep_unknowns=True)
+            self.run.outputs |= outputs
+        else:
+            self.run.state[request.urn]["outputs"] = outputs
         return super().RegisterResourceOutputs(request)  # type: ignore[no-untyped-call]
 
 
 def run(
-    raw: dict[str, Any], *, addresses: dict[str, str] | None = None, preview: bool = False
+    raw: dict[str, Any],
+    *,
+    addresses: dict[str, str] | None = None,
+    preview: bool = False,
+    before: Run | None = None,
 ) -> Run:
-    """Run ``__main__.py`` with a config; ``addresses`` are what the VMs answer, by name."""
+    """Run ``__main__.py`` with a config.
+
+    Args:
+        raw: The config.
+        addresses: What the VMs answer, by name.
+        preview: Whether nothing that a provider decides is known.
+        before: The run whose resources are there.
+    """
     done = Run()
     count = raw["farm"]["vms"]
     if addresses is None:
-        addresses = {f"web-{index}": f"10.90.0.{10 + index}" for index in range(count)}
-        addresses["web-edge"] = "10.90.0.254"
-    provider = Provider(addresses, preview)
+        farm = raw["farm"].get("name", "web")
+        addresses = {f"{farm}-{index}": f"10.90.0.{10 + index}" for index in range(count)}
+        addresses[f"{farm}-edge"] = "10.90.0.254"
+    provider = Provider(addresses, preview, before)
     run_mocked(PROGRAM, raw, provider, Monitor(provider, done), preview=preview)
     return done
