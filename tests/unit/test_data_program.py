@@ -116,7 +116,7 @@ def deleted(before: program.Run, after: program.Run) -> set[str]:
     return found
 
 
-@settings(max_examples=8, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=4, deadline=None, suppress_health_check=list(HealthCheck))
 @given(CONFIGS, CONFIGS)
 def test_for_any_two_configs_what_the_engine_would_delete_is_named(
     first: dict[str, Any], second: dict[str, Any]
