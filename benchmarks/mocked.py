@@ -28,13 +28,11 @@ from benchmarks.memory import resident_bytes
 
 
 class NoMocks(mocks.Mocks):
-    """Is asked for what the stack has: nothing yet. The monitor answers all else."""
+    """Is asked for nothing: the monitor answers."""
 
-    def call(self, args: mocks.MockCallArgs) -> tuple[dict[Any, Any], list[Any]]:
-        """Tell that nothing is there."""
-        if args.token.rpartition(":")[2] != "readStackResourceOutputs":
-            raise AssertionError(f"the program must not call {args.token}")
-        return {"outputs": {}}, []
+    def call(self, args: mocks.MockCallArgs) -> tuple[dict[Any, Any], None]:
+        """Refuse."""
+        raise AssertionError(f"the program must not call {args.token}")
 
     def new_resource(self, args: mocks.MockResourceArgs) -> tuple[str | None, dict[Any, Any]]:
         """Refuse."""
@@ -51,7 +49,13 @@ class Echo(mocks.MockMonitor):
         self._lock = threading.Lock()
         self._numbers: dict[str, int] = {}
 
-    # The method's name is gRPC's, and the SDK left its own without types.
+    # The methods' names are gRPC's, and the SDK left its own without types.
+    def Invoke(self, request: Any) -> Any:  # noqa: ARG002, N802
+        """Tell that the stack has nothing yet, which is all that the program asks for."""
+        answer = resource_pb2.ResourceInvokeResponse()
+        getattr(answer, "return").update({"outputs": {}})
+        return answer
+
     def RegisterResource(self, request: Any) -> Any:  # noqa: N802
         """Answer at once."""
         urn = self.make_urn(request.parent, request.type, request.name)

@@ -5,6 +5,9 @@ from dataclasses import dataclass
 from typing import Any
 
 import pulumi
+from pulumi.runtime import rpc
+from pulumi.runtime.proto import resource_pb2
+from pulumi.runtime.settings import get_monitor
 
 from components.data import guard, inventory
 from components.data.inventory import Inventory, Made
@@ -56,9 +59,23 @@ def _resources() -> Mapping[str, Any]:
         stack = f"{pulumi.get_organization()}/{pulumi.get_project()}/{stack}"
         # The CLI (3.260) crashes when it is asked for the resources of a stack without a state,
         # which `pulumi stack init` makes on other back ends alone. Outputs it has none of then.
-        exports = pulumi.runtime.invoke("pulumi:pulumi:readStackOutputs", {"name": stack})
-        if not exports.value["outputs"]:
+        if not _told("readStackOutputs", name=stack):
             return {}
-    told = pulumi.runtime.invoke("pulumi:pulumi:readStackResourceOutputs", {"stackName": stack})
-    resources: Mapping[str, Any] = told.value["outputs"]
-    return resources
+    return _told("readStackResourceOutputs", stackName=stack)
+
+
+def _told(function: str, **arguments: str) -> Mapping[str, Any]:
+    """Ask the engine, and wait for the answer.
+
+    Not with the SDK's own invoke, which waits in a second event loop within the first: the rest of
+    the run then has been seen to wait for ever, once in some ten runs under load.
+    """
+    request = resource_pb2.ResourceInvokeRequest(tok=f"pulumi:pulumi:{function}")
+    request.args.update(arguments)
+    monitor = get_monitor()
+    if monitor is None:
+        raise pulumi.RunError("the program runs under Pulumi only")
+    answer = monitor.Invoke(request)
+    told, _ = rpc.deserialize_properties_unwrap_secrets(getattr(answer, "return"))
+    outputs: Mapping[str, Any] = told["outputs"]
+    return outputs

@@ -96,15 +96,12 @@ class Run:
 class Provider(mocks.Mocks):
     """Answers for all providers; in a preview nothing that a provider decides is known."""
 
-    def __init__(self, addresses: dict[str, str], preview: bool, before: "Run | None") -> None:
+    def __init__(self, addresses: dict[str, str], preview: bool) -> None:
         self.addresses = addresses
         self.preview = preview
-        self.before = before or Run()
 
-    def call(self, args: mocks.MockCallArgs) -> tuple[dict[Any, Any], list[Any]]:
-        assert args.token.endswith(":readStackResourceOutputs"), f"{args.token} is not answered"
-        assert args.args == {"stackName": "test"}, "it asks for its own stack"
-        return {"outputs": self.before.state}, []
+    def call(self, args: mocks.MockCallArgs) -> tuple[dict[Any, Any], None]:
+        raise AssertionError(f"the program must not call {args.token}")
 
     def new_resource(self, args: mocks.MockResourceArgs) -> tuple[str | None, dict[Any, Any]]:
         if self.preview:
@@ -123,9 +120,10 @@ class Provider(mocks.Mocks):
 class Monitor(mocks.MockMonitor):
     """A mock monitor that keeps the whole of each registration, options included."""
 
-    def __init__(self, provider: Provider, run: Run) -> None:
+    def __init__(self, provider: Provider, run: Run, before: Run) -> None:
         super().__init__(provider)
         self.run = run
+        self.before = before
 
     # The two methods' names are gRPC's, and the SDK left its own without types.
     def RegisterResource(self, request: Any) -> Any:  # noqa: N802
@@ -144,6 +142,13 @@ class Monitor(mocks.MockMonitor):
             inputs=inputs,
             options=request,
         )
+        return answer
+
+    def Invoke(self, request: Any) -> Any:  # noqa: N802
+        assert request.tok == "pulumi:pulumi:readStackResourceOutputs"
+        assert dict(request.args) == {"stackName": "test"}, "it asks for its own stack"
+        answer = resource_pb2.ResourceInvokeResponse()
+        getattr(answer, "return").update({"outputs": self.before.state})
         return answer
 
     def RegisterResourceOutputs(self, request: Any) -> Any:  # noqa: N802
@@ -178,6 +183,6 @@ def run(
         farm = raw["farm"].get("name", "web")
         addresses = {f"{farm}-{index}": f"10.90.0.{10 + index}" for index in range(count)}
         addresses[f"{farm}-edge"] = "10.90.0.254"
-    provider = Provider(addresses, preview, before)
-    run_mocked(PROGRAM, raw, provider, Monitor(provider, done), preview=preview)
+    provider = Provider(addresses, preview)
+    run_mocked(PROGRAM, raw, provider, Monitor(provider, done, before or Run()), preview=preview)
     return done
