@@ -3,6 +3,7 @@
 import pulumi
 
 from components import config, outputs
+from components.data.check import check
 from components.edge.edge import Edge, EdgeArgs
 from components.edge.source import sources
 from components.host.host import ContainerHost, ContainerHostArgs
@@ -20,6 +21,7 @@ placement = {
     name: spread(service.replicas, allowed(service.placement.vms, names))
     for name, service in stack.services.items()
 }
+checked = check(stack, placement)
 
 farm = Farm(
     "farm",
@@ -27,10 +29,20 @@ farm = Farm(
         config=stack.farm,
         ssh_from=ssh_from(stack.farm, facts.own_addresses),
         edge=stack.edge.vm,
+        staying=len(checked.stays),
     ),
 )
 vms = {
-    name: Vm(name, VmArgs(farm=farm, plan=container_host(stack.farm, name, index)))
+    name: Vm(
+        name,
+        VmArgs(
+            farm=farm,
+            plan=container_host(stack.farm, name, index),
+            made=checked.stays.get(name, checked.wanted.vms[name]),
+            stays=name in checked.stays,
+            protect=name in checked.wanted.data,
+        ),
+    )
     for index, name in enumerate(names)
 }
 hosts = {

@@ -49,7 +49,13 @@ class Echo(mocks.MockMonitor):
         self._lock = threading.Lock()
         self._numbers: dict[str, int] = {}
 
-    # The method's name is gRPC's, and the SDK left its own without types.
+    # The methods' names are gRPC's, and the SDK left its own without types.
+    def Invoke(self, request: Any) -> Any:  # noqa: ARG002, N802
+        """Tell that the stack has nothing yet, which is all that the program asks for."""
+        answer = resource_pb2.ResourceInvokeResponse()
+        getattr(answer, "return").update({"outputs": {}})
+        return answer
+
     def RegisterResource(self, request: Any) -> Any:  # noqa: N802
         """Answer at once."""
         urn = self.make_urn(request.parent, request.type, request.name)

@@ -74,7 +74,12 @@ def run_mocked(
             {f"gatehouse:{key}": json.dumps(value) for key, value in raw.items()}
         )
         mocks.set_mocks(
-            provider, project="gatehouse", stack="test", preview=preview, monitor=monitor
+            provider,
+            project="gatehouse",
+            stack="test",
+            preview=preview,
+            monitor=monitor,
+            organization="organization",
         )
         settings.set_root_resource(None)  # type: ignore[arg-type]  # set_mocks makes one that is finished already
         await run_in_stack(lambda: _run(program))

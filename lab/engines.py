@@ -71,8 +71,8 @@ class Engine:
         return self._run("refresh", *options).returncode
 
     def destroy(self) -> int:
-        """Delete everything."""
-        return self._run("destroy").returncode
+        """Delete everything, data too: a lab is disposable."""
+        return self._run("destroy", "--ignore-protect").returncode
 
     def outputs(self, *, show_secrets: bool = False) -> dict[str, Any]:
         """Return what the program exported; nothing if it was never applied.

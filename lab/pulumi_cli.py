@@ -105,11 +105,12 @@ class PulumiCli:
             self._recover()
             return self._refresh(self._targets(target_types))
 
-    def destroy(self) -> int:
-        """Delete everything."""
+    def destroy(self, *, ignore_protect: bool = False) -> int:
+        """Delete everything, also what is protected if `ignore_protect`."""
         with self._prepared():
             self._recover()
-            return self._pulumi("destroy", "--yes", "--skip-preview")
+            more = ("--ignore-protect",) if ignore_protect else ()
+            return self._pulumi("destroy", "--yes", "--skip-preview", *more)
 
     def outputs(self, *, show_secrets: bool) -> dict[str, Any]:
         """Return what the program exported; nothing if it was never applied.
@@ -313,7 +314,7 @@ def main(arguments: list[str]) -> int:
             return cli.up(refresh=args.refresh)
         if args.operation == "refresh":
             return cli.refresh(target_types=args.target_type)
-        return cli.destroy()
+        return cli.destroy(ignore_protect=args.ignore_protect)
     except (EngineError, RemoveError, Unreachable) as error:
         print(f"error: {error}", flush=True)
         return 1

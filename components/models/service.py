@@ -162,7 +162,7 @@ class Placement(Model):
 
 
 class Volume(Model):
-    """Storage that outlives a container, but not its VM."""
+    """Storage on a VM, where it outlives containers. An update that would delete it is refused."""
 
     path: FilePath = Field(
         description="Where the container sees it.", examples=["/var/lib/postgresql/data"]
@@ -183,6 +183,12 @@ class Volume(Model):
         default=False,
         description="Several replicas may use it: those on one VM see the same files, those on"
         " different VMs do not. Needed with more than one replica.",
+        examples=[True],
+    )
+    expendable: bool = Field(
+        default=False,
+        description="An update may delete it, with all that is in it. Without this word a preview"
+        " or update that would do so ends before anything is done, and says why.",
         examples=[True],
     )
 

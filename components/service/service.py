@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import pulumi
 import pulumi_docker as docker
 
+from components.data.inventory import Held, kept_of_service, volumes_of
 from components.host import rights
 from components.host.agent import PIDS_LABEL, marked
 from components.host.host import ContainerHost
@@ -51,12 +52,14 @@ class Service(pulumi.ComponentResource):
             for vm in args.counts
         }
         self._volumes = {
-            (vm, volume.name): docker.Volume(
-                f"{name}-{vm}-{volume.name}", docker.VolumeArgs(), args.hosts[vm].on_vm(self)
+            (held.vm, held.what): docker.Volume(
+                f"{name}-{held.vm}-{held.what}",
+                docker.VolumeArgs(),
+                self._keeping(held, args.hosts[held.vm]),
             )
             for vm in args.counts
-            for volume in args.config.volumes
-            if volume.name is not None
+            for held in volumes_of(name, args.config, vm)
+            if held.place == "name"
         }
         self.containers = {
             slot.name: self._container(slot, args.hosts[slot.vm], images[slot.vm])
@@ -72,7 +75,22 @@ class Service(pulumi.ComponentResource):
             )
             for slot in slots(name, args.counts)
         }
-        self.register_outputs({"containers": list(self.containers)})
+        self.register_outputs(
+            {
+                "containers": list(self.containers),
+                **kept_of_service(self.config, name, self.counts),
+            }
+        )
+
+    def _keeping(self, held: Held, host: ContainerHost) -> pulumi.ResourceOptions:
+        """Return the options of a volume: what is not expendable, the engine does not delete."""
+        options = host.on_vm(self)
+        if not held.expendable:
+            options.protect = True
+            # A domain that had vanished and is made again may have the old disk, and the volume.
+            # If it has not, Docker makes the volume with the first container that wants it.
+            options.replacement_trigger = None
+        return options
 
     def _container(
         self, slot: Slot, host: ContainerHost, image: docker.RemoteImage

@@ -1,7 +1,5 @@
 """What a farm's VMs share: the hypervisor, a storage pool, a network, the image and the SSH key."""
 
-import hashlib
-import json
 from dataclasses import dataclass
 
 import pulumi
@@ -10,9 +8,8 @@ from pulumi_command import local
 
 from components.models.edge import EdgeVm
 from components.models.farm import Farm as FarmConfig
-from components.vm import cloudinit
+from components.vm.generation import farm_generation
 from components.vm.keys import KeyPair, key_folder, written
-from components.vm.plan import container_host
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,6 +21,8 @@ class FarmArgs:
     """The networks from which the VMs answer SSH."""
     edge: EdgeVm | None = None
     """The VM that is the edge, if one is: there has to be room for it too."""
+    staying: int = 0
+    """How many VMs stay as an older version made them, whatever a new one is made of."""
 
 
 class Farm(pulumi.ComponentResource):
@@ -91,11 +90,12 @@ class Farm(pulumi.ComponentResource):
                 environment={
                     "GATEHOUSE_URI": args.config.hypervisor.uri,
                     "GATEHOUSE_GENERATION": image.id.apply(
-                        lambda image: _generation(image, args.config)
+                        lambda image: farm_generation(image, args.config)
                     ),
                     "GATEHOUSE_VMS": str(args.config.vms),
                     "GATEHOUSE_MEMORY": str(args.config.memory),
                     **({"GATEHOUSE_EDGE_MEMORY": str(args.edge.memory)} if args.edge else {}),
+                    **({"GATEHOUSE_STAYING": str(args.staying)} if args.staying else {}),
                 },
             ),
             pulumi.ResourceOptions(parent=self),
@@ -111,11 +111,3 @@ class Farm(pulumi.ComponentResource):
             key_folder(pulumi.get_stack()) / "id_ed25519", self.ssh_key.private_key
         )
         self.register_outputs({"pool": self.pool})
-
-
-def _generation(image: str, spec: FarmConfig) -> str:
-    """Return a digest of everything that has all VMs replaced when it changes."""
-    plan = container_host(spec, "", 0)
-    guest = cloudinit.guest(plan, spec, keys=("", "", ""))
-    parts = (image, cloudinit.user_data(guest), *plan.size)
-    return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:16]

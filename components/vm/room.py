@@ -32,11 +32,15 @@ class Wanted:
     """Of each, in bytes."""
     edge: int = 0
     """The memory of the edge's VM, in bytes: 0 if there is none. An old one of it goes first."""
+    staying: int = 0
+    """How many of the VMs stay although the generation is another one."""
 
     def new_vms(self, before: "Wanted | None") -> int:
         """Return how many VMs have to be made beside what was wanted before."""
-        same = before is not None and before.generation == self.generation
-        return max(0, self.vms - (before.vms if before is not None and same else 0))
+        if before is None or before.generation != self.generation:
+            return max(0, self.vms - self.staying)
+        more, replaced = self.vms - before.vms, before.staying - self.staying
+        return min(self.vms, max(0, more) + max(0, replaced))
 
     def more_edge(self, before: "Wanted | None") -> int:
         """Return how much more memory the edge's VM takes than before, in bytes."""
@@ -96,6 +100,7 @@ def main(arguments: list[str]) -> int:
         vms=int(os.environ["GATEHOUSE_VMS"]),
         memory=int(os.environ["GATEHOUSE_MEMORY"]),
         edge=int(os.environ.get("GATEHOUSE_EDGE_MEMORY", "0")),
+        staying=int(os.environ.get("GATEHOUSE_STAYING", "0")),
     )
     printed = os.environ.get("PULUMI_COMMAND_STDOUT", "")
     before = Wanted(**json.loads(printed)) if printed else None

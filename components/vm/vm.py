@@ -6,8 +6,6 @@ not come up.
 """
 
 import dataclasses
-import hashlib
-import json
 import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -17,11 +15,13 @@ import pulumi
 import pulumi_libvirt as libvirt
 from pulumi_command import local
 
+from components.data.inventory import Made
 from components.scripts import whole_program
 from components.units import MEBIBYTE
 from components.vm import cloudinit, firewall, seed
 from components.vm.addresses import mac_address, static_address
 from components.vm.farm import Farm
+from components.vm.generation import digest
 from components.vm.keys import KeyPair, key_folder, write_private, written
 from components.vm.plan import Plan
 from components.vm.ssh import SSH_USER, known_hosts_line, options
@@ -35,6 +35,12 @@ class VmArgs:
     plan: Plan
     after: Sequence[pulumi.Resource] = ()
     """What has to be there before it is touched, be it made or replaced."""
+    made: Made | None = None
+    """What the state keeps of what it is made of; None for a VM that can hold no data."""
+    stays: bool = False
+    """Whether it keeps the first-boot text that ``made.generation`` stands for."""
+    protect: bool = False
+    """Whether the engine has to refuse its deletion, as it holds data."""
 
 
 class Vm(pulumi.ComponentResource):
@@ -67,9 +73,13 @@ class Vm(pulumi.ComponentResource):
             farm.ssh_key.public_key, host_key.private_key, host_key.public_key
         ).apply(lambda keys: cloudinit.user_data(cloudinit.guest(plan, spec, keys=keys)))
         kept = (network, mac, str(plan.address)) if plan.address is not None else ()
-        generation = pulumi.Output.unsecret(
-            pulumi.Output.all(farm.base_image_id, user_data).apply(
-                lambda parts: _digest(*parts, *plan.size, *kept)
+        generation = (
+            pulumi.Output.from_input(args.made.generation)
+            if args.made is not None and args.stays
+            else pulumi.Output.unsecret(
+                pulumi.Output.all(farm.base_image_id, user_data).apply(
+                    lambda parts: digest(*parts, *plan.size, *kept)
+                )
             )
         )
         # The provider replaces only the one whose own inputs changed, and would boot a new domain
@@ -80,16 +90,22 @@ class Vm(pulumi.ComponentResource):
             replacement_trigger=generation,
             depends_on=[farm.room, *args.after, *self._reserved(farm, plan, mac)],
         )
+        # What these need, the engine then spares too. Its own options: the seed disk is made again
+        # with a disk that had vanished, and is no data.
+        data = pulumi.ResourceOptions.merge(
+            unit, pulumi.ResourceOptions(protect=args.protect or None)
+        )
         disk = libvirt.Volume(
             f"{name}-disk",
             libvirt.VolumeArgs(
                 pool=farm.pool, base_volume_id=farm.base_image_id, size=plan.disk, format="qcow2"
             ),
-            unit,
+            data,
         )
         # A disk that is new has not been told anything yet, and the last one's has been wiped.
         told_once = pulumi.ResourceOptions(
-            replacement_trigger=pulumi.Output.all(generation, disk.id)
+            replacement_trigger=pulumi.Output.all(generation, disk.id),
+            ignore_changes=["source"] if args.stays else None,
         )
         seed_disk = libvirt.Volume(
             f"{name}-cloudinit",
@@ -123,7 +139,7 @@ class Vm(pulumi.ComponentResource):
                 autostart=True,
             ),
             pulumi.ResourceOptions.merge(
-                unit,
+                data,
                 # Two VMs cannot have the same address; the other VMs serve meanwhile.
                 pulumi.ResourceOptions(delete_before_replace=plan.address is not None or None),
             ),
@@ -167,7 +183,12 @@ class Vm(pulumi.ComponentResource):
         self.ssh_command = pulumi.Output.all(self.ssh_options, self.address).apply(
             lambda parts: shlex.join(("ssh", *parts[0], f"{SSH_USER}@{parts[1]}"))
         )
-        self.register_outputs({"address": self.address})
+        self.register_outputs(
+            {"address": self.address}
+            if args.made is None
+            # With the domain and not when that is ready: it is what was made, for better or worse.
+            else {"made": _record(args.made, generation), "domain": self.domain.id}
+        )
 
     def admit(
         self, name: str, grant: firewall.Grant, *, parent: pulumi.Resource
@@ -182,7 +203,7 @@ class Vm(pulumi.ComponentResource):
             parent: Who needs it.
         """
         text = dataclasses.replace(grant, ssh=self._ssh_from).to_json()
-        known_as = f"{name}-{_digest(text)[:8]}"
+        known_as = f"{name}-{digest(text)[:8]}"
         ask = pulumi.Output.concat(self.ssh_command, " ")
         program = Path(firewall.__file__).read_text(encoding="utf-8")
         run = f"sudo --non-interactive {whole_program(program)}"
@@ -229,12 +250,13 @@ def _seed_file(stack: str, name: str, user_data: str, network: str | None) -> st
     documents = {"user-data": user_data, "meta-data": cloudinit.meta_data(name)}
     if network is not None:
         documents["network-config"] = network
-    path = key_folder(stack) / f"{name}-{_digest(documents)}.qcow2"
+    path = key_folder(stack) / f"{name}-{digest(documents)}.qcow2"
     for older in path.parent.glob(f"{name}-{'?' * 16}.qcow2"):
         if older != path:
             older.unlink()
     return str(path) if path.exists() else write_private(path, seed.image(documents))
 
 
-def _digest(*parts: object) -> str:
-    return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:16]
+def _record(made: Made, generation: pulumi.Output[str]) -> dict[str, pulumi.Input[object]]:
+    """Return what ``components.data.inventory`` reads of a VM in the next run."""
+    return {"reasons": dict(made.reasons), "text": made.text, "generation": generation}

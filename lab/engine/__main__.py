@@ -39,6 +39,7 @@ def main(arguments: list[str], catalogue: Catalogue) -> int:
             refresh=args.refresh,
             refresh_limit=args.refresh_timeout,
             target_types=tuple(args.target_type),
+            ignore_protect=args.ignore_protect,
         )
         if args.operation == "destroy":
             return runner.destroy(options, preview=args.preview_only)

@@ -25,6 +25,9 @@ def stack_arguments(
         metavar="TYPE",
         help="of refresh: only of resources of this type (* is a wildcard); can be given again",
     )
+    parser.add_argument(
+        "--ignore-protect", action="store_true", help="of destroy: also what is protected"
+    )
     parser.add_argument("--json", action="store_true", help="of outputs: the only form there is")
     parser.add_argument("--show-secrets", action="store_true", help="of outputs: in plain text")
     return parser

@@ -67,6 +67,7 @@ class Deployment:
         display: Display,
         *,
         preview: bool = False,
+        ignore_protect: bool = False,
     ) -> None:
         for resource in ledger.before:
             display.hide(resource.inputs, resource.outputs, resource.replacement_trigger)
@@ -75,6 +76,7 @@ class Deployment:
         self._executor = Executor(ledger, catalogue, connections, display)
         self._display = display
         self._preview = preview
+        self._ignore_protect = ignore_protect
         self._deciding = threading.Lock()
         self._slots = threading.Semaphore(PARALLEL)
         self._goals: dict[str, Goal] = {}
@@ -115,6 +117,17 @@ class Deployment:
             resource.outputs = outputs
             if resource.type == STACK_TYPE:
                 self._exported = outputs
+
+    def exported_before(self) -> Props:
+        """Return what the program exported in its last complete run."""
+        return self._ledger.exported_before
+
+    def resources_before(self) -> Props:
+        """Return the type and outputs of each resource before this run, by its URN."""
+        return {
+            urn: {"type": resource.type, "outputs": resource.outputs}
+            for urn, resource in self._ledger.olds.items()
+        }
 
     def finish(self) -> None:
         """Delete what the program no longer has and what was replaced, then keep its exports.
@@ -186,6 +199,9 @@ class Deployment:
         else:
             verdict = plan.decide(goal, inputs, old, schema, self._replaced)
         if verdict.op is Op.REPLACE:
+            # Not the old one's word alone: what is protected no more may go in the same run.
+            if goal.protect and old is not None:
+                self._spare(old)
             # A change is ignored for as long as the resource lives; its successor has it.
             inputs = goal.inputs
             self._replaced.add(goal.urn)
@@ -200,8 +216,14 @@ class Deployment:
         dependents = plan.dependents_to_replace(
             old, self._ledger.before, self._catalogue.schemas, {*self._goals, *self._deleted}
         )
+        for resource in dependents:
+            self._spare(resource)
         self._deleted |= {old.urn, *(resource.urn for resource in dependents)}
         return (*reversed(dependents), old)
+
+    def _spare(self, resource: Resource) -> None:
+        if resource.protect and not self._ignore_protect:
+            raise EngineError(f"{resource.name} ({resource.type}) is protected")
 
     def _carry_out(self, step: Step) -> Answer:
         new, old, op = step.new, step.old, step.verdict.op
@@ -244,6 +266,9 @@ class Deployment:
         return _answer(new)
 
     def _delete_all(self, condemned: list[Resource]) -> None:
+        for resource in condemned:
+            if not resource.delete:
+                self._spare(resource)
         self._deleted |= {resource.urn for resource in condemned}
         for round_ in plan.delete_order(condemned):
             with ThreadPoolExecutor(PARALLEL, thread_name_prefix="delete") as pool:

@@ -23,6 +23,8 @@ class Ledger:
         self._left = list(state.resources)
         self._pending = list(state.pending)
         self._outputs = state.outputs
+        self.exported_before = state.outputs
+        """What the program had exported before the run."""
         self.before = tuple(state.resources)
         """The state before the run, dependencies first."""
         self.olds = {item.urn: item for item in state.resources if not item.delete}

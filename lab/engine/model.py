@@ -41,6 +41,7 @@ class Goal:
     ignore_changes: tuple[str, ...] = ()
     replace_on_changes: tuple[str, ...] = ()
     delete_before_replace: bool | None = None
+    protect: bool = False
     additional_secret_outputs: tuple[str, ...] = ()
     timeouts: Timeouts = Timeouts()
 
@@ -69,6 +70,8 @@ class Resource:
     replace_with: tuple[str, ...] = ()
     replacement_trigger: Value = None
     replace_on_changes: tuple[str, ...] = ()
+    protect: bool = False
+    """Neither deleted nor replaced."""
     additional_secret_outputs: tuple[str, ...] = ()
     timeouts: Timeouts = Timeouts()
     delete: bool = False
@@ -149,6 +152,7 @@ def resource_for(goal: Goal, inputs: Props, *, autonamed: bool) -> Resource:
         replace_with=goal.replace_with,
         replacement_trigger=goal.replacement_trigger,
         replace_on_changes=goal.replace_on_changes,
+        protect=goal.protect,
         additional_secret_outputs=goal.additional_secret_outputs,
         timeouts=goal.timeouts,
     )

@@ -22,7 +22,6 @@ from lab.engine.values import Props, Value, from_wire, to_wire
 
 # What a registration may carry and this engine does not implement, by the request's field.
 _REFUSED_OPTIONS = {
-    "protect": "protect",
     "importId": "import_",
     "aliases": "aliases",
     "aliasURNs": "aliases",
@@ -97,8 +96,17 @@ class LabMonitor(mocks.MockMonitor):
         return empty_pb2.Empty()
 
     def Invoke(self, request: Any) -> Any:  # noqa: N802 - the SDK's name
-        """Refuse a function call."""
-        raise Refused(f"the lab engine does not implement the function {request.tok}")
+        """Answer what a stack asks of its own state; refuse any other function call."""
+        read = {
+            "pulumi:pulumi:readStackOutputs": self._deployment.exported_before,
+            "pulumi:pulumi:readStackResourceOutputs": self._deployment.resources_before,
+        }.get(request.tok)
+        asked = _props(request.args)
+        if read is None or get_stack() not in asked.values():
+            raise Refused(f"the lab engine does not implement the function {request.tok}")
+        answer = resource_pb2.ResourceInvokeResponse()
+        getattr(answer, "return").CopyFrom(_struct({"outputs": read()}))
+        return answer
 
     def ReadResource(self, request: Any) -> Any:  # noqa: N802 - the SDK's name
         """Refuse to read a resource that is not the stack's own."""
@@ -185,6 +193,7 @@ def goal_of(request: resource_pb2.RegisterResourceRequest, urn: str) -> Goal:
             delete_before_replace=(
                 request.deleteBeforeReplace if request.deleteBeforeReplaceDefined else None
             ),
+            protect=request.protect,
             additional_secret_outputs=tuple(request.additionalSecretOutputs),
             timeouts=Timeouts(
                 create=seconds(request.customTimeouts.create),

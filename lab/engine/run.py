@@ -44,6 +44,8 @@ class Options:
     """Seconds after which a refresh gives up on what does not answer."""
     target_types: tuple[str, ...] = ()
     """Of a refresh: only of resources of these types, with `*` wildcards."""
+    ignore_protect: bool = False
+    """Of a destruction: delete what is protected too."""
 
 
 class Runner:
@@ -91,6 +93,7 @@ class Runner:
                     connections,
                     self._display,
                     preview=preview,
+                    ignore_protect=options.ignore_protect,
                 )
                 with self._stops_at_a_signal(deployment):
                     os.chdir(self._stack.folder)

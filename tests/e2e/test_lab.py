@@ -175,7 +175,7 @@ def test_a_service_with_everything_and_one_of_tcp(driver: Driver) -> None:
             "health": {"path": "/health", "command": ["/caddy", "version"], "interval": "20s"},
             "env": {"GREETING": 'it\'s "quoted", $HOME & `tricky`'},
             "secret_env": {"TOKEN": "do-not-show-me"},
-            "volumes": [{"name": "data", "path": "/data"}],
+            "volumes": [{"name": "data", "path": "/data", "expendable": True}],
             "cpus": 0.5,
             "memory": "128MiB",
             "pids": 200,

@@ -66,6 +66,8 @@ class Run:
     """What one run of the program did."""
 
     resources: dict[str, Registered] = field(default_factory=dict)
+    state: dict[str, dict[str, Any]] = field(default_factory=dict)
+    """What the engine would keep: each resource's type and outputs, by its URN."""
     outputs: dict[str, Any] = field(default_factory=dict)
 
     def of_type(self, kind: str) -> dict[str, Registered]:
@@ -119,9 +121,10 @@ class Provider(mocks.Mocks):
 class Monitor(mocks.MockMonitor):
     """A mock monitor that keeps the whole of each registration, options included."""
 
-    def __init__(self, provider: Provider, run: Run) -> None:
+    def __init__(self, provider: Provider, run: Run, before: Run) -> None:
         super().__init__(provider)
         self.run = run
+        self.before = before
 
     # The two methods' names are gRPC's, and the SDK left its own without types.
     def RegisterResource(self, request: Any) -> Any:  # noqa: N802
@@ -130,6 +133,8 @@ class Monitor(mocks.MockMonitor):
             return answer
         _ensure_event_loop()
         inputs = rpc.deserialize_properties(request.object, keep_unknowns=True)
+        outputs = rpc.deserialize_properties(answer.object) if request.custom else {}
+        self.run.state[answer.urn] = {"type": request.type, "outputs": outputs}
         assert request.name not in self.run.resources, f"two resources are called {request.name}"
         self.run.resources[request.name] = Registered(
             urn=answer.urn,
@@ -140,23 +145,45 @@ class Monitor(mocks.MockMonitor):
         )
         return answer
 
+    def Invoke(self, request: Any) -> Any:  # noqa: N802
+        assert request.tok == "pulumi:pulumi:readStackResourceOutputs"
+        assert dict(request.args) == {"stackName": "test"}, "it asks for its own stack"
+        answer = resource_pb2.ResourceInvokeResponse()
+        getattr(answer, "return").update({"outputs": self.before.state})
+        return answer
+
     def RegisterResourceOutputs(self, request: Any) -> Any:  # noqa: N802
         # The mocks' URNs of components hold the stack's type too, and they may come after it.
+        _ensure_event_loop()
+        outputs = rpc.deserialize_properties(request.outputs, keep_unknowns=True)
         if "::pulumi:pulumi:Stack::" in request.urn:
-            _ensure_event_loop()
-            self.run.outputs |= rpc.deserialize_properties(request.outputs, keep_unknowns=True)
+            self.run.outputs |= outputs
+        else:
+            self.run.state[request.urn]["outputs"] = outputs
         return super().RegisterResourceOutputs(request)  # type: ignore[no-untyped-call]
 
 
 def run(
-    raw: dict[str, Any], *, addresses: dict[str, str] | None = None, preview: bool = False
+    raw: dict[str, Any],
+    *,
+    addresses: dict[str, str] | None = None,
+    preview: bool = False,
+    before: Run | None = None,
 ) -> Run:
-    """Run ``__main__.py`` with a config; ``addresses`` are what the VMs answer, by name."""
+    """Run ``__main__.py`` with a config.
+
+    Args:
+        raw: The config.
+        addresses: What the VMs answer, by name.
+        preview: Whether nothing that a provider decides is known.
+        before: The run whose resources are there.
+    """
     done = Run()
     count = raw["farm"]["vms"]
     if addresses is None:
-        addresses = {f"web-{index}": f"10.90.0.{10 + index}" for index in range(count)}
-        addresses["web-edge"] = "10.90.0.254"
+        farm = raw["farm"].get("name", "web")
+        addresses = {f"{farm}-{index}": f"10.90.0.{10 + index}" for index in range(count)}
+        addresses[f"{farm}-edge"] = "10.90.0.254"
     provider = Provider(addresses, preview)
-    run_mocked(PROGRAM, raw, provider, Monitor(provider, done), preview=preview)
+    run_mocked(PROGRAM, raw, provider, Monitor(provider, done, before or Run()), preview=preview)
     return done

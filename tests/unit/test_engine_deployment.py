@@ -34,6 +34,7 @@ class Lab:
         preview: bool = False,
         finish: bool = True,
         destroy: bool = False,
+        ignore_protect: bool = False,
     ) -> dict[str, Answer]:
         """Register a provider and the goals, in order, as a program would."""
         stream = io.StringIO()
@@ -45,6 +46,7 @@ class Lab:
             connections,
             self.display,
             preview=preview,
+            ignore_protect=ignore_protect,
         )
         answers: dict[str, Answer] = {}
         try:
@@ -284,6 +286,42 @@ def test_a_failed_deletion_keeps_what_it_could_not_delete(lab: Lab) -> None:
         lab.run()
     assert lab.log == ["delete b"]
     assert [each.name for each in lab.file.load().resources] == ["proj-test", "p", "base", "a"]
+
+
+@pytest.mark.parametrize("preview", [False, True])
+def test_what_is_protected_is_neither_deleted_nor_replaced(lab: Lab, preview: bool) -> None:
+    kept = goal("a", {"color": "red"}, protect=True, replacement_trigger=1)
+    lab.run(kept)
+    things = lab.things()
+    lab.forget_log()
+    with pytest.raises(EngineError, match=r"a \(.*\) is protected"):
+        lab.run(replace(kept, replacement_trigger=2), preview=preview)
+    with pytest.raises(EngineError, match="protected"):
+        lab.run(replace(kept, replacement_trigger=2, delete_before_replace=True), preview=preview)
+    # What was said in the last run counts for what is not registered any more.
+    with pytest.raises(EngineError, match="protected"):
+        lab.run(preview=preview)
+    with pytest.raises(EngineError, match="protected"):
+        lab.run(destroy=True, preview=preview)
+    assert (lab.things(), lab.log) == (things, [])
+
+
+def test_what_is_protected_no_more_is_replaced_at_once_and_deleted_in_the_next_run(
+    lab: Lab,
+) -> None:
+    kept = goal("a", {"color": "red"}, protect=True, replacement_trigger=1)
+    lab.run(kept)
+    lab.forget_log()
+    lab.run(replace(kept, protect=False, replacement_trigger=2))
+    assert lab.log == ["create a", "delete a"]
+    lab.run()
+    assert lab.things() == []
+
+
+def test_a_disposable_stack_is_destroyed_with_what_is_protected(lab: Lab) -> None:
+    lab.run(goal("a", protect=True))
+    lab.run(destroy=True, ignore_protect=True)
+    assert lab.things() == []
 
 
 def test_destroy_leaves_an_empty_state_and_can_be_resumed(lab: Lab) -> None:

@@ -38,7 +38,7 @@ REFUSED: dict[str, tuple[dict[Any, Any], str]] = {
     "that key, with a value like a place in a list": (
         app(volumes=[{"[key]": 0}]),
         'services.app.volumes.0."[key]": unknown key; known here are path, name, host, read_only,'
-        " shared (got 0)",
+        " shared, expendable (got 0)",
     ),
     "a key of several lines": (
         {"edge": {"port\nfarm: all is well (got 1)": 80}},

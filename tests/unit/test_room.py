@@ -36,6 +36,26 @@ def test_new_vms_have_to_fit_beside_what_runs(
 
 
 @pytest.mark.parametrize(
+    ("now", "before", "new"),
+    [
+        ((3, "b", 2), (3, "a", 0), 1),
+        ((3, "b", 2), (3, "b", 2), 0),
+        ((4, "b", 2), (3, "b", 2), 1),
+        ((3, "b", 0), (3, "b", 2), 2),
+        ((2, "b", 2), (3, "a", 0), 0),
+    ],
+)
+def test_vms_that_stay_take_no_room_until_they_are_replaced(
+    now: tuple[int, str, int], before: tuple[int, str, int], new: int
+) -> None:
+    one, other = (
+        dataclasses.replace(wanted(vms, generation), staying=staying)
+        for vms, generation, staying in (now, before)
+    )
+    assert one.new_vms(other) == new
+
+
+@pytest.mark.parametrize(
     ("edge", "before", "taken", "fits"),
     [(1, 0, 7, True), (2, 0, 7, False), (2, 2, 8, True), (3, 2, 7, True), (4, 2, 7, False)],
 )
