@@ -26,7 +26,7 @@ STATUS = "certificates.map"
 RUNTIME = frozenset({CHALLENGES, STATUS})
 """Maps whose entries are the running worker's, so that their text says nothing."""
 
-_WITH_PATHS = (".list", ".metrics")
+_WITH_PATHS = (".list", ".lua", ".metrics")
 """Ends of the names of files that name other files for HAProxy."""
 _NAMED = re.compile(r"^\s*description:? gatehouse-([0-9a-f]+)$", re.MULTILINE)
 
