@@ -33,7 +33,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from typing import Any, TypeVar
@@ -255,6 +255,13 @@ class Container:
 
     def _of_service(self, key: str) -> str:
         return self.labels[f"traefik.{self.kind}.services.{self.service}.loadbalancer.{key}"]
+
+    def unchecked(self) -> "Container":
+        """Return the container as Traefik is to see it when the edge's check is to fail."""
+        check = f"traefik.http.routers.{self.service}_check."
+        labels = self.told["Config"]["Labels"]
+        kept = {key: value for key, value in labels.items() if not key.startswith(check)}
+        return replace(self, told={**self.told, "Config": {**self.told["Config"], "Labels": kept}})
 
     @property
     def interval(self) -> float:
@@ -754,13 +761,18 @@ class Agent:
         """The ``started_at`` of the processes that are waited for, by their container."""
         self._asked: dict[str, object] = {}
         """Those that are asked as often as their service says, each with who does it."""
-        self._failed: dict[str, str] = {}
-        """Of those, the ``started_at`` of the ones that are hidden because they failed."""
+        self._failed: dict[str, Container] = {}
+        """Of those, the ones that run and have failed."""
+        self._slow: set[str] = set()
+        """Of those, the ones that had no answer in time, as under a load that is too much."""
 
     # What Traefik sees.
 
     def shown(self) -> dict[str, Container]:
-        """Return those that may serve, by their id, as Docker told of them last.
+        """Return the containers that may serve, by their id, as Docker described them last.
+
+        Where none of a service serves, those that are too slow are among them, without the router
+        that answers the edge's check: the edge prefers another VM, and has these if there is none.
 
         Raises:
             OSError: Docker has not said whether those that served before this agent still run.
@@ -768,7 +780,10 @@ class Agent:
         with self._changed:
             if not self._changed.wait_for(lambda: not self._unknown, _FIRST_LOOK_SECONDS):
                 raise OSError(f"Docker has not told of {', '.join(self._unknown)} yet")
-            return dict(self._shown)
+            served = {each.plain_service for each in self._shown.values()}
+            slow = (self._failed[each] for each in self._slow)
+            left = (each for each in slow if each.plain_service not in served)
+            return {**self._shown, **{each.id: each.unchecked() for each in left}}
 
     def await_change(self, seen: int, seconds: float) -> int:
         """Return the number of changes when it is no longer ``seen``, or the time is over."""
@@ -801,6 +816,7 @@ class Agent:
                 threading.Thread(target=prefer, args=(found,), daemon=True).start()
             if before is None or before.started_at != found.started_at:
                 self._failed.pop(found.id, None)
+                self._slow.discard(found.id)
                 self._asked[found.id] = asking = object()
                 threading.Thread(target=self._ask_on, args=(found, asking), daemon=True).start()
                 self.members.put(found.id, found.started_at)
@@ -811,7 +827,9 @@ class Agent:
     def _hide(self, container: str) -> None:
         with self._changed:
             self._asked.pop(container, None)
-            if self._shown.pop(container, None) is not None or container in self._unknown:
+            self._slow.discard(container)
+            known = (self._shown.pop(container, None), self._failed.pop(container, None))
+            if any(known) or container in self._unknown:
                 self._tell(container)
 
     def _tell(self, container: str) -> None:
@@ -828,14 +846,14 @@ class Agent:
         with self._changed:
             if self._watched.get(shown.id) == shown.started_at:
                 del self._watched[shown.id]
-            now = self._shown.get(shown.id)
+            now = self._shown.get(shown.id) or self._failed.get(shown.id)
             if now is not None and now.started_at == shown.started_at:
                 self._hide(shown.id)
 
     def _ask_on(self, served: Container, asking: object) -> None:
-        """Ask a container as often as its service says; hide it while it fails.
+        """Ask a container as often as its service says, until it is no longer shown or asked anew.
 
-        Returns when it has passed again, and is looked at, or when it is somebody else's business.
+        One that fails is hidden until it passes.
         """
         while True:
             with self._changed:
@@ -843,21 +861,30 @@ class Agent:
                     lambda: self._asked.get(served.id) is not asking, served.interval
                 ):
                     return
+            began = time.monotonic()
             problem = served.call_problem(served.check_timeout)
+            slow = problem is not None and time.monotonic() - began >= served.check_timeout
             with self._changed:
                 if self._asked.get(served.id) is not asking:
                     return
-                failed = self._failed.get(served.id) == served.started_at
-                if problem is None and failed:
-                    del self._failed[served.id]
-                    self.members.put(served.id, served.started_at)
-                    self._look(served.id)
-                    return
-                if problem is not None and not failed:
-                    print(f"container {served.id[:12]} is hidden: {problem}", flush=True)
-                    self.members.put(served.id, None)
-                    self._hide(served.id)
-                    self._failed[served.id], self._asked[served.id] = served.started_at, asking
+                self._judge(served, problem, slow=slow)
+
+    def _judge(self, served: Container, problem: str | None, *, slow: bool) -> None:
+        """Show or hide a container by what its check has come to."""
+        before = (served.id in self._failed, served.id in self._slow)
+        if before == (problem is not None, slow):
+            return
+        if problem is None:
+            self._shown[served.id] = self._failed.pop(served.id)
+            self.members.put(served.id, served.started_at)
+        elif served.id in self._shown:
+            print(f"container {served.id[:12]} fails its check: {problem}", flush=True)
+            self._failed[served.id] = self._shown.pop(served.id)
+            self.members.put(served.id, None)
+        (self._slow.add if slow else self._slow.discard)(served.id)
+        self._tell(served.id)
+        if problem is None:
+            self._look(served.id)  # what Docker said meanwhile was not looked at
 
     # What Docker does.
 
@@ -933,7 +960,8 @@ class Agent:
             found = self._found(container)
             member = self.members.get(container)
             known = member is not None and member.healthy_since == found.started_at
-            if found.running and self._failed.get(container) == found.started_at:
+            failed = self._failed.get(container)
+            if found.running and failed is not None and failed.started_at == found.started_at:
                 return True  # it is asked on
             serves = found.running and (known or found.health_problem() is None)
             with self._changed:

@@ -2,6 +2,7 @@
 
 import contextlib
 import socket
+import subprocess
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -55,6 +56,46 @@ def test_one_that_fails_gets_no_requests_until_it_passes(vm: Vm) -> None:
     first.healthy = second.healthy = True
     eventually(lambda: vm.answering() == {first.id, second.id})
     assert checked(vm) == 200
+
+
+def test_the_last_ones_that_are_too_slow_still_get_requests_if_no_vm_is_better(vm: Vm) -> None:
+    first, second = (
+        vm.app(number, health={"path": "/up", "interval": "1s", "timeout": "1s"})
+        for number in (1, 2)
+    )
+    vm.agent.join(first.id, 60)
+    vm.agent.join(second.id, 60)
+    second.late = True
+    eventually(lambda: vm.answering() == {first.id})
+    assert checked(vm) == 200, "as the other one serves"
+    first.late = True
+    eventually(lambda: checked(vm) == 503)
+    eventually(lambda: vm.answering() == {first.id, second.id})
+    for each in (first, second):
+        each.late = False
+        each.go_on.set()
+    eventually(lambda: checked(vm) == 200)
+    eventually(lambda: vm.answering() == {first.id, second.id})
+    first.late, second.healthy = True, False
+    first.go_on.clear()
+    eventually(lambda: checked(vm) == 503)
+    eventually(lambda: vm.answering() == {first.id})
+    first.late, first.healthy = False, False
+    first.go_on.set()
+    eventually(lambda: vm.traefik.get()[0] == 503)
+
+
+def test_one_that_is_too_slow_is_hidden_when_its_process_ends(vm: Vm) -> None:
+    with subprocess.Popen(("sleep", "60")) as process:
+        app = vm.app(1, health={"path": "/up", "interval": "1s", "timeout": "1s"})
+        app.pid = process.pid
+        vm.agent.join(app.id, 60)
+        app.late = True
+        eventually(lambda: checked(vm) == 503)
+        assert set(vm.agent.shown()) == {app.id}
+        process.kill()
+        eventually(lambda: vm.agent.shown() == {})
+        app.go_on.set()
 
 
 def test_one_that_fails_is_asked_no_more_often(vm: Vm) -> None:

@@ -122,7 +122,10 @@ def test_for_any_two_configs_what_the_engine_would_delete_is_named(
     first: dict[str, Any], second: dict[str, Any]
 ) -> None:
     for raw in (first, second):
-        raw["farm"] |= {"domain_type": "qemu", "hypervisors": [{"uri": "qemu+ssh://localhost/system"}]}
+        raw["farm"] |= {
+            "domain_type": "qemu",
+            "hypervisors": [{"uri": "qemu+ssh://localhost/system"}],
+        }
     before, after = program.run(first), program.run(second)
     try:
         program.run(second, before=before)

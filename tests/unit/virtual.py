@@ -81,6 +81,8 @@ class App:
         self.address = f"127.0.1.{number}"
         self.healthy, self.running, self.started_at = True, True, "first"
         self.paused = False
+        self.late = False
+        """Whether its health check has no answer until ``go_on`` is set."""
         self.health, self.said = "", "curl: not found\n"
         """What Docker's own check has come to, and has printed."""
         self.pid = os.getpid()
@@ -100,7 +102,7 @@ class App:
                     app.checks += 1
                 else:
                     app.asked.append(self.path)
-                if self.path == "/slow":
+                if self.path == "/slow" or (self.path == "/up" and app.late):
                     assert app.go_on.wait(60)
                 ok = self.path != "/up" or app.healthy
                 body = app.id.encode()
