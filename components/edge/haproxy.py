@@ -61,7 +61,7 @@ which CGI and its heirs take for the same."""
 
 _NOT_IN_URLS = tuple(f"{ord(each):02X}" for each in '"<>\\^`{|}')
 """The codes of the printable characters that RFC 3986 has in no path, and that clients send."""
-_BODIES = "bodies.lua"
+BODIES = "bodies.lua"
 """Below the edge's ``files``: what limits requests' bodies."""
 
 _CUT = ("408", "413")
@@ -156,7 +156,7 @@ def render(pools: Iterable[Pool | TcpPool], edge: Edge, folder: str, users: str 
         proxies_only=_PROXIES_ONLY,
         replaced=replies.REPLACED,
         counts_bodies=any(pool.http.counts_bodies for pool in http),
-        bodies=f"{folder}/{parts.FOLDER}/{_BODIES}",
+        bodies=f"{folder}/{parts.FOLDER}/{BODIES}",
         buffer=_BUFFER,
         rewrite=_REWRITE,
         descriptors=memory.descriptors,
@@ -175,8 +175,8 @@ def _client_timeout(pools: Iterable[Pool]) -> int:
 def _parts(pools: tuple[Pool, ...], edge: Edge, folder: str, users: str) -> Iterator[str]:
     yield parts.file_lines(MAP, routes(pools))
     if any(pool.http.counts_bodies for pool in pools):
-        script = Path(__file__).with_name("templates") / _BODIES
-        yield parts.file_line(_BODIES, f"{_cut_pages(pools, folder)}\n{script.read_text()}")
+        script = Path(__file__).with_name("templates") / BODIES
+        yield parts.file_line(BODIES, f"{_cut_pages(pools, folder)}\n{script.read_text()}")
     if edge.tls is not None:
         names = domains(pools)
         yield parts.fact_line(FACT, tls.spec(edge.tls, names))

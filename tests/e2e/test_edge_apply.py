@@ -21,7 +21,7 @@ from pathlib import Path
 import pytest
 
 from components.edge import keeper
-from components.edge.haproxy import render
+from components.edge.haproxy import BODIES, render
 from components.edge.keeper import control, logfile, parts, seal, upgraded, users, versions
 from components.edge.keeper.apply import apply
 from components.edge.keeper.archive import archive
@@ -74,7 +74,12 @@ class Edge:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.port, self.stats = free_ports(2)
-        self.config = EdgeConfig(bind="127.0.0.1", port=self.port, stats=Stats(port=self.stats))
+        self.config = EdgeConfig(
+            bind="127.0.0.1",
+            port=self.port,
+            stats=Stats(port=self.stats),
+            max_connections=5000,  # else the host's memory says it
+        )
 
     def text(self, *addresses: str, path: str = "/") -> str:
         servers = tuple(
@@ -107,7 +112,8 @@ class Edge:
         worker = Instance(str(self.folder), "test").worker()
         assert worker is not None
         given = worker.version.given()
-        return given.config + parts.file_lines(MAP, given.files[MAP].splitlines())
+        files = parts.file_lines(MAP, given.files[MAP].splitlines())
+        return given.config + files + parts.file_line(BODIES, given.files[BODIES])
 
     def get(self) -> tuple[int, str]:
         return get(f"127.0.0.1:{self.port}", "http://app.example.org/")
@@ -268,7 +274,7 @@ def test_files_are_checked_swapped_and_restored_with_the_text(edge: Edge) -> Non
         assert "could not take up" in edge.run("apply", bad).stderr
         assert (page(edge), kept.read_bytes()) == ("two", f"{head}two".encode())
         assert edge.run("apply", edge.text(backend)).returncode == 0
-        assert [each.name for each in (edge.folder / "files").iterdir()] == [MAP]
+        assert {each.name for each in (edge.folder / "files").iterdir()} == {MAP, BODIES}
 
 
 def test_routes_are_checked_swapped_and_put_back_with_the_text(edge: Edge) -> None:
