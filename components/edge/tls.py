@@ -84,7 +84,7 @@ def metrics(domains: Iterable[str], known: str) -> Iterator[str]:
         yield f"# HELP gatehouse_certificates_{name}_seconds {meaning}"
         yield f"# TYPE gatehouse_certificates_{name}_seconds gauge"
         yield f"gatehouse_certificates_{name}_seconds {value(key)}"
-    yield "# HELP gatehouse_certificates_problems What went wrong then, such as a failed renewal."
+    yield "# HELP gatehouse_certificates_problems Problems in that run, such as failed renewals."
     yield "# TYPE gatehouse_certificates_problems gauge"
     yield f"gatehouse_certificates_problems {value(PROBLEMS)}"
     yield "# HELP gatehouse_certificate_expiry_seconds When the certificate of a domain ends."

@@ -303,7 +303,7 @@ class Container:
         hint = (
             ""
             if self._has_command
-            else " (that is health.command, or else the HEALTHCHECK of its image, which"
+            else " (health.command, or else the image's HEALTHCHECK, which"
             " health.image_check: false switches off)"
         )
         return f"{checked} says {self.health}{said}{hint}"
@@ -587,7 +587,7 @@ class Kept:
             return False
         except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
             aside = self._file.with_suffix(".unreadable")
-            print(f"{self._file} is put aside as {aside.name}: {error!r}", flush=True)
+            print(f"{self._file} cannot be read; moved to {aside.name}: {error!r}", flush=True)
             with contextlib.suppress(OSError):
                 self._file.replace(aside)
             return False
@@ -613,7 +613,7 @@ class Kept:
             _write(self._file, json.dumps(self._document()), mode=0o600)
         except OSError as error:
             if not self._late:
-                print(f"{self._file} is written when it can be: {error}", flush=True)
+                print(f"{self._file} cannot be written yet, tried again: {error}", flush=True)
             return False
         return True
 
@@ -632,7 +632,7 @@ class Members:
         # Of a newer agent, which an update that failed has left, there may be more in it.
         found = [Member(each["id"], each["healthy_since"]) for each in document]
         if not all(isinstance(each.id, str) for each in found):
-            raise TypeError("an id that is none")
+            raise TypeError("an id is not text")
         self._members = {each.id: each for each in found}
 
     def __iter__(self) -> Iterator[Member]:
@@ -719,7 +719,7 @@ class Images:
             try:
                 status, _ = ask_docker(f"/images/{image}", method="DELETE")
             except OSError as error:
-                print(f"image {image} is not removed: {error}", flush=True)
+                print(f"image {image} cannot be removed: {error}", flush=True)
                 return
             if status in (200, 404):
                 with self._lock:
@@ -907,7 +907,7 @@ class Agent:
             joined = each.id in (served or first.values())
             if joined:
                 self.members.put(each.id, each.started_at if served else None)
-            said = "taken for one that had joined" if joined else "not known to have joined"
+            said = "assumed to have joined" if joined else "not known to have joined"
             print(f"container {each.id[:12]} of {slot} is {said}", flush=True)
         with self._changed:
             self._unknown |= {each.id for each in self.members if each.healthy_since is not None}
@@ -1326,7 +1326,7 @@ def _written(folder: Path) -> bool:
     try:
         write_files(folder)
     except OSError as error:
-        print(f"Traefik has the files of before: {error}", flush=True)
+        print(f"Traefik keeps its old files, tried again: {error}", flush=True)
         return False
     return True
 

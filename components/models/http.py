@@ -49,22 +49,22 @@ def _crypt_hash(value: str) -> str:
     match = re.fullmatch(_CRYPT, value)
     if match is None:
         raise ValueError(
-            "must be a SHA-256 or SHA-512 hash of crypt(3), as `openssl passwd -6` makes; what is"
-            " dearer, such as bcrypt, would hold up the edge at each request"
+            "must be a SHA-256 or SHA-512 hash of crypt(3), as `openssl passwd -6` makes;"
+            " slower hashes, such as bcrypt, would hold up the edge at each request"
         )
     rounds = match[1] or match[2]
     if rounds is not None and not _LEAST_ROUNDS <= int(rounds[:9]) <= _MOST_ROUNDS:
         raise ValueError(
-            f"must have {_LEAST_ROUNDS} to {_MOST_ROUNDS} rounds, as each request takes them"
+            f"must have {_LEAST_ROUNDS} to {_MOST_ROUNDS} rounds, because each request takes them"
         )
     return value
 
 
 def _header_name(value: str) -> str:
     if value.lower() in _OWN_HEADERS:
-        raise ValueError("is HTTP's own, and not for a config to set")
+        raise ValueError("is set by HTTP itself; remove it")
     if value.lower() == "strict-transport-security":
-        raise ValueError("is for edge.tls.hsts to say")
+        raise ValueError("is set by edge.tls.hsts; remove it here")
     return value
 
 

@@ -281,7 +281,7 @@ def _nft(text: str, *options: str) -> None:
 
 def _name(text: str) -> str:
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", text):
-        raise argparse.ArgumentTypeError(f"is no name of a grant (got {text})")
+        raise argparse.ArgumentTypeError(f"is not a name of a grant (got {text})")
     return text
 
 
@@ -289,7 +289,7 @@ def _grant(text: str) -> Grant:
     try:
         return Grant.from_json(text)
     except (ValueError, TypeError, KeyError) as error:
-        raise argparse.ArgumentTypeError(f"is no grant: {error!r} (got {text})") from None
+        raise argparse.ArgumentTypeError(f"is not a grant: {error!r} (got {text})") from None
 
 
 def _parser() -> argparse.ArgumentParser:

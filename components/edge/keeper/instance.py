@@ -193,7 +193,7 @@ class Instance:
         if not poll(self.all_old_leave, _START_SECONDS):
             pids = ", ".join(map(str, set(self.workers()) - {self._serving_pid()}))
             raise EdgeError(
-                "the new configuration serves, but workers from before do not say that they leave"
+                "the new configuration serves, but old workers do not say that they leave"
                 f" (pid {pids}), and may send requests to servers that are gone; end them with"
                 " `kill`, and run this again"
             )

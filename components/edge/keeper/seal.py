@@ -26,13 +26,13 @@ def opened(given: bytes) -> str:
     found = _LAST.search(given)
     if found is None:
         raise EdgeError(
-            f"the input ends early: {len(given)} bytes without the line `#= sha256:…` that is its"
-            " last; nothing was changed; run `pulumi up` again"
+            f"the input ends early: {len(given)} bytes without the last line, `#= sha256:…`;"
+            " nothing was changed; run `pulumi up` again"
         )
     text = given[: found.start()]
     if hashlib.sha256(text).hexdigest() != found[1].decode():
         raise EdgeError(
-            f"the input is not as it was sent: the digest of its {len(text)} bytes is another than"
-            " its last line has; nothing was changed; run `pulumi up` again"
+            f"the input is not as it was sent: the digest of its {len(text)} bytes differs from"
+            " its last line; nothing was changed; run `pulumi up` again"
         )
     return text.decode()
