@@ -26,7 +26,7 @@ class _Loss:
 
 
 def problems(before: Inventory, after: Inventory, stack: Stack) -> tuple[str, ...]:
-    """Return what data would be lost, one ``path: what (got what)`` for each volume and reason.
+    """Return the data that would be lost: ``path: what (got what)`` for each volume and reason.
 
     Args:
         before: What there is.
@@ -52,9 +52,9 @@ def problems(before: Inventory, after: Inventory, stack: Stack) -> tuple[str, ..
 
 
 def stays(before: Inventory, after: Inventory) -> Mapping[str, Made]:
-    """Return the VMs that keep the first-boot text of an older version, as they hold data.
+    """Return the VMs that keep the first-boot text of an older version because they hold data.
 
-    That text alone differs. They are what was kept of them, so that they are the same next time.
+    Only that text differs. They have their kept values, so that the next run finds them unchanged.
     """
     now = {each.key: each for each in after.volumes}
     data = {each.vm for each in before.volumes if not now.get(each.key, each).expendable}
@@ -70,7 +70,7 @@ def stays(before: Inventory, after: Inventory) -> Mapping[str, Made]:
 
 
 def _losses(held: Held, before: Inventory, after: Inventory, stack: Stack) -> Iterator[_Loss]:
-    """Yield why a volume is lost, what matters most first."""
+    """Yield why a volume is lost, the most important reason first."""
     name = held.service
     if held.vm not in after.vms:
         yield _without_vm(held.vm, before, stack)
@@ -127,7 +127,7 @@ def _by_another_vm(made: Made, wanted: Made) -> Iterator[_Loss]:
 
 
 def _replacing(made: Made, wanted: Made) -> Iterator[_Change]:
-    """Yield what of the config replaces a VM."""
+    """Yield the changes of the config that replace a VM."""
     for key, old, new in _changes(made.reasons, wanted.reasons):
         if key in TEXT_KEYS and made.text == wanted.text:
             continue

@@ -61,7 +61,7 @@ def spec(tls: Tls, domains: Iterable[str]) -> dict[str, Any]:
 
 
 METRICS = "certificates.metrics"
-"""The text of what is told of certificates, below ``files``: a format for HAProxy."""
+"""The file below ``files`` with the metrics of certificates, as a log-format of HAProxy."""
 _LISTED = 100
 """Domains: an answer has 16 KiB, and all others are in the lines about all."""
 

@@ -52,7 +52,7 @@ OWN_LABEL = "gatehouse.labels"
 and where both have one, the container's counts; so no image can say anything here."""
 
 INTERVAL_LABEL = "gatehouse.interval"
-"""On a container that no label of Traefik's says it of: how often it is asked, such as ``10s``."""
+"""The check interval, such as ``10s``, of a container without Traefik's health-check labels."""
 
 _SLOT_LABEL = "gatehouse.slot"
 """On each container of a service."""
@@ -131,7 +131,7 @@ _HPACK_STATUS = {
 }
 _SAID = 500  # characters of what Docker's check has printed
 _HEALTHCHECK = ".loadbalancer.healthcheck."
-"""In labels that the agent goes by and Traefik does not see, or both would ask the application."""
+"""In the labels of checks. Traefik does not see them, or it would check the application too."""
 # Of proc_pid_net(5). A client of HTTP waits for its answer with both halves open; others may have
 # ended theirs, and the container has not.
 _ESTABLISHED, _CLOSE_WAIT = "01", "08"
@@ -208,8 +208,8 @@ class Container:
     labels: dict[str, str]
     """Those that Gatehouse has given it."""
     told: dict[str, Any]
-    """All that Docker says of it, but for its environment, which is not Traefik's business, and
-    labels that are not for Traefik."""
+    """Docker's description of it, without its environment and the labels that are not for
+    Traefik."""
 
     @property
     def is_traefik(self) -> bool:
@@ -276,9 +276,9 @@ class Container:
         return self.kind == "tcp" and not any(_HEALTHCHECK in each for each in self.labels)
 
     def health_problem(self, timeout: float = _JOIN_CHECK_SECONDS) -> str | None:
-        """Return why it does not pass its health check, or None.
+        """Return why it fails its health check, or None.
 
-        Docker has to be content with it too, or Traefik would leave it out.
+        Docker's own check has to pass too, because Traefik leaves out unhealthy containers.
         """
         if self.health not in ("", "none", "healthy"):
             return self._docker_problem()
@@ -289,10 +289,10 @@ class Container:
         return self._http_problem(timeout)
 
     def call_problem(self, timeout: float) -> str | None:
-        """Return why it does not answer a check while it serves, or None.
+        """Return why it fails a check while it serves, or None.
 
-        That is ``health_problem``, but gRPC servers are called. They need not have gRPC's health
-        service: one without it answers as well.
+        As ``health_problem``, except that gRPC servers get a call. Any gRPC answer passes, so they
+        need no health service.
         """
         called = self._takes_calls and self.kind == "http"
         return self._http_problem(timeout) if called else self.health_problem(timeout)
@@ -566,7 +566,7 @@ class Member:
 
 
 class Kept:
-    """A document in a file. A full disk costs the copy there, and only until there is space."""
+    """A document with a copy in a file, which a full disk only delays."""
 
     def __init__(self, file: Path, document: Callable[[], object]) -> None:
         self._file = file
@@ -659,9 +659,9 @@ class Members:
 
 
 class Images:
-    """Which images services have had here; those that nothing uses go, but for the last two.
+    """The images that services have had on this VM; unused ones are removed, except the last two.
 
-    None goes that no container had when it joined, or tried to.
+    An image that no container of Gatehouse has had is never removed.
     """
 
     def __init__(self, file: Path) -> None:
@@ -690,7 +690,7 @@ class Images:
         self._note({each.plain_service: each.image for each in containers}, set())
 
     def ends(self, service: str) -> None:
-        """Keep but the last image of a service that has no container here any more."""
+        """Keep only the last image of a service that has no container here any more."""
         with self._lock:
             self._others |= set(self._had.get(service, [])[1:])
             self._had = {
@@ -753,7 +753,7 @@ class Agent:
         self._watched: dict[str, str] = {}
         """The ``started_at`` of the processes that are waited for, by their container."""
         self._asked: dict[str, object] = {}
-        """Those that are asked as often as their service says, each with who does it."""
+        """The containers that are checked at their interval, each with a mark of its thread."""
         self._failed: dict[str, str] = {}
         """Of those, the ``started_at`` of the ones that are hidden because they failed."""
 
@@ -833,9 +833,9 @@ class Agent:
                 self._hide(shown.id)
 
     def _ask_on(self, served: Container, asking: object) -> None:
-        """Ask a container as often as its service says; hide it while it fails.
+        """Check a container at its service's interval; hide it while it fails.
 
-        Returns when it has passed again, and is looked at, or when it is somebody else's business.
+        Returns once it has passed again, or once another thread is responsible for it.
         """
         while True:
             with self._changed:
@@ -884,11 +884,11 @@ class Agent:
             time.sleep(_POLL_SECONDS)  # Docker is being restarted
 
     def _find_members(self) -> None:
-        """Find out who had joined, where no file tells it.
+        """Find out which containers had joined, if the file is lost.
 
-        That is whom a Traefik sends requests to. After a reboot no Traefik knows; then it is the
-        container of each slot that was made first, once it is healthy: a later one may be what an
-        update that was killed has left, and has never joined.
+        Traefik sends requests to these. After a reboot no Traefik knows; then it
+        is the oldest container of each slot, once it is healthy: a later one may be left from an
+        update that was killed, and has never joined.
 
         Raises:
             OSError: Docker does not answer.
@@ -1322,7 +1322,7 @@ def _write_late(folder: Path) -> None:
 
 
 def _written(folder: Path) -> bool:
-    """Whether Traefik has its files; until then it has those of before."""
+    """Write Traefik's files, and return whether that succeeded; if not, the old ones stay."""
     try:
         write_files(folder)
     except OSError as error:

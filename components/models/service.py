@@ -338,12 +338,12 @@ class Service(Model):
 
     @property
     def container_check_path(self) -> str:
-        """What a container is asked."""
+        """The path of a container's check."""
         return self.health.path or ("/" if self.strip_path else self.path)
 
     @property
     def asked_as_grpc(self) -> bool:
-        """Whether it is taken for a gRPC server, which knows no path to ask with a GET."""
+        """Whether Gatehouse assumes a gRPC server, which has no path for a GET."""
         return self.http.protocol == "h2c" and self.health.path is None
 
     @property
@@ -379,5 +379,5 @@ def check_name(service: str) -> str:
 
 
 def tcp_name(service: str) -> str:
-    """Return what the edge and Traefik call a TCP service between them: no domain is like it."""
+    """Return the name of a TCP service between the edge and Traefik; no domain looks like it."""
     return f"_{service}._tcp"

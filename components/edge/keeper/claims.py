@@ -1,4 +1,4 @@
-"""Whose a folder is, and where else an edge of a name is: asked before anything is changed."""
+"""Checks before any change that a folder is the edge's own, and that it has no other folder."""
 
 import re
 import socket
@@ -16,14 +16,14 @@ _FIRST = {"lock", "chroot.lock", "servers.state", users.USERS, chroot.FOLDER}
 
 
 def check(instance: Instance, text: str = "") -> None:
-    """Return if the folder is the edge's own, and the edge is nowhere else.
+    """Check that the folder is the edge's own, and that the edge has no other folder.
 
     Args:
         instance: The edge.
-        text: The haproxy.cfg that is to be put into force.
+        text: The haproxy.cfg to apply.
 
     Raises:
-        EdgeError: It is not, or it is.
+        EdgeError: The folder is not, or the edge has another one.
     """
     folder = instance.folder
     if folder.exists() and not folder.is_dir():

@@ -241,7 +241,7 @@ class Instance:
             raise EdgeError(f"HAProxy does not take {self.live}:\n{self.last_words()}")
 
     def keep_running(self) -> None:
-        """Have all that a start makes, also when a run was killed after HAProxy had started."""
+        """Make everything that a start makes, also if a run was killed after HAProxy's start."""
         chroot.link(self.folder)
         if self.under_systemd:
             systemd.write_units({self.unit: self.unit_text()})
