@@ -152,6 +152,8 @@ def _message(item: Any) -> str:
         return f"{message}; put it in quotes, or YAML takes it for true or false"
     if item["type"] == "string_type" and isinstance(item["input"], Mapping | list):
         return "must be text"
+    if item["type"] == "string_type" and item["input"] is None:
+        return 'must be text; write "" if it is empty'
     return message + _SHORT_FORMS.get((item["type"], context.get("class_name")), "")
 
 
@@ -167,12 +169,6 @@ def _hidden(location: list[str], *, unknown: bool) -> bool:
     return _SECRETIVE.search(location[-1].lower()) is not None or any(
         re.search(rf"\b{key}\b", meant) for key in SECRET_KEYS
     )
-
-
-_GONE = {
-    "edge.tls.acme.port": "is no key any more, as HAProxy itself answers challenges; leave it out",
-}
-"""Keys of versions before this one."""
 
 
 def _unknown_key(location: list[str]) -> str:

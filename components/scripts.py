@@ -4,12 +4,12 @@ import base64
 import hashlib
 import shlex
 
-# In memory: nothing is left on the host, whatever ends the program. Its digest is checked, as
-# nothing may be done by a part of it.
+# In memory, so that nothing stays on the host however the program ends. The digest keeps a part of
+# the program from running.
 _FROM_MEMORY = """import base64, hashlib, os, runpy, sys
 program, digest = base64.b64decode(sys.argv.pop(1)), sys.argv.pop(1)
 if hashlib.sha256(program).hexdigest() != digest:
-    sys.exit("the program did not arrive whole; nothing was done; run it again")
+    sys.exit("the program did not arrive whole, so nothing was done; run it again")
 file = os.memfd_create("program")
 with open(file, "wb", closefd=False) as written:
     written.write(program)
@@ -29,7 +29,7 @@ def archive_command(archive: bytes, *arguments: str) -> str:
     return shlex.join(("python3", "-c", _FROM_MEMORY, text, digest, *arguments))
 
 
-_EARLY = "the program has come in part only, as the connection ended early; run it again"
+_EARLY = "only a part of the program arrived, because the connection ended early; run it again"
 
 
 def whole_program(text: str) -> str:

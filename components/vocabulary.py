@@ -10,8 +10,8 @@ from collections.abc import Mapping
 _NO_FILES = "build the file into the image, or mount a folder of the VM with volumes[].host"
 _NO_NAMESPACES = "containers share no namespaces with each other or with the VM"
 _NO_DEVICES = "containers get no devices of the VM"
-_NO_TUNING = "the image's defaults hold"
-_NETWORKS = "services reach each other by their domains, through the edge"
+_NO_TUNING = "Docker's defaults apply"
+_NETWORKS = "services reach each other through the edge, by domain or tcp.port"
 _RUNS_IMAGES = "build and push the image before, and name it in `image`"
 _UPDATES = "updates always start new containers first, and stop old ones once the new ones serve"
 _DEPLOYING = "Gatehouse deploys with `pulumi up`, from this machine"
@@ -191,8 +191,8 @@ RENAMED: Mapping[str, Mapping[str, str]] = {
 
 ABSENT: Mapping[str, Mapping[str, str]] = {
     "Stack": {
-        "version": "Pulumi.yaml has the format",
-        "name": "the stack's name is Pulumi's, and VMs are called by farm.name",
+        "version": "the format has no version; remove it",
+        "name": "Pulumi names the stack, and farm.name the VMs",
         "include": "write all services into one file",
         "networks": _NETWORKS,
         "configs": _NO_FILES,
@@ -214,7 +214,7 @@ ABSENT: Mapping[str, Mapping[str, str]] = {
         **dict.fromkeys(("migrate", "reschedule"), "containers stay on their VM; see placement"),
         **dict.fromkeys(("vault", "consul", "consul_token"), "secrets are in secret_env"),
         "meta": "use services.<name>.labels",
-        **dict.fromkeys(("api_version", "kind", "metadata", "spec"), "write the keys directly"),
+        **dict.fromkeys(("api_version", "kind", "metadata", "spec"), "write their keys at the top"),
     },
     "Service": {
         # Compose
@@ -229,8 +229,8 @@ ABSENT: Mapping[str, Mapping[str, str]] = {
         **dict.fromkeys(("userns_mode", "network_mode", "host_network"), _NO_NAMESPACES),
         **dict.fromkeys(("configs", "config", "env_file", "label_file", "template"), _NO_FILES),
         "container_name": "containers are called <service>-<vm>-<number>",
-        **dict.fromkeys(("cpu_shares", "cpu_period", "cpuset"), "limit processors with cpus"),
-        **dict.fromkeys(("cpu_rt_period", "cpu_rt_runtime"), "limit processors with cpus"),
+        **dict.fromkeys(("cpu_shares", "cpu_period", "cpuset"), "use cpus"),
+        **dict.fromkeys(("cpu_rt_period", "cpu_rt_runtime"), "use cpus"),
         **dict.fromkeys(("credential_spec", "isolation"), "it is for Windows"),
         "depends_on": "services start at the same time; the application has to try again",
         **dict.fromkeys(("devices", "device", "device_cgroup_rules", "gpus"), _NO_DEVICES),
@@ -244,18 +244,18 @@ ABSENT: Mapping[str, Mapping[str, str]] = {
         **dict.fromkeys(
             ("expose", "ports"), "clients come through the edge; port is the container's"
         ),
-        "entrypoint": "command takes the place of the image's CMD, and its ENTRYPOINT stays",
-        "extends": "use YAML's anchors within the value",
+        "entrypoint": "command replaces the image's CMD, and its ENTRYPOINT stays",
+        "extends": "use YAML anchors",
         "provider": "run what it provides as a service, or outside",
         **dict.fromkeys(("external_links", "links", "networks", "connect"), _NETWORKS),
         "group_add": "give the group with user, as in 1000:1000",
-        "init": "the image has to reap its processes, with tini for instance",
+        "init": "let the image reap its processes, for instance with tini",
         "logging": "Docker's logs are kept up to 30 MB a container; see `docker logs`",
         "logs": "Docker's logs are kept up to 30 MB a container; see `docker logs`",
         "mac_address": "Docker chooses it",
-        **dict.fromkeys(("mem_reservation", "mem_swappiness"), "limit memory with memory"),
+        **dict.fromkeys(("mem_reservation", "mem_swappiness"), "use memory"),
         **dict.fromkeys(("memswap_limit", "memory_max"), "containers have no swap beyond memory"),
-        **dict.fromkeys(("oom_kill_disable", "oom_score_adj"), "limit memory with memory"),
+        **dict.fromkeys(("oom_kill_disable", "oom_score_adj"), "use memory"),
         "models": "run the model as a service",
         "name": "a service is called by its key in services",
         "platform": "name an image for the VMs' architecture",
@@ -278,7 +278,7 @@ ABSENT: Mapping[str, Mapping[str, str]] = {
         "working_dir": "the image's WORKDIR is used",
         "work_dir": "the image's WORKDIR is used",
         # Swarm
-        **dict.fromkeys(("mode", "endpoint_mode"), "say with replicas how many containers run"),
+        **dict.fromkeys(("mode", "endpoint_mode"), "set replicas"),
         **dict.fromkeys(("update_config", "rollback_config", "update", "strategy"), _UPDATES),
         "resources": "its parts are keys of the service: cpus, memory, pids",
         # Kamal
@@ -288,7 +288,7 @@ ABSENT: Mapping[str, Mapping[str, str]] = {
         "forward_headers": "the edge sets X-Forwarded-For and X-Forwarded-Proto",
         "buffering": "limit bodies with http.max_body",
         "asset_path": "serve assets from the image, under names with digests",
-        "options": "the options of `docker run` are keys of the service",
+        "options": "options of `docker run` are keys of the service",
         **dict.fromkeys(("files", "directories"), _NO_FILES),
         "registry": "logins are in registries, at the top of the file",
         **dict.fromkeys(("role", "tags", "tag"), "see placement"),
@@ -312,7 +312,7 @@ ABSENT: Mapping[str, Mapping[str, str]] = {
         **dict.fromkeys(("vault", "consul", "identity"), "give secrets with secret_env"),
         "meta": "use labels",
         "network": "port is the container's; clients come through the edge",
-        "service": "the keys of services are the services",
+        "service": "each key of services is one",
         "shutdown_delay": "containers leave the edge before they are stopped; see stop_grace",
         **dict.fromkeys(("priority", "region", "datacenters", "namespace"), "see placement"),
         # Kubernetes
@@ -327,7 +327,7 @@ ABSENT: Mapping[str, Mapping[str, str]] = {
         "revision_history_limit": "Pulumi's state has the history",
     },
     "Health": {
-        "start_interval": "containers are checked each `interval` from the start",
+        "start_interval": "HTTP is checked 4 times a second at first, command each interval",
         "success_threshold": "one success is enough",
         "type": "HTTP is checked by path, TCP by connecting, and command by its exit code",
     },
@@ -338,11 +338,11 @@ ABSENT: Mapping[str, Mapping[str, str]] = {
         **dict.fromkeys(("external", "driver", "driver_opts"), "volumes are Docker's local ones"),
     },
     "Placement": {
-        "preferences": "containers are spread over the VMs by themselves",
+        "preferences": "Gatehouse spreads containers over the VMs; see vms and max_per_vm",
     },
     "Tcp": {
         "target": "the container's port is the service's `port`",
-        "protocol": "it is TCP; Gatehouse does no UDP",
+        "protocol": "it is always TCP; Gatehouse forwards no UDP",
         **dict.fromkeys(("host_ip", "bind"), "all services listen on edge.bind"),
         "mode": "clients come through the edge",
     },
@@ -361,11 +361,11 @@ ABSENT: Mapping[str, Mapping[str, str]] = {
     "Acme": {"port": "HAProxy itself answers challenges; leave it out"},
     "Edge": {"ssh": "see host, user, ssh_port and host_key", "ssl_redirect": "see tls"},
 }
-"""What to do instead of a key that has nothing like it here."""
+"""What to do instead of a key without a counterpart here."""
 
 
 def hint(model: str, key: str) -> str | None:
-    """Return what to tell somebody who wrote another tool's key; None if no tool is known for it.
+    """Return the hint for a key of another tool; None if no known tool has it.
 
     Args:
         model: The name of the model that the key was written in.
@@ -376,7 +376,7 @@ def hint(model: str, key: str) -> str | None:
         return f"Gatehouse calls it {found}"
     found = _ABSENT.get(model, {}).get(plain(key))
     if found is not None:
-        return f"Gatehouse has no {key}; {found}"
+        return f"Gatehouse has no {key}: {found}"
     if key.startswith("x-"):
         return "Gatehouse has no extension fields; remove it"
     return None

@@ -20,7 +20,7 @@ def on_bridge(path: str, address: IPv4Interface, network: Network) -> Iterable[s
 
 
 def of_a_machine(path: str, address: IPv4Interface) -> Iterable[str]:
-    """Yield whether ``address`` means a whole network instead of a machine."""
+    """Yield the error of an ``address`` that means a network instead of a machine."""
     if address.ip in (address.network.network_address, address.network.broadcast_address):
         yield (
             f"{path}: is the network's own address or its broadcast address; choose one between"
@@ -29,6 +29,6 @@ def of_a_machine(path: str, address: IPv4Interface) -> Iterable[str]:
 
 
 def multicast(path: str, mac: str) -> Iterable[str]:
-    """Yield whether a MAC address means a group of machines."""
+    """Yield the error of a multicast MAC address."""
     if int(mac[:2], 16) & 1:
         yield f"{path}: is a multicast address; make its first byte even (got {mac})"

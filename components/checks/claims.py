@@ -11,7 +11,7 @@ _Services = Mapping[str, Service]
 
 @dataclass
 class _Owners:
-    """Who serves a path on the domains right below one domain: two at most are remembered."""
+    """The services that serve a path on the domains right below a domain: two at most."""
 
     hosts: dict[str, str] = field(default_factory=dict)
     """A domain of each owner."""

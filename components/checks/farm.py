@@ -45,7 +45,7 @@ def _network(stack: Stack) -> Iterable[str]:
 
 
 def _reach(farm: Farm) -> Iterable[str]:
-    """Yield whether only the hypervisor would reach the VMs.
+    """Yield the error of VMs that only their hypervisor could reach.
 
     libvirt rejects new connections from outside into a network behind NAT.
     """

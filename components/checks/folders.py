@@ -36,7 +36,7 @@ _USE = "use a folder in /srv"
 
 
 def allowed_folders(farm: Farm) -> Iterable[str]:
-    """Yield the entries of ``farm.volume_folders`` with which a container would have the VM."""
+    """Yield the entries of ``farm.volume_folders`` that would give containers control of a VM."""
     for index, folder in enumerate(farm.volume_folders):
         problem = _of_the_vm(folder)
         if problem is not None:

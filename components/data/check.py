@@ -20,7 +20,7 @@ class DataError(pulumi.RunError):
     def __init__(self, problems: Iterable[str]) -> None:
         self.problems = tuple(problems)
         lines = "\n".join(f"  {problem}" for problem in self.problems)
-        super().__init__(f"this would delete data, nothing was changed:\n{lines}")
+        super().__init__(f"this would delete data; nothing was changed:\n{lines}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,8 +46,8 @@ def check(stack: Stack, placement: Mapping[str, Mapping[str, int]]) -> Checked:
     stays = guard.stays(before, wanted)
     for vm in stays:
         pulumi.warn(
-            f"{vm} keeps what an older version of Gatehouse had it do at its first boot, because a"
-            " newer text would replace it, and it holds data"
+            f"{vm} keeps the first-boot text of an older version of Gatehouse, because a newer one"
+            " would replace the VM, which holds data"
         )
     return Checked(wanted=wanted, stays=stays)
 

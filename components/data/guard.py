@@ -26,7 +26,7 @@ class _Loss:
 
 
 def problems(before: Inventory, after: Inventory, stack: Stack) -> tuple[str, ...]:
-    """Return what data would be lost, one ``path: what (got what)`` for each volume and reason.
+    """Return the data that would be lost: ``path: what (got what)`` for each volume and reason.
 
     Args:
         before: What there is.
@@ -52,9 +52,9 @@ def problems(before: Inventory, after: Inventory, stack: Stack) -> tuple[str, ..
 
 
 def stays(before: Inventory, after: Inventory) -> Mapping[str, Made]:
-    """Return the VMs that keep the first-boot text of an older version, as they hold data.
+    """Return the VMs that keep the first-boot text of an older version because they hold data.
 
-    That text alone differs. They are what was kept of them, so that they are the same next time.
+    Only that text differs. They have their kept values, so that the next run finds them unchanged.
     """
     now = {each.key: each for each in after.volumes}
     data = {each.vm for each in before.volumes if not now.get(each.key, each).expendable}
@@ -70,7 +70,7 @@ def stays(before: Inventory, after: Inventory) -> Mapping[str, Made]:
 
 
 def _losses(held: Held, before: Inventory, after: Inventory, stack: Stack) -> Iterator[_Loss]:
-    """Yield why a volume is lost, what matters most first."""
+    """Yield why a volume is lost, the most important reason first."""
     name = held.service
     if held.vm not in after.vms:
         yield _without_vm(held.vm, before, stack)
@@ -87,9 +87,9 @@ def _losses(held: Held, before: Inventory, after: Inventory, stack: Stack) -> It
         known = before.spreads.get(name)
         changes = list(_changes(known, after.spreads[name])) if known else []
         yield _Loss(
-            why=f"{_shown(changes)} leave{_s(changes)} {{vms}} without a container of it"
+            why=f"{_shown(changes)} leave{_s(changes)} {{vms}} without a container of the service"
             if changes
-            else f"services.{name}.replicas and its placement leave {{vms}} without one",
+            else f"replicas and placement of services.{name} leave {{vms}} without a container",
             keep=_kept(changes) if changes else "Keep the old values",
             vm_goes=False,
         )
@@ -118,8 +118,8 @@ def _by_another_vm(made: Made, wanted: Made) -> Iterator[_Loss]:
         )
     elif made.text != wanted.text and not made.generation:
         yield _Loss(
-            why="since the version of Gatehouse that made {vms}, its first-boot text or one of"
-            f" {', '.join(TEXT_KEYS)} has changed, which replaces {{vms}}",
+            why=f"Gatehouse's first-boot text or one of {', '.join(TEXT_KEYS)} has changed since"
+            " the creation of {vms}, which replaces {vms}",
             keep="Keep the old version and values",
             vm_goes=True,
             replaced=True,
@@ -127,7 +127,7 @@ def _by_another_vm(made: Made, wanted: Made) -> Iterator[_Loss]:
 
 
 def _replacing(made: Made, wanted: Made) -> Iterator[_Change]:
-    """Yield what of the config replaces a VM."""
+    """Yield the changes of the config that replace a VM."""
     for key, old, new in _changes(made.reasons, wanted.reasons):
         if key in TEXT_KEYS and made.text == wanted.text:
             continue
@@ -158,20 +158,20 @@ def _s(changes: list[_Change]) -> str:
 
 def _way_out(loss: _Loss, *, in_config: bool, word: bool) -> str:
     if loss.replaced:
-        return f"{loss.keep}; or back the data up, and say {_WORD} beside the volume"
+        return f"{loss.keep}; or back the data up, and set {_WORD} beside the volume"
     if not in_config:
         return (
             f"{loss.keep}. To give the data up, put it back with {_WORD} beside the volume, run"
-            " `pulumi up`, and take it out after that"
+            " `pulumi up`, and then remove it"
         )
     if word:
         return (
-            f"{_WORD} counts from the next update on: run `pulumi up` with the old values, and"
-            " change them after that"
+            f"{_WORD} counts from the next update on: run `pulumi up` with the old values, then"
+            " change them"
         )
     return (
-        f"{loss.keep}. To give the data up, say {_WORD} beside the volume, run `pulumi up` with the"
-        " old values, and change them after that"
+        f"{loss.keep}. To give the data up, set {_WORD} beside the volume, run `pulumi up` with the"
+        " old values, and then change them"
     )
 
 
@@ -183,7 +183,7 @@ def _told(helds: list[Held], loss: _Loss, way_out: str, now: Held | None) -> str
     what = "volume" if held.place == "name" else "folder"
     lost = "deleted"
     if held.place == "host" and not loss.vm_goes:
-        lost = "left behind, and deleted with the VM some day"
+        lost = "left unused on the VM, and deleted with it"
     return (
         f"{path}: the {what} {held.what} on {vms} ({held.path} in the container) would be {lost}:"
         f" {loss.why.format(vms=vms)}. {way_out} (got {held.what})"

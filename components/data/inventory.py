@@ -1,4 +1,4 @@
-"""What data there is on which VM, and what each VM was made of: once as wanted, once as kept.
+"""Which data is on which VM, and what each VM is made of: as wanted, and as kept.
 
 What is wanted comes from the config alone. What is there comes from the state: each VM and each
 service keeps its part as an output (`Made`, `Held`), so that an update that fails half-way leaves

@@ -62,7 +62,7 @@ which CGI and its heirs take for the same."""
 _NOT_IN_URLS = tuple(f"{ord(each):02X}" for each in '"<>\\^`{|}')
 """The codes of the printable characters that RFC 3986 has in no path, and that clients send."""
 BODIES = "bodies.lua"
-"""Below the edge's ``files``: what limits requests' bodies."""
+"""The script below the edge's ``files`` that limits request bodies."""
 
 _CUT = ("408", "413")
 """What it answers with."""

@@ -61,7 +61,7 @@ def spec(tls: Tls, domains: Iterable[str]) -> dict[str, Any]:
 
 
 METRICS = "certificates.metrics"
-"""The text of what is told of certificates, below ``files``: a format for HAProxy."""
+"""The file below ``files`` with the metrics of certificates, as a log-format of HAProxy."""
 _LISTED = 100
 """Domains: an answer has 16 KiB, and all others are in the lines about all."""
 
@@ -84,7 +84,7 @@ def metrics(domains: Iterable[str], known: str) -> Iterator[str]:
         yield f"# HELP gatehouse_certificates_{name}_seconds {meaning}"
         yield f"# TYPE gatehouse_certificates_{name}_seconds gauge"
         yield f"gatehouse_certificates_{name}_seconds {value(key)}"
-    yield "# HELP gatehouse_certificates_problems What went wrong then, such as a failed renewal."
+    yield "# HELP gatehouse_certificates_problems Problems in that run, such as failed renewals."
     yield "# TYPE gatehouse_certificates_problems gauge"
     yield f"gatehouse_certificates_problems {value(PROBLEMS)}"
     yield "# HELP gatehouse_certificate_expiry_seconds When the certificate of a domain ends."

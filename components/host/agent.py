@@ -52,7 +52,7 @@ OWN_LABEL = "gatehouse.labels"
 and where both have one, the container's counts; so no image can say anything here."""
 
 INTERVAL_LABEL = "gatehouse.interval"
-"""On a container that no label of Traefik's says it of: how often it is asked, such as ``10s``."""
+"""The check interval, such as ``10s``, of a container without Traefik's health-check labels."""
 
 _SLOT_LABEL = "gatehouse.slot"
 """On each container of a service."""
@@ -131,7 +131,7 @@ _HPACK_STATUS = {
 }
 _SAID = 500  # characters of what Docker's check has printed
 _HEALTHCHECK = ".loadbalancer.healthcheck."
-"""In labels that the agent goes by and Traefik does not see, or both would ask the application."""
+"""In the labels of checks. Traefik does not see them, or it would check the application too."""
 # Of proc_pid_net(5). A client of HTTP waits for its answer with both halves open; others may have
 # ended theirs, and the container has not.
 _ESTABLISHED, _CLOSE_WAIT = "01", "08"
@@ -208,8 +208,8 @@ class Container:
     labels: dict[str, str]
     """Those that Gatehouse has given it."""
     told: dict[str, Any]
-    """All that Docker says of it, but for its environment, which is not Traefik's business, and
-    labels that are not for Traefik."""
+    """Docker's description of it, without its environment and the labels that are not for
+    Traefik."""
 
     @property
     def is_traefik(self) -> bool:
@@ -283,9 +283,9 @@ class Container:
         return self.kind == "tcp" and not any(_HEALTHCHECK in each for each in self.labels)
 
     def health_problem(self, timeout: float = _JOIN_CHECK_SECONDS) -> str | None:
-        """Return why it does not pass its health check, or None.
+        """Return why it fails its health check, or None.
 
-        Docker has to be content with it too, or Traefik would leave it out.
+        Docker's own check has to pass too, because Traefik leaves out unhealthy containers.
         """
         if self.health not in ("", "none", "healthy"):
             return self._docker_problem()
@@ -296,10 +296,10 @@ class Container:
         return self._http_problem(timeout)
 
     def call_problem(self, timeout: float) -> str | None:
-        """Return why it does not answer a check while it serves, or None.
+        """Return why it fails a check while it serves, or None.
 
-        That is ``health_problem``, but gRPC servers are called. They need not have gRPC's health
-        service: one without it answers as well.
+        As ``health_problem``, except that gRPC servers get a call. Any gRPC answer passes, so they
+        need no health service.
         """
         called = self._takes_calls and self.kind == "http"
         return self._http_problem(timeout) if called else self.health_problem(timeout)
@@ -310,7 +310,7 @@ class Container:
         hint = (
             ""
             if self._has_command
-            else " (that is health.command, or else the HEALTHCHECK of its image, which"
+            else " (health.command, or else the image's HEALTHCHECK, which"
             " health.image_check: false switches off)"
         )
         return f"{checked} says {self.health}{said}{hint}"
@@ -573,7 +573,7 @@ class Member:
 
 
 class Kept:
-    """A document in a file. A full disk costs the copy there, and only until there is space."""
+    """A document with a copy in a file, which a full disk only delays."""
 
     def __init__(self, file: Path, document: Callable[[], object]) -> None:
         self._file = file
@@ -594,7 +594,7 @@ class Kept:
             return False
         except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
             aside = self._file.with_suffix(".unreadable")
-            print(f"{self._file} is put aside as {aside.name}: {error!r}", flush=True)
+            print(f"{self._file} cannot be read; moved to {aside.name}: {error!r}", flush=True)
             with contextlib.suppress(OSError):
                 self._file.replace(aside)
             return False
@@ -620,7 +620,7 @@ class Kept:
             _write(self._file, json.dumps(self._document()), mode=0o600)
         except OSError as error:
             if not self._late:
-                print(f"{self._file} is written when it can be: {error}", flush=True)
+                print(f"{self._file} cannot be written yet, tried again: {error}", flush=True)
             return False
         return True
 
@@ -639,7 +639,7 @@ class Members:
         # Of a newer agent, which an update that failed has left, there may be more in it.
         found = [Member(each["id"], each["healthy_since"]) for each in document]
         if not all(isinstance(each.id, str) for each in found):
-            raise TypeError("an id that is none")
+            raise TypeError("an id is not text")
         self._members = {each.id: each for each in found}
 
     def __iter__(self) -> Iterator[Member]:
@@ -666,9 +666,9 @@ class Members:
 
 
 class Images:
-    """Which images services have had here; those that nothing uses go, but for the last two.
+    """The images that services have had on this VM; unused ones are removed, except the last two.
 
-    None goes that no container had when it joined, or tried to.
+    An image that no container of Gatehouse has had is never removed.
     """
 
     def __init__(self, file: Path) -> None:
@@ -697,7 +697,7 @@ class Images:
         self._note({each.plain_service: each.image for each in containers}, set())
 
     def ends(self, service: str) -> None:
-        """Keep but the last image of a service that has no container here any more."""
+        """Keep only the last image of a service that has no container here any more."""
         with self._lock:
             self._others |= set(self._had.get(service, [])[1:])
             self._had = {
@@ -726,7 +726,7 @@ class Images:
             try:
                 status, _ = ask_docker(f"/images/{image}", method="DELETE")
             except OSError as error:
-                print(f"image {image} is not removed: {error}", flush=True)
+                print(f"image {image} cannot be removed: {error}", flush=True)
                 return
             if status in (200, 404):
                 with self._lock:
@@ -760,11 +760,11 @@ class Agent:
         self._watched: dict[str, str] = {}
         """The ``started_at`` of the processes that are waited for, by their container."""
         self._asked: dict[str, object] = {}
-        """Those that are asked as often as their service says, each with who does it."""
+        """The containers that are checked at their interval, each with a mark of its thread."""
         self._failed: dict[str, Container] = {}
-        """Of those, the ones that run and have failed."""
+        """Of those, the ones that run and have failed their last check."""
         self._slow: set[str] = set()
-        """Of those, the ones that had no answer in time, as under a load that is too much."""
+        """Of the failed ones, those that had no answer in time, as under too much load."""
 
     # What Traefik sees.
 
@@ -851,7 +851,7 @@ class Agent:
                 self._hide(shown.id)
 
     def _ask_on(self, served: Container, asking: object) -> None:
-        """Ask a container as often as its service says, until it is no longer shown or asked anew.
+        """Check a container at its service's interval until another thread is responsible for it.
 
         One that fails is hidden until it passes.
         """
@@ -911,11 +911,11 @@ class Agent:
             time.sleep(_POLL_SECONDS)  # Docker is being restarted
 
     def _find_members(self) -> None:
-        """Find out who had joined, where no file tells it.
+        """Find out which containers had joined, if the file is lost.
 
-        That is whom a Traefik sends requests to. After a reboot no Traefik knows; then it is the
-        container of each slot that was made first, once it is healthy: a later one may be what an
-        update that was killed has left, and has never joined.
+        Traefik sends requests to these. After a reboot no Traefik knows; then it
+        is the oldest container of each slot, once it is healthy: a later one may be left from an
+        update that was killed, and has never joined.
 
         Raises:
             OSError: Docker does not answer.
@@ -934,7 +934,7 @@ class Agent:
             joined = each.id in (served or first.values())
             if joined:
                 self.members.put(each.id, each.started_at if served else None)
-            said = "taken for one that had joined" if joined else "not known to have joined"
+            said = "assumed to have joined" if joined else "not known to have joined"
             print(f"container {each.id[:12]} of {slot} is {said}", flush=True)
         with self._changed:
             self._unknown |= {each.id for each in self.members if each.healthy_since is not None}
@@ -1350,11 +1350,11 @@ def _write_late(folder: Path) -> None:
 
 
 def _written(folder: Path) -> bool:
-    """Whether Traefik has its files; until then it has those of before."""
+    """Write Traefik's files, and return whether that succeeded; if not, the old ones stay."""
     try:
         write_files(folder)
     except OSError as error:
-        print(f"Traefik has the files of before: {error}", flush=True)
+        print(f"Traefik keeps its old files, tried again: {error}", flush=True)
         return False
     return True
 

@@ -1,4 +1,4 @@
-"""What all models share: strictness, and the types that several of them use.
+"""Strictness, and types that several models share.
 
 Names and domains are allow-listed with ``fullmatch``, because they end up in HAProxy text, Traefik
 rules and shell. Anything freer is quoted where it is used.
@@ -133,7 +133,7 @@ def in_ascii(value: str) -> str:
 
 
 def _alone(value: str) -> str:
-    """Return a domain, or raise ``ValueError`` if it has what else URLs have."""
+    """Return a domain, or raise ``ValueError`` if it has other parts of a URL."""
     pattern = rf"(?:https?://)?((?:\*\.)?{_LABEL}(?:\.{_LABEL})*)\.?(?::[0-9]+)?(?:/.*)?"
     found = re.fullmatch(pattern, value.lower())
     if found is None or found[1] == value.lower():

@@ -77,8 +77,8 @@ class CertificateFiles(Model):
 class Acme(Model):
     """Certificates from a server such as Let's Encrypt's, obtained and renewed by the edge.
 
-    The edge proves over HTTP that a domain leads to it, which HAProxy answers on `edge.port`. To
-    use this is to agree to the server's terms.
+    HAProxy answers the server's HTTP challenges on `edge.port`. By using this you agree to the
+    server's terms.
     """
 
     email: Annotated[
@@ -86,16 +86,18 @@ class Acme(Model):
         Field(max_length=254),
         AfterValidator(_domain_in_ascii),
         Matching(r"[A-Za-z0-9._+-]+@[A-Za-z0-9.-]+", "an e-mail address such as ops@example.org"),
-    ] = Field(description="Whom the server may write to.", examples=["ops@example.org"])
+    ] = Field(
+        description="The address that the server sends notices to.", examples=["ops@example.org"]
+    )
     directory: HttpsUrl = Field(
         default="https://acme-v02.api.letsencrypt.org/directory",
-        description="Where the server says what it can.",
+        description="URL of the server's ACME directory.",
         examples=["https://acme-staging-v02.api.letsencrypt.org/directory"],
     )
     ca: FilePath | None = Field(
         default=None,
-        description="The PEM file of the authority behind the server's own certificate, if the"
-        " edge's host does not know it.",
+        description="PEM file of the CA of the server's own certificate, if the edge's host does"
+        " not trust it already.",
         examples=["/etc/ssl/certs/company-ca.pem"],
     )
 
@@ -124,20 +126,19 @@ class Tls(Model):
     )
     self_signed: bool = Field(
         default=False,
-        description="Domains without a certificate get one that the edge signs itself, which"
-        " clients warn of; else they are an error.",
+        description="Give domains without a certificate one that the edge signs itself, which"
+        " clients warn of. Otherwise such a domain is an error.",
         examples=[True],
     )
     hsts: _Off = Field(
         default=parse_duration("17520h"),
         json_schema_extra={"default": "17520h"},
-        description="For how long browsers shall use nothing but HTTPS after a visit; `false` for"
-        " not at all.",
+        description="How long browsers use only HTTPS after a visit; `false` sends no such header.",
         examples=["24h"],
     )
     acme: Acme | None = Field(
         default=None,
-        description="Obtain certificates for the domains that no file has one for.",
+        description="Obtain certificates for the domains that no file covers.",
         examples=[{"email": "ops@example.org"}],
     )
 
@@ -203,13 +204,13 @@ class Edge(Model):
     )
     host: HostAddress | None = Field(
         default=None,
-        description="Another machine to be the edge, reached as `ssh` reaches it from here; this"
-        " one if not given.",
+        description="Another machine as the edge, reached with your own `ssh`; this machine if not"
+        " given.",
         examples=["edge.example.org"],
     )
     user: Name = Field(
         default="root",
-        description="Who logs in there; anybody but root needs sudo without a password.",
+        description="The user for SSH there; a user other than root needs sudo without a password.",
         examples=["root"],
     )
     ssh_port: Port = Field(default=22, description="Its SSH port.", examples=[22])
@@ -227,8 +228,8 @@ class Edge(Model):
     )
     source: Ipv4Address | None = Field(
         default=None,
-        description="The address from which the VMs see the edge, whose word on a client's address"
-        " they take. Only needed where it cannot be told, such as behind NAT.",
+        description="The address from which the VMs see the edge. They trust only its headers with"
+        " a client's address. Only needed where Gatehouse cannot find it out, such as behind NAT.",
         examples=["192.0.2.80"],
     )
     stats: Stats = Field(
@@ -238,22 +239,21 @@ class Edge(Model):
     )
     vm: Annotated[EdgeVm | None, Switch()] = Field(
         default=None,
-        description="Make a VM to be the edge; `true` makes one with the defaults.",
+        description="Make a VM for the edge; `true` makes one with the defaults.",
         examples=[True],
     )
     max_connections: Annotated[int, Field(ge=100, le=1_000_000)] | None = Field(
         default=None,
-        description="How many connections of clients it takes at once; others wait. By default 4096"
-        " for each GiB of its host's memory, and never more than the descriptors that the host"
-        " allows.",
+        description="How many connections of clients the edge takes at once; others wait. By"
+        " default 4096 for each GiB of its host's memory, limited by the host's file descriptors.",
         examples=[20_000],
     )
     client_connections: _CountOrOff = Field(
         default=1000,
         json_schema_extra={"default": 1000},
         description="How many connections, and how many requests in flight, one client may have at"
-        " once: an IPv4 address, or a /64 of IPv6. `false` for no limit, such as behind a proxy"
-        " that all clients come through.",
+        " once: an IPv4 address, or a /64 of IPv6. `false` for no limit, as is needed behind a"
+        " proxy that all clients come through.",
         examples=[200],
     )
     ready_timeout: Duration = Field(
@@ -265,7 +265,7 @@ class Edge(Model):
     hard_stop_after: ProxyTime = Field(
         default=parse_duration("30m"),
         description="How long downloads, WebSockets and other long connections may outlive a reload"
-        " of HAProxy, which comes with each change of the VMs or services.",
+        " of HAProxy. Each change of VMs or services reloads it.",
         examples=["2h"],
     )
 

@@ -222,8 +222,8 @@ class Farm(Model):
     )
     ssh_from: Annotated[tuple[Ipv4Network, ...], List] = Field(
         default=(),
-        description="The networks and addresses from which the VMs answer SSH, with this machine in"
-        " them; by default this machine alone.",
+        description="The networks and addresses from which the VMs answer SSH. They have to include"
+        " this machine, which is the default.",
         examples=[["192.0.2.7/32", "198.51.100.0/24"]],
     )
     packages: Annotated[tuple[_Package, ...], List] = Field(
@@ -234,8 +234,8 @@ class Farm(Model):
     )
     volume_folders: Annotated[tuple[FilePath, ...], List] = Field(
         default=(),
-        description="More folders of the VMs that services may have as `volumes[].host`, beside"
-        " /srv, /mnt, /opt, /data and /media. Not those of the system.",
+        description="More folders of the VMs that services may mount with `volumes[].host`, besides"
+        " those in /srv, /mnt, /opt, /data and /media. Folders of the system are refused.",
         examples=[["/var/lib/matomo"]],
     )
     registry_mirror: HttpUrl | None = Field(
@@ -250,12 +250,12 @@ class Farm(Model):
     )
     drain_timeout: Duration = Field(
         default=parse_duration("30s"),
-        description="How long requests in flight on a VM that goes may take.",
+        description="How long requests in flight may take on a VM that is removed.",
         examples=["1m"],
     )
     shutdown_timeout: Duration = Field(
         default=parse_duration("1m"),
-        description="How long a VM that goes may take to power off before it is cut.",
+        description="How long a VM that is removed may take to power off before it is cut off.",
         examples=["2m"],
     )
 

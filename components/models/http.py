@@ -1,4 +1,4 @@
-"""What the edge does to a service's HTTP beyond passing it on."""
+"""What the edge does for a service's HTTP beyond forwarding it."""
 
 import ipaddress
 import re
@@ -49,22 +49,22 @@ def _crypt_hash(value: str) -> str:
     match = re.fullmatch(_CRYPT, value)
     if match is None:
         raise ValueError(
-            "must be a SHA-256 or SHA-512 hash of crypt(3), as `openssl passwd -6` makes; what is"
-            " dearer, such as bcrypt, would hold up the edge at each request"
+            "must be a SHA-256 or SHA-512 hash of crypt(3), as `openssl passwd -6` makes;"
+            " slower hashes, such as bcrypt, would hold up the edge at each request"
         )
     rounds = match[1] or match[2]
     if rounds is not None and not _LEAST_ROUNDS <= int(rounds[:9]) <= _MOST_ROUNDS:
         raise ValueError(
-            f"must have {_LEAST_ROUNDS} to {_MOST_ROUNDS} rounds, as each request takes them"
+            f"must have {_LEAST_ROUNDS} to {_MOST_ROUNDS} rounds, because each request takes them"
         )
     return value
 
 
 def _header_name(value: str) -> str:
     if value.lower() in _OWN_HEADERS:
-        raise ValueError("is HTTP's own, and not for a config to set")
+        raise ValueError("is set by HTTP itself; remove it")
     if value.lower() == "strict-transport-security":
-        raise ValueError("is for edge.tls.hsts to say")
+        raise ValueError("is set by edge.tls.hsts; remove it here")
     return value
 
 
@@ -139,76 +139,78 @@ def vm_cookie(service: str) -> str:
 
 
 class RateLimit(Model):
-    """How often one client may ask: an IPv4 address, or a /64 of IPv6."""
+    """The rate of requests that one client may send: an IPv4 address, or a /64 of IPv6."""
 
     requests: Annotated[int, Field(ge=1, le=1_000_000)] = Field(
-        description="How many requests.", examples=[100]
+        description="Requests within the window, at most.", examples=[100]
     )
     per: ProxyTime = Field(
-        description="In how long, always looking back so far from now. Who asks more gets a 429"
-        " with `Retry-After`, and is let in again once it has asked less.",
+        description="Length of the sliding window. A client that sends more gets a 429 with"
+        " `Retry-After`, until its rate is below the limit again.",
         examples=["10s"],
     )
 
 
 class Http(Model):
-    """What the edge does to a service's HTTP: all of it is off by default."""
+    """What the edge does for a service's HTTP: off by default, except the two timeouts."""
 
     sticky: bool = Field(
         default=False,
-        description="Send a client back to the container that it was at first, by cookies; to"
-        " another one if that one goes.",
+        description="Send each client to the same container by cookies, and to another one if that"
+        " container goes.",
         examples=[True],
     )
     balance: Literal["roundrobin", "leastconn"] = Field(
         default="roundrobin",
-        description="Who is next: each in turn, or the one with the fewest requests in flight.",
+        description="Load-balancing algorithm: each container in turn, or the one with the fewest"
+        " requests in flight.",
         examples=["leastconn"],
     )
     rate_limit: RateLimit | None = Field(
         default=None,
-        description="How often one client may ask.",
+        description="Limit of requests per client.",
         examples=[{"requests": 100, "per": "10s"}],
     )
     basic_auth: Annotated[dict[_User, _CryptHash], Field(min_length=1)] = Field(
         default_factory=dict,
-        description="Who may in, with the hash of a password from `openssl passwd -6`: set it with"
-        " `pulumi config set --secret --path`.",
+        description="Users and the hashes of their passwords, from `openssl passwd -6`: set them"
+        " with `pulumi config set --secret --path`.",
         examples=[{"alice": {"secure": "v1:…"}}],
     )
     allow: Annotated[tuple[_ClientNetwork, ...], Field(min_length=1), List] = Field(
         default=(),
-        description="Only clients of these networks; others get a 403.",
+        description="Networks and addresses whose clients are allowed; others get a 403.",
         examples=[["192.0.2.0/24", "2001:db8::/32"]],
     )
     maintenance: bool = Field(
         default=False,
-        description="Answer everything with a 503, `Retry-After` and a page, which is that of"
-        " `error_pages` if it has one; health checks go on.",
+        description="Answer every request with a 503, `Retry-After` and the page for 503 of"
+        " `error_pages`, or a built-in one; health checks go on.",
         examples=[True],
     )
     error_pages: dict[_Status, _LocalPath] = Field(
         default_factory=dict,
-        description="HTML pages for the edge's own answers, by their status, as files of the"
-        " machine that runs Gatehouse; for 502, 503 and 504 also in place of the application's.",
+        description="HTML files for the edge's own answers, by status, on the machine that runs"
+        " Gatehouse. Those for 502, 503 and 504 also replace the application's own answers.",
         examples=[{"503": "pages/sorry.html"}],
     )
     max_body: Size | None = Field(
         default=None,
-        description="The largest body of a request, whether or not the request declares its"
-        " length: else a 413.",
+        description="The largest body of a request, with or without a declared length; a larger one"
+        " gets a 413. No limit by default.",
         examples=["10MiB"],
     )
     body_timeout: _TimeOrOff = Field(
         default=parse_duration("60s"),
         json_schema_extra={"default": "60s"},
-        description="How long a request's body may lag behind 500 bytes/s: then a 408. `false` for"
-        " bodies that are slow by design. Not for `protocol: h2c`.",
+        description="How long a request's body may lag behind 500 bytes/s before it gets a 408."
+        " `false` for bodies that are slow by design. No effect with `protocol: h2c`.",
         examples=["5m"],
     )
     timeout: ProxyTime = Field(
         default=parse_duration("60s"),
-        description="How long the service may say nothing when it is to answer: then a 504.",
+        description="How long the service may stay silent while a client waits for it; then the"
+        " client gets a 504.",
         examples=["5m"],
     )
     compression: bool = Field(
@@ -219,20 +221,19 @@ class Http(Model):
     )
     aliases: Annotated[tuple[Domain, ...], List] = Field(
         default=(),
-        description="More domains, which only redirect to the first of `hosts`, with path and"
-        " query.",
+        description="More domains, which only redirect to the first of `hosts` that is no wildcard,"
+        " with path and query.",
         examples=[["www.example.net"]],
     )
     headers: dict[_Header, _Value] = Field(
         default_factory=dict,
-        description="Headers of all answers: a value to set, or `false` to take it away. What an"
-        " application says as `Server` or `X-Powered-By` goes unless it is set here.",
+        description="Headers of all answers: a value to set, or `false` to remove one. The edge"
+        " removes `Server` and `X-Powered-By` of applications unless they are set here.",
         examples=[{"X-Frame-Options": "DENY", "X-Generator": False}],
     )
     protocol: Literal["http", "h2c"] = Field(
         default="http",
-        description="What the container speaks: HTTP/1.1, or HTTP/2 without TLS, as gRPC servers"
-        " do.",
+        description="The container's protocol: HTTP/1.1, or HTTP/2 without TLS as of gRPC servers.",
         examples=["h2c"],
     )
 

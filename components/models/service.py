@@ -86,39 +86,42 @@ _Capability = Annotated[str, AfterValidator(_capability)]
 
 
 class Health(Model):
-    """When a container is fit to serve: by what it answers over HTTP, and by Docker's check.
+    """When a container is fit to serve: it passes its check over HTTP, and Docker's check.
 
-    With `tcp`: when Docker says so, if there is a command, else when it takes connections.
+    With `tcp`: it passes Docker's check if there is a `command`, else it accepts connections.
     """
 
     path: UrlPath | None = Field(
         default=None,
-        description="What answers with a status from 200 to 399 when all is well; by default the"
-        " service's own path. The container is asked directly, so it need not be below that.",
+        description="A path that answers with a status from 200 to 399 when all is well. By default"
+        " the service's own path, or `/` with `strip_path`. The check goes directly to the"
+        " container, so the path need not be below the service's.",
         examples=["/health"],
     )
     command: Annotated[tuple[Text, ...], Field(min_length=1), List] | None = Field(
         default=None,
-        description="A command in the container that ends with 0 when all is well; Docker runs it"
-        " beside the HTTP check.",
+        description="A command in the container that exits with 0 when all is well; Docker runs it"
+        " in addition to the HTTP check.",
         examples=[["pg_isready", "-q"]],
     )
     interval: ProxyTime = Field(
         default=parse_duration("10s"),
-        description="The time between checks. Once it serves, the application is asked no more"
-        " often; that a VM, its Traefik or a container's process is gone is noticed within 3 s all"
-        " the same.",
+        description="The time between checks of a container that serves. Gatehouse notices within"
+        " 3 s, whatever the interval, that a VM, its Traefik or a container's process is gone.",
         examples=["5s"],
     )
     timeout: ProxyTime = Field(
         default=parse_duration("5s"), description="How long one check may take.", examples=["2s"]
     )
     retries: Annotated[int, Field(ge=1, le=100)] = Field(
-        default=3, description="How many failures of the command make it unhealthy.", examples=[3]
+        default=3,
+        description="How many failures of the command in a row make a container unhealthy. One"
+        " failure over HTTP is enough.",
+        examples=[3],
     )
     start_period: Duration | None = Field(
         default=None,
-        description="How long after its start failures of the command do not count.",
+        description="Time after a container's start in which failures of the command do not count.",
         examples=["30s"],
     )
     image_check: bool = Field(
@@ -130,17 +133,20 @@ class Health(Model):
 
 
 class Tcp(Model):
-    """What is not HTTP, such as a database: the edge passes its connections on as they are."""
+    """A service other than HTTP, such as a database: the edge forwards its connections unchanged.
+
+    Every client that reaches `edge.bind` can connect: `allow` and passwords are for HTTP only.
+    """
 
     port: Port = Field(
-        description="The edge's port for it, on `edge.bind`; the service's own `port` is the"
+        description="The port of the edge, on `edge.bind`; the service's own `port` is the"
         " container's.",
         examples=[5432],
     )
     proxy_protocol: bool = Field(
         default=False,
-        description="Tell the container who the client is, by a header of the PROXY protocol,"
-        " version 2, ahead of what the client sends. The container has to expect it.",
+        description="Send the client's address to the container, in a header of the PROXY protocol,"
+        " version 2, ahead of the client's data. The container has to expect it.",
         examples=[True],
     )
     idle_timeout: ProxyTime = Field(
@@ -157,15 +163,18 @@ class Placement(Model):
         default=None, description="Only these VMs, by name.", examples=[["web-0", "web-1"]]
     )
     max_per_vm: Annotated[int, Field(ge=1)] | None = Field(
-        default=None, description="At most so many containers on one VM.", examples=[2]
+        default=None, description="The largest number of containers on one VM.", examples=[2]
     )
 
 
 class Volume(Model):
-    """Storage on a VM, where it outlives containers. An update that would delete it is refused."""
+    """Storage on a VM, where it outlives containers. An update that would delete it is refused.
+
+    While a container is replaced, the old and the new one both have it.
+    """
 
     path: FilePath = Field(
-        description="Where the container sees it.", examples=["/var/lib/postgresql/data"]
+        description="The path in the container.", examples=["/var/lib/postgresql/data"]
     )
     name: Name | None = Field(
         default=None, description="A Docker volume on the VM, by name.", examples=["data"]
@@ -187,8 +196,8 @@ class Volume(Model):
     )
     expendable: bool = Field(
         default=False,
-        description="An update may delete it, with all that is in it. Without this word a preview"
-        " or update that would do so ends before anything is done, and says why.",
+        description="An update may delete the volume and its content. Otherwise a preview or update"
+        " that would delete it ends before anything is changed, and says why.",
         examples=[True],
     )
 
@@ -214,7 +223,7 @@ class Service(Model):
     )
     tcp: Tcp | None = Field(
         default=None,
-        description="Instead of `hosts`, for what is not HTTP: the edge's port.",
+        description="Instead of `hosts`, for other protocols than HTTP: the edge's port.",
         examples=[{"port": 5432}],
     )
     port: Port = Field(description="The port that the container listens on.", examples=[80])
@@ -259,7 +268,7 @@ class Service(Model):
     )
     http: Http = Field(
         default=Http(),
-        description="What the edge does to its HTTP beyond passing it on.",
+        description="What the edge does for its HTTP beyond forwarding it.",
         examples=[{"sticky": True, "max_body": "10MiB"}],
     )
     volumes: Annotated[tuple[Volume, ...], List] = Field(
@@ -278,10 +287,9 @@ class Service(Model):
     )
     storage: Size | None = Field(
         default=None,
-        description="How much a container may write to its own files, beside its volumes; without a"
-        " limit it may fill the VM's disk. Only where Docker can: overlay2 on an xfs mounted with"
-        " `pquota`, so not in a VM of Debian's own image. Elsewhere Docker refuses to make the"
-        " container.",
+        description="Limit of what a container may write outside of its volumes; without one it may"
+        " fill the VM's disk. It needs overlay2 on an xfs mounted with `pquota`, which Debian's"
+        " own image does not have; elsewhere Docker refuses to create the container.",
         examples=["2GiB"],
     )
     pids: Annotated[int, Field(ge=1, le=1_000_000)] = Field(
@@ -330,12 +338,12 @@ class Service(Model):
 
     @property
     def container_check_path(self) -> str:
-        """What a container is asked."""
+        """The path of a container's check."""
         return self.health.path or ("/" if self.strip_path else self.path)
 
     @property
     def asked_as_grpc(self) -> bool:
-        """Whether it is taken for a gRPC server, which knows no path to ask with a GET."""
+        """Whether Gatehouse assumes a gRPC server, which has no path for a GET."""
         return self.http.protocol == "h2c" and self.health.path is None
 
     @property
@@ -371,5 +379,5 @@ def check_name(service: str) -> str:
 
 
 def tcp_name(service: str) -> str:
-    """Return what the edge and Traefik call a TCP service between them: no domain is like it."""
+    """Return the name of a TCP service between the edge and Traefik; no domain looks like it."""
     return f"_{service}._tcp"

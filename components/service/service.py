@@ -83,7 +83,7 @@ class Service(pulumi.ComponentResource):
         )
 
     def _keeping(self, held: Held, host: ContainerHost) -> pulumi.ResourceOptions:
-        """Return the options of a volume: what is not expendable, the engine does not delete."""
+        """Return a volume's options: the engine protects it unless it is expendable."""
         options = host.on_vm(self)
         if not held.expendable:
             options.protect = True

@@ -22,7 +22,7 @@ class FarmArgs:
     edge: EdgeVm | None = None
     """The VM that is the edge, if one is: there has to be room for it too."""
     staying: int = 0
-    """How many VMs stay as an older version made them, whatever a new one is made of."""
+    """How many VMs stay as an older version of Gatehouse made them."""
 
 
 class Farm(pulumi.ComponentResource):

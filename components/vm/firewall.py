@@ -33,11 +33,11 @@ FOLDER = Path("/etc/gatehouse")
 _UNIT_FILE = Path("/etc/systemd/system/gatehouse-firewall.service")
 _CONNTRACK = Path("/proc/sys/net/netfilter/nf_conntrack_max")
 CONNECTIONS = 262_144
-"""How many connections the kernel keeps in mind at most, each for 2 minutes after its end. By
+"""How many connections the kernel tracks at most, each for 2 minutes after its end. By
 default a VM of 1 GiB has room for 7,680, which 64 connections per second fill."""
 
-# Not open if the rules cannot be loaded, be it that the file was cut off when the power failed: an
-# empty one is no error to nft. Then SSH is answered, by rules that need little of the kernel.
+# Not open if the rules do not load, for instance because a power failure has truncated the file: an
+# empty one is no error to nft. Then only SSH is open, by rules that need little of the kernel.
 _UNIT = f"""\
 [Unit]
 Description=Gatehouse firewall: who may come in
@@ -96,8 +96,8 @@ table inet gatehouse {{
 {unwatched}}}
 """
 
-# The kernel keeps no connection of these in mind, so that none is refused when there are too many.
-# What is said of one on its way is then no longer known to be related to it.
+# The kernel does not track these connections, so that none is refused when there are too many. ICMP
+# errors about them are then not "related", and need rules.
 _UNWATCHED = """\
     chain unwatched_in {{
         type filter hook prerouting priority -300; policy accept;
@@ -281,7 +281,7 @@ def _nft(text: str, *options: str) -> None:
 
 def _name(text: str) -> str:
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", text):
-        raise argparse.ArgumentTypeError(f"is no name of a grant (got {text})")
+        raise argparse.ArgumentTypeError(f"is not a name of a grant (got {text})")
     return text
 
 
@@ -289,7 +289,7 @@ def _grant(text: str) -> Grant:
     try:
         return Grant.from_json(text)
     except (ValueError, TypeError, KeyError) as error:
-        raise argparse.ArgumentTypeError(f"is no grant: {error!r} (got {text})") from None
+        raise argparse.ArgumentTypeError(f"is not a grant: {error!r} (got {text})") from None
 
 
 def _parser() -> argparse.ArgumentParser:

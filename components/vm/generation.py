@@ -1,4 +1,4 @@
-"""What a VM's first boot is made of, as digests: another one needs another VM."""
+"""Digests of a VM's first boot: another digest needs another VM."""
 
 import hashlib
 import json

@@ -33,7 +33,7 @@ class Wanted:
     edge: int = 0
     """The memory of the edge's VM, in bytes: 0 if there is none. An old one of it goes first."""
     staying: int = 0
-    """How many of the VMs stay although the generation is another one."""
+    """How many VMs stay although their generation differs."""
 
     def new_vms(self, before: "Wanted | None") -> int:
         """Return how many VMs have to be made beside what was wanted before."""

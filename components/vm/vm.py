@@ -36,7 +36,7 @@ class VmArgs:
     after: Sequence[pulumi.Resource] = ()
     """What has to be there before it is touched, be it made or replaced."""
     made: Made | None = None
-    """What the state keeps of what it is made of; None for a VM that can hold no data."""
+    """The values that the VM is made of, for the state; None for a VM that cannot hold data."""
     stays: bool = False
     """Whether it keeps the first-boot text that ``made.generation`` stands for."""
     protect: bool = False
@@ -186,7 +186,7 @@ class Vm(pulumi.ComponentResource):
         self.register_outputs(
             {"address": self.address}
             if args.made is None
-            # With the domain and not when that is ready: it is what was made, for better or worse.
+            # Written with the domain, not once it is ready: a VM that fails later exists too.
             else {"made": _record(args.made, generation), "domain": self.domain.id}
         )
 

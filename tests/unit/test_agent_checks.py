@@ -191,7 +191,7 @@ def test_what_dockers_check_says_is_in_the_message(vm: Vm, health: str) -> None:
         vm.agent.join(app.id, 0)
     assert str(error.value) == (
         f"container {app.id[:12]} is not healthy after 0 s: Docker's check of it says {health}:"
-        " curl: not found (that is health.command, or else the HEALTHCHECK of its image, which"
+        " curl: not found (health.command, or else the image's HEALTHCHECK, which"
         " health.image_check: false switches off)\n  log"
     )
     assert app.checks == 0, "it could not serve anyway"

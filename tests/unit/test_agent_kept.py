@@ -197,8 +197,8 @@ def test_what_serves_goes_on_serving_when_the_file_cannot_be_read(
     assert never.checks == 0
     assert (tmp_path / "members.unreadable").read_text() == text
     printed = capsys.readouterr().out
-    assert f"{file} is put aside as members.unreadable" in printed
-    assert "of app-web-0-1 is taken for one that had joined" in printed
+    assert f"{file} cannot be read; moved to members.unreadable" in printed
+    assert "of app-web-0-1 is assumed to have joined" in printed
     assert "of app-web-0-2 is not known to have joined" in printed
     assert [each["id"] for each in json.loads(file.read_text())] == [serving.id]
 

@@ -48,7 +48,7 @@ BRIDGE = {"bridge": "br0", "gateway": "192.0.2.1"}
 HTTP = f"{APP}/http"
 HASH = f"$6$hunter2${'a' * 86}"
 HASHES = (
-    "must be a SHA-256 or SHA-512 hash of crypt(3), as `openssl passwd -6` makes; what is dearer,"
+    "must be a SHA-256 or SHA-512 hash of crypt(3), as `openssl passwd -6` makes; slower hashes,"
     " such as bcrypt, would hold up the edge at each request"
 )
 USERS = "must be a user's name of letters, digits and any of . _ @ -, at most 64"
@@ -594,8 +594,8 @@ WRONG = [
     (
         f"{HTTP}/basic_auth",
         {"a": f"$6$rounds=5000000$hunter2${'a' * 86}"},
-        "services.app.http.basic_auth.a: must have 1000 to 10000 rounds, as each request takes"
-        f" them {HIDDEN}",
+        "services.app.http.basic_auth.a: must have 1000 to 10000 rounds, because each request"
+        f" takes them {HIDDEN}",
     ),
     (
         f"{HTTP}/basic_auth",
@@ -632,14 +632,14 @@ WRONG = [
     (
         f"{HTTP}/headers",
         {"Content-Length": "1"},
-        "services.app.http.headers.Content-Length: is HTTP's own, and not for a config to set"
+        "services.app.http.headers.Content-Length: is set by HTTP itself; remove it"
         " (got Content-Length)",
     ),
     (
         f"{HTTP}/headers",
         {"Strict-Transport-Security": "max-age=1"},
-        "services.app.http.headers.Strict-Transport-Security: is for edge.tls.hsts to say"
-        " (got Strict-Transport-Security)",
+        "services.app.http.headers.Strict-Transport-Security: is set by edge.tls.hsts; remove it"
+        " here (got Strict-Transport-Security)",
     ),
     (
         f"{HTTP}/headers",

@@ -159,7 +159,7 @@ def test_the_port_for_challenges_of_version_01_is_refused_with_the_reason() -> N
     with pytest.raises(ConfigError) as error:
         parse(changed("edge/tls", {"self_signed": True, "acme": acme}))
     assert error.value.problems == (
-        "edge.tls.acme.port: unknown key; Gatehouse has no port; HAProxy itself answers challenges;"
+        "edge.tls.acme.port: unknown key; Gatehouse has no port: HAProxy itself answers challenges;"
         " leave it out (got 8402)",
     )
 

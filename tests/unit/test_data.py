@@ -89,7 +89,7 @@ def test_what_replaces_a_vm_is_said_and_how_to_keep_the_data(
     assert problems(before, config(DATA, **{f"farm__{key}": new})) == (
         "services.hello.volumes.0: the volume data on web-0 and web-1 (/data in the container)"
         f" would be deleted: {shown} replaces web-0 and web-1. Keep {path}:"
-        f" {value.split(' -> ')[0]}; or back the data up, and say {SAID} beside the volume"
+        f" {value.split(' -> ')[0]}; or back the data up, and set {SAID} beside the volume"
         " (got data)",
     )
     assert problems(before, before) == ()
@@ -132,12 +132,13 @@ def test_another_stack_name_is_another_pool() -> None:
         (
             {"services__hello__replicas": 1},
             "web-1",
-            "services.hello.replicas 3 -> 1 leaves web-1 without a container of it",
+            "services.hello.replicas 3 -> 1 leaves web-1 without a container of the service",
         ),
         (
             {"services__hello__placement": {"vms": ["web-1"]}},
             "web-0",
-            "services.hello.placement.vms all -> web-1 leaves web-0 without a container of it",
+            "services.hello.placement.vms all -> web-1 leaves web-0 without a container of the"
+            " service",
         ),
     ],
 )
@@ -145,7 +146,7 @@ def test_what_takes_a_vm_from_a_service_is_said(
     changes: dict[str, Any], vms: str, why: str
 ) -> None:
     before, after = config(DATA, FOLDER), config(DATA, FOLDER, **changes)
-    folder = "deleted" if "farm" in why else "left behind, and deleted with the VM some day"
+    folder = "deleted" if "farm" in why else "left unused on the VM, and deleted with it"
     volume, host = problems(before, after)
     assert volume.startswith(
         f"services.hello.volumes.0: the volume data on {vms} (/data in the container) would be"
@@ -373,11 +374,14 @@ def older(raw: dict[str, Any], **of_farm: Any) -> dict[str, Any]:
         ({"farm__vcpus": 4}, "farm.vcpus 2 -> 4 replaces"),
         ({"farm__disk": "30GiB"}, "farm.disk 20GiB -> 30GiB replaces"),
         ({"farm__image": "https://x/13"}, "-> https://x/13 replaces"),
-        ({"farm__packages": ["htop"]}, "its first-boot text or one of farm.packages"),
+        ({"farm__packages": ["htop"]}, "Gatehouse's first-boot text or one of farm.packages"),
         ({"farm__vms": 1}, "farm.vms 2 -> 1 takes away web-1"),
         ({"farm__name": "app"}, "farm.name web -> app"),
         ({"farm__hypervisors": [{"pool": "/b"}]}, "/var/lib/libvirt/gatehouse -> /b replaces"),
-        ({"services__hello__replicas": 1}, "replicas and its placement leave web-1 without one"),
+        (
+            {"services__hello__replicas": 1},
+            "replicas and placement of services.hello leave web-1 without a container",
+        ),
     ],
 )
 def test_a_stack_of_an_older_version_is_read_off_its_resources(

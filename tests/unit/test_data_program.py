@@ -87,7 +87,7 @@ def test_a_newer_first_boot_text_replaces_no_vm_with_data(
         assert trigger(run, "web-2") != trigger(before, "web-2"), "it holds no data"
         assert not run.resources["web-2-cloudinit"].options.ignoreChanges
         assert run.resources["farm-room"].inputs["environment"]["GATEHOUSE_STAYING"] == "2"
-    assert caplog.text.count("web-0 keeps what an older version of Gatehouse") == 2
+    assert caplog.text.count("web-0 keeps the first-boot text of an older version") == 2
     assert "web-2 keeps" not in caplog.text
     given_up = config(expendable(DATA), farm__vms=3, services__hello__replicas=2)
     assert trigger(program.run(given_up, before=after), "web-0") != trigger(before, "web-0")

@@ -108,7 +108,7 @@ def test_a_folder_with_what_is_not_an_edges_is_left_alone(
     for name in names:
         (folder / name).write_text("global\n")
     assert main([action, str(folder), "prod"]) == 1
-    assert "edge.folder: holds what is not an edge's" in capsys.readouterr().err
+    assert "edge.folder: holds files of others" in capsys.readouterr().err
     assert {path.name for path in folder.iterdir()} == set(names)
 
 

@@ -40,7 +40,7 @@ def test_a_program_that_has_come_whole_runs() -> None:
 def test_of_a_program_that_ends_early_nothing_runs(cut: int) -> None:
     told = shell(whole_program(PROGRAM), PROGRAM.encode()[:cut])
     assert (told.returncode, told.stdout) == (1, "")
-    assert "has come in part only, as the connection ended early; run it again" in told.stderr
+    assert "only a part of the program arrived, because the connection ended early" in told.stderr
 
 
 @pytest.mark.parametrize("module", [firewall, ready])

@@ -118,7 +118,7 @@ def _obtain(
 
 
 def waiting(instance: Instance, spec: Spec, told: Sequence[str]) -> list[str]:
-    """Return which domains wait for their next attempt, and why, but for those told of already."""
+    """Return why domains wait for their next attempt, without the reasons in ``told``."""
     if spec.acme is None:
         return []
     attempts = _Attempts(spec.acme.folder(instance.folder) / "attempts.json")
@@ -126,9 +126,9 @@ def waiting(instance: Instance, spec: Spec, told: Sequence[str]) -> list[str]:
 
 
 def registered(domain: str) -> str:
-    """Return about the domain that was registered: without a list of all endings, two labels.
+    """Return an approximation of the registered domain: the last two labels.
 
-    It is too short for ``shop.example.co.uk``, and then more is grouped than has to be.
+    It is too short for ``shop.example.co.uk``, which only groups more than necessary.
     """
     return ".".join(domain.removeprefix("*.").split(".")[-2:])
 

@@ -48,7 +48,7 @@ def apply(instance: Instance, text: str, ready_seconds: float) -> None:
 
 
 def _is_read(instance: Instance, running: Version, wanted: parts.Parts) -> bool:
-    """Whether the worker has read a configuration, and HAProxy would if it were started anew."""
+    """Whether the worker has read a configuration, and HAProxy would read it at a start."""
     if not running.name or not running.config.exists() or not instance.live.exists():
         return False
     rendered, files = running.rendered(wanted), parts.read(running.files)

@@ -1,4 +1,4 @@
-"""Whose a folder is, and where else an edge of a name is: asked before anything is changed."""
+"""Checks before any change that a folder is the edge's own, and that it has no other folder."""
 
 import re
 import socket
@@ -16,29 +16,29 @@ _FIRST = {"lock", "chroot.lock", "servers.state", users.USERS, chroot.FOLDER}
 
 
 def check(instance: Instance, text: str = "") -> None:
-    """Return if the folder is the edge's own, and the edge is nowhere else.
+    """Check that the folder is the edge's own, and that the edge has no other folder.
 
     Args:
         instance: The edge.
-        text: The haproxy.cfg that is to be put into force.
+        text: The haproxy.cfg to apply.
 
     Raises:
-        EdgeError: It is not, or it is.
+        EdgeError: The folder is not, or the edge has another one.
     """
     folder = instance.folder
     if folder.exists() and not folder.is_dir():
-        raise EdgeError(f"edge.folder: is no folder (got {folder})")
+        raise EdgeError(f"edge.folder: is not a folder; choose another one (got {folder})")
     foreign = [] if instance.program.exists() else sorted(_foreign(folder))
     if foreign:
         raise EdgeError(
-            "edge.folder: holds what is not an edge's, which would be deleted with the edge:"
-            f" {', '.join(foreign[:3])}; give a folder of its own (got {folder})"
+            "edge.folder: holds files of others, which would be deleted with the edge:"
+            f" {', '.join(foreign[:3])}; choose an empty folder (got {folder})"
         )
     for other in _others(instance, set(listening(text))):
         raise EdgeError(
             f"edge.folder: the edge of the stack {instance.name} on {socket.gethostname()} is in"
             f" {other} and does not move while it serves; set edge.folder to {other.parent} again,"
-            " or first end that edge, and with it all that it serves, by `python3"
+            " or stop that edge first, which ends all that it serves, with `python3"
             f" {other}/keeper.pyz remove {other} {instance.name}` there (got {folder.parent})"
         )
 

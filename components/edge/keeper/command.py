@@ -1,4 +1,4 @@
-"""The keeper's command line. What is wrong in it ends with the usage and code 2, as ever."""
+"""The keeper's command line. A wrong one prints the usage, and exits with code 2."""
 
 import argparse
 import math
@@ -18,17 +18,17 @@ def parser(words: str = WORDS) -> argparse.ArgumentParser:
     made = argparse.ArgumentParser(words, allow_abbrev=False, description=__doc__)
     actions = made.add_subparsers(dest="action", required=True, metavar="ACTION")
     for name, meaning in (
-        ("users", "keep the userlists on stdin for the haproxy.cfg that is to come"),
-        ("apply", "put the haproxy.cfg on stdin into force"),
-        ("renew", "take up and obtain certificates, and an HAProxy that was upgraded"),
-        ("remove", "end this edge, and delete its folder with its certificates"),
+        ("users", "store the userlists on stdin for the next haproxy.cfg"),
+        ("apply", "check and load the haproxy.cfg on stdin"),
+        ("renew", "load and obtain certificates, and reload an upgraded HAProxy"),
+        ("remove", "stop this edge, and delete its folder with its certificates"),
         ("log", "write HAProxy's output to files of bounded size"),
-        ("link", "let workers reach the sockets of the one after them"),
+        ("link", "let old workers reach the sockets of the newest one"),
         ("answer", "have HAProxy answer an ACME challenge; certbot runs this"),
     ):
         each = actions.add_parser(name, allow_abbrev=False, help=meaning, description=meaning)
-        each.add_argument("folder", type=_folder, metavar="FOLDER", help="of the edge's files")
-        each.add_argument("name", type=_name, metavar="NAME", help="the edge's: its stack")
+        each.add_argument("folder", type=_folder, metavar="FOLDER", help="with the edge's files")
+        each.add_argument("name", type=_name, metavar="NAME", help="the name of the stack")
         if name == "apply":
             each.add_argument(
                 *("ready_seconds",),
@@ -41,7 +41,7 @@ def parser(words: str = WORDS) -> argparse.ArgumentParser:
                 *("when",),
                 nargs="?",
                 choices=("now",),
-                help="also ask the ACME server again for what it has just refused",
+                help="also try domains again that the ACME server has just refused",
             )
     return made
 

@@ -1,7 +1,6 @@
 """Questions to HAProxy on its control sockets.
 
-That nothing runs and that nothing answers are two things: what is not known must not be taken for
-either state.
+No HAProxy and no answer are two different things: an unknown state must not pass for a known one.
 """
 
 import socket
@@ -14,7 +13,7 @@ SECONDS = 10.0
 
 
 class NoAnswerError(EdgeError):
-    """HAProxy runs, and does not answer in time."""
+    """HAProxy runs, but does not answer in time."""
 
 
 def ask(path: Path, command: str, seconds: float | None = None) -> str | None:

@@ -193,7 +193,7 @@ class Instance:
         if not poll(self.all_old_leave, _START_SECONDS):
             pids = ", ".join(map(str, set(self.workers()) - {self._serving_pid()}))
             raise EdgeError(
-                "the new configuration serves, but workers from before do not say that they leave"
+                "the new configuration serves, but old workers do not say that they leave"
                 f" (pid {pids}), and may send requests to servers that are gone; end them with"
                 " `kill`, and run this again"
             )
@@ -241,7 +241,7 @@ class Instance:
             raise EdgeError(f"HAProxy does not take {self.live}:\n{self.last_words()}")
 
     def keep_running(self) -> None:
-        """Have all that a start makes, also when a run was killed after HAProxy had started."""
+        """Make everything that a start makes, also if a run was killed after HAProxy's start."""
         chroot.link(self.folder)
         if self.under_systemd:
             systemd.write_units({self.unit: self.unit_text()})

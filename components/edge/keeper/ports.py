@@ -1,11 +1,11 @@
-"""The addresses that a haproxy.cfg listens on, and who has them."""
+"""The addresses that a haproxy.cfg listens on, and the processes that hold them."""
 
 import re
 import socket
 
 
 def in_use(text: str, previous: str) -> list[str]:
-    """Return the addresses that a new configuration listens on and that somebody else holds."""
+    """Return the addresses of a new configuration that another process holds."""
     taken = []
     before = listening(previous)
     for (host, port), keys in sorted(listening(text).items()):

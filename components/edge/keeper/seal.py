@@ -1,4 +1,4 @@
-"""A text that says at its end whether it is whole.
+"""Seals a text with its digest, so that the reader knows that it is complete.
 
 What the keeper reads comes through a pipe or over SSH, and both may end early: half a haproxy.cfg
 can be a right one. So the last line has the digest of all before it.
@@ -13,7 +13,7 @@ _LAST = re.compile(rb"#= sha256:([0-9a-f]{64})\n\Z")
 
 
 def sealed(text: str) -> str:
-    """Return a text with the line that says that it is whole."""
+    """Return a text with its digest as the last line."""
     return f"{text}#= sha256:{hashlib.sha256(text.encode()).hexdigest()}\n"
 
 
@@ -26,13 +26,13 @@ def opened(given: bytes) -> str:
     found = _LAST.search(given)
     if found is None:
         raise EdgeError(
-            f"the input ends early: {len(given)} bytes without the line `#= sha256:…` that is its"
-            " last; nothing was changed; run `pulumi up` again"
+            f"the input ends early: {len(given)} bytes without the last line, `#= sha256:…`;"
+            " nothing was changed; run `pulumi up` again"
         )
     text = given[: found.start()]
     if hashlib.sha256(text).hexdigest() != found[1].decode():
         raise EdgeError(
-            f"the input is not as it was sent: the digest of its {len(text)} bytes is another than"
-            " its last line has; nothing was changed; run `pulumi up` again"
+            f"the input is not as it was sent: the digest of its {len(text)} bytes differs from"
+            " its last line; nothing was changed; run `pulumi up` again"
         )
     return text.decode()

@@ -1,4 +1,4 @@
-"""What is known of the certificates that are served: for HAProxy's metrics, and for people.
+"""The state of the served certificates, for HAProxy's metrics and for people.
 
 A renewal that fails would otherwise only be in a log until clients get an expired certificate.
 """

@@ -9,7 +9,7 @@ from components.edge.keeper.versions import Version
 
 
 def checked(instance: Instance, wanted: parts.Parts) -> Version:
-    """Return a new version of the configuration that HAProxy has found to be right.
+    """Return a new version of the configuration that HAProxy has checked.
 
     Raises:
         EdgeError: It refuses it; with its own message.

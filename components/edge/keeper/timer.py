@@ -21,7 +21,7 @@ LOOP_SECONDS = 3600.0
 
 
 def start(instance: Instance) -> None:
-    """See to it that the edge is looked after as long as there is one.
+    """Start the hourly run of ``renew``, for as long as the edge exists.
 
     Raises:
         EdgeError: systemd refuses.

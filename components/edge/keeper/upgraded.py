@@ -45,7 +45,7 @@ def run_what_is_installed(instance: Instance) -> bool:
     try:
         if not instance.reload():
             raise EdgeError(
-                "HAProxy was upgraded, and does not take its configuration up with the new"
+                "HAProxy was upgraded, but did not load its configuration with the new"
                 f" program; the old one goes on:\n{instance.last_words()}"
             )
     finally:

@@ -1,4 +1,4 @@
--- Limits the bodies of requests while they pass: how large they are, and how slow.
+-- Limits the size and the slowness of request bodies while they pass.
 --
 -- `filter lua.bodies <service> max <bytes> behind <seconds>`, the last two optional. HAProxy 2.6 can do
 -- neither without Lua. Error pages, which the line before this one names, are read with this script:
