@@ -52,8 +52,8 @@ test: lint types scan $(VENV)/cloud-init test-unit test-e2e  ## everything
 test-unit: venv  ## no root, no network
 	$(PYTHON) -m pytest -n 2
 
-fuzz: venv $(VENV)/cloud-init  ## over 100,000 generated configs, each refused with a path or read back by the real readers; as root also 20,000 requests through both tiers
-	FUZZ=full $(PYTHON) -m pytest tests/unit/test_fuzz.py tests/e2e/test_edge_decides.py -rs
+fuzz: venv $(VENV)/cloud-init  ## over 100,000 generated configs, each refused with a path or read back by the real readers; as root also 20,000 requests through both tiers, and an edge killed at each step
+	FUZZ=full $(PYTHON) -m pytest tests/unit/test_fuzz.py tests/e2e/test_edge_decides.py tests/e2e/test_edge_killed.py -rs
 
 # Side by side: the lab mostly waits for its VMs. What each prints comes when it has ended.
 test-e2e: venv  ## the whole graph for real in a lab of its own, and the edge on loopback; as root
