@@ -144,6 +144,8 @@ def test_another_folder_for_the_same_stack_is_refused_by_its_key(
     assert f"{old.folder.parent} again" in message
     assert message.endswith(f"(got {new.folder.parent})")
     claims.check(edge(tmp_path / "new/prod2", "prod2"))
+    with pytest.raises(EdgeError, match=r"is the folder of the edge prod, .* \(got pord\)"):
+        claims.check(edge(old.folder, "pord"))
     # The same one by another path is no other one.
     (tmp_path / "link").symlink_to(tmp_path / "old")
     claims.check(edge(tmp_path / "link/prod", "prod"))
