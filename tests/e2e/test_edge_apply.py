@@ -363,6 +363,21 @@ def test_a_copy_of_the_keeper_stays_with_the_edge(edge: Edge) -> None:
     assert not edge.folder.exists()
 
 
+@pytest.mark.parametrize("action", ["remove", "renew"])
+def test_another_name_for_an_edge_that_serves_is_refused(edge: Edge, action: str) -> None:
+    with server() as backend:
+        edge.run("apply", edge.text(backend))
+        refused = subprocess.run(
+            [sys.executable, edge.folder / "keeper.pyz", action, edge.folder, "prod"],
+            check=False,
+            capture_output=True,
+            text=True,
+        )
+        assert refused.returncode == 1
+        assert f"{edge.folder} is the folder of the edge test" in refused.stderr
+        assert edge.get()[0] == 200
+
+
 def test_removing_what_is_not_there_is_fine(edge: Edge) -> None:
     assert edge.run("remove").returncode == 0
 

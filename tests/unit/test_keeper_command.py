@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from components.edge import reach
-from components.edge.keeper import claims, command, systemd, timer
+from components.edge.keeper import claims, command, seal, systemd, timer
 from components.edge.keeper.__main__ import main
 from components.edge.keeper.instance import Instance
 from components.edge.keeper.system import EdgeError
@@ -144,6 +144,8 @@ def test_another_folder_for_the_same_stack_is_refused_by_its_key(
     assert f"{old.folder.parent} again" in message
     assert message.endswith(f"(got {new.folder.parent})")
     claims.check(edge(tmp_path / "new/prod2", "prod2"))
+    with pytest.raises(EdgeError, match=r"is the folder of the edge prod, .* \(got pord\)"):
+        claims.check(edge(old.folder, "pord"))
     # The same one by another path is no other one.
     (tmp_path / "link").symlink_to(tmp_path / "old")
     claims.check(edge(tmp_path / "link/prod", "prod"))
@@ -151,3 +153,23 @@ def test_another_folder_for_the_same_stack_is_refused_by_its_key(
     assert (units / old.unit).exists(), "which is not this folder's"
     old.stop()
     assert not (units / old.unit).exists()
+
+
+def test_a_disk_that_takes_no_more_is_told_in_a_line_and_not_as_a_fault_of_ours(
+    folder: Path,
+) -> None:
+    told = subprocess.run(
+        # As a full disk: no file may get longer, and the error has no path.
+        [
+            *("prlimit", "--fsize=0", sys.executable, "-m", "components.edge.keeper"),
+            *("users", str(folder), "prod"),
+        ],
+        input=seal.sealed("userlist shop\n"),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert told.returncode == 1
+    assert told.stderr == (
+        f"edge prod: File too large (below {folder}); mend that, and run this again\n"
+    )

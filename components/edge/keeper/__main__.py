@@ -33,11 +33,11 @@ def main(arguments: Sequence[str]) -> int:
     if asked.action == "log":
         logfile.write(logfile.blocks(sys.stdin.fileno()), instance.access_log, instance.log)
         return 0
-    if asked.action == "link":
-        os.umask(0o077)
-        chroot.link(instance.folder)
-        return 0
     try:
+        if asked.action == "link":
+            os.umask(0o077)
+            chroot.link(instance.folder)
+            return 0
         if asked.action == "answer":
             challenges.answer(instance, os.environ)
             return 0
@@ -48,6 +48,11 @@ def main(arguments: Sequence[str]) -> int:
         _run(instance, asked, given)
     except EdgeError as error:
         print(f"edge {asked.name}: {error}", file=sys.stderr)
+        return 1
+    except OSError as error:
+        # Such as a full disk, which says no path.
+        told = f"{error.strerror or error} ({error.filename or f'below {asked.folder}'})"
+        print(f"edge {asked.name}: {told}; mend that, and run this again", file=sys.stderr)
         return 1
     return 0
 

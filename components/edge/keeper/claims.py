@@ -34,6 +34,11 @@ def check(instance: Instance, text: str = "") -> None:
             "edge.folder: holds files of others, which would be deleted with the edge:"
             f" {', '.join(foreign[:3])}; choose an empty folder (got {folder})"
         )
+    for name in _other_names(instance):
+        raise EdgeError(
+            f"edge.folder: {folder} is the folder of the edge {name}, which would be changed or"
+            f" ended with it; give its name, or another folder (got {instance.name})"
+        )
     for other in _others(instance, set(listening(text))):
         raise EdgeError(
             f"edge.folder: the edge of the stack {instance.name} on {socket.gethostname()} is in"
@@ -48,6 +53,19 @@ def _foreign(folder: Path) -> Iterator[str]:
         for path in folder.iterdir():
             if path.name not in _FIRST and path.suffix != ".part":
                 yield path.name
+
+
+def _other_names(instance: Instance) -> Iterator[str]:
+    """Yield the names that are not this edge's of an edge that serves from its folder."""
+    if instance.under_systemd:
+        for unit in systemd.UNITS.glob("gatehouse-*.service"):
+            if unit.name != instance.unit and systemd.folder_of(unit.name) == instance.folder:
+                yield unit.name.removeprefix("gatehouse-").removesuffix(".service")
+        return
+    for words in _processes():
+        name = _name_of_log(words, instance.folder)
+        if name not in {None, instance.name}:
+            yield str(name)
 
 
 def _others(instance: Instance, ports: set[tuple[str, str]]) -> Iterator[Path]:
@@ -66,12 +84,18 @@ def _folders(instance: Instance, ports: set[tuple[str, str]]) -> Iterator[Path]:
         if found is not None:
             yield found
         return
-    for process in Path("/proc").glob("[0-9]*"):
+    for words in _processes():
+        folder = _logged(words, instance.name)
         with suppress(OSError):
-            words = (process / "cmdline").read_bytes().decode(errors="replace").split("\0")
-            folder = _logged(words, instance.name)
             if folder is not None and ports & set(listening((folder / "haproxy.cfg").read_text())):
                 yield folder
+
+
+def _processes() -> Iterator[list[str]]:
+    """Yield the command line of each process."""
+    for process in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError):
+            yield (process / "cmdline").read_bytes().decode(errors="replace").split("\0")
 
 
 def _logged(words: Sequence[str], name: str) -> Path | None:
@@ -80,4 +104,13 @@ def _logged(words: Sequence[str], name: str) -> Path | None:
         found = re.fullmatch(r"(/.*)/keeper\.pyz", word)
         if found and list(words[at + 1 : at + 4]) == ["log", found[1], name]:
             return Path(found[1])
+    return None
+
+
+def _name_of_log(words: Sequence[str], folder: Path) -> str | None:
+    """Return the name of the edge whose log a process writes to a folder, if it does."""
+    start = [f"{folder}/keeper.pyz", "log", str(folder)]
+    for at, word in enumerate(words[:-3]):
+        if word == start[0] and list(words[at : at + 3]) == start:
+            return words[at + 3]
     return None
