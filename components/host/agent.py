@@ -346,6 +346,35 @@ class Container:
         return count
 
 
+@contextlib.contextmanager
+def cut_after(connection: socket.socket, seconds: float) -> Iterator[threading.Event]:
+    """End a connection after a time: its own timeout begins again with each byte that arrives.
+
+    Gives the event that it was ended.
+
+    Raises:
+        TimeoutError: It was ended, and what was done with it failed.
+    """
+    over = threading.Event()
+
+    def cut() -> None:
+        over.set()
+        with contextlib.suppress(OSError):  # it has ended
+            connection.shutdown(socket.SHUT_RDWR)
+
+    timer = threading.Timer(seconds, cut)
+    timer.daemon = True
+    timer.start()
+    try:
+        yield over
+    except (OSError, http.client.HTTPException):
+        if over.is_set():
+            raise TimeoutError("timed out") from None
+        raise
+    finally:
+        timer.cancel()
+
+
 def http1_status(server: tuple[str, int], host: str, path: str, timeout: float) -> int:
     """Return the status of the answer to a GET.
 
@@ -354,13 +383,17 @@ def http1_status(server: tuple[str, int], host: str, path: str, timeout: float) 
     """
     connection = http.client.HTTPConnection(*server, timeout=timeout)
     try:
-        connection.request("GET", path, headers={"Host": host})
-        answer = connection.getresponse()
-        if answer.length and answer.length <= _READ:
-            # Or the application would see a connection that is reset.
-            with contextlib.suppress(OSError, http.client.HTTPException):
-                answer.read()
-        return answer.status
+        connection.connect()
+        with cut_after(connection.sock, timeout) as over:
+            connection.request("GET", path, headers={"Host": host})
+            answer = connection.getresponse()
+            if over.is_set():  # its header looks as if it had ended
+                raise TimeoutError
+            if answer.length and answer.length <= _READ:
+                # Or the application would see a connection that is reset.
+                with contextlib.suppress(OSError, http.client.HTTPException):
+                    answer.read()
+            return answer.status
     finally:
         connection.close()
 
@@ -381,7 +414,10 @@ def http2_status(server: tuple[str, int], host: str, path: str, timeout: float) 
         fields += b"\x00" + _hpack("te") + _hpack("trailers")
     sent = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + _frame(4, 0, 0, b"")
     sent += _frame(1, 4 if call else 5, 1, fields) + (_frame(0, 1, 1, bytes(5)) if call else b"")
-    with socket.create_connection(server, timeout=timeout) as connection:
+    with (
+        socket.create_connection(server, timeout=timeout) as connection,
+        cut_after(connection, timeout),
+    ):
         connection.sendall(sent)
         with connection.makefile("rb") as reader:
             while len(head := reader.read(9)) == 9:
@@ -392,7 +428,7 @@ def http2_status(server: tuple[str, int], host: str, path: str, timeout: float) 
                     return _hpack_status(payload[bool(flags & 8) + 5 * bool(flags & 32) :])
                 if kind == 7 or (kind, stream) == (3, 1):
                     raise OSError(f"HTTP/2 error in a frame of type {kind}")
-    raise OSError("no answer in HTTP/2")
+        raise OSError("no answer in HTTP/2")
 
 
 def _frame(kind: int, flags: int, stream: int, payload: bytes) -> bytes:
