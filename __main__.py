@@ -30,6 +30,7 @@ farm = Farm(
         ssh_from=ssh_from(stack.farm, facts.own_addresses),
         edge=stack.edge.vm,
         staying=len(checked.stays),
+        protect=bool(checked.wanted.data),
     ),
 )
 vms = {

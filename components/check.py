@@ -5,6 +5,7 @@ preview, because the file may be for another machine.
 """
 
 import argparse
+import json
 import sys
 from pathlib import Path
 from typing import Any
@@ -26,7 +27,8 @@ def raw_config(text: str) -> dict[str, Any]:
     """
     try:
         document = yaml.safe_load(text)
-    except yaml.YAMLError as error:
+        json.dumps(document, default=str, skipkeys=True)  # an alias may hold itself
+    except (yaml.YAMLError, ValueError, RecursionError) as error:  # of dates and numbers, of depth
         reason = " ".join(str(error).split())
         raise ConfigError([f"config: cannot be read, as the file is no YAML: {reason}"]) from None
     config = document.get("config") if isinstance(document, dict) else None

@@ -24,8 +24,13 @@ SECRET_KEYS = frozenset({"password", "secret_env", "basic_auth"})
 """Keys whose values are never shown, not even in an error about them."""
 
 
-_SECRETIVE = re.compile(r"pass(word|wd|phrase)?$|secret|token|credential|private|api_?key")
+_SECRETIVE = re.compile(
+    r"pass(word|wd|phrase)?$|^pw$|secret|token|credential|private|(api|ssh)[_-]?key|hmac"
+)
 """Words in unknown keys whose values may be secrets."""
+
+_GIVEN_AWAY = re.compile(r"PRIVATE KEY-----|://[^/\s@]*:[^/\s@]+@")
+"""What is a secret wherever it was put: a key in PEM, a password in a URL."""
 
 
 class ConfigError(pulumi.RunError):
@@ -134,10 +139,18 @@ def _explain(item: Any) -> str:
         del location[-1]
     if about_key or item["type"] == "invalid_key":  # pydantic has True as 1 there
         location[-1] = json.dumps(item["input"], default=str).strip('"')
+    assigned = about_key and "secret_env" in location and "=" in location[-1]
+    if assigned:
+        location[-1] = location[-1].partition("=")[0]
     message = _unknown_key(location) if unknown else _message(item)
     if item["type"] == "missing":
         got = "got nothing"
-    elif (_hidden(location, unknown=unknown) and not about_key) or is_hash(item["input"]):
+    elif (
+        (_hidden(location, unknown=unknown) and not about_key)
+        or assigned
+        or is_hash(item["input"])
+        or (isinstance(item["input"], str) and _GIVEN_AWAY.search(item["input"]))
+    ):
         got = "value hidden: it may be secret"
     else:
         got = f"got {_shown(item['input'])}"

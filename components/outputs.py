@@ -13,6 +13,7 @@ READ = {
     "docker:index/remoteImage:RemoteImage": frozenset({"image_id"}),
     "docker:index/volume:Volume": frozenset({"name"}),
     "libvirt:index/pool:Pool": frozenset({"name"}),
+    "libvirt:index/volume:Volume": frozenset({"name"}),
 }
 """By type, in Python's spelling, beside ``id`` and ``urn``; of others it reads none. What is not
 listed is None when it is read."""

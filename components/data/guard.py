@@ -109,7 +109,15 @@ def _without_vm(vm: str, before: Inventory, stack: Stack) -> _Loss:
 
 def _by_another_vm(made: Made, wanted: Made) -> Iterator[_Loss]:
     changes = list(_replacing(made, wanted))
-    if changes:
+    if made.begun:
+        yield _Loss(
+            why="an update that failed has begun to replace {vms}, and any other one goes on with"
+            " that",
+            keep="Leave the stack as it is",
+            vm_goes=True,
+            replaced=True,
+        )
+    elif changes:
         yield _Loss(
             why=f"{_shown(changes)} replace{_s(changes)} {{vms}}",
             keep=_kept(changes),

@@ -61,6 +61,9 @@ class Made:
     """A digest of the text that it got at its first boot."""
     generation: str = ""
     """A digest of all of it, which the engine compares; empty where that is not known."""
+    begun: bool = False
+    """Whether an update that failed has replaced its disk and not yet the VM, which still runs from
+    the old one: the engine goes on with that, and deletes the old one, whatever the config says."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -212,10 +215,13 @@ class _State:
         if not disk or not number.isdigit():
             return None
         if record:
+            its, now = record.get("disk"), disk.get("name")
+            runs = bool(self._of("libvirt:index/domain:Domain", f"{vm}-domain"))
             return Made(
                 reasons={str(key): str(value) for key, value in record["reasons"].items()},
                 text=str(record["text"]),
                 generation=str(record["generation"]),
+                begun=runs and None not in (its, now) and its != now,
             )
         return self._made_before(vm, disk, farm)
 

@@ -32,7 +32,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
 from http.server import BaseHTTPRequestHandler
 from pathlib import Path
@@ -153,6 +153,10 @@ Answer = TypeVar("Answer")
 
 class AgentError(Exception):
     """What was asked for cannot be done; the text says why."""
+
+
+class DockerError(OSError):
+    """Docker answers, and says nothing of what was asked; of others it may."""
 
 
 class DockerConnection(http.client.HTTPConnection):
@@ -353,6 +357,35 @@ class Container:
         return count
 
 
+@contextlib.contextmanager
+def cut_after(connection: socket.socket, seconds: float) -> Iterator[threading.Event]:
+    """End a connection after a time: its own timeout begins again with each byte that arrives.
+
+    Gives the event that it was ended.
+
+    Raises:
+        TimeoutError: It was ended, and what was done with it failed.
+    """
+    over = threading.Event()
+
+    def cut() -> None:
+        over.set()
+        with contextlib.suppress(OSError):  # it has ended
+            connection.shutdown(socket.SHUT_RDWR)
+
+    timer = threading.Timer(seconds, cut)
+    timer.daemon = True
+    timer.start()
+    try:
+        yield over
+    except (OSError, http.client.HTTPException):
+        if over.is_set():
+            raise TimeoutError("timed out") from None
+        raise
+    finally:
+        timer.cancel()
+
+
 def http1_status(server: tuple[str, int], host: str, path: str, timeout: float) -> int:
     """Return the status of the answer to a GET.
 
@@ -361,13 +394,17 @@ def http1_status(server: tuple[str, int], host: str, path: str, timeout: float) 
     """
     connection = http.client.HTTPConnection(*server, timeout=timeout)
     try:
-        connection.request("GET", path, headers={"Host": host})
-        answer = connection.getresponse()
-        if answer.length and answer.length <= _READ:
-            # Or the application would see a connection that is reset.
-            with contextlib.suppress(OSError, http.client.HTTPException):
-                answer.read()
-        return answer.status
+        connection.connect()
+        with cut_after(connection.sock, timeout) as over:
+            connection.request("GET", path, headers={"Host": host})
+            answer = connection.getresponse()
+            if over.is_set():  # its header looks as if it had ended
+                raise TimeoutError
+            if answer.length and answer.length <= _READ:
+                # Or the application would see a connection that is reset.
+                with contextlib.suppress(OSError, http.client.HTTPException):
+                    answer.read()
+            return answer.status
     finally:
         connection.close()
 
@@ -388,7 +425,10 @@ def http2_status(server: tuple[str, int], host: str, path: str, timeout: float) 
         fields += b"\x00" + _hpack("te") + _hpack("trailers")
     sent = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + _frame(4, 0, 0, b"")
     sent += _frame(1, 4 if call else 5, 1, fields) + (_frame(0, 1, 1, bytes(5)) if call else b"")
-    with socket.create_connection(server, timeout=timeout) as connection:
+    with (
+        socket.create_connection(server, timeout=timeout) as connection,
+        cut_after(connection, timeout),
+    ):
         connection.sendall(sent)
         with connection.makefile("rb") as reader:
             while len(head := reader.read(9)) == 9:
@@ -399,7 +439,7 @@ def http2_status(server: tuple[str, int], host: str, path: str, timeout: float) 
                     return _hpack_status(payload[bool(flags & 8) + 5 * bool(flags & 32) :])
                 if kind == 7 or (kind, stream) == (3, 1):
                     raise OSError(f"HTTP/2 error in a frame of type {kind}")
-    raise OSError("no answer in HTTP/2")
+        raise OSError("no answer in HTTP/2")
 
 
 def _frame(kind: int, flags: int, stream: int, payload: bytes) -> bytes:
@@ -497,10 +537,44 @@ def find(container: str) -> Container | None:
     """Return a container by its id, or None if there is none.
 
     Raises:
-        OSError: Docker does not answer.
+        OSError: Docker does not answer, or not with a container.
     """
     status, body = ask_docker(f"/containers/{container}/json")
-    return inspected(body) if status == 200 else None
+    if status == 404:
+        return None
+    with contextlib.suppress(ValueError, LookupError, TypeError, AttributeError):
+        if status == 200:
+            return inspected(body)
+    said = body[:_SAID].decode(errors="replace")
+    raise DockerError(f"it says {status} of {container[:12]}: {said}")
+
+
+def find_all(containers: Iterable[str]) -> list[Container]:
+    """Return those of containers that there are, without those that Docker cannot tell of.
+
+    Raises:
+        OSError: Docker does not answer.
+    """
+    found = []
+    for each in containers:
+        try:
+            found.append(find(each))
+        except DockerError as error:
+            print(f"container {each[:12]} is left out: {error}", flush=True)
+    return [each for each in found if each is not None]
+
+
+def listed(label: str) -> list[dict[str, Any]]:
+    """Return what Docker lists of the containers that run and have a label.
+
+    Raises:
+        OSError: Docker does not answer, or not with a list.
+    """
+    status, body = ask_docker(f'/containers/json?filters={{"label":["{label}"]}}')
+    told = json.loads(body) if status == 200 else None
+    if not isinstance(told, list):
+        raise DockerError(f"it says {status}: {body[:_SAID].decode(errors='replace')}")
+    return told
 
 
 def limit(container: Container) -> None:
@@ -904,8 +978,8 @@ class Agent:
                     container = told["Actor"]["ID"]
                     if told["Action"].startswith(_TELLING) and self.members.get(container):
                         self._look(container)
-            except (OSError, http.client.HTTPException, ValueError) as error:
-                print(f"Docker does not tell its events: {error}", flush=True)
+            except (OSError, http.client.HTTPException, ValueError, LookupError, TypeError) as odd:
+                print(f"Docker does not tell its events: {odd!r}", flush=True)
             finally:
                 connection.close()
             time.sleep(_POLL_SECONDS)  # Docker is being restarted
@@ -920,9 +994,8 @@ class Agent:
         Raises:
             OSError: Docker does not answer.
         """
-        _, body = ask_docker(f'/containers/json?filters={{"label":["{_SLOT_LABEL}"]}}')
-        listed = sorted(json.loads(body), key=lambda each: each["Created"])
-        found = [each for each in (find(one["Id"]) for one in listed) if each and each.running]
+        there = sorted(listed(_SLOT_LABEL), key=lambda each: each["Created"])
+        found = [each for each in find_all(one["Id"] for one in there) if each.running]
         ours = [each for each in found if each.service and _SLOT_LABEL in each.labels]
         asked = traefiks()
         served = {each.id for each in ours if any(self._sends(each, asked))}
@@ -974,8 +1047,10 @@ class Agent:
         except AgentError:
             self._hide(container)
             return True
-        except OSError:  # Docker is busy with it or being restarted
+        except OSError as error:  # Docker is busy with it or being restarted
             with self._changed:
+                if isinstance(error, DockerError) and container in self._unknown:
+                    self._tell(container)  # the others need not wait for it
                 return self._looks.get(container) is not look
 
     def _found(self, container: str) -> Container:
@@ -1048,9 +1123,9 @@ class Agent:
             return
         wanted = json.dumps({"label": [f"{_SLOT_LABEL}={slot}"]})
         status, body = ask_docker(f"/containers/json?all=1&filters={wanted}".replace(" ", ""))
-        listed = json.loads(body) if status == 200 else []
-        own = next((each["Created"] for each in listed if each["Id"] == joined.id), 0)
-        for each in listed:
+        there = json.loads(body) if status == 200 else []
+        own = next((each["Created"] for each in there if each["Id"] == joined.id), 0)
+        for each in there:
             ours = _SLOT_LABEL in (each["Labels"] or {}).get(OWN_LABEL, "").split()
             if ours and each["Created"] < own and self.members.get(each["Id"]) is None:
                 subprocess.run(("docker", "rm", "--force", each["Id"]), check=False)
@@ -1081,8 +1156,8 @@ class Agent:
 
     def evacuate(self, grace: float) -> str:
         """Wait until no container has a request in flight or the time is over, and stop all."""
-        containers = [each for each in (find(member.id) for member in self.members) if each]
-        running = [each for each in containers if each.running]
+        found = find_all(member.id for member in self.members)
+        running = [each for each in found if each.running]
         said = await_quiet(running, grace)
         if running:
             ids = [each.id for each in running]
@@ -1118,8 +1193,7 @@ def await_quiet(containers: list[Container], grace: float) -> str:
 
 def traefiks() -> list[Container]:
     """Return the Traefiks that run here: two while one takes over from the other."""
-    _, body = ask_docker(f'/containers/json?filters={{"label":["{TRAEFIK_LABEL}"]}}')
-    found = [find(each["Id"]) for each in json.loads(body)]
+    found = [find(each["Id"]) for each in listed(TRAEFIK_LABEL)]
     return [each for each in found if each is not None and each.running and each.is_traefik]
 
 

@@ -23,6 +23,8 @@ class FarmArgs:
     """The VM that is the edge, if one is: there has to be room for it too."""
     staying: int = 0
     """How many VMs stay as an older version of Gatehouse made them."""
+    protect: bool = False
+    """Whether Pulumi has to refuse to delete the image: disks with data are layers of it."""
 
 
 class Farm(pulumi.ComponentResource):
@@ -81,7 +83,9 @@ class Farm(pulumi.ComponentResource):
         image = libvirt.Volume(
             f"{name}-image",
             libvirt.VolumeArgs(pool=pool.name, source=args.config.image, format="qcow2"),
-            here,
+            pulumi.ResourceOptions.merge(
+                here, pulumi.ResourceOptions(protect=args.protect or None)
+            ),
         )
         self.room = local.Command(
             f"{name}-room",

@@ -187,7 +187,7 @@ class Vm(pulumi.ComponentResource):
             {"address": self.address}
             if args.made is None
             # Written with the domain, not once it is ready: a VM that fails later exists too.
-            else {"made": _record(args.made, generation), "domain": self.domain.id}
+            else {"made": _record(args.made, generation, disk), "domain": self.domain.id}
         )
 
     def admit(
@@ -257,6 +257,13 @@ def _seed_file(stack: str, name: str, user_data: str, network: str | None) -> st
     return str(path) if path.exists() else write_private(path, seed.image(documents))
 
 
-def _record(made: Made, generation: pulumi.Output[str]) -> dict[str, pulumi.Input[object]]:
+def _record(
+    made: Made, generation: pulumi.Output[str], disk: libvirt.Volume
+) -> dict[str, pulumi.Input[object]]:
     """Return what ``components.data.inventory`` reads of a VM in the next run."""
-    return {"reasons": dict(made.reasons), "text": made.text, "generation": generation}
+    return {
+        "reasons": dict(made.reasons),
+        "text": made.text,
+        "generation": generation,
+        "disk": disk.name,
+    }

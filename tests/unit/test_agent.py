@@ -1,6 +1,8 @@
 """The agent before the real Traefik, with a Docker that is none and containers that are threads."""
 
 import contextlib
+import itertools
+import json
 import os
 import socket
 import subprocess
@@ -8,6 +10,7 @@ import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -171,6 +174,49 @@ def test_docker_is_asked_again_when_it_was_too_busy_to_answer(
     assert vm.answering() == {app.id}
     asked.clear()
     assert vm.agent.leave(app.id, 60).startswith("nothing in flight after")
+
+
+@pytest.mark.parametrize("said", [(500, {"message": "input/output error"}), (200, {"State": 1})])
+def test_an_error_of_docker_is_no_word_that_a_container_has_gone(
+    vm: Vm, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, said: tuple[int, Any]
+) -> None:
+    ill, well = vm.app(1), vm.app(2)
+    for each in (ill, well):
+        vm.agent.join(each.id, 60)
+    answer, errors = vm.docker.answer, itertools.count()
+
+    def answered(place: list[str], query: dict[str, list[str]]) -> tuple[int, Any]:
+        if ill.id in place:
+            next(errors)
+            return said
+        return answer(place, query)
+
+    monkeypatch.setattr(vm.docker, "answer", answered)
+    vm.docker.happens("health_status", ill)
+    eventually(lambda: next(errors) > 4)
+    assert set(vm.agent.shown()) == {ill.id, well.id}
+    # A new agent does not know of it, and does not keep the others from Traefik.
+    again = Agent(tmp_path)
+    threading.Thread(target=again.follow_docker, daemon=True).start()
+    assert set(again.shown()) == {well.id}
+    monkeypatch.setattr(vm.docker, "answer", answer)
+    eventually(lambda: set(again.shown()) == {ill.id, well.id})
+
+
+@pytest.mark.parametrize("said", ['{"message": "no"}', "[]", "1"])
+def test_events_that_are_none_do_not_end_what_listens_for_them(vm: Vm, said: str) -> None:
+    app = vm.app(1)
+    vm.agent.join(app.id, 60)
+    with vm.docker.event:
+        vm.docker.events.append(json.loads(said))
+        vm.docker.event.notify_all()
+    app.running = False
+    vm.docker.happens("die", app)
+    eventually(lambda: vm.agent.shown() == {})
+    app.running, app.started_at = True, "second"
+    vm.docker.events = []  # or each new connection is told of the odd one again
+    vm.docker.happens("start", app)
+    eventually(lambda: set(vm.agent.shown()) == {app.id})
 
 
 def test_docker_is_not_asked_for_ever() -> None:

@@ -4,7 +4,7 @@ import contextlib
 import socket
 import subprocess
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import h2.config
@@ -208,6 +208,46 @@ def test_one_that_dockers_check_is_slow_with_joins_when_it_has_passed(vm: Vm) ->
     app.health = "healthy"
     joining.join()
     assert vm.answering() == {app.id}
+
+
+@pytest.mark.parametrize(
+    ("ask", "said", "again"),
+    [
+        (agent.http1_status, b"HTTP/1.1 200 OK\r\nX: ", b"x"),
+        (agent.http1_status, b"", b"HTTP/1.1 100 Continue\r\n\r\n"),
+        (agent.http2_status, agent._frame(4, 0, 0, b""), agent._frame(6, 0, 0, bytes(8))),
+    ],
+)
+def test_an_answer_that_does_not_end_is_none(
+    ask: Callable[[tuple[str, int], str, str, float], int], said: bytes, again: bytes
+) -> None:
+    over = threading.Event()
+
+    def serve() -> None:
+        connection, _ = server.accept()
+        with connection, contextlib.suppress(OSError):
+            connection.sendall(said)
+            while not over.wait(0.01):
+                connection.sendall(again)
+
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        serving = threading.Thread(target=serve)
+        serving.start()
+        asked = []
+
+        def check() -> None:
+            with pytest.raises(TimeoutError):
+                ask(server.getsockname(), "app.example.org", "/", 0.3)
+            asked.append("it gave up")
+
+        asking = threading.Thread(target=check)
+        asking.start()
+        asking.join(30)
+        given_up = list(asked)
+        over.set()
+        serving.join()
+        asking.join()
+    assert given_up == ["it gave up"]
 
 
 # Over HTTP/2.

@@ -326,3 +326,21 @@ def test_an_image_is_a_file(tmp_path: Path) -> None:
 )
 def test_another_form_of_a_value_is_refused_with_ours(path: str, value: Any, problem: str) -> None:
     assert problems(changed(path, value)) == (problem,)
+
+
+@pytest.mark.parametrize(
+    ("path", "value"),
+    [
+        ("services/app/secret_env", {"PASSWORD=hunter2": "x"}),
+        ("services/app/api-key", "hunter2"),
+        ("edge/host_key", "-----BEGIN OPENSSH PRIVATE KEY----- hunter2"),
+        ("edge/ssh_key", "hunter2"),
+        ("edge/tls/acme/eab_hmac", "hunter2"),
+        ("farm/registry_mirror", "http://me:hunter2@mirror.example.org"),
+    ],
+)
+def test_a_secret_in_the_wrong_place_is_not_shown(path: str, value: object) -> None:
+    with pytest.raises(ConfigError) as error:
+        parse(changed(path, value))
+    assert "hunter2" not in str(error.value)
+    assert "value hidden" in str(error.value)

@@ -1,5 +1,6 @@
 """Data is not deleted without a word: the whole program, on what an earlier run of it left."""
 
+import copy
 import logging
 from pathlib import Path
 from typing import Any
@@ -53,8 +54,10 @@ def test_the_engine_protects_what_holds_data() -> None:
         return {name for name, each in run.resources.items() if each.options.protect}
 
     vms = {f"web-{number}-{part}" for number in (0, 1) for part in ("disk", "domain")}
-    assert protected(DATA) == {*vms, "hello-web-0-data", "hello-web-1-data"}
-    assert protected(FOLDER) == vms
+    # The disks are layers of the image, and cannot be read without it.
+    needed = {"farm-image", *vms}
+    assert protected(DATA) == {*needed, "hello-web-0-data", "hello-web-1-data"}
+    assert protected(FOLDER) == needed
     assert protected(expendable(DATA)) == set()
 
 
@@ -102,6 +105,23 @@ def test_an_update_that_failed_half_way_is_judged_by_what_was_made() -> None:
     assert "farm.memory 128MiB -> 64MiB replaces web-0." in problem
     (problem,) = refused(config(DATA, farm__memory="128MiB"), half)
     assert " on web-1 (" in problem
+
+
+def test_a_replacement_that_failed_is_not_gone_on_with_once_the_word_is_taken_back() -> None:
+    before = program.run(config(expendable(DATA)))
+    # The new disk is made, the new domain fails: the VM runs on, from a disk that is to go.
+    half = copy.deepcopy(before)
+    for urn in before.state:
+        if urn.endswith("::web-0-disk"):
+            half.state[urn]["outputs"]["name"] = "web-0-disk-def5678"
+    (problem,) = refused(config(DATA), half)
+    assert " on web-0 (" in problem
+    assert "an update that failed has begun to replace web-0" in problem
+    program.run(config(expendable(DATA)), before=half)
+    for urn in before.state:
+        if urn.endswith("::web-0-domain"):
+            del half.state[urn]  # it had vanished, and is made again
+    program.run(config(DATA), before=half)
 
 
 def deleted(before: program.Run, after: program.Run) -> set[str]:

@@ -118,3 +118,12 @@ def test_what_is_no_stack_file_is_told() -> None:
     for text in ("a: [", "- a", "", "config: 3"):
         with pytest.raises(ConfigError, match="config: "):
             raw_config(text)
+
+
+@pytest.mark.parametrize(
+    "value", ["2026-13-45", "9" * 5000, "[" * 3000 + "]" * 3000, "&a {b: *a}"], ids=len
+)
+def test_what_yaml_cannot_make_of_a_file_is_an_error_of_the_config(value: str) -> None:
+    with pytest.raises(ConfigError, match=r"^the stack config is wrong") as error:
+        raw_config(f"config:\n  gatehouse:farm: {value}\n")
+    assert error.value.problems[0].startswith("config: cannot be read, as the file is no YAML: ")
