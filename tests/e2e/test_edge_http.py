@@ -1,5 +1,6 @@
 """What the edge does to HTTP, as a client notices it: the real HAProxy, with Traefik behind it."""
 
+import base64
 import http.client
 import json
 import os
@@ -165,6 +166,13 @@ def test_a_password_is_asked_for(site: Site, app: App, algorithm: str) -> None:
     assert curl(site, SHOP, "--user", "bob@example.org:other", H2).status == 200
     assert statuses(site, 1, "--user", "alice:other") == [401]
     assert statuses(site, 1, "--user", "nobody:other") == [401]
+    both = [
+        each
+        for words in (b"alice:open sesame", b"nobody:other")
+        for each in ("--header", f"Authorization: Basic {base64.b64encode(words).decode()}")
+    ]
+    assert statuses(site, 1, *both[:2]) == [200]
+    assert statuses(site, 1, *both) == [400], "an application might believe the other one"
     serve(site, app, basic_auth={"alice": hashed("changed")})
     assert statuses(site, 1, "--user", "alice:open sesame") == [401]
     assert statuses(site, 1, "--user", "alice:changed") == [200]

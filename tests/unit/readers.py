@@ -101,7 +101,8 @@ def routed(routes: Mapping[str, str], host: str, path: str) -> str:
     decoded = urllib.parse.unquote(path, encoding="latin-1")
     if re.search(r"(^|/)\.\.?(;[^/]*)?(/|$)", decoded):
         return "_refused"
-    found, meant = (_looked_up(routes, host, each) for each in (path, re.sub("//+", "/", decoded)))
+    plain = re.sub("//+", "/", re.sub(";[^/]*", "", decoded))
+    found, meant = (_looked_up(routes, host, each) for each in (path, plain))
     return found if meant in (found, "_nowhere") else "_refused"
 
 

@@ -25,7 +25,7 @@ def meant(services: Mapping[str, Service], host: str, path: str) -> str:
     if any(part.partition(";")[0] in (".", "..") for part in decoded.split("/")):
         return REFUSED
     as_sent = _meant(services, host, path)
-    as_read = _meant(services, host, re.sub("//+", "/", decoded))
+    as_read = _meant(services, host, re.sub("//+", "/", re.sub(";[^/]*", "", decoded)))
     return as_sent if as_read in (as_sent, "_nowhere") else REFUSED
 
 
@@ -78,7 +78,15 @@ def _near(prefix: str) -> tuple[str, ...]:
     beside = (
         *(f"{prefix}x", f"{prefix}.", f"/x{prefix}", f"/{prefix}/", prefix.upper()),
         *(f"/{prefix}", f"/x/..{prefix}/x", f"{prefix}/%2e%2E/x", f"{prefix}/..;a/x"),
-        *(f"{prefix}%2fx", f"{prefix}/a%7E//b", f"{prefix}/%", f"{prefix}/%0g", f"{prefix}/x%00"),
+        *(
+            f"{prefix}%2fx",
+            f"{prefix}/a%7E//b",
+            f"{prefix};x",
+            f"{prefix};x/y",
+            f"{prefix}/%",
+            f"{prefix}/%0g",
+            f"{prefix}/x%00",
+        ),
         *(f"{prefix[:at]}%{ord(each):02x}{prefix[at + 1 :]}" for at, each in enumerate(prefix)),
     )
     return (*below, *(each for each in beside if each.startswith("/")), prefix[:-1] or "/")
