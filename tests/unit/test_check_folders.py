@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from components.checks.folders import ALLOWED
-from components.config import ConfigError, parse
 from tests.unit.test_config import BASE
+from tests.unit.test_config_values import problems
 
 PATH = "services.app.volumes.0.host"
 SYSTEM = (
@@ -27,14 +27,6 @@ def config(host: str, *folders: str) -> dict[str, Any]:
     raw["farm"]["volume_folders"] = list(folders)
     raw["services"]["app"]["volumes"] = [{"path": "/data", "host": host}]
     return raw
-
-
-def problems(raw: dict[str, Any]) -> tuple[str, ...]:
-    try:
-        parse(raw)
-    except ConfigError as error:
-        return error.problems
-    return ()
 
 
 @pytest.mark.parametrize("host", ["/srv", "/srv/a/b", "/mnt/x", "/opt/app", "/data", "/media/cd"])
