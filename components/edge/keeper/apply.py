@@ -18,17 +18,30 @@ from components.edge.keeper.tls import bring_up, spec_in, with_certificates
 from components.edge.keeper.versions import Version
 
 
+def understood(text: str) -> parts.Parts:
+    """Return a configuration with the parts that are in it.
+
+    Raises:
+        EdgeError: It is not what Gatehouse writes.
+    """
+    taken = parts.take_apart(text)
+    spec_in(taken.files)
+    users.named(taken)
+    return taken
+
+
 def apply(instance: Instance, text: str, ready_seconds: float) -> None:
     """Put the configuration ``text`` into force, with the parts that are in it.
 
     Raises:
         EdgeError: It cannot be; what was in force before still is.
     """
+    taken = understood(text)
     install.haproxy()
     chroot.make(instance.folder)
     instance.keep_program(archive())
     instance.forget_state()
-    given = memory.limited(users.included(instance.folder, parts.take_apart(text)))
+    given = memory.limited(users.included(instance.folder, taken))
     wanted = parts.Parts(given.config, with_certificates(instance, given.files))
     worker = instance.settled()
     before = None if worker is None else worker.version

@@ -11,8 +11,21 @@ from components.edge.keeper.instance import Instance
 from components.edge.keeper.ports import listening
 from components.edge.keeper.system import EdgeError
 
-_FIRST = {"lock", "chroot.lock", "servers.state", users.USERS, chroot.FOLDER}
+_FIRST = {"lock", "chroot.lock", "servers.state", "keeper.part", users.USERS, chroot.FOLDER}
 """What may be in an edge's folder that has no copy of the keeper yet."""
+
+
+def check_is_edge(instance: Instance) -> None:
+    """Check that there is an edge in the folder, by the copy of the keeper that it has.
+
+    Raises:
+        EdgeError: There is none.
+    """
+    if not instance.program.is_file():
+        raise EdgeError(
+            f"edge.folder: no edge is in {instance.folder}, as it has no {instance.program.name};"
+            " nothing was changed; give the folder of an edge"
+        )
 
 
 def check(instance: Instance, text: str = "") -> None:
@@ -28,7 +41,7 @@ def check(instance: Instance, text: str = "") -> None:
     folder = instance.folder
     if folder.exists() and not folder.is_dir():
         raise EdgeError(f"edge.folder: is not a folder; choose another one (got {folder})")
-    foreign = [] if instance.program.exists() else sorted(_foreign(folder))
+    foreign = [] if instance.program.is_file() else sorted(_foreign(folder))
     if foreign:
         raise EdgeError(
             "edge.folder: holds files of others, which would be deleted with the edge:"
@@ -51,7 +64,7 @@ def check(instance: Instance, text: str = "") -> None:
 def _foreign(folder: Path) -> Iterator[str]:
     if folder.is_dir():
         for path in folder.iterdir():
-            if path.name not in _FIRST and path.suffix != ".part":
+            if path.name not in _FIRST:
                 yield path.name
 
 

@@ -7,6 +7,7 @@ put back as any other, and a preview shows no more of it than another digest.
 
 import hashlib
 import json
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -28,16 +29,30 @@ def keep(folder: Path, userlists: str) -> None:
     write_file(folder / USERS / f"{digest(userlists)}.cfg", userlists)
 
 
+def named(new: Parts) -> str | None:
+    """Return the name of the file of userlists that a text names, or None if it has no users.
+
+    Raises:
+        EdgeError: It names what is none.
+    """
+    fact = new.files.get(f"{USERS}.json")
+    if fact is None:
+        return None
+    if not re.fullmatch('"[0-9a-f]{16}"\n', fact):
+        raise EdgeError(f"the input names no userlists; run `pulumi up` again (got {fact.strip()})")
+    return f"{json.loads(fact)}.cfg"
+
+
 def included(folder: Path, new: Parts) -> Parts:
     """Return a haproxy.cfg with the userlists that it names.
 
     Raises:
         EdgeError: They are not kept here.
     """
-    fact = new.files.get(f"{USERS}.json")
-    if fact is None:
+    name = named(new)
+    if name is None:
         return new
-    path = folder / USERS / f"{json.loads(fact)}.cfg"
+    path = folder / USERS / name
     try:
         return replace(new, config=f"{new.config}\n{path.read_text()}")
     except OSError as error:
@@ -49,8 +64,7 @@ def included(folder: Path, new: Parts) -> Parts:
 
 def forget_others(folder: Path, new: Parts) -> None:
     """Remove the userlists that a haproxy.cfg in force does not name."""
-    fact = new.files.get(f"{USERS}.json")
-    wanted = None if fact is None else f"{json.loads(fact)}.cfg"
+    wanted = named(new)
     for path in (folder / USERS).glob("*.cfg"):
         if path.name != wanted:
             path.unlink()
