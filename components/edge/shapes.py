@@ -1,0 +1,36 @@
+"""How requests have to look, as regular expressions for HAProxy.
+
+Programs read what is odd in different ways, so the edge passes on what has one meaning only.
+"""
+
+_LABEL = "[A-Za-z0-9_-]{1,63}"
+_PORT = "(?:[1-9][0-9]{0,3}|[1-5][0-9]{4}|6[0-4][0-9]{3}|65[0-4][0-9]{2}|655[0-2][0-9]|6553[0-5])"
+_HOST = f"(?![^:/?]{{255}})(?:{_LABEL}[.])*{_LABEL}[.]?(?::{_PORT})?"
+
+HOST = f"^{_HOST}$"
+"""The header ``Host``: a name and, if need be, a port from 1 to 65535."""
+
+ABSOLUTE, ORIGIN = "^[a-z][a-z0-9+.-]*://", f"^https?://{_HOST}(?:[/?]|$)"
+"""A target in absolute form, which HTTP/2 always has here, and one that is right; without case."""
+
+_PREFLIGHT_HEADERS = (
+    *("host", "connection", "origin", "referer", "user-agent", "accept(-encoding|-language)?"),
+    *("access-control-request-(method|headers|private-network|local-network)", "sec-[a-z0-9-]+"),
+    *("cache-control", "pragma", "priority", "te", "dnt", "save-data", "content-length"),
+    # Of the edge, and of a CDN before it.
+    *("x-forwarded-(for|proto|host|port)", "x-real-ip", "x-request-id", "via", "cdn-loop"),
+    *("cf-(ray|visitor|ipcountry|ew-via|worker)", "x-amz-cf-id", "x-amzn-trace-id"),
+    *("traceparent", "tracestate"),
+)
+PREFLIGHT_HEADERS = f"^(?:(?:{'|'.join(_PREFLIGHT_HEADERS)})(?:,|$))+$"
+"""The names, with commas between them, of the headers that a preflight of CORS may have.
+
+Browsers send no cookie, password or body with one, nor any header of the request to come.
+"""
+
+METHOD_PARAMETER = (
+    "(?:^|[&;?])[^a-z0-9&;=]*(?:x[^a-z0-9&;=]*)?(?:http[^a-z0-9&;=]*)?"
+    "method(?:[^a-z0-9&;=]*override)?[^a-z0-9&;=]*(?:[&;=]|$)"
+)
+"""A parameter of a decoded query that applications take for the method, such as ``_method``;
+without case."""
