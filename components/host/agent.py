@@ -57,6 +57,9 @@ INTERVAL_LABEL = "gatehouse.interval"
 _SLOT_LABEL = "gatehouse.slot"
 """On each container of a service."""
 
+_ID = r"[A-Za-z0-9_][A-Za-z0-9_.:-]{0,127}"
+"""Of containers, images and services."""
+
 _API_USER = "agent"
 _WHO_SERVED = "who had joined"
 """Stands for the containers that served, while these are not known."""
@@ -533,12 +536,19 @@ def inspected(text: bytes) -> Container:
     )
 
 
+def is_id(value: object) -> bool:
+    """Whether Docker may call a container or an image so."""
+    return isinstance(value, str) and re.fullmatch(_ID, value) is not None
+
+
 def find(container: str) -> Container | None:
     """Return a container by its id, or None if there is none.
 
     Raises:
         OSError: Docker does not answer, or not with a container.
     """
+    if not is_id(container):
+        return None
     status, body = ask_docker(f"/containers/{container}/json")
     if status == 404:
         return None
@@ -674,6 +684,16 @@ class Kept:
             return False
         return True
 
+    def drop(self, odd: list[object]) -> None:
+        """Say what of the file is left out, if anything."""
+        if odd:
+            said = ", ".join(map(repr, odd))
+            more = "…" if len(said) > _SAID else ""
+            print(
+                f"{self._file} has {len(odd)} entries that are none: {said[:_SAID]}{more}",
+                flush=True,
+            )
+
     def save(self) -> None:
         """Write the document, now or as soon as that is possible."""
         with self._lock:
@@ -706,15 +726,24 @@ class Members:
         self._lock = threading.RLock()
         self._members: dict[str, Member] = {}
         self._kept = Kept(file, lambda: [asdict(each) for each in self])
-        self.known = self._kept.read(self._understand)
-        """Whether there was a file that could be read."""
+        self._dropped: list[object] = []
+        self.known = self._kept.read(self._understand) and not self._dropped
+        """Whether there was a file, and all of it could be read."""
 
     def _understand(self, document: Any) -> None:
         # Of a newer agent, which an update that failed has left, there may be more in it.
-        found = [Member(each["id"], each["healthy_since"]) for each in document]
-        if not all(isinstance(each.id, str) for each in found):
-            raise TypeError("an id is not text")
-        self._members = {each.id: each for each in found}
+        if not isinstance(document, list):
+            raise TypeError("it is no list")
+        for each in document:
+            found = each if isinstance(each, dict) else {}
+            since = found.get("healthy_since")
+            if is_id(found.get("id")) and isinstance(since, str | None):
+                self._members[found["id"]] = Member(found["id"], since)
+            else:
+                self._dropped.append(each)
+        if self._dropped and not self._members:
+            raise TypeError("there is no container in it")
+        self._kept.drop(self._dropped)
 
     def __iter__(self) -> Iterator[Member]:
         with self._lock:
@@ -759,8 +788,13 @@ class Images:
             return {"had": dict(self._had), "others": sorted(self._others)}
 
     def _understand(self, document: Any) -> None:
-        self._had = {str(name): list(map(str, ids)) for name, ids in document["had"].items()}
-        self._others = set(map(str, document["others"]))
+        had, others = document["had"], document["others"]
+        services = {name: ids for name, ids in had.items() if is_id(name) and isinstance(ids, list)}
+        self._had = {name: list(filter(is_id, ids)) for name, ids in services.items()}
+        self._others = set(filter(is_id, list(others)))
+        odd = [name for name in had if name not in services]
+        odd += [each for each in (*others, *itertools.chain(*services.values())) if not is_id(each)]
+        self._kept.drop([each for each in odd if each != ""])  # of a container without an image
 
     def comes(self, container: Container) -> None:
         """Note the image of a container that may never join."""
@@ -997,6 +1031,9 @@ class Agent:
         there = sorted(listed(_SLOT_LABEL), key=lambda each: each["Created"])
         found = [each for each in find_all(one["Id"] for one in there) if each.running]
         ours = [each for each in found if each.service and _SLOT_LABEL in each.labels]
+        # Those of which the file could be read.
+        taken = {each.labels[_SLOT_LABEL] for each in ours if self.members.get(each.id)}
+        ours = [each for each in ours if each.labels[_SLOT_LABEL] not in taken]
         asked = traefiks()
         served = {each.id for each in ours if any(self._sends(each, asked))}
         if not served:
