@@ -117,6 +117,8 @@ _SAVE_SECONDS = 1.0
 _IMAGES = 2  # of a service that stay: the one it has, and the one before, for a way back
 _QUIET_SECONDS = 1.5
 """No connection for so long means no request: Traefik keeps idle ones for 1 s."""
+_TELL_AGAIN_SECONDS = 10.0
+"""After which Traefik is told to list the containers again although nothing has changed."""
 _FIRST_LOOK_SECONDS = 30.0
 """For Docker to tell a new agent of those that served before."""
 _DOCKER_SECONDS = 180.0
@@ -1343,20 +1345,17 @@ class FilteredDocker(BaseHTTPRequestHandler):
         self.send_header("Transfer-Encoding", "chunked")
         self.end_headers()
         self.wfile.flush()
-        # One at once: what changed between Traefik's list and this request would be missed.
-        seen = -1
+        # One at once: what changed between Traefik's list and this request would be missed. And
+        # again after a while: if it cannot list, Traefik 3.7 waits for the next event.
+        seen = self.server.agent.await_change(-1, 0)
         while True:
-            now = self.server.agent.await_change(seen, 60.0)
-            if now != seen:
-                seen = now
-                self._write_event("health_status: healthy")
-            else:
-                self._write_event("top")  # means nothing, and fails if Traefik has gone
+            self._write_event()
+            seen = self.server.agent.await_change(seen, _TELL_AGAIN_SECONDS)
 
-    def _write_event(self, action: str) -> None:
+    def _write_event(self) -> None:
         event = {
             "Type": "container",
-            "Action": action,
+            "Action": "health_status: healthy",
             "Actor": {"ID": "gatehouse", "Attributes": {}},
             "time": int(time.time()),
         }

@@ -352,6 +352,12 @@ def test_a_certificate_that_only_the_file_has_is_handed_over(
     before = serial()
     serving.apply({"web-0": ADDRESSES[0]})
     assert serial() != before, "an update takes it up too"
+    authority.issue(live / APP, APP)
+    pem = "".join((live / APP / each).read_text() for each in ("fullchain.pem", "privkey.pem"))
+    (serving.instance.files / "certs" / f"{APP}.pem").write_text(pem)
+    before = serial()
+    serving.apply({"web-0": ADDRESSES[0]})
+    assert serial() != before, "also if the file has it already"
     assert serving.worker() == worker, "without a reload"
 
 
