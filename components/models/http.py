@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field, PlainValidator, WithJsonSchema
 
+from components.models import reachable
 from components.models.base import (
     Domain,
     List,
@@ -42,6 +43,9 @@ def _client_network(value: str) -> str:
         network = None
     if network is None:
         raise ValueError("must be a network such as 192.0.2.0/24 or 2001:db8::/32, or an address")
+    kind = reachable.within(network)
+    if kind is not None:
+        raise ValueError(f"must be a network that clients can be in; this one is {kind}")
     return str(network)
 
 

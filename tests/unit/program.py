@@ -23,7 +23,7 @@ CONFIG: dict[str, Any] = {
     "farm": {
         "vms": 2,
         "image": str(PROJECT / "Pulumi.yaml"),
-        "memory": "64MiB",
+        "memory": "256MiB",
         "domain_type": "qemu",
     },
     "services": {

@@ -77,7 +77,7 @@ def problems(
 @pytest.mark.parametrize(
     ("key", "old", "new", "shown"),
     [
-        ("memory", "64MiB", "128MiB", "farm.memory 64MiB -> 128MiB"),
+        ("memory", "256MiB", "512MiB", "farm.memory 256MiB -> 512MiB"),
         ("vcpus", 1, 2, "farm.vcpus 1 -> 2"),
         ("disk", "20GiB", "30GiB", "farm.disk 20GiB -> 30GiB"),
         ("domain_type", "qemu", "kvm", "farm.domain_type qemu -> kvm"),
@@ -105,8 +105,8 @@ def test_what_replaces_a_vm_is_said_and_how_to_keep_the_data(
 
 
 def test_several_reasons_are_said_together() -> None:
-    (problem,) = problems(config(DATA), config(DATA, farm__memory="128MiB", farm__vcpus=4))
-    assert "farm.memory 64MiB -> 128MiB and farm.vcpus 2 -> 4 replace web-0 and web-1" in problem
+    (problem,) = problems(config(DATA), config(DATA, farm__memory="512MiB", farm__vcpus=4))
+    assert "farm.memory 256MiB -> 512MiB and farm.vcpus 2 -> 4 replace web-0 and web-1" in problem
 
 
 def test_packages_in_another_order_replace_nothing() -> None:
@@ -213,9 +213,9 @@ def test_a_volume_mounted_twice_takes_the_word_twice() -> None:
     again = {**DATA, "path": "/again"}
     before = config(DATA, again)
     for volumes in ((expendable(DATA), again), (DATA, expendable(again))):
-        assert len(problems(before, config(*volumes, farm__memory="128MiB"))) == 1
+        assert len(problems(before, config(*volumes, farm__memory="512MiB"))) == 1
     both = (expendable(DATA), expendable(again))
-    assert problems(before, config(*both, farm__memory="128MiB")) == ()
+    assert problems(before, config(*both, farm__memory="512MiB")) == ()
 
 
 def test_what_was_never_made_holds_no_data() -> None:
@@ -223,7 +223,7 @@ def test_what_was_never_made_holds_no_data() -> None:
     for urn in list(before):
         if urn.endswith("-disk"):
             del before[urn]
-    after = config(farm__memory="128MiB")
+    after = config(farm__memory="512MiB")
     there = state_of.kept(before, parse(after).farm)
     assert guard.problems(there, wanted(after), parse(after)) == ()
 
@@ -248,10 +248,10 @@ def test_vms_with_data_stay_when_the_first_boot_text_alone_is_a_newer_one() -> N
     assert {made.text for made in stays.values()} == {"older"}, "or the next run would not know"
     given_up = config(expendable(DATA), farm__vms=3, services__hello__replicas=2)
     assert guard.stays(before, wanted(given_up)) == {}
-    larger = config(DATA, farm__memory="128MiB")
+    larger = config(DATA, farm__memory="512MiB")
     assert guard.stays(before, wanted(larger)) == {}
     (problem,) = guard.problems(with_older_text(config(DATA)), wanted(larger), parse(larger))
-    assert "farm.memory 64MiB -> 128MiB replaces web-0 and web-1" in problem
+    assert "farm.memory 256MiB -> 512MiB replaces web-0 and web-1" in problem
 
 
 _FARMS = st.fixed_dictionaries(
@@ -259,7 +259,7 @@ _FARMS = st.fixed_dictionaries(
         "name": st.sampled_from(["web", "web", "web", "app"]),
         "vms": st.integers(2, 3),
         "image": st.sampled_from(["https://x/12", "https://x/12", "https://x/13"]),
-        "memory": st.sampled_from(["64MiB", "64MiB", "64MiB", "128MiB"]),
+        "memory": st.sampled_from(["256MiB", "256MiB", "256MiB", "512MiB"]),
         "packages": st.sampled_from([[], [], [], ["htop"]]),
     }
 )
@@ -393,7 +393,7 @@ def older(raw: dict[str, Any], **of_farm: Any) -> dict[str, Any]:
 @pytest.mark.parametrize(
     ("changes", "why"),
     [
-        ({"farm__memory": "128MiB"}, "farm.memory 64MiB -> 128MiB replaces web-0 and web-1"),
+        ({"farm__memory": "512MiB"}, "farm.memory 256MiB -> 512MiB replaces web-0 and web-1"),
         ({"farm__vcpus": 4}, "farm.vcpus 2 -> 4 replaces"),
         ({"farm__disk": "30GiB"}, "farm.disk 20GiB -> 30GiB replaces"),
         ({"farm__image": "https://x/13"}, "-> https://x/13 replaces"),

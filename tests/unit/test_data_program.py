@@ -43,10 +43,10 @@ def test_a_run_that_would_delete_data_registers_nothing(
         return register(self, request)
 
     monkeypatch.setattr(program.Monitor, "RegisterResource", noted)
-    (problem,) = refused(config(DATA, farm__memory="128MiB"), before, preview=preview)
+    (problem,) = refused(config(DATA, farm__memory="512MiB"), before, preview=preview)
     assert problem.startswith("services.hello.volumes.0: the volume data on web-0 and web-1 (")
     assert set(registered) <= {"pulumi:pulumi:Stack"}
-    larger = config(expendable(DATA), farm__memory="128MiB")
+    larger = config(expendable(DATA), farm__memory="512MiB")
     program.run(larger, before=before, preview=preview)
 
 
@@ -99,12 +99,12 @@ def test_a_newer_first_boot_text_replaces_no_vm_with_data(
 
 def test_an_update_that_failed_half_way_is_judged_by_what_was_made() -> None:
     before = program.run(config(expendable(DATA)))
-    half = program.run(config(expendable(DATA), farm__memory="128MiB"), before=before)
+    half = program.run(config(expendable(DATA), farm__memory="512MiB"), before=before)
     half.state |= {urn: each for urn, each in before.state.items() if "::web-1" in urn}
     (problem,) = refused(config(DATA), half)
     assert " on web-0 (" in problem
-    assert "farm.memory 128MiB -> 64MiB replaces web-0." in problem
-    (problem,) = refused(config(DATA, farm__memory="128MiB"), half)
+    assert "farm.memory 512MiB -> 256MiB replaces web-0." in problem
+    (problem,) = refused(config(DATA, farm__memory="512MiB"), half)
     assert " on web-1 (" in problem
 
 
