@@ -10,6 +10,7 @@ from typing import Any
 
 from components.data.inventory import NETWORK, STACK_NAME, Held, Inventory, Made, Place
 from components.models.farm import Farm
+from components.placement import on_vm, volume_name
 from components.units import MEBIBYTE, format_size
 from components.vm.generation import farm_generation, first_boot_text
 
@@ -144,8 +145,9 @@ class _State:
     def was_made(self, held: Held) -> bool:
         """Whether there can be data in a volume: Docker has made it, or a container with it."""
         if held.place == "name":
-            return f"{held.service}-{held.vm}-{held.what}" in self._outputs.get(_VOLUME, {})
-        return f"{held.service}-{held.vm}" in self._used
+            name = volume_name(held.service, held.vm, held.what)
+            return name in self._outputs.get(_VOLUME, {})
+        return on_vm(held.service, held.vm) in self._used
 
     def held(self, vms: Iterable[str]) -> Iterator[Held]:
         """Yield all volumes: as the services kept them, else as their resources tell."""

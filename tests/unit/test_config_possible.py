@@ -168,7 +168,7 @@ def test_what_cannot_work_is_refused_by_its_path(path: str, value: Any, wrong: s
         (
             "farm/network",
             bridged(
-                addresses=["192.0.2.10/24"],
+                addresses=["192.0.2.10/24", "192.0.2.11/24", "192.0.2.12/24"],
                 gateway="192.0.2.1",
                 dns=["127.0.0.1", "fe80::1", "169.254.169.254"],
             ),
