@@ -84,7 +84,7 @@ def test_twice_the_services_take_twice_the_steps() -> None:
 
 
 def test_twice_the_folders_take_twice_the_steps() -> None:
-    few, many = (steps(parse(folders(count))) for count in (60, 120))
+    few, many = (steps(parse(folders(count))) for count in (400, 800))
     assert many < 2.2 * few
 
 
