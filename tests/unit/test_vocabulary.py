@@ -97,7 +97,8 @@ NOMAD_JOB = _words(
 
 PROXIES = _words(
     "ServerName ServerAlias ProxyPass ProxyPassMatch ProxyPassReverse ProxyPreserveHost"
-    " ProxyTimeout Timeout LimitRequestBody RequestReadTimeout ErrorDocument Header RequestHeader Redirect"
+    " ProxyTimeout Timeout LimitRequestBody RequestReadTimeout ErrorDocument Header RequestHeader"
+    " Redirect"
     " RewriteRule RewriteCond AuthType AuthUserFile Require BalancerMember Location VirtualHost"
     " SSLEngine SSLCertificateFile SSLCertificateKeyFile DocumentRoot CustomLog ErrorLog"
     " server_name listen location upstream proxy_pass proxy_read_timeout proxy_send_timeout"
