@@ -32,7 +32,7 @@ def config(*, vms: int, services: int, replicas: int) -> dict[str, Any]:
         "farm": {
             "vms": vms,
             "image": str(PROJECT / "Pulumi.yaml"),
-            "memory": "64MiB",
+            "memory": "256MiB",
             "domain_type": "qemu",
             # As over a tunnel, or this machine's memory would have to suffice for them.
             "hypervisors": [{"uri": "qemu+ssh://root@localhost/system"}],

@@ -7,11 +7,13 @@ preview, because the file may be for another machine.
 import argparse
 import json
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import yaml
 
+from components.checks.text import part
 from components.config import ConfigError, parse
 
 _PREFIX = "gatehouse:"
@@ -27,10 +29,13 @@ def raw_config(text: str) -> dict[str, Any]:
     """
     try:
         document = yaml.safe_load(text)
+        twice = tuple(_given_twice(yaml.compose(text, yaml.SafeLoader)))
         json.dumps(document, default=str, skipkeys=True)  # an alias may hold itself
     except (yaml.YAMLError, ValueError, RecursionError) as error:  # of dates and numbers, of depth
         reason = " ".join(str(error).split())
         raise ConfigError([f"config: cannot be read, as the file is no YAML: {reason}"]) from None
+    if twice:
+        raise ConfigError(twice)
     config = document.get("config") if isinstance(document, dict) else None
     if not isinstance(config, dict):
         raise ConfigError(
@@ -41,6 +46,45 @@ def raw_config(text: str) -> dict[str, Any]:
         for key, value in config.items()
         if str(key).startswith(_PREFIX)
     }
+
+
+def _given_twice(node: yaml.Node | None) -> Iterator[str]:
+    """Yield the keys that a map has twice, by their paths.
+
+    Pulumi ends with YAML's own words for that; Python would take the last one without a word. Like
+    Pulumi's reader, this compares keys as they are written. Of ``<<``, too, there can be one.
+    """
+    todo: list[tuple[str, yaml.Node | None]] = [("", node)]
+    seen: set[int] = set()  # an alias is its anchor's node, and may hold itself
+    while todo:
+        path, each = todo.pop()
+        if each is None or id(each) in seen:
+            continue
+        seen.add(id(each))
+        inside: list[tuple[str, yaml.Node]] = []
+        if isinstance(each, yaml.SequenceNode):
+            inside = [(_below(path, str(index)), item) for index, item in enumerate(each.value)]
+        elif isinstance(each, yaml.MappingNode):
+            lines: dict[str, int] = {}
+            for key, value in each.value:
+                if not isinstance(key, yaml.ScalarNode):
+                    continue
+                here, line = _below(path, key.value), key.start_mark.line + 1
+                if key.value in lines:
+                    yield (
+                        f"{here}: is given twice, in the lines {lines[key.value]} and {line};"
+                        f" remove one of them (got {part(key.value)})"
+                    )
+                lines.setdefault(key.value, line)
+                inside.append((here, value))
+        todo += reversed(inside)
+
+
+def _below(path: str, key: str) -> str:
+    """Return the path of a key as all errors have it: those of Gatehouse begin below ``config``."""
+    if path == "config" and key.startswith(_PREFIX):
+        return part(key.removeprefix(_PREFIX))
+    return f"{path}.{part(key)}" if path else part(key)
 
 
 def _without_secrets(value: Any, stand_in: str = "encrypted") -> Any:

@@ -29,8 +29,15 @@ _SECRETIVE = re.compile(
 )
 """Words in unknown keys whose values may be secrets."""
 
-_GIVEN_AWAY = re.compile(r"PRIVATE KEY-----|://[^/\s@]*:[^/\s@]+@")
-"""What is a secret wherever it was put: a key in PEM, a password in a URL."""
+_SECRETIVE_NAME = re.compile(_SECRETIVE.pattern + r"|(^|[_.-])(key|pwd|pin|salt|auth)$|pwd$")
+"""The same in names of variables, labels and headers."""
+_NAMED = ("env", "labels", "headers")
+
+_GIVEN_AWAY = re.compile(
+    r"PRIVATE KEY-----|://[^/\s@]*:[^/\s@]+@|(pass(word|wd|phrase)?|pwd|secret|token|key)\s*[=:]\s*\S",
+    re.IGNORECASE,
+)
+"""What is a secret wherever it was put: a key in PEM, a password in a URL or behind its name."""
 
 
 class ConfigError(pulumi.RunError):
@@ -177,11 +184,18 @@ def _hidden(location: list[str], *, unknown: bool) -> bool:
     if any(part in SECRET_KEYS for part in location):
         return True
     if not unknown:
-        return False
+        return _named_as_a_secret(location)
     meant = _unknown_key(location).partition("known here are")[0]
     return _SECRETIVE.search(location[-1].lower()) is not None or any(
         re.search(rf"\b{key}\b", meant) for key in SECRET_KEYS
     )
+
+
+def _named_as_a_secret(location: list[str]) -> bool:
+    """Whether the operator's own name for a value sounds secret, whatever the value's type."""
+    start = next((index for index, part in enumerate(location) if part in _NAMED and index > 1), -1)
+    names = location[start + 1 :] if start > 0 else ()
+    return any(_SECRETIVE_NAME.search(name.lower()) for name in names)
 
 
 def _unknown_key(location: list[str]) -> str:

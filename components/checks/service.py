@@ -1,6 +1,6 @@
 """Checks of one service."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Sequence, Set
 
 from components.checks import folders
 from components.checks.text import part, shown, twice
@@ -18,7 +18,9 @@ _STRING_LIMIT = 131_072
 4 KiB. Docker takes longer ones, and then cannot start the container."""
 
 
-def service(name: str, each: Service, farm: Farm, vms: Sequence[str]) -> Iterable[str]:
+def service(
+    name: str, each: Service, farm: Farm, vms: Sequence[str], allowed_folders: Set[str]
+) -> Iterable[str]:
     """Yield what contradicts itself in the service called ``name``.
 
     Args:
@@ -26,11 +28,13 @@ def service(name: str, each: Service, farm: Farm, vms: Sequence[str]) -> Iterabl
         each: The service.
         farm: The farm's config.
         vms: The names of the farm's VMs.
+        allowed_folders: The folders of VMs that services may mount.
     """
     path = f"services.{name}"
     yield from _container(path, each)
     yield from _volumes(path, each)
-    yield from folders.volumes(path, each, farm)
+    yield from folders.volumes(path, each, allowed_folders)
+    yield from folders.mounts(path, each)
     yield from (_of_http if each.tcp is None else _of_tcp)(path, each)
     yield from _placement(path, name, each, vms)
     yield from _limits(path, each, farm)

@@ -23,7 +23,8 @@ from pydantic import (
 )
 from pydantic_core import core_schema
 
-from components.units import DURATION, SIZE, parse_duration, parse_size
+from components.models import reachable
+from components.units import DURATION, MEBIBYTE, SIZE, parse_duration, parse_size
 
 _NO_DOTS = r"(?!\.{1,2}(?:/|$))"  # a part that is . or .. means another path than it says
 _LABEL = r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?"
@@ -175,6 +176,29 @@ def _address(value: str) -> str:
         raise ValueError("must be an IP address") from None
 
 
+def _of_a_machine(value: str) -> str:
+    return _checked(value, reachable.kind(ipaddress.ip_address(value)), "a machine's address")
+
+
+def _of_another_machine(value: str) -> str:
+    kind = reachable.kind(ipaddress.ip_address(value), loopback=False)
+    return _checked(value, kind, "the address of another machine")
+
+
+def _listened_on(value: str) -> str:
+    address = ipaddress.ip_address(value)
+    if address.version == 6 and address.is_link_local:  # Linux wants the interface too
+        raise ValueError("must be an address to listen on; fe80::/10 needs an interface")
+    kind = None if address.is_unspecified else reachable.kind(address)
+    return _checked(value, kind, "an address to listen on")
+
+
+def _checked(value: str, kind: str | None, meaning: str) -> str:
+    if kind is not None:
+        raise ValueError(f"must be {meaning}; this one is {kind}")
+    return value
+
+
 def _ipv4(value: str) -> str:
     try:
         return str(ipaddress.IPv4Address(value))
@@ -189,9 +213,12 @@ def _host(value: str) -> str:
     ):
         return value
     try:
-        return _ip(value)
+        address = _ip(value)
     except ValueError:
         raise ValueError("must be an IP address or a domain in lower case") from None
+    if ipaddress.ip_address(address).version == 6 and ipaddress.ip_address(address).is_link_local:
+        raise ValueError("must be an address that needs no interface, as fe80::/10 does")
+    return _of_a_machine(address)
 
 
 def _network(value: object) -> ipaddress.IPv4Network:
@@ -206,6 +233,9 @@ def _network(value: object) -> ipaddress.IPv4Network:
         raise ValueError(
             f"must be an IPv4 network such as 10.90.0.0/24; did you mean {network} or {first}/32?"
         )
+    kind = reachable.within(network, loopback=False)
+    if kind is not None:
+        raise ValueError(f"must be a network of machines; this one is {kind}")
     return network
 
 
@@ -218,6 +248,9 @@ def _interface(value: object) -> ipaddress.IPv4Interface:
         raise ValueError("must be an address with its prefix, such as 192.0.2.10/24") from None
     if "/" not in str(value) or interface.network.prefixlen > 30:
         raise ValueError("must be an address with its prefix, such as 192.0.2.10/24")
+    special = reachable.overlapped(interface.network)
+    if special is not None:
+        raise ValueError(f"must be in a network of machines, which {special} is not")
     return interface
 
 
@@ -239,6 +272,10 @@ def _url(value: str, pattern: str, example: str) -> str:
     in_ascii(host)
     if not host or not usable or not re.fullmatch(pattern, value):
         raise ValueError(f"must be a URL such as {example}")
+    try:
+        _host(host)
+    except ValueError as error:
+        raise ValueError(f"must be a URL such as {example}; its host {error}") from None
     return value
 
 
@@ -251,6 +288,45 @@ def proxy_time(seconds: int) -> int:
     if seconds > _LONGEST_PROXY_TIME:
         raise ValueError("must be at most 596h")
     return seconds
+
+
+_LONGEST = parse_duration("8760h")
+_LEAST_MEMORY = 256 * MEBIBYTE
+
+
+def _not_too_long(seconds: int) -> int:
+    if seconds > _LONGEST:
+        raise ValueError("must be at most 8760h, a year")
+    return seconds
+
+
+def _enough(memory: int) -> int:
+    """Return a VM's memory, or raise ``ValueError`` if no Debian starts with it.
+
+    An eighth stays for the VM itself, 128 MiB at least, and Docker gives containers no less than
+    6 MiB.
+    """
+    if memory < _LEAST_MEMORY:
+        raise ValueError("must be at least 256MiB, which a VM needs to start")
+    return memory
+
+
+def _card(value: str) -> str:
+    if value == "00:00:00:00:00:00":
+        raise ValueError("must be a network card's address, which all zeros is not")
+    if value.startswith("fe:"):
+        raise ValueError("must not begin with fe, which libvirt keeps for its own interfaces")
+    return value
+
+
+_FILES_OF_THE_KERNEL = ("/proc", "/sys", "/dev", "/run")
+
+
+def _on_a_disk(value: str) -> str:
+    for each in _FILES_OF_THE_KERNEL:
+        if value == each or value.startswith(f"{each}/"):
+            raise ValueError(f"must be a folder on a disk, which {each} is not")
+    return value
 
 
 List = BeforeValidator(_tuple)
@@ -296,21 +372,26 @@ FilePath = Annotated[
         "an absolute path of letters, digits and any of . _ - between single slashes",
     ),
 ]
+Folder = Annotated[FilePath, AfterValidator(_on_a_disk)]
+"""A folder that outlives a reboot."""
 Port = Annotated[int, Field(ge=1, le=65535)]
 Size = Annotated[
     int,
     BeforeValidator(parse_size),
     WithJsonSchema({"type": "string", "pattern": f"^(?:{SIZE})$"}),
 ]
+VmMemory = Annotated[Size, AfterValidator(_enough)]
 Duration = Annotated[
     int,
     BeforeValidator(parse_duration),
+    AfterValidator(_not_too_long),
     WithJsonSchema({"type": "string", "pattern": f"^(?:{DURATION})$"}),
 ]
 ProxyTime = Annotated[Duration, AfterValidator(proxy_time)]
 """A duration that HAProxy keeps."""
-Address = Annotated[str, AfterValidator(_address)]
-Ipv4Address = Annotated[str, AfterValidator(_ipv4)]
+Address = Annotated[str, AfterValidator(_address), AfterValidator(_of_a_machine)]
+ListenAddress = Annotated[str, AfterValidator(_address), AfterValidator(_listened_on)]
+Ipv4Address = Annotated[str, AfterValidator(_ipv4), AfterValidator(_of_another_machine)]
 HostAddress = Annotated[str, AfterValidator(_host)]
 Ipv4Network = Annotated[
     ipaddress.IPv4Network,
@@ -329,6 +410,7 @@ MacAddress = Annotated[
         r"([0-9a-f]{2}:){5}[0-9a-f]{2}",
         "a MAC address such as 52:54:00:12:34:56, in lower case",
     ),
+    AfterValidator(_card),
 ]
 HttpUrl = Annotated[str, AfterValidator(_http_url)]
 HttpsUrl = Annotated[str, AfterValidator(_https_url)]

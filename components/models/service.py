@@ -1,5 +1,6 @@
 """A service: what runs, how often, under which domains, and how it is checked."""
 
+import re
 from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, Field, model_validator
@@ -26,13 +27,37 @@ from components.models.edge import Edge
 from components.models.http import Http
 from components.units import MEBIBYTE, parse_duration
 
+_REGISTRY = (
+    r"[a-z0-9](?:[a-z0-9-]*[a-z0-9])?(?:\.[a-z0-9](?:[a-z0-9-]*[a-z0-9])?)*(?::[0-9]{1,5})?/"
+)
+_COMPONENT = r"[a-z0-9]+(?:(?:[._]|__|-+)[a-z0-9]+)*"
+_IMAGE_NAME_LIMIT = 255
+
+
+def _docker_takes(value: str) -> str:
+    """Return an image's name, or raise ``ValueError`` if Docker refuses or misreads it."""
+    name = re.sub(r"(:[^:/@]*)?(@.*)?$", "", value, count=1)
+    port = re.match(r"[^/]*:([0-9]+)/", value)
+    if port is not None and not 1 <= int(port[1]) <= 65535:
+        raise ValueError("must have a registry's port from 1 to 65535")
+    if len(name) > _IMAGE_NAME_LIMIT:
+        raise ValueError(f"must have at most {_IMAGE_NAME_LIMIT} characters before the tag")
+    if re.fullmatch(r"[0-9a-f]{64}", value):
+        raise ValueError("must not be 64 hex digits, which Docker takes for an image's ID")
+    if name == "scratch":
+        raise ValueError("must be an image; scratch is Docker's word for an empty one")
+    return value
+
+
 _ImageName = Annotated[
     str,
+    Field(max_length=1000),
     Matching(
-        r"[a-z0-9][a-z0-9._-]*(:[0-9]{1,5})?(/[a-z0-9][a-z0-9._-]*)*"
+        rf"(?:{_REGISTRY})?{_COMPONENT}(?:/{_COMPONENT})*"
         r"(:[A-Za-z0-9_][A-Za-z0-9._-]{0,127})?(@sha256:[0-9a-f]{64})?",
         "an image name such as matomo:5-apache or name@sha256:<64 hex digits>",
     ),
+    AfterValidator(_docker_takes),
 ]
 _EnvName = Annotated[
     str,
@@ -41,12 +66,22 @@ _EnvName = Annotated[
     Matching(r"[^=\0]+", "a variable's name: any text without ="),
 ]
 _NAME_OR_ID = r"([a-z_][a-z0-9_-]{0,31}|[0-9]{1,10})"
+_LARGEST_ID = 2**31 - 1  # of Docker
+
+
+def _in_range(value: str) -> str:
+    if any(part.isdigit() and int(part) > _LARGEST_ID for part in value.split(":")):
+        raise ValueError(f"must have numbers up to {_LARGEST_ID}")
+    return value
+
+
 _User = Annotated[
     str,
     Matching(
         rf"{_NAME_OR_ID}(:{_NAME_OR_ID})?",
         "a user and perhaps a group, such as www-data or 1000:1000",
     ),
+    AfterValidator(_in_range),
 ]
 _LabelKey = Annotated[
     str,
@@ -82,6 +117,16 @@ def _capability(value: str) -> str:
     raise ValueError(f"must be one of Linux's capabilities{hint}")
 
 
+_LEAST_MEMORY = 6 * MEBIBYTE  # of Docker
+
+
+def _enough_memory(value: int) -> int:
+    if value < _LEAST_MEMORY:
+        raise ValueError("must be at least 6MiB, Docker's minimum")
+    return value
+
+
+_Memory = Annotated[Size, AfterValidator(_enough_memory)]
 _Capability = Annotated[str, AfterValidator(_capability)]
 
 
@@ -276,10 +321,10 @@ class Service(Model):
         description="Storage that outlives the containers.",
         examples=[[{"name": "data", "path": "/data", "shared": True}]],
     )
-    cpus: Annotated[float, Field(gt=0, le=256)] | None = Field(
+    cpus: Annotated[float, Field(ge=0.01, le=255)] | None = Field(
         default=None, description="Processor limit of a container.", examples=[0.5]
     )
-    memory: Size | None = Field(
+    memory: _Memory | None = Field(
         default=None,
         description="Memory limit of a container, which is killed beyond it; by default the VM's"
         " memory minus an eighth, at least 128MiB.",

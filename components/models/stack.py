@@ -28,7 +28,8 @@ _RegistryHost = Annotated[
     str,
     AfterValidator(_registry_host),
     Matching(
-        r"[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?(:(?!0)[0-9]{1,4}|:[1-5][0-9]{4}|:6[0-4][0-9]{3}"
+        r"(?=.{1,260}$)[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?(?:\.[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?)*"
+        r"(:(?!0)[0-9]{1,4}|:[1-5][0-9]{4}|:6[0-4][0-9]{3}"
         r"|:65[0-4][0-9]{2}|:655[0-2][0-9]|:6553[0-5])?",
         "a registry's host and perhaps its port, such as registry.example.org:5000",
     ),

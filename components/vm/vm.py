@@ -41,6 +41,8 @@ class VmArgs:
     """Whether it keeps the first-boot text that ``made.generation`` stands for."""
     protect: bool = False
     """Whether the engine has to refuse its deletion, as it holds data."""
+    seed_goes: bool = False
+    """Whether the seed disk is replaced all the same, because its VM's disk has vanished."""
 
 
 class Vm(pulumi.ComponentResource):
@@ -52,6 +54,8 @@ class Vm(pulumi.ComponentResource):
     """What containers are ``deleted_with``; its id changes whenever the VM is a new one."""
     address: pulumi.Output[str]
     """The VM's IPv4 address, known only when it is ready."""
+    disk: pulumi.Output[str]
+    """The name of its disk, in the pool."""
     docker_host: pulumi.Output[str]
     ssh_options: pulumi.Output[list[str]]
     """How ``ssh`` reaches the VM with its host key verified."""
@@ -72,7 +76,9 @@ class Vm(pulumi.ComponentResource):
         user_data = pulumi.Output.all(
             farm.ssh_key.public_key, host_key.private_key, host_key.public_key
         ).apply(lambda keys: cloudinit.user_data(cloudinit.guest(plan, spec, keys=keys)))
-        kept = (network, mac, str(plan.address)) if plan.address is not None else ()
+        kept: tuple[object, ...] = () if mac is None else (mac,)
+        if plan.address is not None:
+            kept = (network, mac, str(plan.address))
         generation = (
             pulumi.Output.from_input(args.made.generation)
             if args.made is not None and args.stays
@@ -90,8 +96,7 @@ class Vm(pulumi.ComponentResource):
             replacement_trigger=generation,
             depends_on=[farm.room, *args.after, *self._reserved(farm, plan, mac)],
         )
-        # What these need, the engine then spares too. Its own options: the seed disk is made again
-        # with a disk that had vanished, and is no data.
+        # What these need, the engine then spares too.
         data = pulumi.ResourceOptions.merge(
             unit, pulumi.ResourceOptions(protect=args.protect or None)
         )
@@ -102,6 +107,7 @@ class Vm(pulumi.ComponentResource):
             ),
             data,
         )
+        self.disk = disk.name
         # A disk that is new has not been told anything yet, and the last one's has been wiped.
         told_once = pulumi.ResourceOptions(
             replacement_trigger=pulumi.Output.all(generation, disk.id),
@@ -116,7 +122,10 @@ class Vm(pulumi.ComponentResource):
                 ),
                 format="qcow2",
             ),
-            pulumi.ResourceOptions.merge(unit, told_once),
+            pulumi.ResourceOptions.merge(
+                unit if args.seed_goes else data,  # no VM starts without its seed disk
+                told_once,
+            ),
         )
         self.domain = libvirt.Domain(
             f"{name}-domain",
@@ -266,4 +275,5 @@ def _record(
         "text": made.text,
         "generation": generation,
         "disk": disk.name,
+        "holds": made.holds,
     }

@@ -23,7 +23,7 @@ CONFIG: dict[str, Any] = {
     "farm": {
         "vms": 2,
         "image": str(PROJECT / "Pulumi.yaml"),
-        "memory": "64MiB",
+        "memory": "256MiB",
         "domain_type": "qemu",
     },
     "services": {
@@ -69,6 +69,8 @@ class Run:
     state: dict[str, dict[str, Any]] = field(default_factory=dict)
     """What the engine would keep: each resource's type and outputs, by its URN."""
     outputs: dict[str, Any] = field(default_factory=dict)
+    registered: list[tuple[str, str]] = field(default_factory=list)
+    """The type and name of each resource: two of one type cannot have one name."""
 
     def of_type(self, kind: str) -> dict[str, Registered]:
         """Return the resources of a type, by name, sorted: their order of registration is not."""
@@ -135,7 +137,9 @@ class Monitor(mocks.MockMonitor):
         inputs = rpc.deserialize_properties(request.object, keep_unknowns=True)
         outputs = rpc.deserialize_properties(answer.object) if request.custom else {}
         self.run.state[answer.urn] = {"type": request.type, "outputs": outputs}
-        assert request.name not in self.run.resources, f"two resources are called {request.name}"
+        known = (request.type, request.name)
+        assert known not in self.run.registered, f"two resources are called {known}"
+        self.run.registered.append(known)
         self.run.resources[request.name] = Registered(
             urn=answer.urn,
             type=request.type,

@@ -73,7 +73,7 @@ def test_containers_go_with_their_vm_and_are_made_again_with_it() -> None:
 
 def test_disk_cloudinit_and_domain_are_replaced_together() -> None:
     small = program.run(program.config())
-    large = program.run(program.config(farm__memory="128MiB"))
+    large = program.run(program.config(farm__memory="512MiB"))
     for run in (small, large):
         disk, seed, domain = (
             run.resources[f"web-0-{each}"].options.replacement_trigger
