@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 import shlex
 import subprocess
@@ -24,7 +23,7 @@ from lab.bench.load import Load
 from lab.commands import PROJECT
 from lab.datacentre import Datacentre
 from lab.edge import EdgeHost
-from lab.pulumi.stack import FOLDER
+from lab.pulumi.stack import FOLDER, Stack
 from lab.stackfile import set_in_copy
 from lab.web import POLL_SECONDS
 
@@ -229,12 +228,13 @@ class Site:
         return self._outputs
 
     def _asked_outputs(self) -> dict[str, Any]:
-        told = self.inside(
-            *(sys.executable, "-m", "lab.pulumi.operations", "outputs"),
-            *("--stack", self.name, "--state", str(self.datacentre.root / FOLDER)),
+        stack = Stack(
+            enter=self.datacentre.enter,
+            name=self.name,
+            project=PROJECT,
+            folder=self.datacentre.root / FOLDER,
         )
-        found: dict[str, Any] = json.loads(told)
-        return found
+        return stack.outputs()
 
     def on_vm(self, vm: str, command: str) -> str:
         """Run a shell command on a VM, as the user that Gatehouse made."""

@@ -7,6 +7,7 @@ beside its images.
 
 from __future__ import annotations
 
+import functools
 import importlib.metadata
 import os
 import re
@@ -70,6 +71,7 @@ def find(folder: Path | None = None) -> Cli | None:
     return Cli(path=built, version=build.version(), reason=why)
 
 
+@functools.cache  # it takes half a second
 def version_of(cli: Path) -> str | None:
     """Return what a CLI says is its version, without the `v`; None if it does not run."""
     try:

@@ -23,12 +23,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from lab.lock import Lock, LockError
-from lab.pulumi import resident
+from lab.pulumi import resident, state
 from lab.pulumi.config import Copy
 from lab.pulumi.errors import StackError
+from lab.pulumi.project import project_name
 from lab.pulumi.tools import environment
 from recovery.notes import notes
 from recovery.processes import kill_tree, processes_with
@@ -41,22 +40,6 @@ REFRESH_TRIES = 3
 
 class TookTooLongError(Exception):
     """A run of the CLI did not end within its time limit, and was killed with its plugins."""
-
-
-def project_name(folder: Path) -> str:
-    """Return the project's name from its ``Pulumi.yaml``.
-
-    Raises:
-        StackError: There is no such file, or no name in it.
-    """
-    path = folder / "Pulumi.yaml"
-    try:
-        data = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, yaml.YAMLError) as error:
-        raise StackError(f"{path}: cannot be read: {error}") from error
-    if not isinstance(data, dict) or not isinstance(data.get("name"), str):
-        raise StackError(f"{path}: name: must be the project's name")
-    return str(data["name"])
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,15 +58,21 @@ class PulumiCli:
         with self._prepared() as variables:
             return self._pulumi(variables, "preview", "--diff")
 
-    def up(self, *, refresh: bool) -> int:
-        """Make what exists what the program says."""
+    def up(self, *, refresh: bool, apart: bool = True) -> int:
+        """Make what exists what the program says.
+
+        Args:
+            refresh: Read what really exists first.
+            apart: Give that a time limit, for providers that can hang in it.
+        """
         with self._prepared() as variables:
             self._recover()
-            if refresh:
+            if refresh and apart:
                 code = self._refresh(variables, targets=())
                 if code != 0:
                     return code
-            return self._pulumi(variables, "up", "--yes", "--skip-preview")
+            more = ("--refresh",) if refresh and not apart else ()
+            return self._pulumi(variables, "up", "--yes", "--skip-preview", *more)
 
     def refresh(self, *, target_types: Sequence[str]) -> int:
         """Bring the state in line with what exists."""
@@ -106,11 +95,18 @@ class PulumiCli:
         """
         if not self._state.exists():
             return {}
-        told = self._capture(
-            "stack", "output", "--json", *(["--show-secrets"] if show_secrets else [])
+        if not show_secrets:
+            return state.outputs(self._latest())
+        outputs: dict[str, Any] = json.loads(
+            self._capture("stack", "output", "--json", "--show-secrets")
         )
-        outputs: dict[str, Any] = json.loads(told)
         return outputs
+
+    def _latest(self) -> dict[str, Any]:
+        try:
+            return state.read(self._state)
+        except ValueError as error:
+            raise StackError(str(error)) from error
 
     def export(self) -> dict[str, Any]:
         """Return the state with its secrets in plain text, as the CLI exports it."""
@@ -151,8 +147,7 @@ class PulumiCli:
 
     @property
     def _state(self) -> Path:
-        stacks = self.folder / "backend" / ".pulumi" / "stacks"
-        return stacks / project_name(self.project) / f"{self.stack}.json"
+        return state.path(self.folder / "backend", project_name(self.project), self.stack)
 
     @property
     def _shadow(self) -> Path:
@@ -248,7 +243,7 @@ class PulumiCli:
         if any(path.is_file() for path in locks.rglob("*.json")):
             print("the last run was cut short: its lock is removed", flush=True)
             self._capture("cancel", "--yes")
-        if not self._noted():
+        if not self._latest().get("pending_operations"):
             return
         exported = self.export()
         with contextlib.chdir(self.project):  # where the paths in the state start from
@@ -263,14 +258,6 @@ class PulumiCli:
         if found and not any(note.unknown for note in found):
             # Whatever is in it: Pulumi drops all notes of a state that it is given.
             self._capture("stack", "import", stdin=json.dumps(exported))
-
-    def _noted(self) -> bool:
-        """Return whether the state may have notes of what was under way; the CLI takes a second."""
-        try:
-            state = json.loads(self._state.read_text(encoding="utf-8"))
-            return bool(state["checkpoint"]["latest"].get("pending_operations"))
-        except (OSError, ValueError, KeyError, AttributeError, TypeError):
-            return True
 
     def _targets(self, types: Sequence[str]) -> list[str]:
         if not types:
@@ -293,6 +280,7 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("--config-file", type=Path, help="default: Pulumi.<stack>.yaml")
     made.add_argument("--state", type=Path, required=True, help="the folder of the state")
     made.add_argument("--refresh", action="store_true", help="read what really exists first")
+    made.add_argument("--refresh-apart", action="store_true", help="of up: with a time limit")
     made.add_argument("--refresh-timeout", type=float, default=REFRESH_SECONDS, metavar="SECONDS")
     made.add_argument(
         "--target-type",
@@ -327,7 +315,7 @@ def main(arguments: list[str]) -> int:
         if args.operation == "preview":
             return cli.preview()
         if args.operation == "up":
-            return cli.up(refresh=args.refresh)
+            return cli.up(refresh=args.refresh, apart=args.refresh_apart)
         if args.operation == "refresh":
             return cli.refresh(target_types=args.target_type)
         return cli.destroy(ignore_protect=args.ignore_protect)

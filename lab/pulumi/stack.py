@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import json
 import os
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
-from lab.pulumi import tools
+from lab.pulumi import state, tools
 from lab.pulumi.cli import Cli
 from lab.pulumi.errors import StackError
+from lab.pulumi.project import project_name
 
 FOLDER = "stack"
 """A stack's folder, below its lab's."""
@@ -29,8 +29,6 @@ class Enter(Protocol):
         argv: Sequence[str],
         *,
         cwd: Path | None = None,
-        env: Mapping[str, str] | None = None,
-        capture: bool = False,
     ) -> subprocess.CompletedProcess[str]:
         """Run it to its end."""
 
@@ -98,6 +96,8 @@ class Stack:
             refresh: Read what really exists first.
         """
         options = ["--refresh"] if refresh else []
+        if self.applied_with() != tools.STAND_INS:
+            options.append("--refresh-apart")
         return self._run("up", *_config(config_file), *options).returncode
 
     def refresh(self, config_file: Path, *, target_types: Sequence[str] = ()) -> int:
@@ -114,23 +114,19 @@ class Stack:
         """Delete everything, data too: a lab is disposable."""
         return self._run("destroy", *_config(config_file), "--ignore-protect").returncode
 
-    def outputs(self, *, show_secrets: bool = False) -> dict[str, Any]:
-        """Return what the program exported; nothing if it was never applied.
+    def outputs(self) -> dict[str, Any]:
+        """Return what the program exported, without secrets; nothing if it was never applied.
 
         Raises:
-            StackError: The CLI cannot tell.
+            StackError: The state cannot be read.
         """
-        told = self._run("outputs", *(["--show-secrets"] if show_secrets else []), capture=True)
-        if told.returncode != 0:
-            raise StackError(
-                f"Pulumi cannot tell the stack's outputs:\n{told.stdout}{told.stderr}".strip()
-            )
-        outputs: dict[str, Any] = json.loads(told.stdout)
-        return outputs
+        place = state.path(self.folder / "backend", project_name(self.project), self.name)
+        try:
+            return state.outputs(state.read(place))
+        except (OSError, ValueError) as error:
+            raise StackError(str(error)) from error
 
-    def _run(
-        self, operation: str, *options: str, capture: bool = False
-    ) -> subprocess.CompletedProcess[str]:
+    def _run(self, operation: str, *options: str) -> subprocess.CompletedProcess[str]:
         return self.enter(
             (
                 *(sys.executable, "-m", "lab.pulumi.operations", operation),
@@ -138,7 +134,6 @@ class Stack:
                 *("--state", str(self.folder), *options),
             ),
             cwd=self.project,
-            capture=capture,
         )
 
 

@@ -63,12 +63,14 @@ def test_each_module_is_pinned_by_its_hash() -> None:
 
 
 def test_an_installed_cli_is_taken_if_it_is_new_enough(on_path: Path, tmp_path: Path) -> None:
+    cli.version_of.cache_clear()
     assert find(tmp_path) is None
     installed = add(on_path, "pulumi", "echo v3.999.1")
     found = find(tmp_path)
     assert found == Cli(path=installed, version="3.999.1", reason=f"{installed} is installed")
     for other in ("echo v3.100.0", "echo v4.0.0", "echo broken", "exit 1"):
         add(on_path, "pulumi", other)
+        cli.version_of.cache_clear()
         assert find(tmp_path) is None, other
     built = add_built(tmp_path)
     found = find(tmp_path)

@@ -267,7 +267,7 @@ def test_two_runs_never_both_write(fake: Fake) -> None:
 def test_outputs_of_a_stack_that_is_not_there_are_none(fake: Fake) -> None:
     assert fake.cli.outputs(show_secrets=False) == {}
     fake.cli.preview()
-    assert fake.cli.outputs(show_secrets=False) == {"url": "x"}
+    assert fake.cli.outputs(show_secrets=True) == {"url": "x"}
 
 
 def test_processes_are_found_by_name_and_environment() -> None:
@@ -290,14 +290,14 @@ def stack(tmp_path: Path) -> Stack:
     def enter(argv: Any, **options: Any) -> subprocess.CompletedProcess[str]:
         entered.append(tuple(argv))
         assert options["cwd"] == tmp_path
-        told = '{"a": 1}' if options["capture"] else None
-        return subprocess.CompletedProcess(argv, 0, stdout=told, stderr="")
+        return subprocess.CompletedProcess(argv, 0, stdout="", stderr="")
 
     entered.clear()
     (tmp_path / "s").mkdir()
     return Stack(enter=enter, name="lab", project=tmp_path, folder=tmp_path / "s")
 
 
+STACK = "pulumi:pulumi:Stack"
 entered: list[tuple[str, ...]] = []
 
 
@@ -305,14 +305,32 @@ def test_operations_run_where_the_hypervisor_is(stack: Stack, tmp_path: Path) ->
     config = tmp_path / "c.yaml"
     assert stack.refresh(config, target_types=("libvirt:*",)) == 0
     assert stack.up(config, refresh=True) == 0
-    assert stack.outputs() == {"a": 1}
     common = ("--stack", "lab", "--project", str(tmp_path), "--state", f"{tmp_path}/s")
     run, told = (sys.executable, "-m", "lab.pulumi.operations"), ("--config-file", str(config))
     assert entered == [
         (*run, "refresh", *common, *told, "--target-type", "libvirt:*"),
-        (*run, "up", *common, *told, "--refresh"),
-        (*run, "outputs", *common),
+        (*run, "up", *common, *told, "--refresh", "--refresh-apart"),
     ]
+    stack.keep(Providers(name="lab", reason=""))
+    stack.up(config, refresh=True)
+    assert entered[-1] == (*run, "up", *common, *told, "--refresh"), "stand-ins do not hang"
+
+
+def test_outputs_are_read_in_the_state_and_secrets_stay_hidden(
+    stack: Stack, tmp_path: Path
+) -> None:
+    (tmp_path / "Pulumi.yaml").write_text("name: proj\n")
+    assert stack.outputs() == {}
+    place = stack.folder / "backend" / ".pulumi" / "stacks" / "proj" / "lab.json"
+    place.parent.mkdir(parents=True)
+    secret = {"4dabf18193072939515e22adb298388d": "1b47061264138c4ac30d75fd1eb44270"}
+    outputs = {"a": [1], "b": {"c": {**secret, "ciphertext": "v1:x"}}}
+    resources = [{"type": "x", "outputs": {"z": 1}}, {"type": STACK, "outputs": outputs}]
+    place.write_text(json.dumps({"checkpoint": {"latest": {"resources": resources}}}))
+    assert stack.outputs() == {"a": [1], "b": {"c": "[secret]"}}
+    place.write_text("{}")
+    with pytest.raises(StackError, match="is no state of Pulumi's"):
+        stack.outputs()
 
 
 def test_a_lab_keeps_the_providers_with_which_it_was_applied(
