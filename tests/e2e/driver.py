@@ -39,8 +39,10 @@ class Driver(Site):
     """The lab ``test``."""
 
     def __init__(self, folder: Path) -> None:
-        self.engine = os.environ.get("ENGINE", "auto")
-        super().__init__(name=LAB, engine=self.engine, folder=folder, log=folder / "commands.log")
+        self.providers = os.environ.get("PROVIDERS", "auto")
+        super().__init__(
+            name=LAB, providers=self.providers, folder=folder, log=folder / "commands.log"
+        )
 
     def run(self, *arguments: str) -> Result:
         """Run a command to its end, and print how long it took, for the record."""
@@ -68,7 +70,7 @@ class Driver(Site):
         return subprocess.run(
             (
                 *("make", "--silent", "--old-file=venv", f"PYTHON={sys.executable}", "ssh"),
-                *(f"LAB={LAB}", f"ENGINE={self.engine}", *variables),
+                *(f"LAB={LAB}", f"PROVIDERS={self.providers}", *variables),
             ),
             cwd=PROJECT,
             env={**os.environ, "CONFIG_FILE": str(self.config)},
@@ -157,7 +159,7 @@ class Driver(Site):
         assert result["failed"] == 0, result
 
     def domain(self, vm: str) -> str:
-        """Return the name of a VM's domain, which an engine has made up."""
+        """Return the name of a VM's domain, which Pulumi has made up."""
         names = self.inside("virsh", "--quiet", "list", "--all", "--name").split()
         (name,) = domains_of(vm, names)
         return name

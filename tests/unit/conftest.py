@@ -1,15 +1,11 @@
 """What several tests start."""
 
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-import pulumi
 import pytest
-from pulumi.runtime import settings
 
 from components.host import agent
-from tests.unit.engine_project import Project
 from tests.unit.virtual import Vm
 
 
@@ -21,14 +17,3 @@ def vm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Vm]:
     made = Vm(tmp_path)
     yield made
     made.close()
-
-
-@pytest.fixture
-def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Project]:
-    monkeypatch.chdir(tmp_path)  # the engine changes it, and this puts it back
-    monkeypatch.setattr(sys, "argv", sys.argv)
-    monkeypatch.setattr("os.fsync", lambda _: None)  # slow, and no test cuts the power
-    monkeypatch.setenv("FAKE_WORLD", str(tmp_path / "world"))
-    yield Project(tmp_path)
-    settings.reset_options()
-    pulumi.runtime.set_all_config({})

@@ -14,8 +14,8 @@ from components.config import ConfigError, parse
 from components.host.registries import logins
 from components.models.base import in_punycode
 from components.models.stack import DOCKER_HUB
-from lab.engine.providers.docker_container import _config
-from lab.engine.providers.docker_host import DockerHost
+from lab.providers.docker_container import _config
+from lab.providers.docker_host import DockerHost
 from tests.unit import program
 from tests.unit.test_config import APP, BASE, BRIDGE, another, changed
 

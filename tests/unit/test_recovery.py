@@ -14,7 +14,7 @@ import pytest
 from recovery import notes, processes
 from recovery.__main__ import main
 from recovery.things import RemoveError, Unreachable, thing
-from tests.unit.test_engine_providers import ended
+from tests.unit.test_providers import ended
 
 URN = "urn:pulumi:prod::gatehouse::"
 LIBVIRT: dict[str, Any] = {
