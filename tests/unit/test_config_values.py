@@ -315,6 +315,17 @@ def test_an_image_is_a_file(tmp_path: Path) -> None:
             "services.app.command: must be a list, such as [first, second] (got npm start)",
         ),
         (
+            f"{APP}/health",
+            "/health",
+            "services.app.health: must be a map of keys, such as {path: /health} (got /health)",
+        ),
+        (
+            "farm/hypervisors",
+            ["qemu:///system"],
+            "farm.hypervisors.0: must be a map of keys, such as {uri: qemu:///system}"
+            " (got qemu:///system)",
+        ),
+        (
             f"{APP}/restart",
             False,
             "services.app.restart: must be 'no', 'on-failure', 'unless-stopped' or 'always'; put it"
