@@ -158,6 +158,11 @@ def test_a_variable_that_linux_has_no_room_for_is_refused_before_docker_fails() 
     assert problems(changed(f"{APP}/env", {"A": "x" * 131_069})) == ()
     (problem,) = problems(changed(f"{APP}/env", {"A": "x" * 131_070}))
     assert problem.startswith("services.app.env.A: is too long for Linux, which takes 131072 bytes")
+    for key in ("command", "health/command"):
+        assert problems(changed(f"{APP}/{key}", ["sh", "x" * 131_071])) == ()
+        (problem,) = problems(changed(f"{APP}/{key}", ["sh", "x" * 131_072]))
+        where = f"services.app.{key.replace('/', '.')}.1"
+        assert problem.startswith(f"{where}: is too long for Linux, which takes 131072 bytes")
     (problem,) = problems(changed(f"{APP}/command", ["sh", "é" * 65_536]))
     assert problem.startswith("services.app.command.1: is too long for Linux")
 
