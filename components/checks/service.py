@@ -50,10 +50,11 @@ def _container(path: str, service: Service) -> Iterable[str]:
             length = len(f"{name}={value}".encode()) + 1
             if length > _STRING_LIMIT:
                 yield _too_long(f"{path}.{key}.{part(name)}", length)
-    for index, word in enumerate(service.command or ()):
-        length = len(word.encode()) + 1
-        if length > _STRING_LIMIT:
-            yield _too_long(f"{path}.command.{index}", length)
+    for key, words in (("command", service.command), ("health.command", service.health.command)):
+        for index, word in enumerate(words or ()):
+            length = len(word.encode()) + 1
+            if length > _STRING_LIMIT:
+                yield _too_long(f"{path}.{key}.{index}", length)
     for label in service.labels:
         if label.startswith(_OWN_LABELS):
             yield (

@@ -24,7 +24,7 @@ from tests.e2e.test_edge_decides import Http1, Http2, serving
 pytestmark = pytest.mark.skipif(
     os.geteuid() != 0, reason="the edge's HAProxy is started by root: run this as root"
 )
-COUNT = 4000 if os.environ.get("FUZZ") == "full" else 300
+COUNT = 4000 if os.environ.get("FUZZ") == "full" else 160
 SHOP, OLD = "shop.example.org", "old.example.org"
 PASSWORD = {"basic_auth": {"alice": f"$5${'x' * 8}${'y' * 43}"}}
 SERVICES: dict[str, Any] = {

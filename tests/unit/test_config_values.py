@@ -158,6 +158,11 @@ def test_a_variable_that_linux_has_no_room_for_is_refused_before_docker_fails() 
     assert problems(changed(f"{APP}/env", {"A": "x" * 131_069})) == ()
     (problem,) = problems(changed(f"{APP}/env", {"A": "x" * 131_070}))
     assert problem.startswith("services.app.env.A: is too long for Linux, which takes 131072 bytes")
+    for key in ("command", "health/command"):
+        assert problems(changed(f"{APP}/{key}", ["sh", "x" * 131_071])) == ()
+        (problem,) = problems(changed(f"{APP}/{key}", ["sh", "x" * 131_072]))
+        where = f"services.app.{key.replace('/', '.')}.1"
+        assert problem.startswith(f"{where}: is too long for Linux, which takes 131072 bytes")
     (problem,) = problems(changed(f"{APP}/command", ["sh", "é" * 65_536]))
     assert problem.startswith("services.app.command.1: is too long for Linux")
 
@@ -313,6 +318,17 @@ def test_an_image_is_a_file(tmp_path: Path) -> None:
             f"{APP}/command",
             "npm start",
             "services.app.command: must be a list, such as [first, second] (got npm start)",
+        ),
+        (
+            f"{APP}/health",
+            "/health",
+            "services.app.health: must be a map of keys, such as {path: /health} (got /health)",
+        ),
+        (
+            "farm/hypervisors",
+            ["qemu:///system"],
+            "farm.hypervisors.0: must be a map of keys, such as {uri: qemu:///system}"
+            " (got qemu:///system)",
         ),
         (
             f"{APP}/restart",

@@ -87,7 +87,7 @@ class Spec:
 
 
 def _texts(given: object) -> tuple[str, ...]:
-    if not isinstance(given, list) or not all(isinstance(each, str) for each in given):
+    if not isinstance(given, list | tuple) or not all(isinstance(each, str) for each in given):
         raise TypeError(f"{given!r} is no list of texts")
     return tuple(given)
 
