@@ -23,8 +23,8 @@ from components.models.base import (
     Size,
     Switch,
     VmMemory,
-    in_ascii,
 )
+from components.models.hosts import in_ascii
 from components.units import DURATION, parse_duration, parse_size
 
 _HOST_KEY = r"(ssh-ed25519|ecdsa-sha2-nistp256|ssh-rsa) [A-Za-z0-9+/]{16,}={0,2}"

@@ -234,7 +234,7 @@ class Farm(Model):
     )
     network: Network = Field(
         default=Network(),
-        description="How the VMs are connected.",
+        description="How the VMs are connected. Other values replace the VMs.",
         examples=[{"cidr": "10.90.0.0/24"}],
     )
     install_docker: bool = Field(

@@ -5,9 +5,10 @@ from typing import Annotated
 
 from pydantic import AfterValidator, Field
 
-from components.models.base import Matching, Model, Name, PrintableText, Secret, in_ascii
+from components.models.base import Matching, Model, Name, PrintableText, Secret
 from components.models.edge import Edge
 from components.models.farm import Farm
+from components.models.hosts import in_ascii
 from components.models.service import Service
 
 DOCKER_HUB = ("docker.io", "index.docker.io", "registry-1.docker.io")

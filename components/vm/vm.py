@@ -149,8 +149,9 @@ class Vm(pulumi.ComponentResource):
             ),
             pulumi.ResourceOptions.merge(
                 data,
-                # Two VMs cannot have the same address; the other VMs serve meanwhile.
-                pulumi.ResourceOptions(delete_before_replace=plan.address is not None or None),
+                # Two VMs cannot have the same address, nor the card that DHCP gives one to; the
+                # other VMs serve meanwhile.
+                pulumi.ResourceOptions(delete_before_replace=mac is not None or None),
             ),
         )
         known_hosts = written(

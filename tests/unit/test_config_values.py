@@ -12,7 +12,7 @@ from pulumi.runtime import rpc
 from components import machine
 from components.config import ConfigError, parse
 from components.host.registries import logins
-from components.models.base import in_punycode
+from components.models.hosts import in_punycode
 from components.models.stack import DOCKER_HUB
 from lab.providers.docker_container import _config
 from lab.providers.docker_host import DockerHost
