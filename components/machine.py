@@ -11,6 +11,7 @@ import os
 import shutil
 import socket
 import stat
+import struct
 import subprocess
 import time
 from collections.abc import Mapping
@@ -37,6 +38,8 @@ class Facts:
     """Interfaces by name, with their address and network."""
     image_problem: str | None = None
     """Why the image cannot be read."""
+    image_size: int | None = None
+    """The bytes of the disk in the image."""
     kvm: bool = True
     """Whether there is a /dev/kvm."""
     edge_addresses: tuple[str, ...] = ()
@@ -54,6 +57,7 @@ def facts(stack: Stack) -> Facts:
     own = _own_addresses(stack)
     everywhere = Facts(
         image_problem=_image_problem(stack.farm.image),
+        image_size=_image_size(stack.farm.image),
         edge_addresses=own if stack.edge.host is None else resolved(stack.edge.host),
         own_addresses=own,
         certificate_problems=_certificate_problems(stack) if stack.edge.here else (),
@@ -125,6 +129,16 @@ def _image_problem(image: str) -> str | None:
     if not (stat.S_ISREG(mode) or stat.S_ISBLK(mode)):
         return "is no file"
     return None if os.access(image, os.R_OK) else "cannot be read"
+
+
+def _image_size(image: str) -> int | None:
+    """Return the size of the disk in a qcow2 image on this machine; None if it is none."""
+    try:
+        with Path(image).open("rb") as file:
+            magic, size = struct.unpack(">4s20xQ", file.read(32))
+    except (OSError, ValueError, struct.error):
+        return None
+    return int(size) if magic == b"QFI\xfb" else None
 
 
 def _networks() -> tuple[tuple[str, ipaddress.IPv4Interface], ...]:

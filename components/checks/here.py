@@ -32,6 +32,15 @@ def _hypervisor(stack: Stack, facts: Facts) -> Iterable[str]:
             f"farm.image: {facts.image_problem}; give a readable qcow2 file or a URL"
             f" (got {farm.image})"
         )
+    disks = {"farm.disk": farm.disk}
+    if stack.edge.vm is not None:
+        disks["edge.vm.disk"] = stack.edge.vm.disk
+    for key, disk in disks.items():
+        if facts.image_size is not None and facts.image_size > disk:
+            yield (
+                f"{key}: is smaller than the disk in farm.image, which has"
+                f" {facts.image_size / 2**30:.2f}GiB; raise it (got {format_size(disk)})"
+            )
     edge = stack.edge.vm.memory if stack.edge.vm is not None else 0
     if facts.memory is not None and farm.vms * farm.memory + edge > facts.memory:
         beside = f" and the edge's {format_size(edge)}" if edge else ""

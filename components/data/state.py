@@ -124,6 +124,7 @@ class _State:
         return Made(
             reasons={key: str(value) for key, value in found.items() if value},
             text=first_boot_text(farm) if same else UNKNOWN,
+            holds=str(disk.get("name") or ""),
         )
 
     def spread(self, service: str) -> Mapping[str, str]:
