@@ -66,7 +66,7 @@ test-e2e-edge: venv  ## the edge alone, with the HAProxy of Debian 12 and with t
 	HAPROXY=3.0 nice $(PYTHON) -m pytest --durations 15 $(OF_HAPROXY) -x
 
 test-e2e-lab: venv  ## the whole graph; E2E_LONG=1 has three boots more: of a VM that was gone, and of an edge that is one
-	PROVIDERS=$(PROVIDERS) $(PYTHON) -m pytest --durations 25 tests/e2e/test_pulumi.py $(LAB_TESTS) -x
+	PROVIDERS=$(PROVIDERS) $(PYTHON) -m pytest --durations 25 tests/e2e/test_pulumi*.py $(LAB_TESTS) -x
 
 audit: venv  ## the scans, and as root what an applied lab lets nobody do; `make test` has them too
 	@PROVIDERS=$(PROVIDERS) $(PYTHON) -m tests.audit
