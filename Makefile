@@ -60,13 +60,13 @@ fuzz: venv $(VENV)/cloud-init  ## over 100,000 generated configs, each refused w
 test-e2e: venv  ## the whole graph for real in a lab of its own, and the edge on loopback; as root
 	@$(MAKE) --no-print-directory -j 2 --output-sync=target test-e2e-edge test-e2e-lab
 
-test-e2e-edge: venv  ## the edge alone, with the HAProxy of Debian 12 and with that of Debian 13, and the benchmarks
+test-e2e-edge: venv  ## the edge alone, with the HAProxy of Debian 12 and with that of Debian 13, the benchmarks, and the Pulumi CLI
 	nice $(PYTHON) -m pytest --durations 15 tests/e2e/test_host_keys.py tests/e2e/test_firewall.py tests/e2e/test_clients.py \
-	    tests/e2e/test_edge*.py tests/e2e/test_benchmarks.py -x
+	    tests/e2e/test_edge*.py tests/e2e/test_benchmarks.py tests/e2e/test_pulumi*.py -x
 	HAPROXY=3.0 nice $(PYTHON) -m pytest --durations 15 $(OF_HAPROXY) -x
 
 test-e2e-lab: venv  ## the whole graph; E2E_LONG=1 has three boots more: of a VM that was gone, and of an edge that is one
-	PROVIDERS=$(PROVIDERS) $(PYTHON) -m pytest --durations 25 tests/e2e/test_pulumi.py $(LAB_TESTS) -x
+	PROVIDERS=$(PROVIDERS) $(PYTHON) -m pytest --durations 25 $(LAB_TESTS) -x
 
 audit: venv  ## the scans, and as root what an applied lab lets nobody do; `make test` has them too
 	@PROVIDERS=$(PROVIDERS) $(PYTHON) -m tests.audit

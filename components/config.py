@@ -1,8 +1,8 @@
 """The stack config: the only reader of ``pulumi.Config``, from YAML to frozen models.
 
 Everything is validated here, before the first resource is registered, and all errors are reported
-together, each as ``path.of.the.key: what is wrong; what to do (got value)``. Checks that need a
-running hypervisor or edge are elsewhere on purpose.
+together, each as ``path.of.the.key: what is wrong; what to do (got value)``. Of the hypervisor only
+whether it is there at all is looked at; other checks that need it, or an edge, are elsewhere.
 """
 
 import json
@@ -67,6 +67,14 @@ def load() -> tuple[Stack, machine.Facts]:
         *checks.in_stack(stack, pulumi.get_stack()),
         *checks.on_this_machine(stack, facts),
     )
+    uri = stack.farm.hypervisor.uri
+    silent = machine.hypervisor_problem(uri)
+    if silent is not None:
+        problems = (
+            *problems,
+            f"farm.hypervisors.0.uri: {silent}; install libvirt and start it (`systemctl enable"
+            f" --now libvirtd`), or name the hypervisor's address (got {uri})",
+        )
     if problems:
         raise ConfigError(problems)
     return stack, facts

@@ -17,6 +17,7 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from urllib.parse import parse_qs, urlsplit
 
 from components.edge import tls
 from components.edge.domains import domains
@@ -26,6 +27,9 @@ from components.edge.pages import page_problem
 from components.models.stack import Stack
 
 _KVM = Path("/dev/kvm")
+_PROBE_SECONDS = 5.0
+_LIBVIRT = "/var/run/libvirt/libvirt-sock"
+"""The provider 0.5.4 connects to this socket, unless the URI names another one."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,6 +75,25 @@ def facts(stack: Stack) -> Facts:
         networks=_networks(),
         kvm=_KVM.exists(),
     )
+
+
+def hypervisor_problem(uri: str) -> str | None:
+    """Return why no libvirt answers on this machine; None if one does, or is not to be here.
+
+    Without it the libvirt provider's error is about a socket and names neither the key nor the URI.
+    One that listens on demand is started by this.
+    """
+    parts = urlsplit(uri)
+    if parts.netloc or parts.path != "/system":
+        return None
+    path = parse_qs(parts.query).get("socket", [_LIBVIRT])[0]
+    with socket.socket(socket.AF_UNIX) as probe:
+        try:
+            probe.settimeout(_PROBE_SECONDS)
+            probe.connect(path)
+        except OSError as error:
+            return f"no libvirt answers at {path}: {error.strerror or error}"
+    return None
 
 
 def _own_addresses(stack: Stack) -> tuple[str, ...]:

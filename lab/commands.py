@@ -18,7 +18,7 @@ from typing import Any
 
 from components.vm.keys import key_folder
 from components.vm.ssh import addresses, entering
-from lab import acme, packages, stackfile
+from lab import acme, machine, packages, stackfile
 from lab.console import note, step
 from lab.datacentre import Datacentre, domains_of
 from lab.pulumi import cli, tools
@@ -127,6 +127,7 @@ class Lab:
     def _started(self) -> tuple[Stack, tools.Providers]:
         if self.acme:
             packages.ensure(acme.PACKAGES)
+        machine.check_root()
         with cli.being_built():
             self._datacentre.start(stackfile.hosts(self.config_file))
         stack, found = self._stack, cli.ready()

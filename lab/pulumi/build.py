@@ -74,9 +74,10 @@ def _build(folder: Path) -> None:
             f"{NEEDED_DISK / 1e9:.1f} GB for a while: make room there, or install the CLI"
         )
     work = folder / "work"
-    with step("fetch Go for the Pulumi CLI"):
+    with step("fetch Go for the Pulumi CLI", done="Go is fetched"):
         go = _fetch_go(work)
-    with step(f"build the Pulumi CLI {version()} (about 7 minutes on two cores, once)"):
+    title = f"build the Pulumi CLI {version()} (about 7 minutes on two cores, once)"
+    with step(title, done="the Pulumi CLI is built"):
         source = work / "source"
         source.mkdir()
         for name in ("go.mod", "go.sum", "tools.go"):
@@ -175,7 +176,7 @@ def main() -> int:
     signal.signal(signal.SIGTERM, _stop)
     try:
         built()
-    except BuildError as error:
+    except (BuildError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:

@@ -17,6 +17,8 @@ import yaml
 from lab.bench.site import Result, Site
 from lab.commands import PROJECT
 from lab.datacentre import domains_of
+from lab.pulumi import tools
+from lab.pulumi.stack import FOLDER
 from lab.web import TCP
 
 LAB = os.environ.get("E2E_LAB", "test")
@@ -64,6 +66,15 @@ class Driver(Site):
         """Apply the config, unless that is how the tests before this one left the lab."""
         if not self.applied:
             self.ok("up")
+
+    @property
+    def pulumi_environment(self) -> dict[str, str]:
+        """Return the environment in which ``pulumi`` is the lab's, as in `make shell`."""
+        return tools.environment(self.datacentre.root / FOLDER, os.environ)
+
+    def forget(self) -> None:
+        """Ask for the outputs again: something else than the lab's commands has changed them."""
+        self._forget()
 
     def make_ssh(self, *variables: str, stdin: str = "") -> subprocess.CompletedProcess[str]:
         """Run `make ssh` with variables such as ``VM=web-0``; as a user, but for the venv."""

@@ -5,8 +5,15 @@ from pathlib import Path
 
 import pytest
 
+from components import machine
 from components.host import agent
 from tests.unit.virtual import Vm
+
+
+@pytest.fixture(autouse=True)
+def a_hypervisor(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Pretend that a libvirt runs here."""
+    monkeypatch.setattr(machine, "hypervisor_problem", lambda _: None)
 
 
 @pytest.fixture

@@ -1,6 +1,7 @@
 """Configs that do not fit the machine, and the stack files that come along."""
 
 import ipaddress
+import socket
 from pathlib import Path
 from typing import Any
 
@@ -8,10 +9,10 @@ import pytest
 import yaml
 
 from components import checks, machine
-from components.config import parse
-from components.machine import Facts, parse_networks
+from components.config import ConfigError, parse
+from components.machine import Facts, hypervisor_problem, parse_networks
 from components.models.stack import Stack
-from tests.unit.program import PROJECT
+from tests.unit.program import PROJECT, run
 from tests.unit.test_config import BASE, BRIDGE, HTTP, changed
 
 
@@ -94,3 +95,40 @@ def test_the_stacks_that_come_with_gatehouse_are_valid(stack: str) -> None:
     document = yaml.safe_load((PROJECT / f"Pulumi.{stack}.yaml").read_text())
     raw = {key.removeprefix("gatehouse:"): value for key, value in document["config"].items()}
     assert isinstance(parse(raw), Stack)
+
+
+@pytest.mark.parametrize("uri", ["qemu:///system", "qemu+unix:///system"])
+def test_a_libvirt_that_does_not_run_is_named_with_its_key(
+    uri: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "libvirt-sock"
+    monkeypatch.setattr(machine, "_LIBVIRT", str(path))
+    assert hypervisor_problem(uri) == (f"no libvirt answers at {path}: No such file or directory")
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(path))
+        assert hypervisor_problem(uri) == f"no libvirt answers at {path}: Connection refused"
+        listener.listen()
+        assert hypervisor_problem(uri) is None
+        monkeypatch.setattr(machine, "_LIBVIRT", "/nowhere")
+        assert hypervisor_problem(f"{uri}?socket={path}") is None
+
+
+def test_a_libvirt_elsewhere_or_of_a_session_is_not_looked_for(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(machine, "_LIBVIRT", "/nowhere")
+    for uri in ("qemu+ssh://root@kvm1.example.org/system", "qemu:///session"):
+        assert hypervisor_problem(uri) is None
+
+
+def test_a_stack_without_its_libvirt_ends_before_anything_is_registered(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(machine, "hypervisor_problem", lambda _: "no libvirt answers at /x: why")
+    with pytest.raises(ConfigError) as caught:
+        run(BASE)
+    assert (
+        "farm.hypervisors.0.uri: no libvirt answers at /x: why; install libvirt and start it"
+        " (`systemctl enable --now libvirtd`), or name the hypervisor's address (got"
+        " qemu:///system)"
+    ) in caught.value.problems
