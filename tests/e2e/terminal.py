@@ -65,13 +65,12 @@ def typed(
     """
     master, slave = pty.openpty()
     process = subprocess.Popen(
-        [*enter, "bash", "-c", command],
+        ["setsid", "--ctty", "--wait", *enter, "bash", "-c", command],
         cwd=folder,
         env={**environment, "TERM": "xterm"},
         stdin=slave,
         stdout=slave,
         stderr=slave,
-        start_new_session=True,
     )
     fcntl.ioctl(master, termios.TIOCSWINSZ, struct.pack("4H", 50, 200, 0, 0))
     os.close(slave)

@@ -4,6 +4,7 @@ On a small program with the production example's own config, a `file://` backend
 that is asked for. What needs VMs is typed in the lab's scenarios.
 """
 
+import dataclasses
 import os
 import signal
 import subprocess
@@ -92,7 +93,8 @@ def test_the_other_commands_of_the_docs(person: Person) -> None:
     assert made(person) == 4
     shown = person.ok("echo at $(pulumi stack output --json edge | jq -r .ssh)")
     assert "at ssh root@edge.example.org" in shown
-    person.ok(
+    told = {**person.environment, "PULUMI_CONFIG_PASSPHRASE": PASSPHRASE}
+    dataclasses.replace(person, environment=told).ok(
         "openssl passwd -6 |"
         " pulumi config set --secret --path 'gatehouse:services.shop.http.basic_auth.alice'"
     )
