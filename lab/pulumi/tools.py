@@ -125,7 +125,9 @@ def lay_out(folder: Path, cli: Cli, providers: Providers) -> None:
             place.mkdir()
             _launcher(place / f"{PREFIX}{name}", "lab.providers.serve")
         elif providers.folder is not None:
-            place.symlink_to(providers.folder / plugin(name))
+            place.mkdir()  # the CLI takes no link for a plugin's folder (3.260)
+            for file in (providers.folder / plugin(name)).iterdir():
+                (place / file.name).symlink_to(file)
 
 
 def has_language_host(cli: Cli) -> bool:
@@ -163,10 +165,7 @@ def _link(place: Path, target: Path) -> None:
 
 
 def _remove(place: Path) -> None:
-    if place.is_symlink():
-        place.unlink()
-    else:
-        shutil.rmtree(place, ignore_errors=True)
+    shutil.rmtree(place, ignore_errors=True)
 
 
 def _launcher(place: Path, module: str) -> None:

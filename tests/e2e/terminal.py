@@ -50,7 +50,7 @@ def typed(
     folder: Path,
     environment: Mapping[str, str],
     answers: Sequence[Answer] = (*ENTERED, *PASSWORD, *SKIP, *CERTAIN, *YES),
-    seconds: float = 300,
+    seconds: float = 900,
     enter: Sequence[str] = (),
 ) -> tuple[int, str]:
     """Run a command in a shell in a terminal, and return its exit code and what it showed.

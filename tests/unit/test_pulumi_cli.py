@@ -225,6 +225,7 @@ def test_the_programs_of_a_stack_can_be_exchanged(on_path: Path, tmp_path: Path)
         assert os.access(host, os.X_OK)
         tools.lay_out(folder, pulumi, Providers(name="real", reason="", folder=real))
         assert docker.resolve() == real / tools.plugin("docker") / "pulumi-resource-docker"
+        assert not docker.parent.is_symlink(), "the CLI takes no link for a plugin's folder"
         assert (real / tools.plugin("docker")).is_dir(), "which is not the lab's to remove"
     add(on_path, "pulumi-language-python")
     tools.lay_out(folder, pulumi, stand_ins)
