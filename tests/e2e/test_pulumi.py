@@ -70,7 +70,8 @@ class Site:
     def start(self, operation: str, *options: str) -> "subprocess.Popen[str]":
         """Start an operation."""
         return subprocess.Popen(
-            self.command(operation, *options),
+            # A shell has what it starts in the background ignore SIGINT, these tests too.
+            ("env", "--default-signal=INT", *self.command(operation, *options)),
             cwd=PROJECT,
             env={**os.environ, "PYTHONPATH": str(PROJECT)},
             stdout=subprocess.PIPE,
