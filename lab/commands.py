@@ -21,6 +21,7 @@ from components.vm.ssh import addresses, entering
 from lab import acme, engines, packages, stackfile
 from lab.console import note, step
 from lab.datacentre import Datacentre, domains_of
+from lab.images import stock
 
 PROJECT = Path(__file__).parents[1]
 _BOOT_SECONDS = 600  # farm.boot_timeout's default
@@ -110,7 +111,10 @@ class Lab:
     def _started(self) -> engines.Engine:
         if self.acme:
             packages.ensure(acme.PACKAGES)
-        self._datacentre.start(stackfile.hosts(self.config_file))
+        image = Path(stackfile.image(self.config_file) or "")
+        self._datacentre.start(
+            stackfile.hosts(self.config_file), [image.name] if stock.suite_of(image) else []
+        )
         engine = self._chosen()
         print(f"engine: {engine.name} ({engine.reason})", flush=True)
         return engine

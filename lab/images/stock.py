@@ -1,0 +1,67 @@
+"""Disk images like Debian's *genericcloud*: what an operator's VMs boot from on the first day.
+
+They have the packages and settings of Debian's, by its image team's recipe as of 2025: neither
+Docker nor chrony, and deb.debian.org as apt's source. They differ in three things: they trust the
+certificate authority of the lab's Internet, GRUB is put in front as in the lab's own image, and
+there is no partition for UEFI.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from lab.images import disk
+
+PLACE = Path("/var/lib/libvirt/images")
+"""Where they are in a lab, as in production."""
+
+RELEASES = {
+    "debian-12-genericcloud-amd64.qcow2": "bookworm",
+    "debian-13-genericcloud-amd64.qcow2": "trixie",
+}
+"""The suite by the name that Debian gives the file."""
+
+# The classes SYSTEM_BOOT, CLOUD, GENERIC, LINUX_VARIANT_CLOUD, TIME_SYSTEMD and EXTRAS of the
+# recipe, and what its `debootstrap --variant minbase` brings.
+PACKAGES = (
+    *("adduser", "apparmor", "apt-listchanges", "apt-utils", "bash-completion", "bind9-host"),
+    *("ca-certificates", "cloud-guest-utils", "cloud-init", "cloud-initramfs-growroot", "curl"),
+    *("ethtool", "init", "iptables", "iputils-ping", "less", "libnss-myhostname"),
+    *("libpam-systemd", "linux-image-cloud-amd64", "man-db", "manpages", "nano", "netbase"),
+    *("netplan.io", "openssh-server", "pciutils", "polkitd", "psmisc", "reportbug", "screen"),
+    *("socat", "ssh-import-id", "sudo", "systemd-resolved", "systemd-timesyncd", "tcpdump"),
+    *("traceroute", "tzdata", "unattended-upgrades", "uuid-runtime", "vim", "vim-tiny"),
+    *("whiptail", "xz-utils", "zstd"),
+)
+SINCE = {
+    "bookworm": (),
+    "trixie": ("e2fsprogs", "libnss-resolve", "linux-sysctl-defaults"),
+}
+"""More of them by suite."""
+
+KERNEL_ARGUMENTS = (
+    "root=LABEL=root ro console=tty0 console=ttyS0,115200 earlyprintk=ttyS0,115200 consoleblank=0"
+)
+SIZE = 3071 * disk.MIB  # bytes; Debian's disks have 3 GiB in all
+
+
+def suite_of(image: Path) -> str | None:
+    """The suite of the image that a config means with the path `image`; None if it is no such."""
+    return RELEASES.get(image.name) if image.parent == PLACE else None
+
+
+def recipe(suite: str, authority: Path) -> disk.Recipe:
+    """The image of `suite`, which trusts the certificate in the file `authority`."""
+    name = next(name for name, each in RELEASES.items() if each == suite)
+    return disk.Recipe(
+        name=f"stock-{suite}",
+        disk=name,
+        title=f"build a disk image like Debian's genericcloud, {suite} (2 to 5 minutes)",
+        suite=suite,
+        packages=tuple(sorted((*PACKAGES, *SINCE[suite]))),
+        guest="stock",
+        kernel_arguments=KERNEL_ARGUMENTS,
+        size=SIZE,
+        variant="minbase",
+        files={"/usr/local/share/ca-certificates/gatehouse-lab.crt": authority},
+    )
