@@ -54,7 +54,7 @@ def recipe(preloaded: Mapping[str, Path]) -> disk.Recipe:
         title="build the Debian disk image (1 to 3 minutes)",
         suite=SUITE,
         packages=PACKAGES,
-        guest="lab",
+        guests=("lab",),
         kernel_arguments=KERNEL_ARGUMENTS,
         size=SIZE,
         dpkg_options=(

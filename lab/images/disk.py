@@ -62,8 +62,8 @@ class Recipe:
     """In the line of progress."""
     suite: str
     packages: tuple[str, ...]
-    guest: str
-    """The folder in `guests` with a `tree` to copy and a `customize.sh` to run."""
+    guests: tuple[str, ...]
+    """Folders in `guests`: a `customize.sh` to run in each, and a `tree` to copy, if it has one."""
     kernel_arguments: str
     size: int
     """Bytes of the root partition; cloud-init grows it to the VM's disk."""
@@ -78,12 +78,12 @@ class Recipe:
     @property
     def key(self) -> str:
         """The hash of all of it; an OCI layout's index has the digest of all that is below it."""
-        guest = GUESTS / self.guest
+        folders = [GUESTS / guest for guest in self.guests]
         parts = [
             ("recipe", repr(self._fields()).encode()),
             *((name, (path / "index.json").read_bytes()) for name, path in self.preloaded.items()),
             *((name, path.read_bytes()) for name, path in self.files.items()),
-            *(file for path in (guest, PRELOAD, Path(__file__)) for file in recipe_files(path)),
+            *(file for path in (*folders, PRELOAD, Path(__file__)) for file in recipe_files(path)),
         ]
         return digest(parts)
 
@@ -138,7 +138,9 @@ def mmdebstrap(
     root: Path, recipe: Recipe, sources: Iterable[apt.Source], options: Iterable[str]
 ) -> list[str]:
     """The command that fills `root` with the guest's system."""
-    guest = GUESTS / recipe.guest
+    folders = [GUESTS / guest for guest in recipe.guests]
+    trees = [each / "tree" for each in folders if (each / "tree").is_dir()]
+    scripts = [each / "customize.sh" for each in folders]
     copied = [
         f'--essential-hook=install -D -m 644 {shlex.quote(str(path))} "$1"{shlex.quote(target)}'
         for target, path in recipe.files.items()
@@ -149,9 +151,9 @@ def mmdebstrap(
         f"--include={','.join(recipe.packages)}",
         *("--dpkgopt=force-unsafe-io", *(f"--dpkgopt={each}" for each in recipe.dpkg_options)),
         *(f"--aptopt={option}" for option in options),
-        f'--essential-hook=cp -R {shlex.quote(str(guest / "tree"))}/. "$1"',
+        *(f'--essential-hook=cp -R {shlex.quote(str(tree))}/. "$1"' for tree in trees),
         *copied,
-        f'--customize-hook={shlex.quote(str(guest / "customize.sh"))} "$1"',
+        *(f'--customize-hook={shlex.quote(str(script))} "$1"' for script in scripts),
         recipe.suite,
         str(root),
         *(source.line() for source in sources),

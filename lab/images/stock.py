@@ -21,23 +21,27 @@ RELEASES = {
 }
 """The suite by the name that Debian gives the file."""
 
-# The classes SYSTEM_BOOT, CLOUD, GENERIC, LINUX_VARIANT_CLOUD, TIME_SYSTEMD and EXTRAS of the
-# recipe, and what its `debootstrap --variant minbase` brings.
+# The recipe's classes SYSTEM_BOOT, CLOUD, GENERIC, LINUX_VARIANT_CLOUD and TIME_SYSTEMD.
 PACKAGES = (
-    *("adduser", "apparmor", "apt-listchanges", "apt-utils", "bash-completion", "bind9-host"),
-    *("ca-certificates", "cloud-guest-utils", "cloud-init", "cloud-initramfs-growroot", "curl"),
-    *("ethtool", "init", "iptables", "iputils-ping", "less", "libnss-myhostname"),
-    *("libpam-systemd", "linux-image-cloud-amd64", "man-db", "manpages", "nano", "netbase"),
-    *("netplan.io", "openssh-server", "pciutils", "polkitd", "psmisc", "reportbug", "screen"),
-    *("socat", "ssh-import-id", "sudo", "systemd-resolved", "systemd-timesyncd", "tcpdump"),
-    *("traceroute", "tzdata", "unattended-upgrades", "uuid-runtime", "vim", "vim-tiny"),
-    *("whiptail", "xz-utils", "zstd"),
+    *("apparmor", "apt-utils", "ca-certificates", "cloud-guest-utils", "cloud-init"),
+    "cloud-initramfs-growroot",
+    *("init", "iptables", "iputils-ping", "less", "libnss-myhostname", "libpam-systemd"),
+    *("linux-image-cloud-amd64", "nano", "netbase", "netplan.io", "openssh-server", "polkitd"),
+    *("ssh-import-id", "sudo", "systemd-resolved", "systemd-timesyncd", "tzdata"),
+    *("unattended-upgrades", "vim-tiny", "whiptail", "zstd"),
 )
+TOOLS = (
+    *("apt-listchanges", "bash-completion", "bind9-host", "curl", "ethtool", "man-db", "manpages"),
+    *("pciutils", "psmisc", "reportbug", "screen", "socat", "tcpdump", "traceroute"),
+    *("uuid-runtime", "vim", "xz-utils"),
+)
+"""Its class EXTRAS, for people who log in."""
+
 SINCE = {
     "bookworm": (),
     "trixie": ("e2fsprogs", "libnss-resolve", "linux-sysctl-defaults"),
 }
-"""More of them by suite."""
+"""More packages by suite."""
 
 KERNEL_ARGUMENTS = (
     "root=LABEL=root ro console=tty0 console=ttyS0,115200 earlyprintk=ttyS0,115200 consoleblank=0"
@@ -58,8 +62,8 @@ def recipe(suite: str, authority: Path) -> disk.Recipe:
         disk=name,
         title=f"build a disk image like Debian's genericcloud, {suite} (2 to 5 minutes)",
         suite=suite,
-        packages=tuple(sorted((*PACKAGES, *SINCE[suite]))),
-        guest="stock",
+        packages=tuple(sorted((*PACKAGES, *TOOLS, *SINCE[suite]))),
+        guests=("stock",),
         kernel_arguments=KERNEL_ARGUMENTS,
         size=SIZE,
         variant="minbase",

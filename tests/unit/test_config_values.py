@@ -14,6 +14,7 @@ from components.config import ConfigError, parse
 from components.host.registries import logins
 from components.models.base import in_punycode
 from components.models.stack import DOCKER_HUB
+from components.vm import seed
 from lab.engine.providers.docker_container import _config
 from lab.engine.providers.docker_host import DockerHost
 from tests.unit import program
@@ -286,7 +287,7 @@ def test_a_uri_that_cannot_be_taken_apart_is_refused(uri: str) -> None:
 
 def test_an_image_is_a_file(tmp_path: Path) -> None:
     image = tmp_path / "a.qcow2"
-    image.touch()
+    image.write_bytes(seed.qcow2(bytes(512)))
     told = {
         str(tmp_path): "is a folder",
         str(tmp_path / "none"): "does not exist",
