@@ -38,7 +38,7 @@ def _sign(pattern: str, advice: str) -> _Sign:
 # after them fail, and without a mirror no package is known.
 _SIGNS = (
     _sign(
-        r"no space left on device|not have enough free space|not enough free disk space",
+        r"no space left on device|(do not|don't) have enough free space|not enough free disk space",
         "the VM's disk is full: give it a larger farm.disk",
     ),
     _sign(
@@ -52,7 +52,7 @@ _SIGNS = (
         r"temporary failure resolving|could not resolve|name or service not known"
         r"|could not connect to|unable to connect to|connection (failed|timed out|refused)"
         r"|cannot initiate the connection|network is unreachable|no route to host"
-        r"|could not wait for server fd|certificate verification failed",
+        r"|certificate verification failed|does not have a release file",
         "the VM does not reach a mirror: it needs name servers (farm.network.dns with a bridge) and"
         " a way to its image's apt sources; or give it an image that has all it needs, with"
         " farm.install_docker false",

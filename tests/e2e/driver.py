@@ -36,11 +36,11 @@ class Facts:
 
 
 class Driver(Site):
-    """The lab ``test``."""
+    """A lab; ``test`` unless it has another name."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, name: str = LAB) -> None:
         self.engine = os.environ.get("ENGINE", "auto")
-        super().__init__(name=LAB, engine=self.engine, folder=folder, log=folder / "commands.log")
+        super().__init__(name=name, engine=self.engine, folder=folder, log=folder / "commands.log")
 
     def run(self, *arguments: str) -> Result:
         """Run a command to its end, and print how long it took, for the record."""
@@ -68,7 +68,7 @@ class Driver(Site):
         return subprocess.run(
             (
                 *("make", "--silent", "--old-file=venv", f"PYTHON={sys.executable}", "ssh"),
-                *(f"LAB={LAB}", f"ENGINE={self.engine}", *variables),
+                *(f"LAB={self.name}", f"ENGINE={self.engine}", *variables),
             ),
             cwd=PROJECT,
             env={**os.environ, "CONFIG_FILE": str(self.config)},
@@ -82,7 +82,7 @@ class Driver(Site):
     def ask(self, question: str, seconds: int = 60) -> subprocess.CompletedProcess[str]:
         """Ask one of the questions of ``lab.inside`` about the stack as it was last applied."""
         return self.datacentre.enter(
-            [sys.executable, "-m", "lab.inside", question, LAB, str(seconds)],
+            [sys.executable, "-m", "lab.inside", question, self.name, str(seconds)],
             cwd=PROJECT,
             capture=True,
             stdin=json.dumps(self.outputs()),

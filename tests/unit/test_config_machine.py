@@ -43,6 +43,7 @@ def test_a_missing_image_is_told_before_anything_is_made() -> None:
         ("none.qcow2", b"", "empty"),
         ("cut.qcow2", seed.qcow2(bytes(512))[:20], "the beginning of one"),
     ],
+    ids=["xz", "gzip", "tar", "a web page", "raw", "zeros", "empty", "cut off"],
 )
 def test_an_image_that_is_no_disk_image_is_told_before_anything_is_made(
     name: str, content: bytes, problem: str, tmp_path: Path
