@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from components.host.traefik import IMAGE
-from lab import authority, internet
+from lab import authority, internet, stackfile
+from lab.datacentre import Datacentre, DatacentreError
 from lab.images import disk, mirror, ready, stock
 from lab.images.containers import ContainerImageError, binary
 
@@ -32,6 +33,32 @@ def test_a_stock_image_is_meant_by_the_path_that_production_has_it_at() -> None:
     assert stock.suite_of(Path("/var/lib/libvirt/images") / name) == "bookworm"
     assert stock.suite_of(Path("/srv") / name) is None
     assert stock.suite_of(Path("/var/lib/libvirt/images/another.qcow2")) is None
+
+
+def test_a_lab_that_runs_without_the_image_of_the_config_says_so(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    lab = Datacentre("test-stock")
+    monkeypatch.setattr(lab, "root", tmp_path)
+    monkeypatch.setattr(lab, "running", lambda: True)
+    name = "debian-12-genericcloud-amd64.qcow2"
+    with pytest.raises(DatacentreError, match=f"runs without the image {name}.*`make down` first"):
+        lab.start(stock=[name])
+    (tmp_path / "stock").mkdir()
+    (tmp_path / "stock" / name).touch()
+    lab.start(stock=[name])
+
+
+def test_the_image_of_a_config_is_read_whatever_else_is_wrong_with_it(tmp_path: Path) -> None:
+    file = tmp_path / "Pulumi.x.yaml"
+    for text, image in (
+        ("config: {'gatehouse:farm': {image: /a.qcow2}}", "/a.qcow2"),
+        ("config: {'gatehouse:farm': {image: [1]}}", None),
+        ("config: {'gatehouse:farm': 3}", None),
+        ("config: {}", None),
+    ):
+        file.write_text(text)
+        assert stackfile.image(file) == image
 
 
 @pytest.mark.parametrize("suite", sorted(stock.RELEASES.values()))
