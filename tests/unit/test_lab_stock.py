@@ -2,6 +2,8 @@
 
 import json
 import os
+import re
+import shutil
 import subprocess
 from pathlib import Path
 
@@ -75,6 +77,31 @@ def test_a_ready_image_has_all_that_a_first_boot_would_install(suite: str) -> No
     assert "systemd-timesyncd" not in packages, "chrony keeps the time"
     assert not packages & set(stock.TOOLS)
     assert ready.recipe(suite, "x.qcow2", {}).files == {}, "nobody trusts the lab's authority"
+
+
+@pytest.mark.parametrize("suite", sorted(stock.RELEASES.values()))
+def test_a_stock_images_apt_has_debians_sources_for_its_suite(suite: str, tmp_path: Path) -> None:
+    root, bin_ = tmp_path / "root", tmp_path / "bin"
+    shutil.copytree(disk.GUESTS / "stock" / "tree", root)
+    for folder in ("etc/ssh", "etc/default", "etc/apt/sources.list.d", "etc/apt/apt.conf.d"):
+        (root / folder).mkdir(parents=True)
+    (root / "etc/os-release").write_text(f"VERSION_CODENAME={suite}\n")
+    (root / "etc/ssh/sshd_config").write_text("#PasswordAuthentication yes\n")
+    for folder in ("etc", "var/lib/apt/lists", "var/lib/dbus"):
+        (root / folder).mkdir(parents=True, exist_ok=True)
+    bin_.mkdir()
+    (bin_ / "chroot").write_text("#!/bin/sh\n")
+    (bin_ / "chroot").chmod(0o755)
+    subprocess.run(
+        [disk.GUESTS / "stock" / "customize.sh", root],
+        check=True,
+        env={"PATH": f"{bin_}:{os.environ['PATH']}"},
+    )
+    sources = (root / "etc/apt/sources.list.d/debian.sources").read_text()
+    named = re.findall(r"^Suites: (.*)$", sources, re.MULTILINE)
+    assert named == [f"{suite} {suite}-updates {suite}-backports", f"{suite}-security"]
+    assert {each.name for each in mirror.suites(suite)} == set(" ".join(named).split())
+    assert (root / "etc/apt/mirrors/debian.list").read_text() == "https://deb.debian.org/debian\n"
 
 
 def test_another_authority_or_package_is_another_image(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ suite=$(. "$root/etc/os-release" && echo "$VERSION_CODENAME")
 sources=$root/etc/apt/sources.list.d/debian.sources
 # Before the packages it would have sent mmdebstrap itself to the Internet.
 mv "$root/etc/gatehouse-debian.sources" "$sources"
-sed -i "s/@SUITE@/$suite/" "$sources"
+sed -i "s/@SUITE@/$suite/g" "$sources"
 echo '# See /etc/apt/sources.list.d/debian.sources' > "$root/etc/apt/sources.list"
 rm -f "$root"/etc/apt/sources.list.d/0000* "$root/etc/apt/apt.conf.d/99mmdebstrap"
 
