@@ -44,7 +44,7 @@ _SIGNS = (
     _sign(
         r"is not valid yet \(invalid for another|is expired \(invalid since"
         r"|certificate .*(not yet (valid|activated)|has expired)"
-        r"|uses (not yet valid|expired) certificate",
+        r"|uses (not yet valid|expired) certificate|invalid: EXPKEYSIG",
         "the VM's clock is wrong, which it has from its hypervisor, or the mirror is out of date:"
         " compare `date` on the hypervisor",
     ),

@@ -46,6 +46,12 @@ FAST_CLOCK = f"""\
   {TRUST} The certificate chain uses expired certificate.  Could not handshake: Error in the \
 certificate verification. [IP: 198.18.0.2 443]
 """
+OLD_KEYS = f"""\
+Err:3 {ARCHIVE} bookworm InRelease
+  The following signatures were invalid: EXPKEYSIG 6ED0E7B82643E131 Debian Archive Automatic \
+Signing Key (12/bookworm) <ftpmaster@debian.org>
+E: The repository '{ARCHIVE} bookworm-updates Release' does not have a Release file.
+"""
 NOT_YET = f"""\
 Get:1 {ARCHIVE} bookworm InRelease [151 kB]
 E: Release file for {ARCHIVE}/dists/bookworm/InRelease is not valid yet (invalid for another 899d \
@@ -99,6 +105,7 @@ PANIC = (
         (UNKNOWN_AUTHORITY, TRUST, "reach a mirror"),
         (SLOW_CLOCK, TRUST, "clock is wrong"),
         (FAST_CLOCK, TRUST, "clock is wrong"),
+        (OLD_KEYS, "The following signatures were invalid: EXPKEYSIG", "clock is wrong"),
         (NOT_YET, "E: Release file for", "clock is wrong"),
         (EXPIRED, "E: Release file for", "clock is wrong"),
         (NO_PACKAGE, "E: Unable to locate package no-such-package", "farm.packages"),
@@ -112,7 +119,15 @@ PANIC = (
     ],
     ids=[
         *("no name server", "no route", "refused", "unknown authority", "slow clock"),
-        *("fast clock", "not valid yet", "expired", "no package", "no version", "no release"),
+        *(
+            "fast clock",
+            "keys expired",
+            "not valid yet",
+            "expired",
+            "no package",
+            "no version",
+            "no release",
+        ),
         *("full archives", "full disk", "no cloud-init", "no root", "panic"),
     ],
 )
