@@ -65,7 +65,7 @@ test-e2e-edge: venv  ## the edge alone, with the HAProxy of Debian 12 and with t
 	    tests/e2e/test_edge*.py tests/e2e/test_benchmarks.py -x
 	HAPROXY=3.0 nice $(PYTHON) -m pytest --durations 15 $(OF_HAPROXY) -x
 
-test-e2e-lab: venv  ## the whole graph; E2E_LONG=1 has three boots more: of a VM that was gone, and of an edge that is one
+test-e2e-lab: venv  ## the whole graph, and the first day; E2E_LONG=1 has more boots: of a VM that was gone, of an edge that is one, of other images, and of what fails on the first day
 	ENGINE=$(ENGINE) $(PYTHON) -m pytest --durations 25 tests/e2e/test_engines_*.py $(LAB_TESTS) -x
 
 audit: venv  ## the scans, and as root what an applied lab lets nobody do; `make test` has them too
