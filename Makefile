@@ -16,6 +16,7 @@ LAB_TESTS := $(filter-out $(LAB_END),$(sort $(wildcard tests/e2e/test_lab*.py)))
 OF_HAPROXY := $(patsubst %,tests/e2e/test_%.py,edge edge_bodies edge_confined edge_decides edge_http edge_limits edge_retries edge_routes edge_tcp edge_tiers edge_tls)
 
 .PHONY: help up preview status smoke scale down shell ssh check-config recover reference requirements \
+        image \
         test test-unit fuzz test-e2e test-e2e-edge test-e2e-lab audit scan bench-zero-downtime \
         bench bench-document lint types venv
 
@@ -65,7 +66,7 @@ test-e2e-edge: venv  ## the edge alone, with the HAProxy of Debian 12 and with t
 	    tests/e2e/test_edge*.py tests/e2e/test_benchmarks.py tests/e2e/test_pulumi*.py -x
 	HAPROXY=3.0 nice $(PYTHON) -m pytest --durations 15 $(OF_HAPROXY) -x
 
-test-e2e-lab: venv  ## the whole graph; E2E_LONG=1 has three boots more: of a VM that was gone, and of an edge that is one
+test-e2e-lab: venv  ## the whole graph, and the first day; E2E_LONG=1 has more boots: of a VM that was gone, of an edge that is one, of other images, and of what fails on the first day
 	PROVIDERS=$(PROVIDERS) $(PYTHON) -m pytest --durations 25 $(LAB_TESTS) -x
 
 audit: venv  ## the scans, and as root what an applied lab lets nobody do; `make test` has them too
@@ -85,6 +86,10 @@ bench: venv  ## QUICK=1 ONLY=program,engine OUT=folder: measure what it costs, a
 
 bench-document: venv  ## write docs/benchmarks.md and its plots from the raw data again
 	@$(PYTHON) -m benchmarks --document-only $(if $(OUT),--out $(OUT))
+
+image: venv  ## OUT=file.qcow2: a disk image for production that serves seconds after its first boot; RELEASE=trixie TRAEFIK=docker://registry.example.org/library/traefik:TAG; as root
+	@$(PYTHON) -m lab.images.ready $(or $(OUT),$(error OUT=file.qcow2 is missing)) $(if $(RELEASE),--suite $(RELEASE)) \
+	    $(if $(TRAEFIK),--traefik $(TRAEFIK)) --stack-file $(or $(FILE),Pulumi.prod.yaml)
 
 check-config: venv  ## FILE=Pulumi.prod.yaml: all that is wrong in a stack file, touching nothing
 	@$(PYTHON) -m components.check $(or $(FILE),Pulumi.prod.yaml)

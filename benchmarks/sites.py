@@ -31,7 +31,7 @@ def config(*, vms: int, services: int, replicas: int) -> dict[str, Any]:
     return {
         "farm": {
             "vms": vms,
-            "image": str(PROJECT / "Pulumi.yaml"),
+            "image": "https://example.org/debian-12.qcow2",
             "memory": "256MiB",
             "domain_type": "qemu",
             # As over a tunnel, or this machine's memory would have to suffice for them.

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from components.vm.ssh import EnterError
 from lab.acme import AcmeError
+from lab.authority import AuthorityError
 from lab.commands import Lab, LabError
 from lab.datacentre import DatacentreError
 from lab.images.containers import ContainerImageError
@@ -27,6 +28,7 @@ _TOLD = (
     LabError,
     EnterError,
     AcmeError,
+    AuthorityError,
     DatacentreError,
     CliError,
     StackError,

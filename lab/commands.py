@@ -21,6 +21,7 @@ from components.vm.ssh import addresses, entering
 from lab import acme, machine, packages, stackfile
 from lab.console import note, step
 from lab.datacentre import Datacentre, domains_of
+from lab.images import stock
 from lab.pulumi import cli, tools
 from lab.pulumi.errors import StackError
 from lab.pulumi.stack import FOLDER, Stack
@@ -128,8 +129,12 @@ class Lab:
         if self.acme:
             packages.ensure(acme.PACKAGES)
         machine.check_root()
+        image = Path(stackfile.image(self.config_file) or "")
         with cli.being_built():
-            self._datacentre.start(stackfile.hosts(self.config_file))
+            self._datacentre.start(
+                stackfile.hosts(self.config_file),
+                [image.name] if stock.suite_of(image) else [],
+            )
         stack, found = self._stack, cli.ready()
         providers = stack.providers(self.providers, found)
         stack.lay_out(found, providers)

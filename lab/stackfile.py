@@ -32,6 +32,13 @@ def hosts(path: Path) -> list[str]:
     return list(dict.fromkeys(given))
 
 
+def image(path: Path) -> str | None:
+    """Return the disk image of the VMs; None where the program will say that there is none."""
+    farm = _config(_read(path), path).get("gatehouse:farm")
+    found = farm.get("image") if isinstance(farm, dict) else None
+    return found if isinstance(found, str) else None
+
+
 def counts(
     path: Path, *, vms: int | None = None, service: str | None = None, replicas: int | None = None
 ) -> dict[str, int]:

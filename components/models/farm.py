@@ -240,7 +240,7 @@ class Farm(Model):
     install_docker: bool = Field(
         default=True,
         description="Install Docker, chrony, nftables and unattended-upgrades at the first boot;"
-        " `false` for an image that has them.",
+        " `false` for an image that has them, as `make image` builds it.",
         examples=[False],
     )
     ssh_from: Annotated[tuple[Ipv4Network, ...], List] = Field(

@@ -38,12 +38,12 @@ class Facts:
 
 
 class Driver(Site):
-    """The lab ``test``."""
+    """A lab; ``test`` unless it has another name."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, name: str = LAB) -> None:
         self.providers = os.environ.get("PROVIDERS", "auto")
         super().__init__(
-            name=LAB, providers=self.providers, folder=folder, log=folder / "commands.log"
+            name=name, providers=self.providers, folder=folder, log=folder / "commands.log"
         )
 
     def run(self, *arguments: str) -> Result:
@@ -81,7 +81,7 @@ class Driver(Site):
         return subprocess.run(
             (
                 *("make", "--silent", "--old-file=venv", f"PYTHON={sys.executable}", "ssh"),
-                *(f"LAB={LAB}", f"PROVIDERS={self.providers}", *variables),
+                *(f"LAB={self.name}", f"PROVIDERS={self.providers}", *variables),
             ),
             cwd=PROJECT,
             env={**os.environ, "CONFIG_FILE": str(self.config)},
@@ -95,7 +95,7 @@ class Driver(Site):
     def ask(self, question: str, seconds: int = 60) -> subprocess.CompletedProcess[str]:
         """Ask one of the questions of ``lab.inside`` about the stack as it was last applied."""
         return self.datacentre.enter(
-            [sys.executable, "-m", "lab.inside", question, LAB, str(seconds)],
+            [sys.executable, "-m", "lab.inside", question, self.name, str(seconds)],
             cwd=PROJECT,
             capture=True,
             stdin=json.dumps(self.outputs()),

@@ -22,7 +22,7 @@ PROJECT = Path(__file__).parents[2]
 CONFIG: dict[str, Any] = {
     "farm": {
         "vms": 2,
-        "image": str(PROJECT / "Pulumi.yaml"),
+        "image": "https://example.org/debian-12.qcow2",
         "memory": "256MiB",
         "domain_type": "qemu",
     },

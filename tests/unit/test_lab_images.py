@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from lab.images import apt, containers, debian
+from lab.images import apt, containers, debian, disk
 from lab.images.cache import cached, digest, recipe_files
 from lab.namespaces import wait_until
 from lab.web import await_ok, get
@@ -104,7 +104,8 @@ def test_the_way_to_the_mirror_is_kept_and_nothing_else() -> None:
 
 def test_the_disk_image_is_built_in_namespaces_of_its_own() -> None:
     source = apt.Source(uri="https://mirror.example", codename="bookworm", components=("main",))
-    command = debian.mmdebstrap(Path("/build/root"), [source], ['Acquire::Retries "3";'])
+    recipe = debian.recipe({})
+    command = disk.mmdebstrap(Path("/build/root"), recipe, [source], ['Acquire::Retries "3";'])
     assert command[:3] == ["setpriv", "--pdeathsig", "KILL"], "no builder outlives its caller"
     assert command[3:5] == ["unshare", "--mount"], "mounts must not outlive a killed build"
     assert command[-3:] == ["bookworm", "/build/root", "deb https://mirror.example bookworm main"]
