@@ -51,8 +51,8 @@ def raw_config(text: str) -> dict[str, Any]:
 def _given_twice(node: yaml.Node | None) -> Iterator[str]:
     """Yield the keys that a map has twice, by their paths.
 
-    Pulumi ends with YAML's own words for that; Python would take the last one without a word. Like
-    Pulumi's reader, this compares keys as they are written. Of ``<<``, too, there can be one.
+    Pulumi reports only the line, and Python's parser silently takes the last one. Like Pulumi's
+    parser, this compares keys as they are written, and allows one ``<<``.
     """
     todo: list[tuple[str, yaml.Node | None]] = [("", node)]
     seen: set[int] = set()  # an alias is its anchor's node, and may hold itself
@@ -72,7 +72,7 @@ def _given_twice(node: yaml.Node | None) -> Iterator[str]:
                 here, line = _below(path, key.value), key.start_mark.line + 1
                 if key.value in lines:
                     yield (
-                        f"{here}: is given twice, in the lines {lines[key.value]} and {line};"
+                        f"{here}: is given twice, in lines {lines[key.value]} and {line};"
                         f" remove one of them (got {part(key.value)})"
                     )
                 lines.setdefault(key.value, line)
@@ -81,7 +81,7 @@ def _given_twice(node: yaml.Node | None) -> Iterator[str]:
 
 
 def _below(path: str, key: str) -> str:
-    """Return the path of a key as all errors have it: those of Gatehouse begin below ``config``."""
+    """Return the path of a key as all errors show it: those of Gatehouse begin below ``config``."""
     if path == "config" and key.startswith(_PREFIX):
         return part(key.removeprefix(_PREFIX))
     return f"{path}.{part(key)}" if path else part(key)

@@ -29,7 +29,7 @@ from components.models.stack import Stack
 _KVM = Path("/dev/kvm")
 _PROBE_SECONDS = 5.0
 _LIBVIRT = "/var/run/libvirt/libvirt-sock"
-"""The provider 0.5.4 connects to this socket, unless the URI names another one."""
+"""Pulumi's libvirt provider (0.5.4) connects to this socket unless the URI names another one."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,7 +43,7 @@ class Facts:
     image_problem: str | None = None
     """Why the image cannot be read."""
     image_size: int | None = None
-    """The bytes of the disk in the image."""
+    """The size in bytes of the disk in the image; None if the image is not a local qcow2 file."""
     kvm: bool = True
     """Whether there is a /dev/kvm."""
     edge_addresses: tuple[str, ...] = ()
@@ -78,10 +78,10 @@ def facts(stack: Stack) -> Facts:
 
 
 def hypervisor_problem(uri: str) -> str | None:
-    """Return why no libvirt answers on this machine; None if one does, or is not to be here.
+    """Return why no libvirt answers on this machine; None if one does, or the URI names another.
 
-    Without it the libvirt provider's error is about a socket and names neither the key nor the URI.
-    One that listens on demand is started by this.
+    The libvirt provider's own error is about a socket, and names neither the key nor the URI. A
+    libvirt that systemd starts on demand is started by this.
     """
     parts = urlsplit(uri)
     if parts.netloc or parts.path != "/system":
@@ -155,7 +155,7 @@ def _image_problem(image: str) -> str | None:
 
 
 def _image_size(image: str) -> int | None:
-    """Return the size of the disk in a qcow2 image on this machine; None if it is none."""
+    """Return the size of the disk in a qcow2 image on this machine; None if it is not one."""
     try:
         with Path(image).open("rb") as file:
             magic, size = struct.unpack(">4s20xQ", file.read(32))

@@ -38,7 +38,7 @@ def _hypervisor(stack: Stack, facts: Facts) -> Iterable[str]:
     for key, disk in disks.items():
         if facts.image_size is not None and facts.image_size > disk:
             yield (
-                f"{key}: is smaller than the disk in farm.image, which has"
+                f"{key}: is smaller than the disk in farm.image, which is"
                 f" {facts.image_size / 2**30:.2f}GiB; raise it (got {format_size(disk)})"
             )
     edge = stack.edge.vm.memory if stack.edge.vm is not None else 0

@@ -29,15 +29,15 @@ class Checked:
     """What the check found out about the VMs."""
 
     made: Mapping[str, Made]
-    """What each VM is made of; of those that stay, what they were made of."""
+    """What each VM is made of: for those that stay, the older values."""
     stays: frozenset[str]
     """The VMs that keep an older first-boot text."""
     protected: frozenset[str]
-    """The VMs that the engine has to protect."""
+    """The VMs that the engine protects."""
     image: bool
-    """Whether it has to protect the image."""
+    """Whether the engine protects the image."""
     without_disk: frozenset[str]
-    """The VMs whose seed disk goes, as their disk has vanished."""
+    """The VMs whose disk has vanished, so that their seed disk is replaced."""
 
 
 def check(stack: Stack, placement: Mapping[str, Mapping[str, int]]) -> Checked:
@@ -60,7 +60,7 @@ def check(stack: Stack, placement: Mapping[str, Mapping[str, int]]) -> Checked:
     replaced = guard.replaced(before, wanted)
     for vm in sorted(replaced & wanted.data):
         pulumi.warn(
-            f"{vm} is replaced, and Pulumi protects the data of the new one from the next update"
+            f"{vm} is replaced, and Pulumi protects the new VM's data only from the next update"
             " on: run `pulumi up` again after this one"
         )
     with_data = {each.vm for each in before.volumes} & before.vms.keys()

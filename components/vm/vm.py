@@ -42,7 +42,7 @@ class VmArgs:
     protect: bool = False
     """Whether the engine has to refuse its deletion, as it holds data."""
     seed_goes: bool = False
-    """Whether the seed disk is replaced all the same, because its VM's disk has vanished."""
+    """Whether its seed disk is replaced despite ``protect``, because its disk has vanished."""
 
 
 class Vm(pulumi.ComponentResource):
@@ -96,7 +96,7 @@ class Vm(pulumi.ComponentResource):
             replacement_trigger=generation,
             depends_on=[farm.room, *args.after, *self._reserved(farm, plan, mac)],
         )
-        # What these need, the engine then spares too.
+        # The engine then also spares what these depend on.
         data = pulumi.ResourceOptions.merge(
             unit, pulumi.ResourceOptions(protect=args.protect or None)
         )
@@ -149,8 +149,8 @@ class Vm(pulumi.ComponentResource):
             ),
             pulumi.ResourceOptions.merge(
                 data,
-                # Two VMs cannot have the same address, nor the card that DHCP gives one to; the
-                # other VMs serve meanwhile.
+                # Two VMs cannot have the same address, nor the same MAC address for DHCP; the other
+                # VMs serve meanwhile.
                 pulumi.ResourceOptions(delete_before_replace=mac is not None or None),
             ),
         )

@@ -38,7 +38,7 @@ def test_a_key_that_is_given_twice_is_told_by_its_path(
     text: str, path: str, lines: str, key: str
 ) -> None:
     assert told(text) == (
-        f"{path}: is given twice, in the lines {lines}; remove one of them (got {key})",
+        f"{path}: is given twice, in lines {lines}; remove one of them (got {key})",
     )
 
 

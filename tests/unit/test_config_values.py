@@ -415,7 +415,7 @@ def test_a_disk_has_room_for_its_image(tmp_path: Path) -> None:
     facts = machine.Facts(image_size=2 * 2**30)
     (problem,) = [each for each in checks.on_this_machine(parse(raw), facts) if "disk" in each]
     assert problem == (
-        "edge.vm.disk: is smaller than the disk in farm.image, which has 2.00GiB; raise it"
+        "edge.vm.disk: is smaller than the disk in farm.image, which is 2.00GiB; raise it"
         " (got 1GiB)"
     )
     raw["farm"]["disk"] = "1GiB"

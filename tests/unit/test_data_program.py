@@ -213,7 +213,7 @@ def test_a_vm_that_never_came_up_holds_nothing(
     # Pulumi replaces nothing that was protected and is to be: the next update protects it.
     bigger = program.run(config(volume, **BIGGER), before=first)
     assert not protected(bigger) & of_vm(0, 1, 2)
-    assert "web-0 is replaced, and Pulumi protects the data of the new one from the next" in (
+    assert "web-0 is replaced, and Pulumi protects the new VM's data only from the next" in (
         caplog.text
     )
     assert protected(program.run(config(volume, **BIGGER), before=bigger)) >= of_vm(0, 1, 2)
@@ -231,7 +231,7 @@ def test_one_vm_that_never_came_up_leaves_the_others_guarded() -> None:
     (problem,) = refused(config(DATA, **BIGGER), first)
     assert "the volume data on web-0 and web-1 (" in problem
     (problem,) = refused(config(DATA, farm__vms=2, services__hello__replicas=3), first)
-    assert problem.startswith("farm.vms: Pulumi protects web-2, because an earlier config has data")
+    assert problem.startswith("farm.vms: Pulumi protects web-2 for volumes of an earlier config")
     (command,) = re.findall("run `(pulumi state unprotect .*?)`", problem)
     urns = shlex.split(command)[4:]
     assert {urn.rpartition("::")[2] for urn in urns} == of_vm(2)

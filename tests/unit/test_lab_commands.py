@@ -105,7 +105,7 @@ def test_scaling_leaves_the_file_as_it_is_and_lasts_until_down(
     assert "replicas: 5" in text
     capsys.readouterr()
     assert lab.up() == 0
-    assert "scaled: farm.vms: 3, until `make down` or an edit of it" in capsys.readouterr().out
+    assert "scaled: farm.vms: 3, until you edit it or run `make down`" in capsys.readouterr().out
     assert (datacentre.root / "scaled.json").is_relative_to(datacentre.root), "goes with the lab"
 
 

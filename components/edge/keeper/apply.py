@@ -19,7 +19,7 @@ from components.edge.keeper.versions import Version
 
 
 def understood(text: str) -> parts.Parts:
-    """Return a configuration with the parts that are in it.
+    """Return the configuration and the files in a text.
 
     Raises:
         EdgeError: It is not what Gatehouse writes.

@@ -16,14 +16,14 @@ _FIRST = {"lock", "chroot.lock", "servers.state", "keeper.part", users.USERS, ch
 
 
 def check_is_edge(instance: Instance) -> None:
-    """Check that there is an edge in the folder, by the copy of the keeper that it has.
+    """Check that the folder is an edge's, which has a copy of the keeper.
 
     Raises:
         EdgeError: There is none.
     """
     if not instance.program.is_file():
         raise EdgeError(
-            f"edge.folder: no edge is in {instance.folder}, as it has no {instance.program.name};"
+            f"edge.folder: no edge is in {instance.folder}, which has no {instance.program.name};"
             " nothing was changed; give the folder of an edge"
         )
 

@@ -49,15 +49,15 @@ def spec_in(files: Mapping[str, str]) -> Spec | None:
     """Return what an edge's files say of certificates, or None if it has no TLS.
 
     Raises:
-        EdgeError: They say nothing that can be read.
+        EdgeError: It cannot be read.
     """
     text = files.get(f"{FACT}.json")
     try:
         return None if text is None else Spec.from_json(json.loads(text))
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise EdgeError(
-            f"what {FACT}.json says of certificates cannot be read ({error!r}); run `pulumi up`"
-            " again"
+            f"{FACT}.json, which names the certificates, cannot be read ({error!r}); run"
+            " `pulumi up` again"
         ) from None
 
 

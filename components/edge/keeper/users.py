@@ -30,16 +30,18 @@ def keep(folder: Path, userlists: str) -> None:
 
 
 def named(new: Parts) -> str | None:
-    """Return the name of the file of userlists that a text names, or None if it has no users.
+    """Return the name of the userlists' file, or None if there are no users.
 
     Raises:
-        EdgeError: It names what is none.
+        EdgeError: The name is invalid.
     """
     fact = new.files.get(f"{USERS}.json")
     if fact is None:
         return None
     if not re.fullmatch('"[0-9a-f]{16}"\n', fact):
-        raise EdgeError(f"the input names no userlists; run `pulumi up` again (got {fact.strip()})")
+        raise EdgeError(
+            f"the input has an invalid userlists name; run `pulumi up` again (got {fact.strip()})"
+        )
     return f"{json.loads(fact)}.cfg"
 
 
