@@ -150,7 +150,8 @@ def _explain(item: Any) -> str:
     location = [str(part) for part in item["loc"]] or [str(item["input"])]
     unknown = item["type"] == "extra_forbidden"
     # pydantic's way to say so; an unknown key may be called that.
-    about_key = not unknown and item["loc"][-2:] == (item["input"], "[key]")
+    of_key = [(each, "[key]") for each in (item["input"], repr(item["input"]))]
+    about_key = not unknown and item["loc"][-2:] in of_key
     if about_key:
         del location[-1]
     if about_key or item["type"] == "invalid_key":  # pydantic has True as 1 there

@@ -30,6 +30,10 @@ class Checked:
 
     made: Mapping[str, Made]
     """What each VM is made of: for those that stay, the older values."""
+    before: Mapping[str, Made]
+    """What each VM was made of until now."""
+    data: Mapping[str, tuple[dict[str, Any], ...]]
+    """What each VM is to keep of the data on it."""
     stays: frozenset[str]
     """The VMs that keep an older first-boot text."""
     protected: frozenset[str]
@@ -70,6 +74,8 @@ def check(stack: Stack, placement: Mapping[str, Mapping[str, int]]) -> Checked:
     }
     return Checked(
         made=made,
+        before=before.vms,
+        data=inventory.kept_of_vm(before, wanted),
         stays=frozenset(stays),
         protected=wanted.data - replaced,
         image=guard.needs_image(before, wanted),

@@ -62,6 +62,10 @@ class Made:
     begun: bool = False
     """Whether an update that failed has begun to replace it: the engine completes that, and deletes
     the disk that the data is on, whatever the config says."""
+    disk: str = ""
+    """The name of its disk when this was kept, and ``domain`` the id of its domain; empty if that
+    is not known."""
+    domain: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -169,6 +173,24 @@ def _reasons(farm: Farm, stack: str, index: int) -> Mapping[str, str]:
             f"{NETWORK}dns": ", ".join(network.dns) or "none",
         }
     return reasons
+
+
+def kept_of_vm(before: Inventory, after: Inventory) -> Mapping[str, tuple[dict[str, Any], ...]]:
+    """Return the data of each VM, for its outputs: they outlive those of a service.
+
+    Args:
+        before: What there is.
+        after: What the config asks for.
+    """
+    made = {(each.vm, *each.key) for each in before.volumes}
+    return {
+        vm: tuple(
+            {**asdict(each), "made": (each.vm, *each.key) in made}
+            for each in after.volumes
+            if each.vm == vm and not each.expendable
+        )
+        for vm in after.data
+    }
 
 
 def kept_of_service(spec: Service, name: str, vms: Iterable[str]) -> dict[str, Any]:

@@ -8,7 +8,7 @@ or a container that mounts it, was made.
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-from components.data.inventory import NETWORK, STACK_NAME, Held, Inventory, Made, Place
+from components.data.inventory import NETWORK, STACK_NAME, Held, Inventory, Key, Made, Place
 from components.models.farm import Farm
 from components.placement import on_vm, volume_name
 from components.units import MEBIBYTE, format_size
@@ -29,10 +29,14 @@ def kept(resources: Mapping[str, Any], farm: Farm) -> Inventory:
     names = state.names(_VM)
     vms = {name: made for name in names if (made := state.made(name, farm)) is not None}
     held = [each for each in state.held(vms) if each.vm in vms]
+    known = state.known_to_vms(vms)
+    real = [each for each in held if state.was_made(each) or (each.vm, *each.key) in known]
+    # A targeted destroy, or one that spares what is protected, has taken the service and no data.
+    alone = [each for each in known.values() if each.service not in state.names(_SERVICE)]
     return Inventory(
         vms=vms,
-        volumes=tuple(each for each in held if state.was_made(each)),
-        planned=tuple(each for each in held if not state.was_made(each)),
+        volumes=(*real, *alone),
+        planned=tuple(each for each in held if each not in real),
         spreads={name: state.spread(name) for name in state.names(_SERVICE)},
         urns={name: state.protected(name) for name in vms},
         without_disk=frozenset(filter(state.has_lost_its_disk, names)),
@@ -87,6 +91,8 @@ class _State:
             holds=holds,
             # Only the disk is new, or the VM is new too and has not come up.
             begun=(runs and bool(its and now) and its != now) or bool(holds and holds != its),
+            disk=its,
+            domain=str(self._of(_VM, vm).get("domain") or ""),
         )
 
     def _holds(self, vm: str, disk: str, before: str) -> str:
@@ -149,6 +155,22 @@ class _State:
             name = volume_name(held.service, held.vm, held.what)
             return name in self._outputs.get(_VOLUME, {})
         return on_vm(held.service, held.vm) in self._used
+
+    def known_to_vms(self, vms: Iterable[str]) -> Mapping[tuple[str, *Key], Held]:
+        """Return the data that the VMs' own outputs have, where no service can say more.
+
+        That is a folder that was made once, whose containers may be gone, and all data of a service
+        that is in the state no more.
+        """
+        services = self._outputs.get(_SERVICE, {})
+        found = {}
+        for vm in vms:
+            for record in self._of(_VM, vm).get("data") or ():
+                held = _from_record({key: record[key] for key in record if key != "made"})
+                folder = held.place == "host" and record["made"]
+                if folder or held.service not in services:
+                    found[held.vm, *held.key] = held
+        return found
 
     def held(self, vms: Iterable[str]) -> Iterator[Held]:
         """Yield all volumes: as the services kept them, else as their resources tell."""
