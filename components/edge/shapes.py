@@ -13,6 +13,9 @@ HOST = f"^{_HOST}$"
 ABSOLUTE, ORIGIN = "^[a-z][a-z0-9+.-]*://", f"^https?://{_HOST}(?:[/?]|$)"
 """A target in absolute form, which HTTP/2 always has here, and one that is right; without case."""
 
+BROKEN_PERCENT = "%(?![0-9A-Fa-f]{2})"
+"""A percent sign that encodes nothing: programs keep it, drop it, or refuse the whole text."""
+
 _PREFLIGHT_HEADERS = (
     *("host", "connection", "origin", "referer", "user-agent", "accept(-encoding|-language)?"),
     *("access-control-request-(method|headers|private-network|local-network)", "sec-[a-z0-9-]+"),

@@ -267,6 +267,9 @@ def test_what_could_be_taken_for_another_method_needs_the_password(site: Site) -
             name,
         ):
             assert client.ask(preflight(f"/a?{query}")) == 401, query
+            for broken in ("%", "%z", "%4", "%zz", "%u005f", "100%"):
+                for spoilt in (f"{query}&x={broken}", f"{broken}&{query}", f"{query};{broken}"):
+                    assert client.ask(preflight(f"/a?{spoilt}")) == 401, spoilt
     for more in (
         *(
             {"Content-Type": "text/plain"},
