@@ -9,7 +9,7 @@ from pathlib import Path
 from components.edge.keeper import chroot, systemd, users
 from components.edge.keeper.instance import Instance
 from components.edge.keeper.ports import listening
-from components.edge.keeper.system import EdgeError
+from components.edge.keeper.system import EdgeError, text_of
 
 _FIRST = {"lock", "chroot.lock", "servers.state", "keeper.part", users.USERS, chroot.FOLDER}
 """What may be in an edge's folder that has no copy of the keeper yet."""
@@ -100,7 +100,7 @@ def _folders(instance: Instance, ports: set[tuple[str, str]]) -> Iterator[Path]:
     for words in _processes():
         folder = _logged(words, instance.name)
         with suppress(OSError):
-            if folder is not None and ports & set(listening((folder / "haproxy.cfg").read_text())):
+            if folder is not None and ports & set(listening(text_of(folder / "haproxy.cfg"))):
                 yield folder
 
 
