@@ -192,14 +192,7 @@ def test_a_long_target_of_http2_too(site: Site) -> None:
 
 
 def test_a_path_that_is_not_ascii_is_refused_in_both_versions(site: Site) -> None:
-    for path in (
-        "/\u00e9",
-        "/\u00e9%41",
-        "/\u00e9%7E//x",
     for path in ("/\u00e9", "/\u00e9%41", "/\u00e9%7E//x", "/cut/\u65e5", "/a|\u00e9", "/a\x7f"):
-        "/a|\u00e9",
-        "/a\x7f",
-    ):
         request = f"GET {path} HTTP/1.1\r\nHost: {SHOP}\r\nConnection: close\r\n\r\n"
         assert Plain(site).ask(request.encode()) == 400, path
         with contextlib.closing(Http2(site)) as client:
