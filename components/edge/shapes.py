@@ -13,6 +13,12 @@ HOST = f"^{_HOST}$"
 ABSOLUTE, ORIGIN = "^[a-z][a-z0-9+.-]*://", f"^https?://{_HOST}(?:[/?]|$)"
 """Any target in absolute form, as HTTP/2 always has it here, and a valid one; case-insensitive."""
 
+BROKEN_PERCENT = "%(?![0-9A-Fa-f]{2})"
+"""A percent sign that encodes nothing: programs keep it, drop it, or refuse the whole text."""
+
+NOT_ASCII = "[^!-~]"
+"""A character that no URL may have, nor HAProxy lets pass in HTTP/1.1 (but for DEL)."""
+
 _PREFLIGHT_HEADERS = (
     *("host", "connection", "origin", "referer", "user-agent", "accept(-encoding|-language)?"),
     *("access-control-request-(method|headers|private-network|local-network)", "sec-[a-z0-9-]+"),

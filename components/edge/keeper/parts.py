@@ -14,7 +14,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-from components.edge.keeper.system import EdgeError
+from components.edge.keeper.system import EdgeError, text_of
 
 _MARK, _MORE = "#+ ", "#| "
 FOLDER = "files"
@@ -118,7 +118,7 @@ def _refused(number: int, why: str, line: str) -> EdgeError:
 def read(folder: Path) -> dict[str, str]:
     """Return the texts below a folder by their path."""
     paths = sorted(path for path in folder.rglob("*") if path.is_file())
-    return {path.relative_to(folder).as_posix(): path.read_bytes().decode() for path in paths}
+    return {path.relative_to(folder).as_posix(): text_of(path) for path in paths}
 
 
 def write(folder: Path, files: Mapping[str, str]) -> None:

@@ -12,7 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from components.edge.keeper.parts import Parts, write_file
-from components.edge.keeper.system import EdgeError
+from components.edge.keeper.system import EdgeError, text_of
 
 USERS = "users"
 """The fact in a text, and the folder of the userlists below the edge's."""
@@ -56,12 +56,15 @@ def included(folder: Path, new: Parts) -> Parts:
         return new
     path = folder / USERS / name
     try:
-        return replace(new, config=f"{new.config}\n{path.read_text()}")
+        lists, why = text_of(path), "is damaged"
     except OSError as error:
+        lists, why = "", str(error.strerror)
+    if f"{digest(lists)}.cfg" != name:
         raise EdgeError(
-            f"the users of services are not on this machine ({path}: {error.strerror}); run"
+            f"the users of services are not on this machine ({path}: {why}); run"
             " `pulumi up --replace '**edge-users'`"
-        ) from error
+        )
+    return replace(new, config=f"{new.config}\n{lists}")
 
 
 def forget_others(folder: Path, new: Parts) -> None:
