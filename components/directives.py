@@ -80,7 +80,15 @@ _ABSENT: Mapping[str, str] = {
         _STATIC,
     ),
     **dict.fromkeys(
-        ("RewriteRule", "RewriteCond", "RewriteEngine", "RewriteBase", "rewrite", "return"),
+        (
+            "RewriteRule",
+            "RewriteCond",
+            "RewriteEngine",
+            "RewriteBase",
+            "RewriteMap",
+            "rewrite",
+            "return",
+        ),
         _REWRITES,
     ),
     **dict.fromkeys(("sub_filter", "Substitute", "ProxyHTMLURLMap"), _REWRITES),
@@ -108,7 +116,7 @@ _ABSENT: Mapping[str, str] = {
         "headers may have 64 KiB",
     ),
     **dict.fromkeys(("KeepAlive", "KeepAliveTimeout", "keepalive_timeout"), _KEPT),
-    **dict.fromkeys(("proxy_http_version", "RewriteMap", "upgrade", "ProxyWebsocket"), _WEBSOCKETS),
+    **dict.fromkeys(("proxy_http_version", "upgrade", "ProxyWebsocket"), _WEBSOCKETS),
     **dict.fromkeys(("proxy_next_upstream", "retries", "lb_try_duration"), _RETRIES),
     **dict.fromkeys(
         (

@@ -694,7 +694,7 @@ class Kept:
             said = ", ".join(map(repr, odd))
             more = "…" if len(said) > _SAID else ""
             print(
-                f"{self._file} has {len(odd)} entries that are none: {said[:_SAID]}{more}",
+                f"{self._file}: {len(odd)} invalid entries are ignored: {said[:_SAID]}{more}",
                 flush=True,
             )
 
