@@ -1,6 +1,5 @@
-# Every command of the project. PROVIDERS=real|lab chooses Pulumi's own provider plugins for the lab or
-# its stand-ins, LAB=name which lab is meant, ACME=1 has the lab's edge obtain certificates from an ACME
-# server.
+# Every command of the project. PROVIDERS=real|lab chooses Pulumi's own provider plugins or the lab's
+# stand-ins, LAB=name the lab; with ACME=1 the lab's edge obtains certificates from an ACME server.
 PROVIDERS ?= auto
 LAB ?= lab
 VENV := .venv
@@ -35,7 +34,7 @@ status: venv  ## the VMs, their containers and their state at the edge, as they 
 smoke: venv  ## ask the edge until every container has answered
 	@$(RUN_LAB) smoke
 
-scale: venv  ## VMS=3 and/or SERVICE=hello REPLICAS=5: set the number, in the lab only, and apply it
+scale: venv  ## VMS=3 and/or SERVICE=hello REPLICAS=5: set the number in the lab only, and apply it
 	@$(RUN_LAB) scale $(if $(VMS),--vms $(VMS)) $(if $(SERVICE),--service $(SERVICE)) $(if $(REPLICAS),--replicas $(REPLICAS))
 
 shell: venv  ## a shell inside the lab, where its network is
@@ -61,7 +60,7 @@ fuzz: venv $(VENV)/cloud-init  ## over 100,000 generated configs, each refused w
 test-e2e: venv  ## the whole graph for real in a lab of its own, and the edge on loopback; as root
 	@$(MAKE) --no-print-directory -j 2 --output-sync=target test-e2e-edge test-e2e-lab
 
-test-e2e-edge: venv  ## the edge alone, with the HAProxy of Debian 12 and with that of Debian 13, the benchmarks, and the Pulumi CLI
+test-e2e-edge: venv  ## the edge alone with the HAProxy of Debian 12 and with that of Debian 13, the benchmarks, and the Pulumi CLI
 	nice $(PYTHON) -m pytest --durations 15 tests/e2e/test_host_keys.py tests/e2e/test_firewall.py tests/e2e/test_clients.py \
 	    tests/e2e/test_edge*.py tests/e2e/test_benchmarks.py tests/e2e/test_pulumi*.py -x
 	HAPROXY=3.0 nice $(PYTHON) -m pytest --durations 15 $(OF_HAPROXY) -x

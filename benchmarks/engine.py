@@ -33,7 +33,7 @@ _MOST_SECONDS = 600
 
 
 def measure(*, quick: bool) -> dict[str, Any]:
-    """Preview each site and an empty program by turns."""
+    """Preview each site and an empty program alternately."""
     wanted = _SITES[: 1 if quick else None]
     runs = _QUICK_RUNS if quick else _RUNS
     sizes = []

@@ -1,4 +1,4 @@
-"""When each resource of an `up` was begun and made, from the lines that Pulumi prints. Pure."""
+"""When Pulumi began and finished each resource of an `up`, from the lines it prints."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from dataclasses import dataclass
 _LINE = re.compile(r"^\s*\+\s+\S+:\S+ (?P<name>\S+) (?P<what>creating|created)\b")
 
 Moments = Mapping[str, Sequence[float]]
-"""By resource: when it was begun and when it was there, in s from when Pulumi began."""
+"""By resource: when Pulumi began and finished it, in seconds since the start of the `up`."""
 
 
 @dataclass(frozen=True, kw_only=True)

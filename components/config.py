@@ -1,8 +1,9 @@
 """The stack config: the only reader of ``pulumi.Config``, from YAML to frozen models.
 
 Everything is validated here, before the first resource is registered, and all errors are reported
-together, each as ``path.of.the.key: what is wrong; what to do (got value)``. Of the hypervisor only
-whether it is there at all is looked at; other checks that need it, or an edge, are elsewhere.
+together, each as ``path.of.the.key: what is wrong; what to do (got value)``. The only check
+that needs the hypervisor is whether its libvirt answers; all others, and those that need the edge,
+are elsewhere.
 """
 
 import json
@@ -30,14 +31,14 @@ _SECRETIVE = re.compile(
 """Words in unknown keys whose values may be secrets."""
 
 _SECRETIVE_NAME = re.compile(_SECRETIVE.pattern + r"|(^|[_.-])(key|pwd|pin|salt|auth)$|pwd$")
-"""The same in names of variables, labels and headers."""
+"""Words in names of variables, labels and headers whose values may be secrets."""
 _NAMED = ("env", "labels", "headers")
 
 _GIVEN_AWAY = re.compile(
     r"PRIVATE KEY-----|://[^/\s@]*:[^/\s@]+@|(pass(word|wd|phrase)?|pwd|secret|token|key)\s*[=:]\s*\S",
     re.IGNORECASE,
 )
-"""What is a secret wherever it was put: a key in PEM, a password in a URL or behind its name."""
+"""Secrets in any value: a private key in PEM, a password in a URL or after `password=`."""
 
 
 class ConfigError(pulumi.RunError):
@@ -73,7 +74,7 @@ def load() -> tuple[Stack, machine.Facts]:
         problems = (
             *problems,
             f"farm.hypervisors.0.uri: {silent}; install libvirt and start it (`systemctl enable"
-            f" --now libvirtd`), or name the hypervisor's address (got {uri})",
+            f" --now libvirtd`), or give another hypervisor's URI (got {uri})",
         )
     if problems:
         raise ConfigError(problems)
@@ -149,7 +150,8 @@ def _explain(item: Any) -> str:
     location = [str(part) for part in item["loc"]] or [str(item["input"])]
     unknown = item["type"] == "extra_forbidden"
     # pydantic's way to say so; an unknown key may be called that.
-    about_key = not unknown and item["loc"][-2:] == (item["input"], "[key]")
+    of_key = [(each, "[key]") for each in (item["input"], repr(item["input"]))]
+    about_key = not unknown and item["loc"][-2:] in of_key
     if about_key:
         del location[-1]
     if about_key or item["type"] == "invalid_key":  # pydantic has True as 1 there
@@ -200,7 +202,7 @@ def _hidden(location: list[str], *, unknown: bool) -> bool:
 
 
 def _named_as_a_secret(location: list[str]) -> bool:
-    """Whether the operator's own name for a value sounds secret, whatever the value's type."""
+    """Whether the name of a variable, label or header suggests that its value is secret."""
     start = next((index for index, part in enumerate(location) if part in _NAMED and index > 1), -1)
     names = location[start + 1 :] if start > 0 else ()
     return any(_SECRETIVE_NAME.search(name.lower()) for name in names)

@@ -1,21 +1,21 @@
-"""What Apache, nginx, HAProxy, Traefik and Caddy call things, for the errors about unknown keys.
+"""The terms of Apache, nginx, HAProxy, Traefik and Caddy, for the errors about unknown keys.
 
-From the directives' documents: Apache 2.4 (core, mod_proxy, mod_rewrite, mod_headers, mod_ssl),
-nginx 1.28 and Caddy 2. Written as there; case, hyphens and underscores do not count.
+From the documentation of Apache 2.4 (core, mod_proxy, mod_rewrite, mod_headers, mod_ssl),
+nginx 1.28 and Caddy 2. Case, hyphens and underscores do not count.
 """
 
 from collections.abc import Mapping
 
-_STATIC = "files are served by a container, such as one of nginx"
-_REWRITES = "the application has to do it; strip_path takes the service's path away"
+_STATIC = "a container has to serve files, such as one of nginx"
+_REWRITES = "the application has to do it; strip_path removes the service's path"
 _TLS = "HTTPS is for all services, in edge.tls"
 _LOGS = "the edge logs every request as JSON; see docs/observability.md"
 _STREAMS = "bodies pass as they come, without a buffer"
-_KEPT = "connections are kept alive and used again"
+_KEPT = "connections are kept alive and reused"
 _WEBSOCKETS = "WebSockets need no setting"
-_FORWARDED = "the edge sets X-Forwarded-For and its kin, and passes other headers as they are"
-_RETRIES = "a GET, HEAD or OPTIONS that fails is tried once more, where there is another container"
-_NO_LOGIC = "which service gets a request is decided by hosts and path alone"
+_FORWARDED = "the edge sets X-Forwarded-For and similar headers, and changes no others"
+_RETRIES = "a failed GET, HEAD or OPTIONS is retried once, if there is another container"
+_NO_LOGIC = "hosts and path alone decide which service gets a request"
 
 _SERVICE: Mapping[str, str] = {
     **dict.fromkeys(("ServerName", "server_name", "VirtualHost", "site"), "hosts"),
@@ -69,7 +69,7 @@ _SERVICE: Mapping[str, str] = {
     **dict.fromkeys(("ip_hash", "stickysession", "cookie", "lb_cookie"), "http.sticky"),
     **dict.fromkeys(("least_conn", "lbmethod", "lb_policy"), "http.balance"),
 }
-"""By what a service has, from the service on."""
+"""The keys to use instead, from the service on."""
 
 _ABSENT: Mapping[str, str] = {
     **dict.fromkeys(
@@ -80,7 +80,15 @@ _ABSENT: Mapping[str, str] = {
         _STATIC,
     ),
     **dict.fromkeys(
-        ("RewriteRule", "RewriteCond", "RewriteEngine", "RewriteBase", "rewrite", "return"),
+        (
+            "RewriteRule",
+            "RewriteCond",
+            "RewriteEngine",
+            "RewriteBase",
+            "RewriteMap",
+            "rewrite",
+            "return",
+        ),
         _REWRITES,
     ),
     **dict.fromkeys(("sub_filter", "Substitute", "ProxyHTMLURLMap"), _REWRITES),
@@ -108,7 +116,7 @@ _ABSENT: Mapping[str, str] = {
         "headers may have 64 KiB",
     ),
     **dict.fromkeys(("KeepAlive", "KeepAliveTimeout", "keepalive_timeout"), _KEPT),
-    **dict.fromkeys(("proxy_http_version", "RewriteMap", "upgrade", "ProxyWebsocket"), _WEBSOCKETS),
+    **dict.fromkeys(("proxy_http_version", "upgrade", "ProxyWebsocket"), _WEBSOCKETS),
     **dict.fromkeys(("proxy_next_upstream", "retries", "lb_try_duration"), _RETRIES),
     **dict.fromkeys(
         (
@@ -129,9 +137,11 @@ _ABSENT: Mapping[str, str] = {
     **dict.fromkeys(("ServerAdmin", "ServerSignature", "ServerTokens"), "errors name no software"),
     **dict.fromkeys(("server_tokens", "ServerPath"), "errors name no software"),
     **dict.fromkeys(("entrypoints", "entrypoint_names"), "all HTTP comes in at edge.port"),
-    **dict.fromkeys(("limit_conn", "limit_conn_zone"), "it is for all, edge.client_connections"),
+    **dict.fromkeys(
+        ("limit_conn", "limit_conn_zone"), "the limit is for all services: edge.client_connections"
+    ),
     "listen": "clients come through edge.port; port is the container's",
-    "resolver": "the edge looks up no names",
+    "resolver": "the edge resolves no names",
 }
 
 _EDGE: Mapping[str, str] = {
@@ -150,7 +160,7 @@ _TLS_KEYS: Mapping[str, str] = {
 
 
 def _of_http() -> Mapping[str, str]:
-    """Return the same for somebody who writes them below `http`."""
+    """Return the same for keys that are written below `http`."""
     inside = {
         key: names.replace("http.", "")
         for key, names in _SERVICE.items()

@@ -29,7 +29,7 @@ from components.models.stack import Stack
 _KVM = Path("/dev/kvm")
 _PROBE_SECONDS = 5.0
 _LIBVIRT = "/var/run/libvirt/libvirt-sock"
-"""The provider 0.5.4 connects to this socket, unless the URI names another one."""
+"""Pulumi's libvirt provider (0.5.4) connects to this socket unless the URI names another one."""
 _MAGIC = b"QFI\xfb"
 _QCOW2 = struct.Struct(">4sIQIIQ")
 """Of its header: magic, version, the backing file's place and length, cluster bits, disk's size."""
@@ -58,7 +58,7 @@ class Facts:
     image_problem: str | None = None
     """Why the image cannot be used."""
     image_size: int | None = None
-    """Bytes of the disk that the image is of."""
+    """The size in bytes of the disk in the image; None if the image is not a local qcow2 file."""
     kvm: bool = True
     """Whether there is a /dev/kvm."""
     edge_addresses: tuple[str, ...] = ()
@@ -94,10 +94,10 @@ def facts(stack: Stack) -> Facts:
 
 
 def hypervisor_problem(uri: str) -> str | None:
-    """Return why no libvirt answers on this machine; None if one does, or is not to be here.
+    """Return why no libvirt answers on this machine; None if one does, or the URI names another.
 
-    Without it the libvirt provider's error is about a socket and names neither the key nor the URI.
-    One that listens on demand is started by this.
+    The libvirt provider's own error is about a socket, and names neither the key nor the URI. A
+    libvirt that systemd starts on demand is started by this.
     """
     parts = urlsplit(uri)
     if parts.netloc or parts.path != "/system":

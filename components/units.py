@@ -11,7 +11,7 @@ DURATION = r"(?:([0-9]{1,6})h)?(?:([0-9]{1,6})m)?(?:([0-9]{1,6})s)?"
 
 MEBIBYTE = 2**20
 _SIZE_FACTORS = {"MiB": MEBIBYTE, "GiB": 2**30, "TiB": 2**40}
-_LARGEST = 2**50  # what comes after counts in 64 bits
+_LARGEST = 2**50  # the programs that get it count in 64 bits
 _OTHER_FACTORS = {"": 1, "k": 2**10, "m": MEBIBYTE, "g": 2**30, "t": 2**40}
 
 

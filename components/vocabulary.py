@@ -1,7 +1,7 @@
 """What other tools call things, for the errors about keys that Gatehouse does not know.
 
 From the schema of the Compose Specification (with Swarm's `deploy`), Kamal 2's deploy.yml, Nomad's
-jobs and Kubernetes' workloads; `directives` has proxies' words. By the model that has the key.
+jobs and Kubernetes' workloads; `directives` has those of proxies. By the model with the key.
 """
 
 import re

@@ -57,7 +57,7 @@ class Lab:
             return stack.preview(self._config())
 
     def scale(self, *, vms: int | None, service: str | None, replicas: int | None) -> int:
-        """Set counts, which the lab keeps beside the config file, and apply them."""
+        """Set counts in the lab, leaving the config file as it is, and apply them."""
         wanted = stackfile.counts(self.config_file, vms=vms, service=service, replicas=replicas)
         with self._datacentre.lock:
             started = self._started()
@@ -141,14 +141,14 @@ class Lab:
         print(f"engine: {found}", flush=True)
         print(f"providers: {providers}", flush=True)
         for path, value in stackfile.kept(self._scaled, self.config_file).items():
-            print(f"scaled: {path}: {value}, until `make down` or an edit of it", flush=True)
+            print(f"scaled: {path}: {value}, until you edit it or run `make down`", flush=True)
         return stack, providers
 
     def _destroy(self) -> None:
         """Destroy the stack, or say why it goes together with the lab.
 
-        A lab is disposable, and taking its namespaces away takes all the rest. So nothing that is
-        missing by now keeps it from going.
+        A lab is disposable, and removing its namespaces removes all the rest. So a missing program
+        or state does not stop this.
         """
         stack = self._stack
         if stack.applied_with() is None:
@@ -166,7 +166,7 @@ class Lab:
 
     @property
     def _scaled(self) -> Path:
-        """What `make scale` has set; the config file is the user's, and may be tracked."""
+        """What `make scale` has set: the config file is the user's, and may be tracked by Git."""
         return self._datacentre.root / "scaled.json"
 
     def _config(self) -> Path:

@@ -13,7 +13,7 @@ from typing import TextIO
 def step(title: str, stream: TextIO | None = None, done: str = "done") -> Iterator[None]:
     """Print `==> title`, and `    done in 12 s` when the block ends.
 
-    Another word than `done` says what is, where another step's lines may come in between.
+    `done` names what is done if lines of another step may come in between.
 
     A block that raises prints `    failed after 12 s` instead, and the exception goes on its way.
     The lines go to `stream`, by default standard error, so that standard output stays for results.

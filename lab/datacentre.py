@@ -255,7 +255,7 @@ class Datacentre:
 
 
 def domains_of(vm: str, domains: Iterable[str]) -> list[str]:
-    """Return those of some domains' names that a provider has made up for a VM."""
+    """Return the names, among those of some domains, that a provider generated for a VM."""
     return [name for name in domains if re.fullmatch(rf"{vm}-domain-[0-9a-f]+", name)]
 
 

@@ -101,8 +101,8 @@ LIST = (
     """docker ps --all --format '{"id": {{json .ID}}, "state": {{json .State}},"""
     f""" "slot": {{{{json (.Label "{SLOT_LABEL}")}}}} }}'"""
 )
-"""The command that lists a VM's containers. ``docker ps`` joins all labels with commas, which their
-values may have too, so it is asked for one."""
+"""The command that lists a VM's containers. It asks for one label, because ``docker ps`` joins all
+labels with commas, which their values may have too."""
 
 
 def containers(listed: str) -> dict[str, Container]:

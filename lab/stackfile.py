@@ -42,7 +42,7 @@ def image(path: Path) -> str | None:
 def counts(
     path: Path, *, vms: int | None = None, service: str | None = None, replicas: int | None = None
 ) -> dict[str, int]:
-    """Return what `make scale` is to set, by the path of each key: ``services.hello.replicas``.
+    """Return the counts that `make scale` sets, by path, as in ``services.hello.replicas``.
 
     Raises:
         StackFileError: Nothing to set was given, or there is no such service.
@@ -64,14 +64,14 @@ def counts(
 
 
 def keep(place: Path, path: Path, values: Mapping[str, int]) -> None:
-    """Note counts beside what the config file says of the same keys now."""
+    """Save counts by path, each with the value that the config file has there now."""
     config = _config(_read(path), path)
     noted = {key: {"value": value, "file": _at(config, key)} for key, value in values.items()}
     place.write_text(json.dumps(noted), encoding="utf-8")
 
 
 def kept(place: Path, path: Path) -> dict[str, int]:
-    """Return the counts that were noted, but those that the config file has said anew since."""
+    """Return the saved counts, except where the config file has changed since."""
     try:
         noted = json.loads(place.read_text(encoding="utf-8"))
     except FileNotFoundError:

@@ -59,10 +59,10 @@ class Pulumi:
             return exported
 
     def unlock(self, exported: dict[str, Any]) -> None:
-        """See to it that the CLI can decrypt the stack's secrets, asking for a passphrase once.
+        """Make sure that the CLI can decrypt the stack's secrets; ask for a passphrase once.
 
         Args:
-            exported: The state, which says how they are encrypted.
+            exported: The state, which names their secrets provider.
 
         Raises:
             RecoverError: It cannot.
@@ -72,7 +72,7 @@ class Pulumi:
             if not sys.stdin.isatty():
                 raise RecoverError(
                     f"the stack has a passphrase: set {_PASSPHRASES[0]} or {_PASSPHRASES[1]}, or"
-                    " run this in a terminal, which asks for it; nothing was changed"
+                    " run this in a terminal to be asked for it; nothing was changed"
                 )
             os.environ[_PASSPHRASES[0]] = getpass.getpass("Enter the passphrase of the stack: ")
         if self("stack", "export", "--show-secrets", "--file", os.devnull) != 0:

@@ -50,8 +50,9 @@ def _tls(stack: Stack) -> Iterable[str]:
         for domain in named:
             if re.fullmatch(r"[0-9.]+|[^.]*", domain):
                 yield (
-                    "edge.tls.acme: gets certificates for public domains only; give one for this in"
-                    f" edge.tls.certificates, or set edge.tls.self_signed: true (got {domain})"
+                    "edge.tls.acme: obtains certificates for public domains only; give one for"
+                    " this name in edge.tls.certificates, or set edge.tls.self_signed: true"
+                    f" (got {domain})"
                 )
             if domain.startswith("*."):
                 yield (

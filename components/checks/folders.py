@@ -50,7 +50,7 @@ def allowed_folders(farm: Farm) -> Iterable[str]:
 
 
 def allowed(farm: Farm) -> frozenset[str]:
-    """Return the folders at or below which services may mount what they like."""
+    """Return the folders that services may mount, and in which they may mount any other."""
     return frozenset((*ALLOWED, *farm.volume_folders))
 
 
@@ -58,9 +58,9 @@ def volumes(path: str, service: Service, allowed: Set[str]) -> Iterable[str]:
     """Yield the folders of the VM that a service may not have.
 
     Args:
-        path: The service's, in the config.
+        path: The service's path in the config.
         service: The service.
-        allowed: The folders that are allowed.
+        allowed: What ``allowed`` returns.
     """
     for index, volume in enumerate(service.volumes):
         if volume.host is None:
@@ -86,7 +86,7 @@ def _of_the_vm(folder: str) -> str | None:
 
 
 def mounts(path: str, service: Service) -> Iterable[str]:
-    """Yield the paths in the container that Docker cannot mount a volume at."""
+    """Yield the paths in the container at which Docker cannot mount a volume."""
     read_only = {each.path for each in service.volumes if each.read_only}
     for index, volume in enumerate(service.volumes):
         where, at = f"{path}.volumes.{index}.path", volume.path
@@ -96,13 +96,13 @@ def mounts(path: str, service: Service) -> Iterable[str]:
         above = next((each for each in _at_or_above(at) if each in read_only - {at}), None)
         if above is not None:
             yield (
-                f"{where}: is in the volume at {above}, whose read_only lets Docker make no folder"
-                f" for it; mount it elsewhere (got {at})"
+                f"{where}: is in the read-only volume at {above}, where Docker cannot create a"
+                f" folder for it; mount it elsewhere (got {at})"
             )
 
 
 def _at_or_above(folder: str) -> Iterator[str]:
-    """Yield a folder and those that it is in, but for the root."""
+    """Yield a folder and its parents, except the root."""
     while folder:
         yield folder
         folder = folder.rpartition("/")[0]

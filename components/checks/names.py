@@ -1,7 +1,7 @@
-"""Names of resources that are put together of several names.
+"""Names of resources that are composed of several names.
 
-Pulumi takes two resources of one type and one name for the same, and ends in the middle of a run.
-All parts may have hyphens, so that different parts can make one name.
+Pulumi takes two resources of one type and one name for the same, and fails in the middle of a run.
+All parts may have hyphens, so different parts can make the same name.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -14,7 +14,7 @@ _Made = tuple[str, str, str, str]
 
 
 def names(services: Mapping[str, Service], vms: Sequence[str]) -> Iterable[str]:
-    """Yield the services and volumes whose resources have a name that others have.
+    """Yield the services and volumes whose resource names are those of others too.
 
     Args:
         services: The services.
@@ -31,9 +31,9 @@ def names(services: Mapping[str, Service], vms: Sequence[str]) -> Iterable[str]:
 
 
 def made(services: Mapping[str, Service], vms: Sequence[str]) -> Iterator[_Made]:
-    """Yield the names that containers begin with, and those of volumes.
+    """Yield the beginnings of the containers' names, and the names of volumes.
 
-    The names of all else end in words that nobody chooses.
+    All other names end in a fixed word, so they cannot collide.
     """
     for service, spec in services.items():
         usable = allowed(spec.placement.vms, vms)

@@ -29,15 +29,19 @@ class Checked:
     """What the check found out about the VMs."""
 
     made: Mapping[str, Made]
-    """What each VM is made of; of those that stay, what they were made of."""
+    """What each VM is made of: for those that stay, the older values."""
+    before: Mapping[str, Made]
+    """What each VM was made of until now."""
+    data: Mapping[str, tuple[dict[str, Any], ...]]
+    """What each VM is to keep of the data on it."""
     stays: frozenset[str]
     """The VMs that keep an older first-boot text."""
     protected: frozenset[str]
-    """The VMs that the engine has to protect."""
+    """The VMs that the engine protects."""
     image: bool
-    """Whether it has to protect the image."""
+    """Whether the engine protects the image."""
     without_disk: frozenset[str]
-    """The VMs whose seed disk goes, as their disk has vanished."""
+    """The VMs whose disk has vanished, so that their seed disk is replaced."""
 
 
 def check(stack: Stack, placement: Mapping[str, Mapping[str, int]]) -> Checked:
@@ -60,7 +64,7 @@ def check(stack: Stack, placement: Mapping[str, Mapping[str, int]]) -> Checked:
     replaced = guard.replaced(before, wanted)
     for vm in sorted(replaced & wanted.data):
         pulumi.warn(
-            f"{vm} is replaced, and Pulumi protects the data of the new one from the next update"
+            f"{vm} is replaced, and Pulumi protects the new VM's data only from the next update"
             " on: run `pulumi up` again after this one"
         )
     with_data = {each.vm for each in before.volumes} & before.vms.keys()
@@ -70,6 +74,8 @@ def check(stack: Stack, placement: Mapping[str, Mapping[str, int]]) -> Checked:
     }
     return Checked(
         made=made,
+        before=before.vms,
+        data=inventory.kept_of_vm(before, wanted),
         stays=frozenset(stays),
         protected=wanted.data - replaced,
         image=guard.needs_image(before, wanted),

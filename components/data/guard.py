@@ -33,7 +33,7 @@ class _Loss:
     replaced: bool = False
     """Whether another VM or volume takes the place of the old one, in the engine's eyes."""
     copied: bool = False
-    """Whether nothing but a copy keeps the data: ``keep`` says of what."""
+    """Whether only a copy saves the data; ``keep`` names the disk to copy."""
 
 
 def problems(before: Inventory, after: Inventory, stack: Stack) -> tuple[str, ...]:
@@ -68,7 +68,7 @@ def problems(before: Inventory, after: Inventory, stack: Stack) -> tuple[str, ..
 def replaced(before: Inventory, after: Inventory) -> frozenset[str]:
     """Return the VMs that an update replaces although the last one had Pulumi protect them.
 
-    To be called when there are no problems: nothing that counts as data is on them.
+    Call it only if there are no problems: then none of these VMs has data.
     """
     protected = {each.vm for each in before.planned + before.volumes if not each.expendable}
     staying = stays(before, after)
@@ -82,7 +82,7 @@ def replaced(before: Inventory, after: Inventory) -> frozenset[str]:
 
 
 def needs_image(before: Inventory, after: Inventory) -> bool:
-    """Whether the image has to be protected: VMs with data stay, which are layers of it."""
+    """Whether to protect the image: disks of VMs that stay and have data are layers of it."""
     going = replaced(before, after)
     keys = {key for vm in going for key, *_ in _replacing(before.vms[vm], after.vms[vm])}
     return bool(after.data) and not keys & {"farm.image", "farm.hypervisors.0.pool", STACK_NAME}
@@ -107,7 +107,7 @@ def stays(before: Inventory, after: Inventory) -> Mapping[str, Made]:
 
 
 def _protected(before: Inventory, after: Inventory, stack: Stack) -> Iterator[str]:
-    """Yield the VMs without data that Pulumi would refuse to delete, for an earlier config."""
+    """Yield the VMs without data whose deletion Pulumi would still refuse."""
     with_data = {each.vm for each in before.volumes if not each.expendable}
     empty = {each.vm for each in before.planned if not each.expendable} - with_data
     going: dict[_Change, list[str]] = {}
@@ -116,8 +116,8 @@ def _protected(before: Inventory, after: Inventory, stack: Stack) -> Iterator[st
     for (key, old, new), vms in going.items():
         urns = shlex.join(urn for vm in vms for urn in before.urns[vm])
         yield (
-            f"{key}: Pulumi protects {_and(vms)}, because an earlier config has data there. The"
-            f" volumes were never made: run `pulumi state unprotect --yes {urns}`, or keep"
+            f"{key}: Pulumi protects {_and(vms)} for volumes of an earlier config that were never"
+            f" created; run `pulumi state unprotect --yes {urns}`, or keep"
             f" {key}: {old} (got {new})"
         )
 
@@ -167,7 +167,7 @@ def _without_vm(vm: str, before: Inventory, stack: Stack) -> _Loss:
 
 
 def _taking(vm: str, before: Inventory, stack: Stack) -> _Change:
-    """Return the change by which the config has a VM no more."""
+    """Return the change that removes a VM from the config."""
     farm = vm.rpartition("-")[0]
     if farm != stack.farm.name:
         return "farm.name", farm, stack.farm.name
@@ -180,10 +180,10 @@ def _by_another_vm(made: Made, wanted: Made) -> Iterator[_Loss]:
     if made.begun:
         disk = made.holds or "the old disk"
         yield _Loss(
-            why="an update that failed has begun to replace {vms}, and the next one, with any"
-            f" config, completes that and deletes {disk}",
-            keep=f"Copy the data off {disk}: the old VM has it if it still runs, and `virsh"
-            " vol-download` reads it",
+            why="an update that failed has begun to replace {vms}, and the next update, whatever"
+            f" the config, completes that and deletes {disk}",
+            keep=f"Copy the data off {disk}, from the old VM if it still runs, or with `virsh"
+            " vol-download`",
             vm_goes=True,
             replaced=True,
             copied=True,

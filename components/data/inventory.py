@@ -1,8 +1,7 @@
 """Which data is on which VM, and what each VM is made of: as the config asks for it.
 
-What there is comes from the state, which `components.data.state` reads: each VM and each service
-keeps its part as an output (`Made`, `Held`), so that an update that fails half-way leaves what is
-true.
+`components.data.state` reads what exists from the state. Each VM and each service keeps its part
+there as an output (`Made`, `Held`), so that it is true even after an update that failed half-way.
 """
 
 from collections.abc import Iterable, Mapping
@@ -61,8 +60,12 @@ class Made:
     holds: str = ""
     """The name of the disk that its data is on; empty if the VM never came up."""
     begun: bool = False
-    """Whether an update that failed has begun to replace it: the engine goes on with that, and
-    deletes the disk that the data is on, whatever the config says."""
+    """Whether an update that failed has begun to replace it: the engine completes that, and deletes
+    the disk that the data is on, whatever the config says."""
+    disk: str = ""
+    """The name of its disk when this was kept, and ``domain`` the id of its domain; empty if that
+    is not known."""
+    domain: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,11 +77,11 @@ class Inventory:
     spreads: Mapping[str, Mapping[str, str]]
     """What places each service's containers: the values, by the paths of their keys."""
     planned: tuple[Held, ...] = ()
-    """Volumes that an update was to make and did not: nothing is in them."""
+    """Volumes that an update planned and did not make: they hold nothing."""
     urns: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
-    """What the engine protects of each VM, by their URNs."""
+    """The URNs of the resources of each VM that the engine can protect."""
     without_disk: frozenset[str] = frozenset()
-    """The VMs whose disk has vanished, and whose seed disk has not."""
+    """The VMs whose disk has vanished while their seed disk exists."""
 
     @property
     def data(self) -> frozenset[str]:
@@ -170,6 +173,24 @@ def _reasons(farm: Farm, stack: str, index: int) -> Mapping[str, str]:
             f"{NETWORK}dns": ", ".join(network.dns) or "none",
         }
     return reasons
+
+
+def kept_of_vm(before: Inventory, after: Inventory) -> Mapping[str, tuple[dict[str, Any], ...]]:
+    """Return the data of each VM, for its outputs: they outlive those of a service.
+
+    Args:
+        before: What there is.
+        after: What the config asks for.
+    """
+    made = {(each.vm, *each.key) for each in before.volumes}
+    return {
+        vm: tuple(
+            {**asdict(each), "made": (each.vm, *each.key) in made}
+            for each in after.volumes
+            if each.vm == vm and not each.expendable
+        )
+        for vm in after.data
+    }
 
 
 def kept_of_service(spec: Service, name: str, vms: Iterable[str]) -> dict[str, Any]:

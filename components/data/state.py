@@ -1,14 +1,14 @@
-"""What there is, read from the stack's state.
+"""What exists, read from the stack's state.
 
-Mostly from the outputs in which the VMs and services keep it. Of a stack from a version that kept
-none, it is read off the resources themselves. A record alone is a plan: data can only be where the
-volume, or a container that mounts it, was made.
+Mostly from the outputs of the VMs and services; for a stack of a version without these outputs,
+from the resources themselves. An output alone is a plan: there can be data only where the volume,
+or a container that mounts it, was made.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-from components.data.inventory import NETWORK, STACK_NAME, Held, Inventory, Made, Place
+from components.data.inventory import NETWORK, STACK_NAME, Held, Inventory, Key, Made, Place
 from components.models.farm import Farm
 from components.placement import on_vm, volume_name
 from components.units import MEBIBYTE, format_size
@@ -29,10 +29,14 @@ def kept(resources: Mapping[str, Any], farm: Farm) -> Inventory:
     names = state.names(_VM)
     vms = {name: made for name in names if (made := state.made(name, farm)) is not None}
     held = [each for each in state.held(vms) if each.vm in vms]
+    known = state.known_to_vms(vms)
+    real = [each for each in held if state.was_made(each) or (each.vm, *each.key) in known]
+    # A targeted destroy, or one that spares what is protected, has taken the service and no data.
+    alone = [each for each in known.values() if each.service not in state.names(_SERVICE)]
     return Inventory(
         vms=vms,
-        volumes=tuple(each for each in held if state.was_made(each)),
-        planned=tuple(each for each in held if not state.was_made(each)),
+        volumes=(*real, *alone),
+        planned=tuple(each for each in held if each not in real),
         spreads={name: state.spread(name) for name in state.names(_SERVICE)},
         urns={name: state.protected(name) for name in vms},
         without_disk=frozenset(filter(state.has_lost_its_disk, names)),
@@ -58,11 +62,11 @@ class _State:
             kind, name = resource["type"], urn.split("::", 3)[3]
             self._outputs.setdefault(kind, {})[name] = resource.get("outputs") or {}
             self._urns[kind, name] = urn
-        # The commands too: a refresh forgets containers that are gone, and no commands.
+        # The commands too: a refresh drops containers that have vanished, but no commands.
         served = (name for name in self._outputs.get(_COMMAND, {}) if name.endswith("-serving"))
         slots = (*self._outputs.get(_CONTAINER, {}), *(each[: -len("-serving")] for each in served))
         self._used = {slot.rpartition("-")[0] for slot in slots}
-        # Each VM's disk after the last update that did not fail.
+        # Each VM's disk after the last successful update.
         self._complete: Mapping[str, Any] = self._of(_EDGE, "edge").get("disks") or {}
 
     def names(self, kind: str) -> list[str]:
@@ -85,8 +89,10 @@ class _State:
             text=str(record["text"]),
             generation=str(record["generation"]),
             holds=holds,
-            # The disk alone is new, or the VM too, which has not come up.
+            # Only the disk is new, or the VM is new too and has not come up.
             begun=(runs and bool(its and now) and its != now) or bool(holds and holds != its),
+            disk=its,
+            domain=str(self._of(_VM, vm).get("domain") or ""),
         )
 
     def _holds(self, vm: str, disk: str, before: str) -> str:
@@ -94,7 +100,7 @@ class _State:
 
         Args:
             vm: Its name.
-            disk: The disk that it was made with at last.
+            disk: The disk that it was last made with.
             before: The disk that its data was on before that.
         """
         if disk == self._complete.get(vm):
@@ -133,22 +139,38 @@ class _State:
         return {str(key): str(value) for key, value in found.items()}
 
     def protected(self, vm: str) -> tuple[str, ...]:
-        """Return the URNs of what the engine protects of a VM."""
+        """Return the URNs of a VM's resources that the engine can protect."""
         parts = ((_DOMAIN, "domain"), (_DISK, "disk"), (_DISK, "cloudinit"))
         found = (self._urns.get((kind, f"{vm}-{part}")) for kind, part in parts)
         return tuple(urn for urn in found if urn is not None)
 
     def has_lost_its_disk(self, vm: str) -> bool:
-        """Whether its seed disk is there, and its disk is not."""
+        """Whether its disk has vanished while its seed disk exists."""
         disks = self._outputs.get(_DISK, {})
         return f"{vm}-cloudinit" in disks and f"{vm}-disk" not in disks
 
     def was_made(self, held: Held) -> bool:
-        """Whether there can be data in a volume: Docker has made it, or a container with it."""
+        """Whether there can be data in a volume: it, or a container that mounts it, was made."""
         if held.place == "name":
             name = volume_name(held.service, held.vm, held.what)
             return name in self._outputs.get(_VOLUME, {})
         return on_vm(held.service, held.vm) in self._used
+
+    def known_to_vms(self, vms: Iterable[str]) -> Mapping[tuple[str, *Key], Held]:
+        """Return the data that the VMs' own outputs have, where no service can say more.
+
+        That is a folder that was made once, whose containers may be gone, and all data of a service
+        that is in the state no more.
+        """
+        services = self._outputs.get(_SERVICE, {})
+        found = {}
+        for vm in vms:
+            for record in self._of(_VM, vm).get("data") or ():
+                held = _from_record({key: record[key] for key in record if key != "made"})
+                folder = held.place == "host" and record["made"]
+                if folder or held.service not in services:
+                    found[held.vm, *held.key] = held
+        return found
 
     def held(self, vms: Iterable[str]) -> Iterator[Held]:
         """Yield all volumes: as the services kept them, else as their resources tell."""

@@ -93,7 +93,7 @@ class Edge(pulumi.ComponentResource):
             {
                 "address": self.address,
                 "haproxy_cfg": self.haproxy_cfg,
-                # For components.data.state: of an update that fails these are not written.
+                # For components.data.state: an update that fails does not write these.
                 "disks": pulumi.Output.all(disks, in_force.urn).apply(lambda known: known[0]),
             }
         )

@@ -79,8 +79,9 @@ _REWRITE = 8192
 _BUFFER = 65_536 + _REWRITE + 8192
 """Bytes of a buffer: headers of 64 KiB, and what HAProxy keeps of each beside its text."""
 _RESPELT = _BUFFER - 4096
-"""Bytes of a request's headers, whose path the edge has spelt anew, without what HAProxy keeps of
-each beside its text (500 times 8 bytes) and what the edge adds (500 bytes, and a path)."""
+"""Most bytes of a request's headers after the edge has encoded its path. The rest of the buffer is
+for what HAProxy keeps of each header beside its text (500 times 8 bytes) and for what the edge adds
+(500 bytes, and a path)."""
 
 _ACCESS_LOG = {
     "time": "%Ts.%ms",

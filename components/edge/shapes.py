@@ -1,6 +1,6 @@
-"""How requests have to look, as regular expressions for HAProxy.
+"""The forms that requests must have, as regular expressions for HAProxy.
 
-Programs read what is odd in different ways, so the edge passes on what has one meaning only.
+Programs read odd requests in different ways, so the edge passes on only those with one meaning.
 """
 
 _LABEL = "[A-Za-z0-9_-]{1,63}"
@@ -8,24 +8,30 @@ _PORT = "(?:[1-9][0-9]{0,3}|[1-5][0-9]{4}|6[0-4][0-9]{3}|65[0-4][0-9]{2}|655[0-2
 _HOST = f"(?![^:/?]{{255}})(?:{_LABEL}[.])*{_LABEL}[.]?(?::{_PORT})?"
 
 HOST = f"^{_HOST}$"
-"""The header ``Host``: a name and, if need be, a port from 1 to 65535."""
+"""The header ``Host``: a name, optionally with a port from 1 to 65535."""
 
 ABSOLUTE, ORIGIN = "^[a-z][a-z0-9+.-]*://", f"^https?://{_HOST}(?:[/?]|$)"
-"""A target in absolute form, which HTTP/2 always has here, and one that is right; without case."""
+"""Any target in absolute form, as HTTP/2 always has it here, and a valid one; case-insensitive."""
+
+BROKEN_PERCENT = "%(?![0-9A-Fa-f]{2})"
+"""A percent sign that encodes nothing: programs keep it, drop it, or refuse the whole text."""
+
+NOT_ASCII = "[^!-~]"
+"""A character that no URL may have, nor HAProxy lets pass in HTTP/1.1 (but for DEL)."""
 
 _PREFLIGHT_HEADERS = (
     *("host", "connection", "origin", "referer", "user-agent", "accept(-encoding|-language)?"),
     *("access-control-request-(method|headers|private-network|local-network)", "sec-[a-z0-9-]+"),
     *("cache-control", "pragma", "priority", "te", "dnt", "save-data", "content-length"),
-    # Of the edge, and of a CDN before it.
+    # Set by the edge, or by a CDN in front of it.
     *("x-forwarded-(for|proto|host|port)", "x-real-ip", "x-request-id", "via", "cdn-loop"),
     *("cf-(ray|visitor|ipcountry|ew-via|worker)", "x-amz-cf-id", "x-amzn-trace-id"),
     *("traceparent", "tracestate"),
 )
 PREFLIGHT_HEADERS = f"^(?:(?:{'|'.join(_PREFLIGHT_HEADERS)})(?:,|$))+$"
-"""The names, with commas between them, of the headers that a preflight of CORS may have.
+"""The names of the headers that a CORS preflight may have, with commas between them.
 
-Browsers send no cookie, password or body with one, nor any header of the request to come.
+With a preflight, browsers send no cookie, password or body, and no header of the actual request.
 """
 
 METHOD_PARAMETER = (
@@ -33,4 +39,4 @@ METHOD_PARAMETER = (
     "method(?:[^a-z0-9&;=]*override)?[^a-z0-9&;=]*(?:[&;=]|$)"
 )
 """A parameter of a decoded query that applications take for the method, such as ``_method``;
-without case."""
+case-insensitive."""

@@ -128,6 +128,7 @@ _FORGET_SECONDS = 30.0
 _JOIN_CHECK_SECONDS = 10.0
 """For the first answers, which take longer than those that come later."""
 _LOG_LINES = "15"
+_LOG_SECONDS = 30.0
 _READ = 65_536  # bytes of an answer to a check
 _GRPC_HEALTH = "/grpc.health.v1.Health/Check"
 _HPACK_STATUS = {
@@ -223,7 +224,8 @@ class Container:
     @property
     def is_traefik(self) -> bool:
         """Whether it is Traefik's own, and no service's."""
-        return TRAEFIK_LABEL in self.labels and _SLOT_LABEL not in self.labels
+        port = self.labels.get(TRAEFIK_LABEL, "")
+        return re.fullmatch("[0-9]{1,5}", port) is not None and _SLOT_LABEL not in self.labels
 
     @property
     def plain_service(self) -> str:
@@ -692,7 +694,7 @@ class Kept:
             said = ", ".join(map(repr, odd))
             more = "…" if len(said) > _SAID else ""
             print(
-                f"{self._file} has {len(odd)} entries that are none: {said[:_SAID]}{more}",
+                f"{self._file}: {len(odd)} invalid entries are ignored: {said[:_SAID]}{more}",
                 flush=True,
             )
 
@@ -972,7 +974,11 @@ class Agent:
                 ):
                     return
             began = time.monotonic()
-            problem = served.call_problem(served.check_timeout)
+            try:
+                problem = served.call_problem(served.check_timeout)
+            except Exception as odd:  # such as no more threads: it is asked again
+                print(f"container {served.id[:12]} cannot be checked: {odd!r}", flush=True)
+                continue
             slow = problem is not None and time.monotonic() - began >= served.check_timeout
             with self._changed:
                 if self._asked.get(served.id) is not asking:
@@ -1014,7 +1020,7 @@ class Agent:
                     container = told["Actor"]["ID"]
                     if told["Action"].startswith(_TELLING) and self.members.get(container):
                         self._look(container)
-            except (OSError, http.client.HTTPException, ValueError, LookupError, TypeError) as odd:
+            except Exception as odd:  # without this thread nothing is noticed any more
                 print(f"Docker does not tell its events: {odd!r}", flush=True)
             finally:
                 connection.close()
@@ -1091,6 +1097,10 @@ class Agent:
                 if isinstance(error, DockerError) and container in self._unknown:
                     self._tell(container)  # the others need not wait for it
                 return self._looks.get(container) is not look
+        except Exception as odd:  # or it would never be looked at again
+            print(f"container {container[:12]} cannot be looked at: {odd!r}", flush=True)
+            time.sleep(_SAVE_SECONDS)
+            return self._looks.get(container) is not look
 
     def _found(self, container: str) -> Container:
         """Return a member.
@@ -1250,25 +1260,29 @@ def known_servers(
         )
         answer = connection.getresponse()
         body = answer.read()
-        known: dict[str, Any] = json.loads(body) if answer.status == 200 else {}
-    except (OSError, http.client.HTTPException, ValueError):
+        known = json.loads(body) if answer.status == 200 else {}
+        servers = (known.get("loadBalancer") or {}).get("servers") or []
+        return [each for each in servers if isinstance(each, dict)]
+    except (OSError, http.client.HTTPException, ValueError, AttributeError, TypeError):
         return None
     finally:
         connection.close()
-    servers: list[dict[str, Any]] = known.get("loadBalancer", {}).get("servers", [])
-    return servers
 
 
 def last_lines(container: str) -> str:
     """Return the last lines of a container's log, below a heading."""
-    logs = subprocess.run(
-        ("docker", "logs", "--tail", _LOG_LINES, container),
-        check=False,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        errors="replace",
-    )
+    try:
+        logs = subprocess.run(
+            ("docker", "logs", "--tail", _LOG_LINES, container),
+            check=False,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            errors="replace",
+            timeout=_LOG_SECONDS,
+        )
+    except (OSError, subprocess.TimeoutExpired) as error:
+        return f"\n  Its last log lines cannot be read: {error}"
     return f"\n  Its last log lines:\n{logs.stdout}"
 
 
@@ -1371,11 +1385,14 @@ class Control(socketserver.StreamRequestHandler):
 
     def handle(self) -> None:
         """Do what is asked, and answer with an error or with what there is to say."""
-        what, *arguments = self.rfile.readline().decode().split()
+        line = self.rfile.readline().decode(errors="replace")
+        what, *arguments = line.split() or [""]
         try:
             answer = {"said": self._do(what, arguments)}
         except (AgentError, OSError) as error:
             answer = {"error": str(error)}
+        except Exception as odd:  # or it would look as if the agent had ended
+            answer = {"error": f"{line.strip()}: {odd!r}"}
         self.wfile.write(json.dumps(answer).encode())
 
     def _do(self, what: str, arguments: list[str]) -> str:
@@ -1403,24 +1420,39 @@ def certificate(folder: Path) -> str:
     """
     pair = folder / "pair.json"
     try:
-        known: dict[str, str] = json.loads(pair.read_text())
-    except (OSError, ValueError):  # it is not there, or not whole
+        known = _pair(json.loads(pair.read_text()))
+    except (OSError, ValueError, RecursionError):  # it is not there, or not whole
         command = (
             *("openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256"),
             *("-nodes", "-days", "36500", "-subj", "/CN=gatehouse", "-keyout", "/dev/stdout"),
         )
         try:
             told = subprocess.run(command, check=True, capture_output=True, text=True).stdout
-        except (OSError, subprocess.CalledProcessError) as error:
+            parts = re.findall(r"-----BEGIN [^-]+-----.*?-----END [^-]+-----\n", told, re.DOTALL)
+            keys = [each for each in parts if "PRIVATE KEY" in each]
+            others = [each for each in parts if each not in keys]
+            known = _pair({"certFile": "".join(others[:1]), "keyFile": "".join(keys[:1])})
+        except (OSError, ValueError, subprocess.CalledProcessError) as error:
             print(f"Traefik makes its own certificates: {error}", flush=True)
             return ""
-        parts = re.findall(r"-----BEGIN [^-]+-----.*?-----END [^-]+-----\n", told, re.DOTALL)
-        key = next(each for each in parts if "PRIVATE KEY" in each)
-        known = {"certFile": next(each for each in parts if each != key), "keyFile": key}
         _write(pair, json.dumps(known), mode=0o600)
         for older in ("key.pem", "certificate.pem"):
             (folder / older).unlink(missing_ok=True)
     return f"tls: {{stores: {{default: {{defaultCertificate: {json.dumps(known)} }} }} }}\n"
+
+
+def _pair(document: Any) -> dict[str, str]:
+    """Return a certificate and its key; with anything else, Traefik takes nothing of its file.
+
+    Raises:
+        ValueError: They are none.
+    """
+    keys = ("certFile", "keyFile")
+    found = document if isinstance(document, dict) else {}
+    pems = {key: found.get(key) for key in keys}
+    if all(isinstance(pem, str) and pem.startswith("-----BEGIN ") for pem in pems.values()):
+        return {key: str(pem) for key, pem in pems.items()}
+    raise ValueError("there is no certificate with its key")
 
 
 def login(folder: Path) -> Mapping[str, str]:
@@ -1431,8 +1463,12 @@ def login(folder: Path) -> Mapping[str, str]:
 
 def _token(folder: Path) -> str:
     file = folder / "token"
-    if not file.exists() or not file.read_text():
-        _write(file, secrets.token_urlsafe(32), mode=0o600)
+    with contextlib.suppress(OSError, ValueError):
+        if found := file.read_text():
+            return found
+    with contextlib.suppress(OSError):
+        file.rmdir()  # a folder would be in the way
+    _write(file, secrets.token_urlsafe(32), mode=0o600)
     return file.read_text()
 
 

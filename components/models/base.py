@@ -148,10 +148,9 @@ def _not_too_long(seconds: int) -> int:
 
 
 def _enough(memory: int) -> int:
-    """Return a VM's memory, or raise ``ValueError`` if no Debian starts with it.
+    """Return a VM's memory, or raise ``ValueError`` if Debian cannot start with it.
 
-    An eighth stays for the VM itself, 128 MiB at least, and Docker gives containers no less than
-    6 MiB.
+    The VM itself keeps an eighth, at least 128 MiB, and Docker gives a container at least 6 MiB.
     """
     if memory < _LEAST_MEMORY:
         raise ValueError("must be at least 256MiB, which a VM needs to start")

@@ -1,4 +1,4 @@
-"""What Docker takes: images, users, capabilities and memory limits."""
+"""Images, users, capabilities and memory limits, as Docker accepts them."""
 
 import re
 from typing import Annotated
@@ -21,13 +21,13 @@ def _docker_takes(value: str) -> str:
     name = re.sub(r"(:[^:/@]*)?(@.*)?$", "", value, count=1)
     port = re.match(r"[^/]*:([0-9]+)/", value)
     if port is not None and not 1 <= int(port[1]) <= 65535:
-        raise ValueError("must have a registry's port from 1 to 65535")
+        raise ValueError("must have a registry port from 1 to 65535")
     if len(name) > _IMAGE_NAME_LIMIT:
         raise ValueError(f"must have at most {_IMAGE_NAME_LIMIT} characters before the tag")
     if re.fullmatch(r"[0-9a-f]{64}", value):
         raise ValueError("must not be 64 hex digits, which Docker takes for an image's ID")
     if name == "scratch":
-        raise ValueError("must be an image; scratch is Docker's word for an empty one")
+        raise ValueError("must be an image; scratch is Docker's name for an empty one")
     return value
 
 
@@ -47,7 +47,7 @@ _LARGEST_ID = 2**31 - 1  # of Docker
 
 def _in_range(value: str) -> str:
     if any(part.isdigit() and int(part) > _LARGEST_ID for part in value.split(":")):
-        raise ValueError(f"must have numbers up to {_LARGEST_ID}")
+        raise ValueError(f"must have a UID and GID of at most {_LARGEST_ID}")
     return value
 
 
@@ -68,7 +68,7 @@ _CAPABILITIES = (
     *("SYS_PACCT", "SYS_PTRACE", "SYS_RAWIO", "SYS_RESOURCE", "SYS_TIME", "SYS_TTY_CONFIG"),
     "WAKE_ALARM",
 )
-"""Of capabilities(7), without their CAP_."""
+"""From capabilities(7), without the prefix CAP_."""
 
 
 def _capability(value: str) -> str:

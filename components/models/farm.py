@@ -53,7 +53,7 @@ def _path_or_url(value: str) -> str:
         raise ValueError("must be a path or a URL; remove the invisible characters in it")
     scheme, separator, rest = value.partition("://")
     if separator and (scheme.lower() not in _SCHEMES or not rest):
-        raise ValueError(f"must be a path or a URL of {', '.join(_SCHEMES)}")
+        raise ValueError(f"must be a path, or a URL with {', '.join(_SCHEMES)}")
     return value
 
 
@@ -63,7 +63,7 @@ def _with_room(network: IPv4Network) -> IPv4Network:
         raise ValueError("must have room for VMs: a prefix from /16 to /29")
     special = reachable.overlapped(network)
     if special is not None:
-        raise ValueError(f"must be a network of machines, which {special} is not")
+        raise ValueError(f"must be a network that machines can use; this one overlaps {special}")
     return network
 
 

@@ -1,4 +1,4 @@
-"""Domains, addresses, networks and URLs as operators write them, read and checked.
+"""Parse and check domains, addresses, networks and URLs as operators write them.
 
 Each function returns the value, or raises ``ValueError`` with what it must be.
 """
@@ -68,7 +68,7 @@ def of_a_machine(value: str) -> str:
 
 
 def of_another_machine(value: str) -> str:
-    """Return an address by which other machines can know one."""
+    """Return an address by which other machines can reach one."""
     kind = reachable.kind(ipaddress.ip_address(value), loopback=False)
     return _checked(value, kind, "the address of another machine")
 
@@ -108,12 +108,12 @@ def host(value: str) -> str:
     except ValueError:
         raise ValueError("must be an IP address or a domain in lower case") from None
     if ipaddress.ip_address(given).version == 6 and ipaddress.ip_address(given).is_link_local:
-        raise ValueError("must be an address that needs no interface, as fe80::/10 does")
+        raise ValueError("must not be in fe80::/10, which needs an interface")
     return of_a_machine(given)
 
 
 def network(value: object) -> ipaddress.IPv4Network:
-    """Return a network that machines can be in; an address alone is one of one."""
+    """Return a network that machines can be in; an address alone is a network of one."""
     if isinstance(value, ipaddress.IPv4Network):
         return value
     try:
@@ -127,7 +127,7 @@ def network(value: object) -> ipaddress.IPv4Network:
         )
     kind = reachable.within(found, loopback=False)
     if kind is not None:
-        raise ValueError(f"must be a network of machines; this one is {kind}")
+        raise ValueError(f"must be a network that machines can use; this one is {kind}")
     return found
 
 
@@ -143,7 +143,7 @@ def interface(value: object) -> ipaddress.IPv4Interface:
         raise ValueError("must be an address with its prefix, such as 192.0.2.10/24")
     special = reachable.overlapped(found.network)
     if special is not None:
-        raise ValueError(f"must be in a network of machines, which {special} is not")
+        raise ValueError(f"must be in a network that machines can use; this one overlaps {special}")
     return found
 
 
@@ -177,7 +177,7 @@ def _url(value: str, pattern: str, example: str) -> str:
 def card(value: str) -> str:
     """Return the MAC address of a network card."""
     if value == "00:00:00:00:00:00":
-        raise ValueError("must be a network card's address, which all zeros is not")
+        raise ValueError("must be a network card's address, not all zeros")
     if value.startswith("fe:"):
         raise ValueError("must not begin with fe, which libvirt keeps for its own interfaces")
     return value

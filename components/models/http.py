@@ -208,7 +208,7 @@ class Http(Model):
         default=parse_duration("60s"),
         json_schema_extra={"default": "60s"},
         description="How long a request's body may lag behind 500 bytes/s before it gets a 408."
-        " `false` for bodies that are slow by design, which is the default with `protocol: h2c`.",
+        " `false` for bodies that are slow by design: no limit, the default with `protocol: h2c`.",
         examples=["5m"],
     )
     timeout: ProxyTime = Field(
@@ -245,7 +245,7 @@ class Http(Model):
     def least_rate_after(self) -> int:
         """The seconds that a body may lag behind the least rate; 0 for no such limit.
 
-        gRPC's requests are streams, which may be silent unless the config says otherwise.
+        gRPC's streams may be silent, so `h2c` has a limit only if the config sets one.
         """
         unlimited = self.protocol == "h2c" and "body_timeout" not in self.model_fields_set
         return 0 if unlimited else self.body_timeout

@@ -27,7 +27,7 @@ class Plan:
     packages: tuple[str, ...] = ()
     """To install at its first boot, beside what its role takes."""
     network: tuple[str, ...] = ()
-    """What its network card is plugged into, unless that is the default network."""
+    """The bridge or network of its card; empty for the default network."""
 
     @property
     def size(self) -> tuple[object, ...]:
@@ -68,7 +68,7 @@ def edge_host(farm: Farm, vm: EdgeVm) -> Plan:
 
 
 def _network(farm: Farm) -> tuple[str, ...]:
-    """Return what replaces VMs in their network.
+    """Return the network values whose change replaces VMs.
 
     libvirt's provider (0.8.1) accepts another network or bridge for a domain and leaves the domain
     as it is. The default is left out, so that VMs of older versions stay.

@@ -1,7 +1,7 @@
 """The lab's stand-ins for the three providers that the program uses, as far as it uses them.
 
-To the Pulumi engine they are provider plugins like any other; they really carry out what they are
-asked, with libvirt, Docker and the shell. They refuse each resource type, input and operation that
+To the Pulumi engine they are provider plugins like any other. They carry out each operation for
+real, with libvirt, Docker and the shell. They refuse each resource type, input and operation that
 they do not implement; they never ignore one.
 """
 
@@ -16,7 +16,7 @@ VERSIONS = {"libvirt": "0.5.4", "docker": "5.2.0", "command": "1.2.1"}
 
 
 def package(name: str) -> Package:
-    """Return one of the stand-ins; imported only now, as each plugin is a process."""
+    """Return one of the stand-ins, imported only now, because each process is one of them."""
     module = importlib.import_module(f"lab.providers.{name}")
     found: Package = module.PACKAGE
     return found

@@ -1,4 +1,4 @@
-"""What differs between two sets of inputs, and what the engine is told of it."""
+"""What differs between two sets of inputs, and the engine's answer to it."""
 
 from __future__ import annotations
 
@@ -52,13 +52,13 @@ def _sorted_sets(inputs: Props, unordered: Collection[str]) -> Props:
 
 
 def difference(schema: Schema, old: Props, new: Props, *, named: bool) -> wire.DiffResponse:
-    """Return the answer to the engine's question what becomes of a resource.
+    """Return the answer to the engine's request `Diff` for a resource.
 
     Args:
         schema: Its type.
         old: The inputs that it has.
         new: The inputs that it is to have.
-        named: Whether the program chose its name: two of that name cannot be there at once.
+        named: Whether the program chose its name: two with that name cannot exist at once.
     """
     changes = changes_between(old, new, schema.unordered)
     if not changes:

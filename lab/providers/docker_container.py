@@ -147,7 +147,7 @@ class Container(Handler[DockerHost]):
         connection.ask(gone_is_fine(remove))
 
     def read(self, connection: DockerHost, resource: Resource) -> Resource | None:
-        """Look it up by its id; one that stopped has `mustRun` false, so is started."""
+        """Look it up by its id; a stopped one gets `mustRun` false, so that an update starts it."""
         found = connection.ask(there(lambda client: client.api.inspect_container(resource.id)))
         if found is None:
             return None

@@ -49,7 +49,7 @@ class DockerHost:
         self._folder: Path | None = None
 
     def cancel(self) -> None:
-        """Do nothing: one request more loses nothing, and one that is cut off may."""
+        """Do nothing: a request that ends loses nothing, and one that is cut off may."""
 
     def close(self) -> None:
         """End the connection."""
@@ -172,7 +172,7 @@ def gone_is_fine(
 def there(
     question: Callable[[docker.DockerClient], Props],
 ) -> Callable[[docker.DockerClient], Props | None]:
-    """Return a question whose answer is None where what it is about is gone."""
+    """Return a query that gives None if its object is gone."""
 
     def ask(client: docker.DockerClient) -> Props | None:
         try:

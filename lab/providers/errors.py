@@ -1,4 +1,4 @@
-"""What can go wrong, told apart by what is done about it."""
+"""The errors of the stand-ins, by how they are handled."""
 
 from __future__ import annotations
 
@@ -31,4 +31,4 @@ class PartlyCreated(ProviderError):  # noqa: N818 - what has happened
 
 
 class Unreachable(ProviderError):  # noqa: N818 - what it is
-    """What would have to be asked does not answer; asking again later may help."""
+    """libvirt or Docker does not answer; a later try may succeed."""

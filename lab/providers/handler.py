@@ -1,4 +1,4 @@
-"""What is asked of a provider: packages of resource types, each with its handler."""
+"""The parts of a stand-in: packages of resource types, each with its handler."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ class Connection(Protocol):
     """A provider's way to what it manages; made lazily, shared by threads."""
 
     def cancel(self) -> None:
-        """End what may take long, and begin nothing of the kind any more."""
+        """End what may take long, and start no more of it."""
 
     def close(self) -> None:
         """End what was started for it."""

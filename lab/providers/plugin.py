@@ -1,6 +1,6 @@
-"""A package as a real provider plugin: the `ResourceProvider` service that the Pulumi engine asks.
+"""A package as a real provider plugin: the `ResourceProvider` service that the Pulumi engine calls.
 
-Secrets are the engine's matter: it sends their values, and marks again what comes back.
+The engine handles secrets: it sends their values, and marks the results as secret again.
 """
 
 from __future__ import annotations
@@ -70,7 +70,7 @@ def _answering(method: Callable[..., ResultT]) -> Callable[..., ResultT]:
 
 
 def _partly_created(request: Any, context: grpc.ServicerContext, error: PartlyCreated) -> NoReturn:
-    """Tell the engine of a thing that exists but is not as it should be, so that it keeps it."""
+    """Report a resource that exists but is not as it should be, so that the state keeps it."""
     inputs = properties(request.properties)
     detail = wire.ErrorResourceInitFailed(
         id=error.identifier,
@@ -133,7 +133,7 @@ class Plugin(provider_pb2_grpc.ResourceProviderServicer):
         return plugin_pb2.PluginInfo(version=self._package.version)
 
     def GetSchema(self, request: Any, context: Any) -> wire.GetSchemaResponse:
-        """Tell of no schema: programs in Python have theirs in the SDK."""
+        """Return an empty schema: programs in Python have it in their SDK."""
         return wire.GetSchemaResponse(schema="{}")
 
     def Attach(self, request: Any, context: Any) -> Empty:
@@ -141,7 +141,7 @@ class Plugin(provider_pb2_grpc.ResourceProviderServicer):
         context.abort(grpc.StatusCode.UNIMPLEMENTED, "the lab's providers cannot be attached to")
 
     def Cancel(self, request: Any, context: Any) -> Empty:
-        """End commands that run; what is soon over goes on, so that its result is known."""
+        """End running commands; short operations go on, so that their results are known."""
         with self._lock:
             self._cancelled = True
             if self._connection is not None:
@@ -228,9 +228,11 @@ class Plugin(provider_pb2_grpc.ResourceProviderServicer):
 
     @_answering
     def Read(self, request: Any, context: Any) -> wire.ReadResponse:
-        """Tell how a thing of the state really is; an answer without an id says that it is gone."""
+        """Return a resource as it really is; an answer without an id means that it is gone."""
         if not request.inputs.fields:
-            raise Refused("the lab's providers implement no import, and no resource by its id")
+            raise Refused(
+                "the lab's providers implement neither `import` nor `get` of a resource by its ID"
+            )
         known = _resource(request, request.properties, request.inputs)
         found = self._handler(request.urn).read(self._connected(), known)
         if found is None:
@@ -267,7 +269,9 @@ class Plugin(provider_pb2_grpc.ResourceProviderServicer):
             told = engine_pb2.LogRequest(
                 severity=engine_pb2.INFO, message=line, urn=request.urn, ephemeral=True
             )
-            with contextlib.suppress(grpc.RpcError):  # an operation is worth more than its progress
+            with contextlib.suppress(
+                grpc.RpcError
+            ):  # a lost progress line must not end the operation
                 self._engine.Log(told)
 
         return Call(

@@ -17,12 +17,12 @@ PREFIX = "pulumi-resource-"
 
 
 def run(name: str, arguments: Sequence[str], line: socket.socket | None = None) -> None:
-    """Serve one of the stand-ins until nobody needs it any more, and end this process.
+    """Serve one of the stand-ins until the CLI has ended, then end this process.
 
     Args:
         name: The plugin's, as its file is called.
         arguments: Where the engine listens, if it says so.
-        line: A connection whose end is the end of the plugin, beside that of its stdout.
+        line: A connection whose end ends the plugin, as does that of its stdout.
     """
     serve_package(name, package(name.removeprefix(PREFIX)), arguments, line)
 
@@ -30,7 +30,7 @@ def run(name: str, arguments: Sequence[str], line: socket.socket | None = None) 
 def serve_package(
     name: str, served: Package, arguments: Sequence[str], line: socket.socket | None = None
 ) -> None:
-    """Serve a package as `run` does the one of a name."""
+    """Serve a package as `run` does, which finds it by name."""
     plugin = Plugin(served, next(iter(arguments), ""))
     add = provider_pb2_grpc.add_ResourceProviderServicer_to_server
     serve(name, Service(add=lambda server: add(plugin, server), close=plugin.close), line)

@@ -22,7 +22,7 @@ Path: TypeAlias = tuple[str | int, ...]
 
 
 class Unknown:
-    """The type of `UNKNOWN`: a value that only an `up` will tell."""
+    """The type of `UNKNOWN`: a value that is known only during `up`."""
 
     def __repr__(self) -> str:
         return "UNKNOWN"
@@ -34,7 +34,7 @@ UNKNOWN: Final = Unknown()
 def from_wire(value: Value) -> Value:
     """Turn what the engine sends, as plain Python, into values.
 
-    A secret is its value: the engine marks what comes back by itself.
+    A secret becomes its plain value: the engine marks the results itself.
 
     Raises:
         ValueError: It is an asset, an archive or a resource, which have no meaning here.
@@ -47,7 +47,7 @@ def from_wire(value: Value) -> Value:
         return [from_wire(item) for item in value]
     if isinstance(value, dict):
         if _SIGNATURE not in value:
-            # The wire has no order; a sorted one makes every run and every listing alike.
+            # The wire has no order; sorting makes all runs and listings alike.
             return {key: from_wire(value[key]) for key in sorted(value) if value[key] is not None}
         if value[_SIGNATURE] == _SECRET:
             return from_wire(value["value"])

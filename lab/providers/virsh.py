@@ -30,7 +30,7 @@ class Virsh:
         """By name: a pool cannot be refreshed while a volume in it is being made."""
 
     def cancel(self) -> None:
-        """Do nothing: a call ends soon, and one that is cut off may leave half of a thing."""
+        """Do nothing: a call ends soon, and one that is cut off may leave half a resource."""
 
     def close(self) -> None:
         """Nothing is open."""

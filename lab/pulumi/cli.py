@@ -1,6 +1,6 @@
 """Which Pulumi CLI applies the program in a lab: one that is installed, or one that the lab builds.
 
-An installed one counts in the version that requirements.txt pins the SDK to, or in a newer one of
+An installed one is used if it has the version of the SDK in requirements.txt, or a newer one with
 the same major number. Otherwise the lab builds one, once, from Pulumi's Go module, and keeps it
 beside its images.
 """
@@ -47,7 +47,7 @@ class Cli:
 
 
 def wanted() -> str:
-    """Return the version of the SDK, which the CLI has to have at least."""
+    """Return the version of the SDK, which is the oldest that the CLI may have."""
     return importlib.metadata.version("pulumi")
 
 
@@ -124,9 +124,7 @@ def being_built() -> Iterator[None]:
             builder.terminate()
             raise
     if code != 0:
-        raise CliError(
-            "the Pulumi CLI could not be built, see above: put that right, or install it"
-        )
+        raise CliError("the Pulumi CLI could not be built, see above: fix that, or install the CLI")
 
 
 def ready() -> Cli:

@@ -29,7 +29,7 @@ class Copy:
 
     @property
     def fresh(self) -> bool:
-        """Whether it has been made of the source as that is now, with all of its secrets."""
+        """Whether it was made from the source as it is now, and has all its secrets."""
         try:
             return self.path.exists() and self._marker.read_text() == self._digest()
         except OSError:
@@ -39,7 +39,7 @@ class Copy:
         return hashlib.sha256(self.source.read_bytes()).hexdigest()
 
     def write(self) -> dict[str, str]:
-        """Make it, and return the secrets that are to be set in it, by the CLI's path of each.
+        """Make it, and return the secrets to set in it, each by its path in the CLI's syntax.
 
         Raises:
             StackError: The source cannot be read.
@@ -53,7 +53,7 @@ class Copy:
 
 
 def copy_config(source: Path, copy: Path) -> dict[str, str]:
-    """Copy a stack's config file without its secrets, and return those by the CLI's path of each.
+    """Copy a stack's config file without its secrets; return these by their paths for the CLI.
 
     What the CLI has added to the copy for its secrets is kept.
 

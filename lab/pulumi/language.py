@@ -1,8 +1,8 @@
 """The lab's language host for Python, where Pulumi's own is not installed.
 
-The CLI starts ``pulumi-language-python``, which it finds on PATH, and asks it to run the program.
-That gets a process of its own and the project's virtual environment, as with Pulumi's own host.
-This one writes no code and installs nothing: `make venv` does.
+The CLI starts ``pulumi-language-python``, which it finds among its plugins, and asks it to run the
+program. As with Pulumi's own host, the program runs in another process, with the project's virtual
+environment. This host generates no code and installs nothing: `make venv` does that.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ def python_of(info: Any) -> str:
 
 
 def packages(python: str) -> list[plugin_pb2.PluginDependency]:
-    """Return the plugins that the provider packages of an environment ask for."""
+    """Return the plugins that the provider packages in an environment need."""
     found = []
     for file in sorted(
         Path(python).parents[1].glob("lib/python3*/site-packages/*/pulumi-plugin.json")
@@ -95,7 +95,7 @@ class Language(language_pb2_grpc.LanguageRuntimeServicer):
     def GetProgramDependencies(
         self, request: Any, context: Any
     ) -> wire.GetProgramDependenciesResponse:
-        """Tell of nothing: requirements.txt does."""
+        """Return none: they are in requirements.txt."""
         return wire.GetProgramDependenciesResponse()
 
     def RuntimeOptionsPrompts(self, request: Any, context: Any) -> wire.RuntimeOptionsResponse:
@@ -105,7 +105,7 @@ class Language(language_pb2_grpc.LanguageRuntimeServicer):
     def InstallDependencies(
         self, request: Any, context: Any
     ) -> Iterator[wire.InstallDependenciesResponse]:
-        """Say how that is done here."""
+        """Refuse: `make venv` does that."""
         yield wire.InstallDependenciesResponse(
             stderr=b"the lab's language host installs nothing: run `make venv`\n"
         )
@@ -126,7 +126,7 @@ class Language(language_pb2_grpc.LanguageRuntimeServicer):
         """Run a program to its end."""
         python = python_of(request.info)
         if os.sep in python and not Path(python).is_file():
-            return wire.RunResponse(error=f"{python}: is not there: run `make venv`")
+            return wire.RunResponse(error=f"{python}: does not exist: run `make venv`")
         with self._lock:
             if self._cancelled:
                 return wire.RunResponse(bail=True)
@@ -166,7 +166,7 @@ def arguments(request: Any) -> list[str]:
 
 
 def environment(request: Any) -> dict[str, str]:
-    """Return the environment of the program's process, with its config: arguments can be seen."""
+    """Return the program's environment, with its config: other users could see arguments."""
     return {
         **os.environ,
         "PULUMI_CONFIG": json.dumps(dict(request.config)),
@@ -175,7 +175,7 @@ def environment(request: Any) -> dict[str, str]:
 
 
 def run(name: str, arguments: Sequence[str], line: socket.socket | None = None) -> None:  # noqa: ARG001
-    """Serve until nobody needs it any more, and end this process."""
+    """Serve until the CLI has ended, then end this process."""
     language = Language()
     add = language_pb2_grpc.add_LanguageRuntimeServicer_to_server
     serve(name, Service(add=lambda server: add(language, server), close=language.close), line)

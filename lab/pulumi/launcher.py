@@ -2,9 +2,9 @@
 
     python -IS launcher.py MODULE NAME [ARGUMENT…]
 
-The resident has all imported that a plugin needs, and forks one with this process's streams, folder
-and environment. This process then only waits: its end is the plugin's end, and the other way round.
-Where no resident is reachable, it becomes the plugin itself. Imports nothing that takes long.
+The resident has imported what a plugin needs, and forks one with this process's streams, folder and
+environment. This process then only waits: it ends with the plugin, and the plugin with it. If no
+resident can be reached, it becomes the plugin itself. It imports nothing that takes long.
 """
 
 import contextlib

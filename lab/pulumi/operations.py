@@ -54,7 +54,7 @@ class PulumiCli:
     refresh_seconds: float = REFRESH_SECONDS
 
     def preview(self) -> int:
-        """Tell what `up` would do, and touch nothing real."""
+        """Show what `up` would do, and change nothing."""
         with self._prepared() as variables:
             return self._pulumi(variables, "preview", "--diff")
 
@@ -63,7 +63,7 @@ class PulumiCli:
 
         Args:
             refresh: Read what really exists first.
-            apart: Give that a time limit, for providers that can hang in it.
+            apart: Refresh in a run before, with a time limit: some providers can hang in it.
         """
         with self._prepared() as variables:
             self._recover()
@@ -91,7 +91,7 @@ class PulumiCli:
         """Return what the program exported; nothing if it was never applied.
 
         Raises:
-            StackError: The CLI does not tell.
+            StackError: The state cannot be read, or the CLI fails.
         """
         if not self._state.exists():
             return {}
@@ -115,9 +115,9 @@ class PulumiCli:
 
     @contextlib.contextmanager
     def _prepared(self) -> Iterator[Mapping[str, str]]:
-        """Hold the stack, and have all in place that the CLI asks for.
+        """Lock the stack, and prepare what the CLI needs.
 
-        Gives the environment in which the CLI finds its plugins, and they who forks them.
+        Yields the environment in which the CLI finds its plugins, and they find the resident.
         """
         ours = environment(self.folder, os.environ)
         with Lock(self.folder / "lock"), resident.running(ours) as variables:
@@ -158,7 +158,7 @@ class PulumiCli:
         return self._shadow / f"Pulumi.{self.stack}.yaml"
 
     def _command(self, *arguments: str) -> list[str]:
-        # By its path: the PATH that counts for that is this process's.
+        # By its path: it would be looked up on this process's PATH.
         return [
             *(str(self.folder / "bin" / "pulumi"), *arguments, "--stack", self.stack),
             *("--non-interactive", "--color", "never"),
@@ -251,12 +251,12 @@ class PulumiCli:
             for note in found:
                 print(f"the last run was cut short at: {note}", flush=True)
                 if note.unknown:
-                    print(f"  it stays noted: {note.unknown}", flush=True)
+                    print(f"  it stays in the state: {note.unknown}", flush=True)
                 if note.left is not None:
                     print(f"  removing {note.left}", flush=True)
                     note.left.remove()
         if found and not any(note.unknown for note in found):
-            # Whatever is in it: Pulumi drops all notes of a state that it is given.
+            # Even unchanged: Pulumi drops all pending operations of a state that it imports.
             self._capture("stack", "import", stdin=json.dumps(exported))
 
     def _targets(self, types: Sequence[str]) -> list[str]:

@@ -30,7 +30,7 @@ def main(settings: str, program: str) -> int:
     pulumi.runtime.set_all_config(config, pulumi.runtime.get_config_secret_keys_env())
     pulumi.runtime.configure(pulumi.runtime.Settings(**json.loads(settings)))
     sys.argv = [program]
-    # When a resource fails, much of the program's graph is never looked at: no news.
+    # When a resource fails, many results are never read; asyncio would report each.
     logging.getLogger("asyncio").setLevel(logging.CRITICAL)
     loop = asyncio.new_event_loop()
     asyncio.set_event_loop(loop)

@@ -1,7 +1,7 @@
-"""The process that forks plugins: ``python -m lab.pulumi.resident COMMAND…`` has one for a command.
+"""The process that forks plugins: ``python -m lab.pulumi.resident COMMAND…`` has one for it.
 
-Python takes a second to import what a plugin needs, and each VM has a plugin of its own. So one
-process imports it all once, for as long as one command of the lab runs, and forks.
+Python takes a second to import what a plugin needs, and each VM has its own plugin. So for each
+command of the lab, one process imports everything once, and forks.
 """
 
 from __future__ import annotations
@@ -29,9 +29,9 @@ _BACKLOG = 128
 
 @contextmanager
 def running(environment: Mapping[str, str]) -> Iterator[dict[str, str]]:
-    """Have a resident while the block runs; gives an environment in which plugins find it.
+    """Run a resident during the block; yield an environment in which plugins find it.
 
-    It is killed when the block or this process ends; the plugins end with who has started them.
+    It is killed when the block or this process ends; the plugins end with their launchers.
     """
     place = f"@gatehouse-{secrets.token_hex(8)}"
     with socket.socket(socket.AF_UNIX) as listener:
@@ -57,7 +57,7 @@ def main(parent: int) -> None:
     listener = socket.socket(fileno=os.dup(0))
     for module in (*_MODULES, *_PACKAGES):
         importlib.import_module(module)
-    if os.getppid() != parent:  # which ended before setpriv could ask to be told
+    if os.getppid() != parent:  # it ended before setpriv asked for its signal
         return
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # nobody waits for the plugins
     while True:

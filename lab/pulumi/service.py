@@ -1,4 +1,4 @@
-"""What every plugin's process does: serve on a port, tell it on stdout, end when it has to."""
+"""What every plugin's process does: serve on a port, print it, and end with the CLI."""
 
 from __future__ import annotations
 
@@ -36,13 +36,13 @@ class Service:
 
 
 def serve(name: str, service: Service, line: socket.socket | None = None) -> None:
-    """Serve until nobody needs it any more, and end this process.
+    """Serve, and end this process when it is needed no more.
 
-    That is when who reads its stdout is gone, which is the CLI, or the other end of the line, or
-    when a signal asks for it.
+    It ends when nobody reads its stdout any more (the CLI is gone), when the launcher's end of the
+    line is closed, or on a signal.
 
     Args:
-        name: What the process is called, so that it is found when a run was killed.
+        name: The process's name, by which it is found after a run was killed.
         service: What is served.
         line: The connection to the launcher that the CLI has started, if there is one.
     """
@@ -59,7 +59,7 @@ def serve(name: str, service: Service, line: socket.socket | None = None) -> Non
     threading.Thread(target=_watch, args=(over, line), daemon=True).start()
     over.wait()
     service.close()
-    # Without a wait for what a handler still does.
+    # Without waiting for handlers that still run.
     os._exit(0)
 
 

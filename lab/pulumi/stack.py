@@ -41,22 +41,22 @@ class Stack:
     name: str
     project: Path
     folder: Path
-    """Where all of it is kept that does not belong to the project."""
+    """Where everything of the stack is that is not in the project."""
 
     def providers(self, requested: str, cli: Cli) -> tools.Providers:
         """Return the providers to use: those that have applied the stack, if any have.
 
         Raises:
             StackError: Others were asked for than those.
-            ProvidersError: They are not to be had.
+            ProvidersError: They are not available.
         """
         kept = self.applied_with()
         if kept is None:
             return tools.choose(requested, cli)
         if requested not in ("auto", kept):
             raise StackError(
-                f"PROVIDERS={requested}: this lab was applied with PROVIDERS={kept}, and its state"
-                " has what those say of it: run `make down` first"
+                f"PROVIDERS={requested}: this lab was applied with PROVIDERS={kept}, whose state"
+                " other providers cannot use: run `make down` first"
             )
         found = tools.choose(kept, cli)
         return tools.Providers(
@@ -71,12 +71,12 @@ class Stack:
             return None
 
     def lay_out(self, cli: Cli, providers: tools.Providers) -> None:
-        """Have the CLI and the providers in place."""
+        """Put the CLI and the providers in place."""
         self.folder.mkdir(mode=0o700, exist_ok=True)
         tools.lay_out(self.folder, cli, providers)
 
     def keep(self, providers: tools.Providers) -> None:
-        """Note that the stack is applied with some providers, before it is."""
+        """Note which providers the stack is about to be applied with."""
         (self.folder / _KEPT).write_text(f"{providers.name}\n", encoding="utf-8")
 
     @property
@@ -85,7 +85,7 @@ class Stack:
         return tools.environment(self.folder, os.environ)
 
     def preview(self, config_file: Path) -> int:
-        """Tell what `up` would do, and touch nothing."""
+        """Show what `up` would do, and change nothing."""
         return self._run("preview", *_config(config_file)).returncode
 
     def up(self, config_file: Path, *, refresh: bool = False) -> int:

@@ -1,4 +1,4 @@
-"""What the state file of a stack says as it is; asking the CLI takes seconds on a slow machine."""
+"""Reads a stack's state file directly, as asking the CLI can take seconds."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def read(file: Path) -> dict[str, Any]:
     """Return the checkpoint in a state file; an empty one if there is none.
 
     Raises:
-        ValueError: It is no state.
+        ValueError: It is not a Pulumi state.
     """
     try:
         text = file.read_text(encoding="utf-8")
@@ -29,14 +29,14 @@ def read(file: Path) -> dict[str, Any]:
     try:
         latest = json.loads(text)["checkpoint"].get("latest") or {}
     except (KeyError, TypeError, AttributeError) as error:
-        raise ValueError(f"{file}: is no state of Pulumi's") from error
+        raise ValueError(f"{file}: is not a Pulumi state") from error
     if not isinstance(latest, dict):
-        raise ValueError(f"{file}: is no state of Pulumi's")  # noqa: TRY004 - of the file's content
+        raise ValueError(f"{file}: is not a Pulumi state")  # noqa: TRY004 - of the file's content
     return latest
 
 
 def outputs(state: dict[str, Any]) -> dict[str, Any]:
-    """Return what the program exported, `[secret]` in the place of secrets, as the CLI shows it."""
+    """Return what the program exported, with `[secret]` for each secret, as the CLI shows it."""
     found: dict[str, Any] = {}
     for resource in state.get("resources") or []:
         if resource["type"] == _STACK:

@@ -24,12 +24,12 @@ _FETCH_SECONDS = 180.0
 
 
 class ProvidersError(Exception):
-    """The providers that were asked for are not here; the text says which, and what to do."""
+    """The requested providers are not available; the text says which, and what to do."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Providers:
-    """Which plugins manage what the program asks for."""
+    """The plugins that manage the program's resources."""
 
     name: str
     """`real` for Pulumi's own, `lab` for the lab's stand-ins."""
@@ -48,12 +48,12 @@ def choose(requested: str, cli: Cli, cache: Path = CACHE) -> Providers:
     """Return the providers to use.
 
     Args:
-        requested: `real`, `lab`, or `auto` for the real ones wherever they can be had.
+        requested: `real`, `lab`, or `auto` for the real ones if they are available.
         cli: The CLI, which can fetch them.
-        cache: Where it keeps what it fetches.
+        cache: The folder for fetched plugins.
 
     Raises:
-        ProvidersError: The real ones were asked for and are not to be had.
+        ProvidersError: The real ones were requested and are not available.
     """
     if requested == STAND_INS:
         return Providers(name=STAND_INS, reason="PROVIDERS=lab")
@@ -65,7 +65,7 @@ def choose(requested: str, cli: Cli, cache: Path = CACHE) -> Providers:
         return Providers(name=REAL, reason="they are on PATH")
     if _fetched(cli, fetched):
         return Providers(name=REAL, reason=f"fetched to {fetched}", folder=fetched)
-    lack = f"{', '.join(missing(home))} not in {home}, and not to be fetched"
+    lack = f"{', '.join(missing(home))} not in {home}, and cannot be fetched"
     if requested == REAL:
         raise ProvidersError(f"PROVIDERS=real: {lack}: install them, or use PROVIDERS=lab")
     return Providers(name=STAND_INS, reason=lack)
@@ -107,7 +107,7 @@ def _fetched(cli: Cli, folder: Path) -> bool:
 
 
 def lay_out(folder: Path, cli: Cli, providers: Providers) -> None:
-    """Put the programs into the folders `bin` and `home` of a stack, whatever was there before."""
+    """Put the programs into a stack's folders `bin` and `home`, in place of earlier ones."""
     plugins = folder / "home" / "plugins"
     for each in (folder / "bin", folder / "home", plugins):
         each.mkdir(mode=0o700, exist_ok=True)
@@ -115,7 +115,7 @@ def lay_out(folder: Path, cli: Cli, providers: Providers) -> None:
     host = plugins / f"language-python-v{cli.version}"
     _remove(host)
     if not has_language_host(cli):
-        # As a plugin among the others: one on PATH the CLI warns of.
+        # As a plugin, because the CLI warns of one on PATH.
         host.mkdir()
         _launcher(host / language.NAME, "lab.pulumi.language")
     for name in VERSIONS:
@@ -139,7 +139,7 @@ def has_language_host(cli: Cli) -> bool:
 def environment(folder: Path, theirs: Mapping[str, str]) -> dict[str, str]:
     """Return the variables with which the CLI works on the stack of a folder.
 
-    The user's own passphrase and plugins would be taken before the lab's.
+    The user's own passphrase, token and stack would take precedence over the lab's.
     """
     ours = {
         key: value

@@ -187,6 +187,14 @@ def test_a_long_target_of_http2_too(site: Site) -> None:
             assert status in {200, 400, 414}, (unit, size, status)
 
 
+def test_a_path_that_is_not_ascii_is_refused_in_both_versions(site: Site) -> None:
+    for path in ("/\u00e9", "/\u00e9%41", "/\u00e9%7E//x", "/cut/\u65e5", "/a|\u00e9", "/a\x7f"):
+        request = f"GET {path} HTTP/1.1\r\nHost: {SHOP}\r\nConnection: close\r\n\r\n"
+        assert Plain(site).ask(request.encode()) == 400, path
+        with contextlib.closing(Http2(site)) as client:
+            assert client.ask(SHOP, path, {}).status == 400, path
+
+
 # Preflights.
 
 MEMBERS = "members.example.org"
@@ -263,6 +271,9 @@ def test_what_could_be_taken_for_another_method_needs_the_password(site: Site) -
             name,
         ):
             assert client.ask(preflight(f"/a?{query}")) == 401, query
+            for broken in ("%", "%z", "%4", "%zz", "%u005f", "100%"):
+                for spoilt in (f"{query}&x={broken}", f"{broken}&{query}", f"{query};{broken}"):
+                    assert client.ask(preflight(f"/a?{spoilt}")) == 401, spoilt
     for more in (
         *(
             {"Content-Type": "text/plain"},

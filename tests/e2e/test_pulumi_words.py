@@ -91,6 +91,7 @@ def test_the_other_commands_of_the_docs(person: Person) -> None:
     assert made(person) == 3, "nothing has changed"
     person.ok("pulumi up --replace '**web-1-disk'")
     assert made(person) == 4
+    person.ok("pulumi state unprotect --all --yes")
     shown = person.ok("echo at $(pulumi stack output --json edge | jq -r .ssh)")
     assert "at ssh root@edge.example.org" in shown
     told = {**person.environment, "PULUMI_CONFIG_PASSPHRASE": PASSPHRASE}

@@ -5,10 +5,12 @@ that a test can say which addresses the VMs got and see where in haproxy.cfg the
 """
 
 import copy
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from google.protobuf import struct_pb2
 from pulumi.runtime import mocks, rpc
 from pulumi.runtime.proto import resource_pb2
 from pulumi.runtime.sync_await import _ensure_event_loop
@@ -58,6 +60,9 @@ class Registered:
     type: str
     name: str
     inputs: dict[str, Any]
+    id: str
+    object: struct_pb2.Struct
+    """Its outputs as the engine answered with them."""
     options: resource_pb2.RegisterResourceRequest
 
 
@@ -123,8 +128,11 @@ class Provider(mocks.Mocks):
 class Monitor(mocks.MockMonitor):
     """A mock monitor that keeps the whole of each registration, options included."""
 
-    def __init__(self, provider: Provider, run: Run, before: Run) -> None:
+    def __init__(
+        self, provider: Provider, run: Run, before: Run, spared: Callable[[str], bool]
+    ) -> None:
         super().__init__(provider)
+        self.spared = spared
         self.run = run
         self.before = before
 
@@ -134,6 +142,14 @@ class Monitor(mocks.MockMonitor):
         if request.type == "pulumi:pulumi:Stack":
             return answer
         _ensure_event_loop()
+        older = self.before.resources.get(request.name)
+        if older is not None and older.type == request.type and request.custom:
+            trigger = request.replacement_trigger
+            if self.spared(request.name):  # the engine answers with what its state has
+                answer.id = older.id
+                answer.object.CopyFrom(older.object)
+            elif older.options.replacement_trigger != trigger:
+                answer.id = f"{older.id}-replaced"
         inputs = rpc.deserialize_properties(request.object, keep_unknowns=True)
         outputs = rpc.deserialize_properties(answer.object) if request.custom else {}
         self.run.state[answer.urn] = {"type": request.type, "outputs": outputs}
@@ -145,6 +161,8 @@ class Monitor(mocks.MockMonitor):
             type=request.type,
             name=request.name,
             inputs=inputs,
+            id=answer.id,
+            object=answer.object,
             options=request,
         )
         return answer
@@ -173,6 +191,7 @@ def run(
     addresses: dict[str, str] | None = None,
     preview: bool = False,
     before: Run | None = None,
+    spared: Callable[[str], bool] = lambda _: False,
 ) -> Run:
     """Run ``__main__.py`` with a config.
 
@@ -181,6 +200,7 @@ def run(
         addresses: What the VMs answer, by name.
         preview: Whether nothing that a provider decides is known.
         before: The run whose resources are there.
+        spared: Whether a resource of that run is left as it is, by its name, as with `--target`.
     """
     done = Run()
     count = raw["farm"]["vms"]
@@ -189,5 +209,7 @@ def run(
         addresses = {f"{farm}-{index}": f"10.90.0.{10 + index}" for index in range(count)}
         addresses[f"{farm}-edge"] = "10.90.0.254"
     provider = Provider(addresses, preview)
-    run_mocked(PROGRAM, raw, provider, Monitor(provider, done, before or Run()), preview=preview)
+    run_mocked(
+        PROGRAM, raw, provider, Monitor(provider, done, before or Run(), spared), preview=preview
+    )
     return done

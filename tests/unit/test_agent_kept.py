@@ -298,7 +298,7 @@ def test_members_that_are_sound_stay_and_the_others_are_named_once(
         each["id"]: each["healthy_since"] for each in sound
     }
     assert not made.known, "so Traefik is asked whether it has more"
-    assert printed.getvalue().startswith(f"{file} has {len(odd)} entries that are none: ")
+    assert printed.getvalue().startswith(f"{file}: {len(odd)} invalid entries are ignored: ")
     assert printed.getvalue().count("\n") == 1
 
 
@@ -318,7 +318,7 @@ def test_images_of_services_that_are_none_are_left_out(
     assert (made._had, made._others) == ({"app": ["sha256:a", "b"]}, {"c"})
     count = sum(each != "" for each in (*odd, *ids, *ids))
     told = printed.getvalue()
-    assert told.startswith(f"{file} has {count} entries that are none: ") if count else not told
+    assert told.startswith(f"{file}: {count} invalid entries are ignored: ") if count else not told
     assert told.count("\n") == bool(count)
 
 
@@ -335,7 +335,7 @@ def test_an_odd_member_keeps_none_from_serving(
     file.write_text(json.dumps([*kept, {"id": odd, "healthy_since": "first"}]))
     another = new_agent(tmp_path)
     assert set(another.shown()) == {serving.id, other.id}
-    assert capsys.readouterr().out.count("entries that are none") == 1
+    assert capsys.readouterr().out.count("invalid entries are ignored") == 1
 
 
 @pytest.mark.parametrize("cut", [0, 10, 300])

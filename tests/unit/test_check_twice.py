@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from components.check import raw_config
-from components.config import ConfigError
+from components.config import ConfigError, parse
 
 
 def told(text: str) -> tuple[str, ...]:
@@ -38,7 +38,7 @@ def test_a_key_that_is_given_twice_is_told_by_its_path(
     text: str, path: str, lines: str, key: str
 ) -> None:
     assert told(text) == (
-        f"{path}: is given twice, in the lines {lines}; remove one of them (got {key})",
+        f"{path}: is given twice, in lines {lines}; remove one of them (got {key})",
     )
 
 
@@ -70,3 +70,37 @@ _VALUES = st.recursive(
 @given(st.dictionaries(_KEYS.map(lambda key: f"gatehouse:{key}"), _VALUES, min_size=1))
 def test_what_python_writes_has_nothing_twice(config: dict[str, object]) -> None:
     assert told(yaml.safe_dump({"config": config})) == ()
+
+
+def test_aliases_that_stand_for_too_much_are_refused_at_once() -> None:
+    lines = [
+        "a0: &a0 [x]",
+        *(f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 9)}]" for n in range(1, 9)),
+    ]
+    (problem,) = told("\n".join(lines))
+    assert problem.endswith("its aliases stand for more than 1000000 values")
+    (problem,) = told("config: &c\n  gatehouse:farm: *c\n")
+    assert problem.endswith("the alias in line 1 holds itself")
+
+
+@pytest.mark.parametrize(
+    "value",
+    ['"hunter2', "@hunter2", "*hunter2", "!hunter2 x", "%hunter2", "&hunter2 x\n  b: &hunter2 x"]
+    + [f"!!{tag} hunter2" for tag in ("bool", "int", "float", "timestamp", "binary", "map", "set")],
+)
+def test_what_yaml_cannot_read_is_told_by_its_place_and_not_shown(value: str) -> None:
+    (problem,) = told(f"config:\n  password: {value}\n")
+    assert problem.startswith("config: cannot be read, as the file is no YAML: ")
+    assert "hunter2" not in problem
+
+
+def test_a_key_that_is_no_text_is_told_as_it_was_written() -> None:
+    service = "image: a, hosts: [a.example.org], port: 1, env"
+    text = (
+        "config:\n  gatehouse:farm: {vms: 1, image: /a}\n  gatehouse:services: {a: {%s: {%s: x}}}"
+    )
+    for key, path in (("~", "null"), ("2020-01-01", "2020-01-01"), ("no", "false")):
+        with pytest.raises(ConfigError) as error:
+            parse(raw_config(text % (service, key)))
+        (problem,) = error.value.problems
+        assert problem.startswith(f"services.a.env.{path}: must be text")

@@ -187,6 +187,6 @@ def test_a_stack_without_its_libvirt_ends_before_anything_is_registered(
         run(BASE)
     assert (
         "farm.hypervisors.0.uri: no libvirt answers at /x: why; install libvirt and start it"
-        " (`systemctl enable --now libvirtd`), or name the hypervisor's address (got"
+        " (`systemctl enable --now libvirtd`), or give another hypervisor's URI (got"
         " qemu:///system)"
     ) in caught.value.problems

@@ -32,14 +32,14 @@ def bridged(**changes: Any) -> dict[str, Any]:
                 ("0.0.0.0/0", "must have room for VMs: a prefix from /16 to /29"),
                 ("10.0.0.0/8", "must have room for VMs: a prefix from /16 to /29"),
                 ("10.0.0.0/15", "must have room for VMs: a prefix from /16 to /29"),
-                ("127.0.0.0/16", "must be a network of machines"),
-                ("127.5.0.0/24", "must be a network of machines"),
-                ("224.0.0.0/24", "must be a network of machines"),
-                ("239.1.2.0/24", "must be a network of machines"),
-                ("169.254.0.0/16", "must be a network of machines"),
-                ("0.0.0.0/24", "must be a network of machines"),
-                ("255.255.255.0/24", "must be a network of machines"),
-                ("250.0.0.0/24", "must be a network of machines"),
+                ("127.0.0.0/16", "must be a network that machines can use"),
+                ("127.5.0.0/24", "must be a network that machines can use"),
+                ("224.0.0.0/24", "must be a network that machines can use"),
+                ("239.1.2.0/24", "must be a network that machines can use"),
+                ("169.254.0.0/16", "must be a network that machines can use"),
+                ("0.0.0.0/24", "must be a network that machines can use"),
+                ("255.255.255.0/24", "must be a network that machines can use"),
+                ("250.0.0.0/24", "must be a network that machines can use"),
             ]
         ),
         *(
@@ -58,7 +58,11 @@ def bridged(**changes: Any) -> dict[str, Any]:
             )
         ),
         *(
-            ("farm/ssh_from", [network], "farm.ssh_from.0: must be a network of machines")
+            (
+                "farm/ssh_from",
+                [network],
+                "farm.ssh_from.0: must be a network that machines can use",
+            )
             for network in ("127.0.0.0/8", "224.0.0.0/4", "0.0.0.0/32", "255.255.255.255/32")
         ),
         *(
@@ -72,7 +76,7 @@ def bridged(**changes: Any) -> dict[str, Any]:
         ("edge/source", "127.0.0.1", "edge.source: must be the address of another machine"),
         ("edge/source", "0.0.0.0", "edge.source: must be the address of another machine"),  # noqa: S104
         ("edge", {**EDGE_HOST, "host": "224.0.0.1"}, "edge.host: must be a machine's address"),
-        ("edge", {**EDGE_HOST, "host": "fe80::1"}, "edge.host: must be an address that needs no"),
+        ("edge", {**EDGE_HOST, "host": "fe80::1"}, "edge.host: must not be in fe80::/10, which"),
         *(
             (f"{APP}/http/allow", [network], "services.app.http.allow.0: must be a network that")
             for network in ("224.0.0.0/4", "ff00::/8", "0.0.0.0/32", "255.255.255.255")
@@ -80,8 +84,8 @@ def bridged(**changes: Any) -> dict[str, Any]:
         *(
             (f"{APP}/image", image, f"services.app.image: {words}")
             for image, words in [
-                ("r.example.org:99999/app:1", "must have a registry's port from 1 to 65535"),
-                ("r.example.org:0/app", "must have a registry's port from 1 to 65535"),
+                ("r.example.org:99999/app:1", "must have a registry port from 1 to 65535"),
+                ("r.example.org:0/app", "must have a registry port from 1 to 65535"),
                 ("a" * 64, "must not be 64 hex digits, which Docker takes for an image's ID"),
                 ("0123456789abcdef" * 4, "must not be 64 hex digits"),
                 ("x" * 20_000, "must have at most 1000 characters"),
@@ -98,8 +102,8 @@ def bridged(**changes: Any) -> dict[str, Any]:
         (f"{APP}/cpus", 1e-9, "services.app.cpus: must be at least 0.01"),
         (f"{APP}/cpus", 0.009, "services.app.cpus: must be at least 0.01"),
         (f"{APP}/cpus", 3, "services.app.cpus: is more than a VM has, 2"),
-        (f"{APP}/user", "2147483648", "services.app.user: must have numbers up to 2147483647"),
-        (f"{APP}/user", "a:9999999999", "services.app.user: must have numbers up to 2147483647"),
+        (f"{APP}/user", "2147483648", "services.app.user: must have a UID and GID of at most"),
+        (f"{APP}/user", "a:9999999999", "services.app.user: must have a UID and GID of at most"),
         *(
             (f"{APP}/volumes", [{"name": "x", "path": at}], "services.app.volumes.0.path: is the")
             for at in ("/proc", "/proc/x", "/sys", "/sys/fs", "/dev", "/dev/mqueue", "/etc/hosts")
@@ -108,7 +112,7 @@ def bridged(**changes: Any) -> dict[str, Any]:
         (
             f"{APP}/volumes",
             [{"name": "x", "path": "/a/b"}, {"name": "y", "path": "/a", "read_only": True}],
-            "services.app.volumes.0.path: is in the volume at /a, whose read_only lets",
+            "services.app.volumes.0.path: is in the read-only volume at /a, where Docker",
         ),
         (
             f"{APP}/volumes",
@@ -119,8 +123,8 @@ def bridged(**changes: Any) -> dict[str, Any]:
         ("farm/vcpus", 256, "farm.vcpus: must be at most 255"),
         ("farm/disk", "999999TiB", "farm.disk: must be at most 1024TiB"),
         ("farm/boot_timeout", "999999h", "farm.boot_timeout: must be at most 8760h"),
-        ("farm/image", "ftp://example.org/a", "farm.image: must be a path or a URL of http"),
-        ("farm/image", "https://", "farm.image: must be a path or a URL of http"),
+        ("farm/image", "ftp://example.org/a", "farm.image: must be a path, or a URL with http"),
+        ("farm/image", "https://", "farm.image: must be a path, or a URL with http"),
         *(
             ("farm/hypervisors", [{"pool": pool}], "farm.hypervisors.0.pool: must be a folder")
             for pool in ("/proc", "/sys/x", "/dev/x/a", "/run/gatehouse", "/root", "/root/vms")
@@ -209,7 +213,7 @@ def test_no_certificate_is_asked_of_acme_that_it_gives_nobody(domain: str) -> No
     raw = changed(f"{APP}/hosts", [domain])
     raw["edge"] = {"tls": {"acme": {"email": "ops@example.org"}}}
     (problem,) = problems(raw)
-    assert problem.startswith("edge.tls.acme: gets certificates for public domains only; give one")
+    assert problem.startswith("edge.tls.acme: obtains certificates for public domains only; give")
     assert problem.endswith(f"(got {domain})")
 
 

@@ -213,7 +213,7 @@ def test_a_vm_that_never_came_up_holds_nothing(
     # Pulumi replaces nothing that was protected and is to be: the next update protects it.
     bigger = program.run(config(volume, **BIGGER), before=first)
     assert not protected(bigger) & of_vm(0, 1, 2)
-    assert "web-0 is replaced, and Pulumi protects the data of the new one from the next" in (
+    assert "web-0 is replaced, and Pulumi protects the new VM's data only from the next" in (
         caplog.text
     )
     assert protected(program.run(config(volume, **BIGGER), before=bigger)) >= of_vm(0, 1, 2)
@@ -231,7 +231,7 @@ def test_one_vm_that_never_came_up_leaves_the_others_guarded() -> None:
     (problem,) = refused(config(DATA, **BIGGER), first)
     assert "the volume data on web-0 and web-1 (" in problem
     (problem,) = refused(config(DATA, farm__vms=2, services__hello__replicas=3), first)
-    assert problem.startswith("farm.vms: Pulumi protects web-2, because an earlier config has data")
+    assert problem.startswith("farm.vms: Pulumi protects web-2 for volumes of an earlier config")
     (command,) = re.findall("run `(pulumi state unprotect .*?)`", problem)
     urns = shlex.split(command)[4:]
     assert {urn.rpartition("::")[2] for urn in urns} == of_vm(2)
@@ -316,3 +316,50 @@ def test_another_network_is_another_vm(one: dict[str, Any], other: dict[str, Any
         triggers.append((str(domain), room))
     assert triggers[0][0] != triggers[1][0]
     assert "cidr" not in other or triggers[0][1] != triggers[1][1]
+
+
+def test_an_update_that_spares_a_vm_leaves_what_is_known_of_it() -> None:
+    # As with --target or --exclude: the VM is as it was, and its outputs are written all the same.
+    changed = config(FOLDER, farm__memory="512MiB", farm__packages=["htop"])
+    before = program.run(config())
+    after = program.run(changed, before=before, spared=lambda name: name.startswith("web-"))
+    assert after.resources["web-0-domain"].id == before.resources["web-0-domain"].id
+    (problem,) = refused(changed, after)
+    assert "farm.memory 256MiB -> 512MiB and farm.packages none -> htop replace" in problem
+    same = config(FOLDER)
+    program.run(same, before=program.run(same, before=after))
+
+
+@pytest.mark.parametrize("volume", [DATA, FOLDER])
+def test_data_outlives_a_service_that_was_destroyed_alone(volume: dict[str, Any]) -> None:
+    # As by `pulumi destroy --target …` or `--exclude-protected`: the VM and its disk are still
+    # there, and for the folder nothing else is.
+    before = program.run(config(volume))
+    half = forgetting(before, "gatehouse:service:Service")
+    gone = config()
+    del gone["services"]["hello"]
+    gone["services"]["other"] = {"image": "o", "hosts": ["o.example.org"], "port": 80}
+    for raw in (gone, {**gone, "farm": {**gone["farm"], "memory": "512MiB"}}):
+        (problem,) = refused(raw, half)
+        assert problem.startswith("services.hello.volumes.0: ")
+        assert "services.hello is not in the config any more" in problem
+    again = program.run(config(volume), before=half)
+    given_up = program.run(config(expendable(volume)), before=again)
+    program.run(gone, before=given_up)
+
+
+def test_a_folder_that_was_used_is_data_without_its_containers_too() -> None:
+    before = program.run(config(FOLDER))
+    used = program.run(config(FOLDER), before=before)
+    half = forgetting(used, "Container::hello", "Command::hello")
+    (problem, *_) = refused(config(FOLDER, farm__memory="512MiB"), half)
+    assert problem.startswith("services.hello.volumes.0: the folder ")
+
+
+def forgetting(run: program.Run, *parts: str) -> program.Run:
+    """Return a run of whose state the resources are gone whose URNs have one of some parts."""
+    half = copy.deepcopy(run)
+    for urn in run.state:
+        if any(part in urn for part in parts):
+            del half.state[urn]
+    return half

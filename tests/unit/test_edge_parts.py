@@ -28,7 +28,9 @@ def test_each_line_of_a_file_is_to_be_seen_and_changes_alone() -> None:
 
 @pytest.mark.parametrize("before", ["", parts.fact_line("tls", 1)])
 def test_a_line_of_no_file_is_refused(before: str) -> None:
-    with pytest.raises(EdgeError, match=r"^line \d of the input: .* comes after none; .*#\| a 1"):
+    with pytest.raises(
+        EdgeError, match=r"^line \d of the input: .* continues a file that none begins; .*#\| a 1"
+    ):
         parts.take_apart(f"{before}#| a 1\n")
 
 

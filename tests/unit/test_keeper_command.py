@@ -103,6 +103,7 @@ FOREIGN = (
     *(("haproxy.cfg",), ("passwd", "hosts"), ("lock", "www"), ("film.part",), ("lock", "a.part")),
     *(("chroot/x", "notes"), ("users/x.cfg", "haproxy.log"), ("keeper.pyz/x",), ("access.log",)),
     *(("next.sock",), ("renew.pid",), ("versions/a/haproxy.cfg",)),
+    *(("users/me.txt",), ("users/alice/mail",), ("chroot/etc/passwd",), ("lock/x",), ("users",)),
 )
 """Files in the folders of others."""
 VERBS = tuple(re.findall(r"^    (\w+)  ", command.parser().format_help(), re.MULTILINE))

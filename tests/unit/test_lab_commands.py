@@ -29,8 +29,8 @@ class FakeDatacentre:
         self.entered: list[str] = []
         self.up = True
 
-    def start(self, hosts: Sequence[str]) -> None:
-        del hosts
+    def start(self, hosts: Sequence[str], images: Sequence[str]) -> None:
+        del hosts, images
         self.root.mkdir(exist_ok=True)
         self.up = True
 
@@ -105,7 +105,7 @@ def test_scaling_leaves_the_file_as_it_is_and_lasts_until_down(
     assert "replicas: 5" in text
     capsys.readouterr()
     assert lab.up() == 0
-    assert "scaled: farm.vms: 3, until `make down` or an edit of it" in capsys.readouterr().out
+    assert "scaled: farm.vms: 3, until you edit it or run `make down`" in capsys.readouterr().out
     assert (datacentre.root / "scaled.json").is_relative_to(datacentre.root), "goes with the lab"
 
 

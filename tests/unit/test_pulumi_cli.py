@@ -185,7 +185,7 @@ def test_real_providers_are_taken_where_they_are_all_there(on_path: Path, tmp_pa
     lack = choose("auto", pulumi, cache)
     assert (lack.name, lack.reason) == (
         "lab",
-        f"command 1.2.1 not in {plugins}, and not to be fetched",
+        f"command 1.2.1 not in {plugins}, and cannot be fetched",
     )
     with pytest.raises(ProvidersError, match=r"command 1\.2\.1 not in .* or use PROVIDERS=lab"):
         choose("real", pulumi, cache)

@@ -329,7 +329,7 @@ def test_outputs_are_read_in_the_state_and_secrets_stay_hidden(
     place.write_text(json.dumps({"checkpoint": {"latest": {"resources": resources}}}))
     assert stack.outputs() == {"a": [1], "b": {"c": "[secret]"}}
     place.write_text("{}")
-    with pytest.raises(StackError, match="is no state of Pulumi's"):
+    with pytest.raises(StackError, match="is not a Pulumi state"):
         stack.outputs()
 
 

@@ -201,7 +201,7 @@ def test_the_language_host_knows_the_plugins_and_says_what_it_lacks(
         assert about.executable == f"{tmp_path}/{os.path.relpath(sys.prefix, tmp_path)}/bin/python"
         request.info.options.update({"virtualenv": "none"})
         answer = stub.Run(request)
-        assert answer.error == f"{tmp_path}/none/bin/python: is not there: run `make venv`"
+        assert answer.error == f"{tmp_path}/none/bin/python: does not exist: run `make venv`"
         assert stub.GetPluginInfo(Empty()).version == "3.260.0"
 
 

@@ -24,7 +24,7 @@ from components.edge.keeper.system import EdgeError
 
 _READING = frozenset({"apply", "users"})
 _UNLOCKED = frozenset({"log", "link", "answer"})
-"""For these, the lock's holder waits."""
+"""Commands that run without the lock, because its holder waits for them."""
 
 
 def main(arguments: Sequence[str]) -> int:

@@ -67,7 +67,7 @@ class Spec:
         """Read what ``components.edge.tls.spec`` wrote.
 
         Raises:
-            ValueError: It is not what that writes; so are KeyError, TypeError and AttributeError.
+            ValueError, KeyError, TypeError or AttributeError: It has another form.
         """
         made = cls(
             domains=_texts(given["domains"]),

@@ -14,7 +14,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-from components.edge.keeper.system import EdgeError
+from components.edge.keeper.system import EdgeError, text_of
 
 _MARK, _MORE = "#+ ", "#| "
 FOLDER = "files"
@@ -54,7 +54,7 @@ def take_apart(text: str) -> Parts:
     """Return the haproxy.cfg and the files that are in a text.
 
     Raises:
-        EdgeError: A line with a mark is none of these, or a file is there twice.
+        EdgeError: A marked line is invalid, or a file is given twice.
     """
     config: list[str] = []
     files: dict[str, str] = {}
@@ -62,12 +62,12 @@ def take_apart(text: str) -> Parts:
     for number, line in enumerate(re.findall(r"[^\n]*\n|[^\n]+", text), start=1):
         if line.startswith(_MORE.rstrip()):
             if not current or not line.startswith(_MORE):
-                raise _refused(number, "a line of a file comes after none", line)
+                raise _refused(number, "a line continues a file that none begins", line)
             files[current] += line.removeprefix(_MORE)
         elif line.startswith(_MARK.rstrip()):
             current, more = _marked(number, line)
             if more.keys() & files.keys():
-                raise _refused(number, "a file is there twice", line)
+                raise _refused(number, "a file is given twice", line)
             files |= more
         else:
             config.append(line)
@@ -76,28 +76,28 @@ def take_apart(text: str) -> Parts:
 
 
 def _marked(number: int, line: str) -> tuple[str, dict[str, str]]:
-    """Return the file that more lines belong to, if any, and the files that a line has."""
+    """Return the file that the next lines continue, if any, and the files in a line."""
     try:
         part = json.loads(line.removeprefix(_MARK))
     except (ValueError, RecursionError):
         part = None
     if not isinstance(part, dict) or not part:
-        raise _refused(number, "a line with a mark is no JSON object", line)
+        raise _refused(number, "a marked line is not a JSON object", line)
     if "file" not in part:
         facts = {f"{name}.json": f"{json.dumps(value)}\n" for name, value in part.items()}
         if not all(re.fullmatch(_FACT, name) for name in part):
-            raise _refused(number, "a fact has no name", line)
+            raise _refused(number, "a fact has an invalid name", line)
         return "", facts
     name, content = part["file"], part.get("text")
     if not isinstance(name, str) or not isinstance(content, str) or len(part) > 2:
-        raise _refused(number, "a file has a path and a text", line)
+        raise _refused(number, "a file must have a path and a text", line)
     path = PurePosixPath(name)
     if path.is_absolute() or ".." in path.parts or not path.parts:
         raise _refused(number, f"a file's path must be below {FOLDER}", line)
     if not name.isprintable() or str(path) != name or max(map(len, path.parts)) > _LONGEST_NAME:
-        raise _refused(number, "a file's path is no path", line)
+        raise _refused(number, "a file's path is invalid", line)
     if re.search("[\ud800-\udfff]", content):
-        raise _refused(number, "a file's text has half a character", line)
+        raise _refused(number, "a file's text has a lone surrogate", line)
     return name, {name: content}
 
 
@@ -105,7 +105,9 @@ def _fit(files: Mapping[str, str]) -> None:
     for name in files:
         above = [str(each) for each in PurePosixPath(name).parents if str(each) in files]
         if above:
-            raise EdgeError(f"{above[0]} in the input is a file and a folder; {_NOTHING_CHANGED}")
+            raise EdgeError(
+                f"{above[0]} in the input is both a file and a folder; {_NOTHING_CHANGED}"
+            )
 
 
 def _refused(number: int, why: str, line: str) -> EdgeError:
@@ -116,7 +118,7 @@ def _refused(number: int, why: str, line: str) -> EdgeError:
 def read(folder: Path) -> dict[str, str]:
     """Return the texts below a folder by their path."""
     paths = sorted(path for path in folder.rglob("*") if path.is_file())
-    return {path.relative_to(folder).as_posix(): path.read_bytes().decode() for path in paths}
+    return {path.relative_to(folder).as_posix(): text_of(path) for path in paths}
 
 
 def write(folder: Path, files: Mapping[str, str]) -> None:

@@ -39,6 +39,6 @@ def opened(given: bytes) -> str:
         return text.decode()
     except UnicodeDecodeError as error:
         raise EdgeError(
-            f"the input is no text in UTF-8: {error.reason} at byte {error.start}; nothing was"
+            f"the input is not UTF-8: {error.reason} at byte {error.start}; nothing was"
             " changed; run `pulumi up` again"
         ) from None

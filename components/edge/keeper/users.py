@@ -12,7 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from components.edge.keeper.parts import Parts, write_file
-from components.edge.keeper.system import EdgeError
+from components.edge.keeper.system import EdgeError, text_of
 
 USERS = "users"
 """The fact in a text, and the folder of the userlists below the edge's."""
@@ -30,16 +30,18 @@ def keep(folder: Path, userlists: str) -> None:
 
 
 def named(new: Parts) -> str | None:
-    """Return the name of the file of userlists that a text names, or None if it has no users.
+    """Return the name of the userlists' file, or None if there are no users.
 
     Raises:
-        EdgeError: It names what is none.
+        EdgeError: The name is invalid.
     """
     fact = new.files.get(f"{USERS}.json")
     if fact is None:
         return None
     if not re.fullmatch('"[0-9a-f]{16}"\n', fact):
-        raise EdgeError(f"the input names no userlists; run `pulumi up` again (got {fact.strip()})")
+        raise EdgeError(
+            f"the input has an invalid userlists name; run `pulumi up` again (got {fact.strip()})"
+        )
     return f"{json.loads(fact)}.cfg"
 
 
@@ -54,12 +56,15 @@ def included(folder: Path, new: Parts) -> Parts:
         return new
     path = folder / USERS / name
     try:
-        return replace(new, config=f"{new.config}\n{path.read_text()}")
+        lists, why = text_of(path), "is damaged"
     except OSError as error:
+        lists, why = "", str(error.strerror)
+    if f"{digest(lists)}.cfg" != name:
         raise EdgeError(
-            f"the users of services are not on this machine ({path}: {error.strerror}); run"
+            f"the users of services are not on this machine ({path}: {why}); run"
             " `pulumi up --replace '**edge-users'`"
-        ) from error
+        )
+    return replace(new, config=f"{new.config}\n{lists}")
 
 
 def forget_others(folder: Path, new: Parts) -> None:
