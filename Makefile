@@ -65,7 +65,7 @@ test-e2e-edge: venv  ## the edge alone with the HAProxy of Debian 12 and with th
 	    tests/e2e/test_edge*.py tests/e2e/test_benchmarks.py tests/e2e/test_pulumi*.py -x
 	HAPROXY=3.0 nice $(PYTHON) -m pytest --durations 15 $(OF_HAPROXY) -x
 
-test-e2e-lab: venv  ## the whole graph, and the first day; E2E_LONG=1 has more boots: of a VM that was gone, of an edge that is one, of other images, and of what fails on the first day
+test-e2e-lab: venv  ## the whole graph; E2E_LONG=1 has more boots: of a VM that was gone, of an edge that is one, of stock images, and of what fails on the first day
 	PROVIDERS=$(PROVIDERS) $(PYTHON) -m pytest --durations 25 $(LAB_TESTS) -x
 
 audit: venv  ## the scans, and as root what an applied lab lets nobody do; `make test` has them too

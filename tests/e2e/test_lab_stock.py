@@ -1,8 +1,9 @@
 """The first day: VMs of images as Debian makes them, in a lab of its own with what they reach.
 
 The config says nothing but what it has to. So cloud-init installs Docker, from deb.debian.org, and
-images come from Docker Hub: the lab has a part of either. With E2E_LONG=1 it is also done with
-Debian 13, with the stack file of production, with a ready disk image, and with what may fail.
+images come from Docker Hub: the lab has a part of either. It is also done with Debian 13, with the
+stack file of production, with a ready disk image, and with what may fail. All of it boots VMs of
+its own, some for a quarter of an hour without KVM: with E2E_LONG=1.
 """
 
 import json
@@ -26,6 +27,8 @@ from tests.e2e.driver import LAB, Driver, long
 
 DEBIAN_12 = str(stock.PLACE / "debian-12-genericcloud-amd64.qcow2")
 DEBIAN_13 = str(stock.PLACE / "debian-13-genericcloud-amd64.qcow2")
+
+pytestmark = long
 
 EMULATED = {
     "farm.domain_type": "qemu",  # the lab's commands say kvm where that runs
@@ -152,7 +155,6 @@ BROKEN = {
 }
 
 
-@long
 @pytest.mark.parametrize("broken", BROKEN)
 def test_a_first_boot_that_fails_says_so_before_its_time_is_over(
     driver: Driver, broken: str
@@ -171,7 +173,6 @@ def test_a_first_boot_that_fails_says_so_before_its_time_is_over(
     assert "still waiting" not in result.text, "it took as long as it may"
 
 
-@long
 def test_an_image_without_cloud_init_is_told_when_its_time_is_over(
     driver: Driver, tmp_path: Path
 ) -> None:
@@ -203,7 +204,6 @@ def inside_image(raw: Path, request: str) -> str:
     return done.stdout
 
 
-@long
 def test_debian_13_serves_with_the_defaults_too(driver: Driver) -> None:
     driver.run("down")
     first_day(driver, DEBIAN_13)
@@ -215,7 +215,6 @@ def test_debian_13_serves_with_the_defaults_too(driver: Driver) -> None:
     assert firstboot.cause(log) is None
 
 
-@long
 def test_a_ready_image_has_nothing_of_its_builder_and_serves(
     driver: Driver, tmp_path: Path
 ) -> None:
@@ -254,7 +253,6 @@ NOT_IN_THE_LAB = {
 """All that has to be changed in Pulumi.prod.yaml."""
 
 
-@long
 def test_productions_stack_file_runs_as_it_stands(driver: Driver) -> None:
     driver.run("down")
     driver.config.write_text((PROJECT / "Pulumi.prod.yaml").read_text())
