@@ -150,8 +150,9 @@ def _explain(item: Any) -> str:
     location = [str(part) for part in item["loc"]] or [str(item["input"])]
     unknown = item["type"] == "extra_forbidden"
     # pydantic's way to say so; an unknown key may be called that.
-    of_key = [(each, "[key]") for each in (item["input"], repr(item["input"]))]
-    about_key = not unknown and item["loc"][-2:] in of_key
+    about_key = (
+        not unknown and item["loc"][-1:] == ("[key]",) and _is_key(*item["loc"][-2:-1], item)
+    )
     if about_key:
         del location[-1]
     if about_key or item["type"] == "invalid_key":  # pydantic has True as 1 there
@@ -172,6 +173,15 @@ def _explain(item: Any) -> str:
     else:
         got = f"got {_shown(item['input'])}"
     return f"{'.'.join(map(part, location))}: {message} ({got})"
+
+
+def _is_key(part: object, item: Any) -> bool:
+    if part == item["input"]:
+        return True
+    try:
+        return part == repr(item["input"])
+    except ValueError:  # a number that is too long to be written
+        return False
 
 
 def _message(item: Any) -> str:

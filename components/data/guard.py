@@ -218,7 +218,7 @@ def _replacing(made: Made, wanted: Made) -> Iterator[_Change]:
 
 
 def _changes(old: Mapping[str, str], new: Mapping[str, str]) -> Iterator[_Change]:
-    for key in dict.fromkeys((*old, *new)):
+    for key in sorted({*old, *new}):  # what is read from a state has no order
         if old.get(key) != new.get(key):
             yield key, old.get(key, "none"), new.get(key, "none")
 

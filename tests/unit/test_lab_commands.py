@@ -10,6 +10,7 @@ import pytest
 
 from lab import commands
 from lab.commands import Lab
+from lab.providers import VERSIONS
 from lab.pulumi import cli, tools
 from lab.pulumi.errors import StackError
 
@@ -56,6 +57,8 @@ def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Lab, FakeData
     made = FakeDatacentre(tmp_path / "lab")
     found = cli.Cli(path=tmp_path / "pulumi", version="3.260.0", reason="it is here")
     real = tools.Providers(name=tools.REAL, reason="they are here", folder=tmp_path / "plugins")
+    for name in VERSIONS:
+        (tmp_path / "plugins" / tools.plugin(name)).mkdir(parents=True)
     monkeypatch.setattr(Lab, "_datacentre", made)
     monkeypatch.setattr(commands, "PROJECT", tmp_path)
     (tmp_path / "Pulumi.yaml").write_text("name: gatehouse\n")
