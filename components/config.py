@@ -150,9 +150,7 @@ def _explain(item: Any) -> str:
     location = [str(part) for part in item["loc"]] or [str(item["input"])]
     unknown = item["type"] == "extra_forbidden"
     # pydantic's way to say so; an unknown key may be called that.
-    about_key = (
-        not unknown and item["loc"][-1:] == ("[key]",) and _is_key(*item["loc"][-2:-1], item)
-    )
+    about_key = not unknown and item["loc"][-1:] == ("[key]",) and _is_key(item)
     if about_key:
         del location[-1]
     if about_key or item["type"] == "invalid_key":  # pydantic has True as 1 there
@@ -175,11 +173,12 @@ def _explain(item: Any) -> str:
     return f"{'.'.join(map(part, location))}: {message} ({got})"
 
 
-def _is_key(part: object, item: Any) -> bool:
-    if part == item["input"]:
+def _is_key(item: Any) -> bool:
+    part = item["loc"][-2:-1]
+    if part == (item["input"],):
         return True
     try:
-        return part == repr(item["input"])
+        return bool(part == (repr(item["input"]),))
     except ValueError:  # a number that is too long to be written
         return False
 
