@@ -12,7 +12,7 @@ LAB_END := tests/e2e/test_lab_end.py
 LAB_TESTS := $(filter-out $(LAB_END),$(sort $(wildcard tests/e2e/test_lab*.py))) $(LAB_END)
 
 # What HAProxy itself does; who starts it, and where, is the same with any.
-OF_HAPROXY := $(patsubst %,tests/e2e/test_%.py,edge edge_bodies edge_confined edge_decides edge_http edge_limits edge_retries edge_routes edge_tcp edge_tiers edge_tls)
+OF_HAPROXY := $(patsubst %,tests/e2e/test_%.py,edge edge_bodies edge_confined edge_decides edge_http edge_limits edge_retries edge_routes edge_shapes edge_tcp edge_tiers edge_tls)
 
 .PHONY: help up preview status smoke scale down shell ssh check-config recover reference requirements \
         image \
