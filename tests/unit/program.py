@@ -122,7 +122,8 @@ class Provider(mocks.Mocks):
             outputs["stdout"] = self.addresses[args.name.removesuffix("-boot")] + "\n"
         elif args.typ == "docker:index/remoteImage:RemoteImage":
             outputs["imageId"] = f"sha256:{args.inputs['name']}"
-        elif args.name.endswith("-image"):  # another source makes another volume
+        elif args.typ == "libvirt:index/volume:Volume" and args.name.endswith("-image"):
+            # Another source makes another volume.
             return f"{args.name}-id-{args.inputs['source']}", outputs
         return f"{args.name}-id", outputs
 

@@ -234,8 +234,13 @@ def test_hello_answers_its_host_name_health_version_and_a_whole_body(tmp_path: P
 
 def test_a_sick_hello_says_why_in_its_last_line(tmp_path: Path) -> None:
     with _hello("sick", tmp_path) as (address, log):
-        assert get(address, "http://hello.lab/health")[0] == 500
-        assert wait_until(lambda: containers.SICK_REASON in log.read_text().splitlines()[-1], 10)
+
+        def is_last() -> bool:
+            assert get(address, "http://hello.lab/health")[0] == 500
+            return containers.SICK_REASON in log.read_text().splitlines()[-1]
+
+        # The server may answer before it has logged that it has started.
+        assert wait_until(is_last, 30)
 
 
 def test_traefik_takes_flags_as_its_command() -> None:
