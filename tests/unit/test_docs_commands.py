@@ -26,7 +26,7 @@ def commands(text: str) -> set[str]:
     }
 
 
-# When this is imported, because no other thread runs then: Python 3.11 fails to parse in two at once.
+# At import, when no other thread runs: Python 3.11 fails to parse in two at once.
 TYPED = {
     node.value
     for path in TESTS
