@@ -1,20 +1,21 @@
-# Every command of the project. ENGINE=pulumi|lab chooses what applies the program in the lab,
-# LAB=name which lab is meant, ACME=1 has the lab's edge obtain certificates from an ACME server.
-ENGINE ?= auto
+# Every command of the project. PROVIDERS=real|lab chooses Pulumi's own provider plugins or the lab's
+# stand-ins, LAB=name the lab; with ACME=1 the lab's edge obtains certificates from an ACME server.
+PROVIDERS ?= auto
 LAB ?= lab
 VENV := .venv
 PYTHON := $(VENV)/bin/python
 AS_ROOT := -o APT::Sandbox::User=root
-RUN_LAB = $(PYTHON) -m lab --name $(LAB) --engine $(ENGINE) $(if $(ACME),--acme)
+RUN_LAB = $(PYTHON) -m lab --name $(LAB) --providers $(PROVIDERS) $(if $(ACME),--acme)
 
 # In the order of a deployment's life; what takes the lab away comes last.
 LAB_END := tests/e2e/test_lab_end.py
 LAB_TESTS := $(filter-out $(LAB_END),$(sort $(wildcard tests/e2e/test_lab*.py))) $(LAB_END)
 
 # What HAProxy itself does; who starts it, and where, is the same with any.
-OF_HAPROXY := $(patsubst %,tests/e2e/test_%.py,edge edge_bodies edge_confined edge_decides edge_http edge_limits edge_retries edge_routes edge_tcp edge_tiers edge_tls)
+OF_HAPROXY := $(patsubst %,tests/e2e/test_%.py,edge edge_bodies edge_confined edge_decides edge_http edge_limits edge_retries edge_routes edge_shapes edge_tcp edge_tiers edge_tls)
 
 .PHONY: help up preview status smoke scale down shell ssh check-config recover reference requirements \
+        image \
         test test-unit fuzz test-e2e test-e2e-edge test-e2e-lab audit scan bench-zero-downtime \
         bench bench-document lint types venv
 
@@ -33,7 +34,7 @@ status: venv  ## the VMs, their containers and their state at the edge, as they 
 smoke: venv  ## ask the edge until every container has answered
 	@$(RUN_LAB) smoke
 
-scale: venv  ## VMS=3 and/or SERVICE=hello REPLICAS=5: set the config and apply it
+scale: venv  ## VMS=3 and/or SERVICE=hello REPLICAS=5: set the number in the lab only, and apply it
 	@$(RUN_LAB) scale $(if $(VMS),--vms $(VMS)) $(if $(SERVICE),--service $(SERVICE)) $(if $(REPLICAS),--replicas $(REPLICAS))
 
 shell: venv  ## a shell inside the lab, where its network is
@@ -59,16 +60,16 @@ fuzz: venv $(VENV)/cloud-init  ## over 100,000 generated configs, each refused w
 test-e2e: venv  ## the whole graph for real in a lab of its own, and the edge on loopback; as root
 	@$(MAKE) --no-print-directory -j 2 --output-sync=target test-e2e-edge test-e2e-lab
 
-test-e2e-edge: venv  ## the edge alone, with the HAProxy of Debian 12 and with that of Debian 13, and the benchmarks
+test-e2e-edge: venv  ## the edge alone with the HAProxy of Debian 12 and with that of Debian 13, the benchmarks, and the Pulumi CLI
 	nice $(PYTHON) -m pytest --durations 15 tests/e2e/test_host_keys.py tests/e2e/test_firewall.py tests/e2e/test_clients.py \
-	    tests/e2e/test_edge*.py tests/e2e/test_benchmarks.py -x
+	    tests/e2e/test_edge*.py tests/e2e/test_benchmarks.py tests/e2e/test_pulumi*.py -x
 	HAPROXY=3.0 nice $(PYTHON) -m pytest --durations 15 $(OF_HAPROXY) -x
 
-test-e2e-lab: venv  ## the whole graph; E2E_LONG=1 has three boots more: of a VM that was gone, and of an edge that is one
-	ENGINE=$(ENGINE) $(PYTHON) -m pytest --durations 25 tests/e2e/test_engines_*.py $(LAB_TESTS) -x
+test-e2e-lab: venv  ## the whole graph; E2E_LONG=1 has more boots: of a VM that was gone, of an edge that is one, of stock images, and of what fails on the first day
+	PROVIDERS=$(PROVIDERS) $(PYTHON) -m pytest --durations 25 $(LAB_TESTS) -x
 
 audit: venv  ## the scans, and as root what an applied lab lets nobody do; `make test` has them too
-	@ENGINE=$(ENGINE) $(PYTHON) -m tests.audit
+	@PROVIDERS=$(PROVIDERS) $(PYTHON) -m tests.audit
 
 scan: venv  ## bandit, known vulnerabilities of packages, and whether all that is fetched is pinned
 	$(PYTHON) -m pytest tests/audit
@@ -76,7 +77,7 @@ scan: venv  ## bandit, known vulnerabilities of packages, and whether all that i
 # A lab of its own, unless LAB is given: its stack is changed a lot.
 bench-zero-downtime: LAB = bench
 bench-zero-downtime: venv  ## RATE=10|highest SHORT=1 SCENARIOS="new image; new env" REQUESTS=100000 OUT=folder: count what clients notice of changes and faults; as root
-	@$(PYTHON) -m lab.bench --name $(LAB) --engine $(ENGINE) $(if $(RATE),--rate $(RATE)) $(if $(SHORT),--short) \
+	@$(PYTHON) -m lab.bench --name $(LAB) --providers $(PROVIDERS) $(if $(RATE),--rate $(RATE)) $(if $(SHORT),--short) \
 	    $(if $(SCENARIOS),--scenarios "$(SCENARIOS)") $(if $(REQUESTS),--requests $(REQUESTS)) $(if $(OUT),--out $(OUT))
 
 bench: venv  ## QUICK=1 ONLY=program,engine OUT=folder: measure what it costs, and write docs/benchmarks.md
@@ -84,6 +85,10 @@ bench: venv  ## QUICK=1 ONLY=program,engine OUT=folder: measure what it costs, a
 
 bench-document: venv  ## write docs/benchmarks.md and its plots from the raw data again
 	@$(PYTHON) -m benchmarks --document-only $(if $(OUT),--out $(OUT))
+
+image: venv  ## OUT=file.qcow2: a disk image for production that serves seconds after its first boot; RELEASE=trixie TRAEFIK=docker://registry.example.org/library/traefik:TAG; as root
+	@$(PYTHON) -m lab.images.ready $(or $(OUT),$(error OUT=file.qcow2 is missing)) $(if $(RELEASE),--suite $(RELEASE)) \
+	    $(if $(TRAEFIK),--traefik $(TRAEFIK)) --stack-file $(or $(FILE),Pulumi.prod.yaml)
 
 check-config: venv  ## FILE=Pulumi.prod.yaml: all that is wrong in a stack file, touching nothing
 	@$(PYTHON) -m components.check $(or $(FILE),Pulumi.prod.yaml)
@@ -95,7 +100,7 @@ reference: venv  ## write docs/config.md and Pulumi.schema.json from the models
 	$(PYTHON) -m components.reference
 
 requirements: venv  ## UPGRADE=1: compile requirements*.in to requirements*.txt, with hashes
-	@for each in requirements requirements-dev; do \
+	@for each in requirements requirements-dev lab/pulumi/go/requirements; do \
 	    $(VENV)/bin/uv pip compile --quiet --no-config --universal --python-version 3.11 \
 	        --generate-hashes --no-emit-index-url --custom-compile-command "make requirements" \
 	        $(if $(UPGRADE),--upgrade) $$each.in --output-file $$each.txt || exit 1; done

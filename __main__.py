@@ -30,7 +30,7 @@ farm = Farm(
         ssh_from=ssh_from(stack.farm, facts.own_addresses),
         edge=stack.edge.vm,
         staying=len(checked.stays),
-        protect=bool(checked.wanted.data),
+        protect=checked.image,
     ),
 )
 vms = {
@@ -39,9 +39,12 @@ vms = {
         VmArgs(
             farm=farm,
             plan=container_host(stack.farm, name, index),
-            made=checked.stays.get(name, checked.wanted.vms[name]),
+            made=checked.made[name],
+            before=checked.before.get(name),
+            data=checked.data.get(name, ()),
             stays=name in checked.stays,
-            protect=name in checked.wanted.data,
+            protect=name in checked.protected,
+            seed_goes=name in checked.without_disk,
         ),
     )
     for index, name in enumerate(names)

@@ -1,39 +1,40 @@
-"""Applies a program with nothing behind it: ``python -m benchmarks.pretended FOLDER``.
+"""Providers that make nothing: ``python -m benchmarks.pretended pulumi-resource-NAME [ENGINE]``.
 
-With the lab engine, its schemas and its state file, but with handlers that make nothing. What it
-leaves is the state of a stack of any size, of which a preview then finds nothing to change, and for
-which it asks nobody.
+The lab's stand-ins, with their schemas, but with handlers that answer as if all had been made. What
+an `up` with them leaves is the state of a stack of any size, of which a preview with the stand-ins
+themselves then finds nothing to change, and for which they ask nobody.
 """
 
 from __future__ import annotations
 
 import dataclasses
-import io
 import json
+import shlex
+import shutil
 import sys
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import yaml
+
 from benchmarks import sites
 from benchmarks.mocked import outputs
-from lab.engine.deployment import Deployment
-from lab.engine.display import Display
-from lab.engine.errors import EngineError
-from lab.engine.handler import Call, Catalogue, Connections, FixedHandler, Made
-from lab.engine.ledger import Ledger
-from lab.engine.model import Resource
-from lab.engine.monitor import EngineLog, LabMonitor
-from lab.engine.program import project_name, run_program, stack_config
-from lab.engine.providers import CATALOGUE
-from lab.engine.schema import Schema
-from lab.engine.state import State, StateFile
+from lab.providers import VERSIONS, package
+from lab.providers.handler import Call, FixedHandler, Made, Package, Resource
+from lab.providers.schema import Schema
+from lab.providers.serve import PREFIX, serve_package
+from lab.pulumi import tools
+from lab.pulumi.cli import Cli
+from lab.pulumi.operations import PulumiCli
 
 STACK = "bench"
 
 
 class Nowhere:
     """A connection to nothing."""
+
+    def cancel(self) -> None:
+        """Nothing is under way."""
 
     def close(self) -> None:
         """Nothing is open."""
@@ -45,32 +46,25 @@ class Pretended(FixedHandler[Nowhere]):
     def __init__(self, schema: Schema) -> None:
         self.schema = schema
 
-    def create(self, connection: Nowhere, call: Call) -> Made:  # noqa: ARG002
+    def create(self, connection: Nowhere, call: Call) -> Made:  # noqa: ARG002 - it is to nothing
         """Answer as if it had been made."""
         return Made(f"{call.name}-id", outputs(self.schema.type, call.name))
 
     def delete(self, connection: Nowhere, call: Call, old: Resource) -> None:
         """Do nothing."""
 
-    def read(self, connection: Nowhere, resources: Sequence[Resource]) -> list[Resource | None]:  # noqa: ARG002
-        """Return them as they are in the state."""
-        return list(resources)
-
-    def find(self, connection: Nowhere, resource: Resource) -> Resource | None:  # noqa: ARG002
-        """Return None: nothing is left of a creation."""
-        return None
+    def read(self, connection: Nowhere, resource: Resource) -> Resource | None:  # noqa: ARG002 - it is to nothing
+        """Return it as it is in the state."""
+        return resource
 
 
-PRETENDED = Catalogue(
-    [
-        dataclasses.replace(
-            package,
-            connect=lambda _: Nowhere(),
-            handlers=[Pretended(handler.schema) for handler in package.handlers],
-        )
-        for package in CATALOGUE.packages.values()
-    ]
-)
+def pretending(real: Package) -> Package:
+    """Return a package whose handlers make nothing."""
+    return dataclasses.replace(
+        real,
+        connect=lambda _: Nowhere(),
+        handlers=[Pretended(handler.schema) for handler in real.handlers],
+    )
 
 
 def project(folder: Path, program: Path | None, config: dict[str, Any]) -> None:
@@ -81,7 +75,9 @@ def project(folder: Path, program: Path | None, config: dict[str, Any]) -> None:
         program: The ``__main__.py``; None for an empty program.
         config: Of the stack, without the prefix of its keys.
     """
-    (folder / "Pulumi.yaml").write_text((sites.PROJECT / "Pulumi.yaml").read_text())
+    described = yaml.safe_load((sites.PROJECT / "Pulumi.yaml").read_text())
+    described["runtime"]["options"]["virtualenv"] = sys.prefix
+    (folder / "Pulumi.yaml").write_text(yaml.safe_dump(described))
     prefixed = {f"gatehouse:{key}": value for key, value in config.items()}
     # JSON is YAML.
     (folder / f"Pulumi.{STACK}.yaml").write_text(json.dumps({"config": prefixed}))
@@ -92,50 +88,40 @@ def project(folder: Path, program: Path | None, config: dict[str, Any]) -> None:
     (folder / "components").symlink_to(program.parent / "components")
 
 
-class LateStateFile(StateFile):
-    """A state file that is written once, at the end: nothing is made that could be forgotten."""
-
-    last = State()
-
-    def save(self, state: State) -> None:
-        """Keep it for the end."""
-        self.last = state
-
-    def write(self) -> None:
-        """Write what was kept."""
-        super().save(self.last)
+def stack(folder: Path) -> PulumiCli:
+    """Return the CLI on the stack of a project's folder."""
+    return PulumiCli(
+        stack=STACK,
+        project=folder,
+        config_file=folder / f"Pulumi.{STACK}.yaml",
+        folder=folder / "stack",
+    )
 
 
-def up(folder: Path) -> int:
+def applied(folder: Path, cli: Cli) -> int:
     """Apply the project in a folder, and return how many resources its state has then.
 
+    What is in place afterwards are the lab's stand-ins.
+
     Raises:
-        EngineError: It failed; the text is what the engine printed.
-        ProgramError: The program failed by itself.
+        RuntimeError: It failed; what the CLI has printed says why.
     """
-    printed = io.StringIO()
-    display = Display(printed)
-    file = LateStateFile(folder / "state")
-    deployment = Deployment(
-        Ledger(file, read_only=False), PRETENDED, Connections(PRETENDED), display
-    )
-    name = project_name(folder)
-    try:
-        run_program(
-            folder,
-            project=name,
-            stack=STACK,
-            config=stack_config(folder / f"Pulumi.{STACK}.yaml", name),
-            monitor=LabMonitor(deployment),
-            log=EngineLog(display),
-            preview=False,
-        )
-        deployment.finish()
-    except EngineError as error:
-        raise EngineError(f"{error}\n{printed.getvalue()}") from error
-    file.write()
-    return len(file.last.resources)
+    made = stack(folder)
+    made.folder.mkdir(mode=0o700)
+    providers = tools.Providers(name=tools.STAND_INS, reason="a benchmark")
+    tools.lay_out(made.folder, cli, providers)
+    for name in VERSIONS:
+        place = made.folder / "home" / "plugins" / tools.plugin(name) / f"{PREFIX}{name}"
+        words = shlex.join((sys.executable, "-m", "benchmarks.pretended", place.name))
+        path = shlex.quote(str(sites.PROJECT))
+        place.write_text(f'#!/bin/sh\nPYTHONPATH={path} exec {words} "$@"\n')
+    if made.up(refresh=False) != 0:
+        raise RuntimeError(f"{folder}: could not be applied with providers that make nothing")
+    tools.lay_out(made.folder, cli, providers)
+    shutil.rmtree(folder / ".gatehouse", ignore_errors=True)
+    return len(made.export()["deployment"]["resources"])
 
 
 if __name__ == "__main__":
-    print(up(Path(sys.argv[1]).resolve()))
+    plugin = sys.argv[1]
+    serve_package(plugin, pretending(package(plugin.removeprefix(PREFIX))), sys.argv[2:])

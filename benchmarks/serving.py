@@ -35,7 +35,7 @@ def measure(*, quick: bool) -> dict[str, Any]:
         Trouble: The lab does not do it.
     """
     with tempfile.TemporaryDirectory() as folder:
-        site = Site(name=_LAB, engine="auto", folder=Path(folder), log=Path(folder) / "log")
+        site = Site(name=_LAB, providers="auto", folder=Path(folder), log=Path(folder) / "log")
         try:
             return _measured(site, runs=1 if quick else _RUNS, applied=not quick)
         finally:

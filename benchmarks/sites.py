@@ -31,8 +31,8 @@ def config(*, vms: int, services: int, replicas: int) -> dict[str, Any]:
     return {
         "farm": {
             "vms": vms,
-            "image": str(PROJECT / "Pulumi.yaml"),
-            "memory": "64MiB",
+            "image": "https://example.org/debian-12.qcow2",
+            "memory": "256MiB",
             "domain_type": "qemu",
             # As over a tunnel, or this machine's memory would have to suffice for them.
             "hypervisors": [{"uri": "qemu+ssh://root@localhost/system"}],

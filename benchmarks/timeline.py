@@ -1,4 +1,4 @@
-"""When each resource of an `up` was begun and made, from the lines that the engines print. Pure."""
+"""When Pulumi began and finished each resource of an `up`, from the lines it prints."""
 
 from __future__ import annotations
 
@@ -6,12 +6,11 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-# Of both engines: `+  libvirt:index/domain:Domain web-0-domain creating`, and the CLI's without the
-# module's file and with its own seconds behind it.
+# `+  libvirt:index:Domain web-0-domain creating (0s)`
 _LINE = re.compile(r"^\s*\+\s+\S+:\S+ (?P<name>\S+) (?P<what>creating|created)\b")
 
 Moments = Mapping[str, Sequence[float]]
-"""By resource: when it was begun and when it was there, in s from when the engine began."""
+"""By resource: when Pulumi began and finished it, in seconds since the start of the `up`."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,7 +25,7 @@ def moments(lines: Iterable[tuple[float, str]]) -> dict[str, list[float]]:
     """Return when the resources were begun and made, of those that were made.
 
     Args:
-        lines: What an engine printed, each line with when it came, in s.
+        lines: What Pulumi printed, each line with when it came, in s.
     """
     begun: dict[str, float] = {}
     made: dict[str, list[float]] = {}

@@ -1,8 +1,9 @@
 """The stack config: the only reader of ``pulumi.Config``, from YAML to frozen models.
 
 Everything is validated here, before the first resource is registered, and all errors are reported
-together, each as ``path.of.the.key: what is wrong; what to do (got value)``. Checks that need a
-running hypervisor or edge are elsewhere on purpose.
+together, each as ``path.of.the.key: what is wrong; what to do (got value)``. The only check
+that needs the hypervisor is whether its libvirt answers; all others, and those that need the edge,
+are elsewhere.
 """
 
 import json
@@ -29,8 +30,15 @@ _SECRETIVE = re.compile(
 )
 """Words in unknown keys whose values may be secrets."""
 
-_GIVEN_AWAY = re.compile(r"PRIVATE KEY-----|://[^/\s@]*:[^/\s@]+@")
-"""What is a secret wherever it was put: a key in PEM, a password in a URL."""
+_SECRETIVE_NAME = re.compile(_SECRETIVE.pattern + r"|(^|[_.-])(key|pwd|pin|salt|auth)$|pwd$")
+"""Words in names of variables, labels and headers whose values may be secrets."""
+_NAMED = ("env", "labels", "headers")
+
+_GIVEN_AWAY = re.compile(
+    r"PRIVATE KEY-----|://[^/\s@]*:[^/\s@]+@|(pass(word|wd|phrase)?|pwd|secret|token|key)\s*[=:]\s*\S",
+    re.IGNORECASE,
+)
+"""Secrets in any value: a private key in PEM, a password in a URL or after `password=`."""
 
 
 class ConfigError(pulumi.RunError):
@@ -60,6 +68,14 @@ def load() -> tuple[Stack, machine.Facts]:
         *checks.in_stack(stack, pulumi.get_stack()),
         *checks.on_this_machine(stack, facts),
     )
+    uri = stack.farm.hypervisor.uri
+    silent = machine.hypervisor_problem(uri)
+    if silent is not None:
+        problems = (
+            *problems,
+            f"farm.hypervisors.0.uri: {silent}; install libvirt and start it (`systemctl enable"
+            f" --now libvirtd`), or give another hypervisor's URI (got {uri})",
+        )
     if problems:
         raise ConfigError(problems)
     return stack, facts
@@ -134,7 +150,7 @@ def _explain(item: Any) -> str:
     location = [str(part) for part in item["loc"]] or [str(item["input"])]
     unknown = item["type"] == "extra_forbidden"
     # pydantic's way to say so; an unknown key may be called that.
-    about_key = not unknown and item["loc"][-2:] == (item["input"], "[key]")
+    about_key = not unknown and item["loc"][-1:] == ("[key]",) and _is_key(item)
     if about_key:
         del location[-1]
     if about_key or item["type"] == "invalid_key":  # pydantic has True as 1 there
@@ -157,6 +173,16 @@ def _explain(item: Any) -> str:
     return f"{'.'.join(map(part, location))}: {message} ({got})"
 
 
+def _is_key(item: Any) -> bool:
+    part = item["loc"][-2:-1]
+    if part == (item["input"],):
+        return True
+    try:
+        return bool(part == (repr(item["input"]),))
+    except ValueError:  # a number that is too long to be written
+        return False
+
+
 def _message(item: Any) -> str:
     context = item.get("ctx", {})
     template = _MESSAGES.get(item["type"])
@@ -177,11 +203,18 @@ def _hidden(location: list[str], *, unknown: bool) -> bool:
     if any(part in SECRET_KEYS for part in location):
         return True
     if not unknown:
-        return False
+        return _named_as_a_secret(location)
     meant = _unknown_key(location).partition("known here are")[0]
     return _SECRETIVE.search(location[-1].lower()) is not None or any(
         re.search(rf"\b{key}\b", meant) for key in SECRET_KEYS
     )
+
+
+def _named_as_a_secret(location: list[str]) -> bool:
+    """Whether the name of a variable, label or header suggests that its value is secret."""
+    start = next((index for index, part in enumerate(location) if part in _NAMED and index > 1), -1)
+    names = location[start + 1 :] if start > 0 else ()
+    return any(_SECRETIVE_NAME.search(name.lower()) for name in names)
 
 
 def _unknown_key(location: list[str]) -> str:

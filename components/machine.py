@@ -11,11 +11,13 @@ import os
 import shutil
 import socket
 import stat
+import struct
 import subprocess
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from urllib.parse import parse_qs, urlsplit
 
 from components.edge import tls
 from components.edge.domains import domains
@@ -25,6 +27,24 @@ from components.edge.pages import page_problem
 from components.models.stack import Stack
 
 _KVM = Path("/dev/kvm")
+_PROBE_SECONDS = 5.0
+_LIBVIRT = "/var/run/libvirt/libvirt-sock"
+"""Pulumi's libvirt provider (0.5.4) connects to this socket unless the URI names another one."""
+_MAGIC = b"QFI\xfb"
+_QCOW2 = struct.Struct(">4sIQIIQ")
+"""Of its header: magic, version, the backing file's place and length, cluster bits, disk's size."""
+_OTHERS = {
+    b"\xfd7zXZ": "compressed with xz, so unpack it",
+    b"\x1f\x8b": "compressed with gzip, so unpack it",
+    b"\x28\xb5\x2f\xfd": "compressed with zstd, so unpack it",
+    b"PK\x03\x04": "a ZIP archive",
+    b"<": "a web page or other markup, as a failed download leaves it",
+    b"KDMV": "VMware's format, so convert it with `qemu-img convert -O qcow2`",
+    b"conectix": "VHD, so convert it with `qemu-img convert -O qcow2`",
+    b"vhdxfile": "VHDX, so convert it with `qemu-img convert -O qcow2`",
+    b"\xeb\x63\x90": "a raw disk, so convert it with `qemu-img convert -O qcow2`",
+}
+"""What else people have at hand, by its first bytes; a raw disk by those of GRUB's boot sector."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,7 +56,9 @@ class Facts:
     networks: tuple[tuple[str, ipaddress.IPv4Interface], ...] = ()
     """Interfaces by name, with their address and network."""
     image_problem: str | None = None
-    """Why the image cannot be read."""
+    """Why the image cannot be used."""
+    image_size: int | None = None
+    """The size in bytes of the disk in the image; None if the image is not a local qcow2 file."""
     kvm: bool = True
     """Whether there is a /dev/kvm."""
     edge_addresses: tuple[str, ...] = ()
@@ -52,8 +74,10 @@ class Facts:
 def facts(stack: Stack) -> Facts:
     """Look at what the config depends on; changes nothing."""
     own = _own_addresses(stack)
+    problem, size = _image(stack.farm.image)
     everywhere = Facts(
-        image_problem=_image_problem(stack.farm.image),
+        image_problem=problem,
+        image_size=size,
         edge_addresses=own if stack.edge.host is None else resolved(stack.edge.host),
         own_addresses=own,
         certificate_problems=_certificate_problems(stack) if stack.edge.here else (),
@@ -67,6 +91,25 @@ def facts(stack: Stack) -> Facts:
         networks=_networks(),
         kvm=_KVM.exists(),
     )
+
+
+def hypervisor_problem(uri: str) -> str | None:
+    """Return why no libvirt answers on this machine; None if one does, or the URI names another.
+
+    The libvirt provider's own error is about a socket, and names neither the key nor the URI. A
+    libvirt that systemd starts on demand is started by this.
+    """
+    parts = urlsplit(uri)
+    if parts.netloc or parts.path != "/system":
+        return None
+    path = parse_qs(parts.query).get("socket", [_LIBVIRT])[0]
+    with socket.socket(socket.AF_UNIX) as probe:
+        try:
+            probe.settimeout(_PROBE_SECONDS)
+            probe.connect(path)
+        except OSError as error:
+            return f"no libvirt answers at {path}: {error.strerror or error}"
+    return None
 
 
 def _own_addresses(stack: Stack) -> tuple[str, ...]:
@@ -110,21 +153,41 @@ def _page_problems(stack: Stack) -> Mapping[str, str]:
     return {path: problem for path, problem in problems.items() if problem is not None}
 
 
-def _image_problem(image: str) -> str | None:
-    """Return why an image on this machine cannot be used; URLs are not looked up."""
+def _image(image: str) -> tuple[str | None, int | None]:
+    """Return why an image on this machine cannot be used, and its disk's size if it can.
+
+    URLs are not looked up.
+    """
     if "://" in image:
-        return None
+        return None, None
     try:
         mode = Path(image).stat().st_mode
+        if stat.S_ISDIR(mode):
+            return "is a folder", None
+        if not (stat.S_ISREG(mode) or stat.S_ISBLK(mode)):
+            return "is no file", None
+        with Path(image).open("rb") as file:
+            head = file.read(_QCOW2.size)
     except FileNotFoundError:
-        return "does not exist"
+        return "does not exist", None
     except OSError as error:
-        return f"cannot be read: {error.strerror}"
-    if stat.S_ISDIR(mode):
-        return "is a folder"
-    if not (stat.S_ISREG(mode) or stat.S_ISBLK(mode)):
-        return "is no file"
-    return None if os.access(image, os.R_OK) else "cannot be read"
+        return f"cannot be read: {error.strerror}", None
+    return qcow2(head)
+
+
+def qcow2(head: bytes) -> tuple[str | None, int | None]:
+    """Return what is wrong with a disk image that begins like this, and its disk's size if not."""
+    if not head.startswith(_MAGIC):
+        what = next((what for magic, what in _OTHERS.items() if head.startswith(magic)), None)
+        if what is None and not head.strip(b"\0"):
+            what = "empty"
+        return f"is no qcow2 disk image but {what or 'something else'}", None
+    if len(head) < _QCOW2.size:
+        return "is no qcow2 disk image but the beginning of one", None
+    _, _, backing, _, _, size = _QCOW2.unpack(head)
+    if backing:
+        return "is a layer on another image; flatten it with `qemu-img convert -O qcow2`", None
+    return None, size
 
 
 def _networks() -> tuple[tuple[str, ipaddress.IPv4Interface], ...]:

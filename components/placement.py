@@ -21,7 +21,17 @@ class Slot:
 
         So a change of the number of VMs or of replicas renames no container that stays.
         """
-        return f"{self.service}-{self.vm}-{self.index}"
+        return f"{on_vm(self.service, self.vm)}-{self.index}"
+
+
+def on_vm(service: str, vm: str) -> str:
+    """Return the beginning of the names of what a service has on a VM."""
+    return f"{service}-{vm}"
+
+
+def volume_name(service: str, vm: str, volume: str) -> str:
+    """Return the name of a volume's resource: ``<service>-<vm>-<volume>``."""
+    return f"{on_vm(service, vm)}-{volume}"
 
 
 def vm_names(farm: str, count: int) -> tuple[str, ...]:

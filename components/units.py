@@ -11,6 +11,8 @@ DURATION = r"(?:([0-9]{1,6})h)?(?:([0-9]{1,6})m)?(?:([0-9]{1,6})s)?"
 
 MEBIBYTE = 2**20
 _SIZE_FACTORS = {"MiB": MEBIBYTE, "GiB": 2**30, "TiB": 2**40}
+_LARGEST = 2**50  # the programs that get it count in 64 bits
+_OTHER_FACTORS = {"": 1, "k": 2**10, "m": MEBIBYTE, "g": 2**30, "t": 2**40}
 
 
 def parse_size(text: object) -> int:
@@ -23,11 +25,29 @@ def parse_size(text: object) -> int:
     """
     match = re.fullmatch(SIZE, text) if isinstance(text, str) else None
     if match is None:
-        raise ValueError("must be a size such as 512MiB, 2GiB or 1TiB")
+        meant = _other_size(text)
+        hint = f"; did you mean {meant}?" if meant else ""
+        raise ValueError(f"must be a size such as 512MiB, 2GiB or 1TiB{hint}")
     size = float(match[1]) * _SIZE_FACTORS[match[2]]
     if size < MEBIBYTE or size % MEBIBYTE:
         raise ValueError("must be a whole number of MiB, at least 1MiB")
+    if size > _LARGEST:
+        raise ValueError("must be at most 1024TiB")
     return int(size)
+
+
+def _other_size(text: object) -> str | None:
+    """Return the size that ``512m``, ``1G``, ``512MB``, ``1 gb`` or a number of bytes means."""
+    pattern = r"\s*([0-9]{1,16}(?:\.[0-9]{1,12})?)\s*([kmgt]?)i?(?:b|bytes?)?\s*"
+    written = text if isinstance(text, str) else "" if isinstance(text, bool) else str(text)[:40]
+    match = re.fullmatch(pattern, written, re.IGNORECASE)
+    if match is None:
+        return None
+    unit = match[2].lower()
+    size = float(match[1]) * _OTHER_FACTORS[unit]
+    if not MEBIBYTE <= size <= _LARGEST or size % MEBIBYTE:
+        return None
+    return f"{match[1]}{unit.upper()}iB" if unit in ("m", "g", "t") else format_size(int(size))
 
 
 def format_size(size: int) -> str:

@@ -1,11 +1,13 @@
 """What other tools call things, for the errors about keys that Gatehouse does not know.
 
 From the schema of the Compose Specification (with Swarm's `deploy`), Kamal 2's deploy.yml, Nomad's
-jobs and Kubernetes' workloads. By the model that the key was written in.
+jobs and Kubernetes' workloads; `directives` has those of proxies. By the model with the key.
 """
 
 import re
 from collections.abc import Mapping
+
+from components import directives
 
 _NO_FILES = "build the file into the image, or mount a folder of the VM with volumes[].host"
 _NO_NAMESPACES = "containers share no namespaces with each other or with the VM"
@@ -387,10 +389,12 @@ def plain(key: str) -> str:
     return re.sub(r"[^a-z0-9]", "", key.lower())
 
 
-def _by_plain(table: Mapping[str, Mapping[str, str]]) -> Mapping[str, Mapping[str, str]]:
-    return {
-        model: {plain(key): text for key, text in words.items()} for model, words in table.items()
-    }
+def _by_plain(*tables: Mapping[str, Mapping[str, str]]) -> Mapping[str, Mapping[str, str]]:
+    found: dict[str, dict[str, str]] = {}
+    for model, words in (each for table in tables for each in table.items()):
+        found[model] = {plain(key): text for key, text in words.items()} | found.get(model, {})
+    return found
 
 
-_RENAMED, _ABSENT = _by_plain(RENAMED), _by_plain(ABSENT)
+_RENAMED = _by_plain(RENAMED, directives.RENAMED)
+_ABSENT = _by_plain(ABSENT, directives.ABSENT)

@@ -9,16 +9,18 @@ from pathlib import Path
 
 from components.vm.ssh import EnterError
 from lab.acme import AcmeError
+from lab.authority import AuthorityError
 from lab.commands import Lab, LabError
 from lab.datacentre import DatacentreError
-from lab.engine.errors import EngineError
-from lab.engines import EngineUnavailable
 from lab.images.containers import ContainerImageError
 from lab.images.debian import ImageError
 from lab.lock import LockError
 from lab.machine import MachineError
 from lab.namespaces import NamespaceError
 from lab.packages import PackagesError
+from lab.pulumi.cli import CliError
+from lab.pulumi.errors import StackError
+from lab.pulumi.tools import ProvidersError
 from lab.stackfile import StackFileError
 from lab.web import WebError
 
@@ -26,9 +28,11 @@ _TOLD = (
     LabError,
     EnterError,
     AcmeError,
+    AuthorityError,
     DatacentreError,
-    EngineError,
-    EngineUnavailable,
+    CliError,
+    StackError,
+    ProvidersError,
     ContainerImageError,
     ImageError,
     LockError,
@@ -45,7 +49,7 @@ def main(arguments: list[str]) -> int:
     args = _parser().parse_args(arguments)
     lab = Lab(
         name=args.name,
-        engine=args.engine,
+        providers=args.providers,
         config_file=args.config_file.resolve(),
         acme=args.acme,
     )
@@ -74,7 +78,7 @@ def main(arguments: list[str]) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m lab", description=__doc__)
     parser.add_argument("--name", default="lab", help="which lab (default: lab)")
-    parser.add_argument("--engine", choices=("auto", "pulumi", "lab"), default="auto")
+    parser.add_argument("--providers", choices=("auto", "real", "lab"), default="auto")
     parser.add_argument(
         "--config-file",
         type=Path,

@@ -1,7 +1,7 @@
 """What the lab's commands do, step by step.
 
-What has to be inside the lab (the engines, the questions to the edge and to Docker) runs there as a
-program of its own: ``lab.engine``, ``pulumi``, or ``lab.inside``.
+What has to be inside the lab (Pulumi, the questions to the edge and to Docker) runs there as a
+program of its own: ``lab.pulumi.operations``, or ``lab.inside``.
 """
 
 from __future__ import annotations
@@ -18,9 +18,13 @@ from typing import Any
 
 from components.vm.keys import key_folder
 from components.vm.ssh import addresses, entering
-from lab import acme, engines, packages, stackfile
+from lab import acme, machine, packages, stackfile
 from lab.console import note, step
 from lab.datacentre import Datacentre, domains_of
+from lab.images import stock
+from lab.pulumi import cli, tools
+from lab.pulumi.errors import StackError
+from lab.pulumi.stack import FOLDER, Stack
 
 PROJECT = Path(__file__).parents[1]
 _BOOT_SECONDS = 600  # farm.boot_timeout's default
@@ -35,8 +39,8 @@ class Lab:
     """One lab and how it is to be driven."""
 
     name: str
-    engine: str
-    """``auto``, ``pulumi`` or ``lab``."""
+    providers: str
+    """``auto``, ``real`` or ``lab``."""
     config_file: Path
     acme: bool = False
     """Whether the edge is to obtain its certificates from an ACME server of the lab's own."""
@@ -44,21 +48,28 @@ class Lab:
     def up(self) -> int:
         """Make the lab, apply the stack, and show what is there."""
         with self._datacentre.lock:
-            engine = self._started()
-            self._heal(engine)
-            code = engine.up(refresh=True)
-            return code or self._show(engine)
+            return self._applied(*self._started())
 
     def preview(self) -> int:
         """Tell what ``up`` would change, and change nothing in the stack."""
         with self._datacentre.lock:
-            return self._started().preview()
+            stack, _ = self._started()
+            return stack.preview(self._config())
 
     def scale(self, *, vms: int | None, service: str | None, replicas: int | None) -> int:
-        """Set counts in the config file, as ``pulumi config set`` does, and apply them."""
-        for line in stackfile.scale(self.config_file, vms=vms, service=service, replicas=replicas):
-            print(f"{self.config_file.name}: {line}", flush=True)
-        return self.up()
+        """Set counts in the lab, leaving the config file as it is, and apply them."""
+        wanted = stackfile.counts(self.config_file, vms=vms, service=service, replicas=replicas)
+        with self._datacentre.lock:
+            started = self._started()
+            kept = {**stackfile.kept(self._scaled, self.config_file), **wanted}
+            stackfile.keep(self._scaled, self.config_file, kept)
+            return self._applied(*started)
+
+    def _applied(self, stack: Stack, providers: tools.Providers) -> int:
+        self._heal(stack)
+        stack.keep(providers)
+        code = stack.up(self._config(), refresh=True)
+        return code or self._inside("show", stack.outputs())
 
     def status(self) -> int:
         """Show the table, from the live state of the edge and of Docker."""
@@ -69,10 +80,12 @@ class Lab:
         return self._inside("smoke", self._outputs())
 
     def shell(self) -> int:
-        """Open a shell inside the lab, where its network is."""
+        """Open a shell inside the lab, where its network is, with its ``pulumi``."""
         self._require_running()
         shell = os.environ.get("SHELL", "/bin/bash")
-        return self._datacentre.enter([shell]).returncode
+        command = (sys.executable, "-m", "lab.pulumi.resident", shell)
+        variables = self._stack.environment
+        return self._datacentre.enter(command, cwd=PROJECT, env=variables).returncode
 
     def ssh(self, vm: str, command: str) -> int:
         """Open a shell on a VM, or run a command there."""
@@ -91,12 +104,7 @@ class Lab:
         datacentre = self._datacentre
         with datacentre.lock:
             if datacentre.running():
-                engine = self._chosen()
-                with step("destroy the stack"):
-                    code = engine.destroy()
-                if code != 0:
-                    # The lab is disposable, and taking its namespaces away takes all the rest.
-                    note("the stack could not be destroyed in order; the lab is removed with it")
+                self._destroy()
             with step(f"remove the lab {self.name!r}"):
                 datacentre.stop()
                 shutil.rmtree(PROJECT / key_folder(self.name), ignore_errors=True)
@@ -107,43 +115,63 @@ class Lab:
     def _datacentre(self) -> Datacentre:
         return Datacentre(self.name)
 
-    def _started(self) -> engines.Engine:
+    @property
+    def _stack(self) -> Stack:
+        datacentre = self._datacentre
+        return Stack(
+            enter=datacentre.enter,
+            name=self.name,
+            project=PROJECT,
+            folder=datacentre.root / FOLDER,
+        )
+
+    def _started(self) -> tuple[Stack, tools.Providers]:
         if self.acme:
             packages.ensure(acme.PACKAGES)
-        self._datacentre.start(stackfile.hosts(self.config_file))
-        engine = self._chosen()
-        print(f"engine: {engine.name} ({engine.reason})", flush=True)
-        return engine
-
-    def _chosen(self) -> engines.Engine:
-        """Return the engine to use: the one that applied this lab, if one has.
-
-        Raises:
-            LabError: Another one was asked for than the one whose state this lab has.
-        """
-        state = self._datacentre.root / "engines"
-        used = next((name for name in ("pulumi", "lab") if (state / name).is_dir()), None)
-        if used is not None and self.engine not in ("auto", used):
-            raise LabError(
-                f"ENGINE={self.engine}: this lab was applied with the {used} engine, and a state"
-                " cannot move between the two: run `make down` first"
+        machine.check_root()
+        image = Path(stackfile.image(self.config_file) or "")
+        with cli.being_built():
+            self._datacentre.start(
+                stackfile.hosts(self.config_file),
+                [image.name] if stock.suite_of(image) else [],
             )
-        name, reason = engines.choose(used or self.engine)
-        if used is not None:
-            reason = "this lab was applied with it"
-        return engines.Engine(
-            name=name,
-            reason=reason,
-            enter=self._datacentre.enter,
-            stack=self.name,
-            project=PROJECT,
-            config_file=self._config(),
-            folder=state,
-        )
+        stack, found = self._stack, cli.ready()
+        providers = stack.providers(self.providers, found)
+        stack.lay_out(found, providers)
+        print(f"engine: {found}", flush=True)
+        print(f"providers: {providers}", flush=True)
+        for path, value in stackfile.kept(self._scaled, self.config_file).items():
+            print(f"scaled: {path}: {value}, until you edit it or run `make down`", flush=True)
+        return stack, providers
+
+    def _destroy(self) -> None:
+        """Destroy the stack, or say why it goes together with the lab.
+
+        A lab is disposable, and removing its namespaces removes all the rest. So a missing program
+        or state does not stop this.
+        """
+        stack = self._stack
+        if stack.applied_with() is None:
+            return
+        with step("destroy the stack"):
+            try:
+                found = cli.ready()
+                stack.lay_out(found, stack.providers("auto", found))
+                code = stack.destroy(self._config())
+            except (cli.CliError, tools.ProvidersError, StackError) as error:
+                note(str(error))
+                code = 1
+        if code != 0:
+            note("the stack could not be destroyed in order; the lab is removed with it")
+
+    @property
+    def _scaled(self) -> Path:
+        """What `make scale` has set: the config file is the user's, and may be tracked by Git."""
+        return self._datacentre.root / "scaled.json"
 
     def _config(self) -> Path:
         """Return the config file to apply: with what depends on the lab, in a copy."""
-        values: dict[str, Any] = {}
+        values: dict[str, Any] = dict(stackfile.kept(self._scaled, self.config_file))
         domain_type = self._datacentre.domain_type()
         if domain_type != "qemu":  # with KVM for the VMs where a guest runs on it
             values["farm.domain_type"] = domain_type
@@ -155,14 +183,14 @@ class Lab:
         stackfile.set_in_copy(self.config_file, copy, values)
         return copy
 
-    def _heal(self, engine: engines.Engine) -> None:
-        """Bring back VMs that were powered off or removed behind the engine's back.
+    def _heal(self, stack: Stack) -> None:
+        """Bring back VMs that were powered off or removed behind Pulumi's back.
 
         A refresh asks each VM's Docker, which one that is off does not answer, nor does an update
         wait for one that boots again. So what is off is switched on first, as by hand. A VM that is
         gone is made anew by an update without a refresh: its address is another one by then.
         """
-        outputs = engine.outputs()
+        outputs = stack.outputs()
         if not outputs or self._inside("docker-answers", outputs, seconds=0) == 0:
             return
         with step("a VM's Docker does not answer: bring its VM back first"):
@@ -172,9 +200,10 @@ class Lab:
             gone = [vm for vm in addresses(outputs) if not domains_of(vm, there)]
             for vm in gone:
                 self._remove_disks(vm)
-            if gone and (engine.refresh(target_types=("libvirt:*",)) or engine.up()):
+            config = self._config()
+            if gone and (stack.refresh(config, target_types=("libvirt:*",)) or stack.up(config)):
                 raise LabError("the VMs could not be brought back; see above")
-            if self._inside("docker-answers", engine.outputs(), seconds=_BOOT_SECONDS):
+            if self._inside("docker-answers", stack.outputs(), seconds=_BOOT_SECONDS):
                 raise LabError(f"a VM's Docker does not answer {_BOOT_SECONDS} s after its start")
 
     def _remove_disks(self, vm: str) -> None:
@@ -191,12 +220,9 @@ class Lab:
             raise LabError(f"virsh {' '.join(arguments)}: {told.stderr.strip()}")
         return told.stdout.split()
 
-    def _show(self, engine: engines.Engine) -> int:
-        return self._inside("show", engine.outputs())
-
     def _outputs(self) -> dict[str, Any]:
         self._require_running()
-        outputs = self._chosen().outputs()
+        outputs = self._stack.outputs()
         if not outputs:
             raise LabError("the stack is not applied: run `make up`")
         return outputs

@@ -10,8 +10,10 @@ from typing import TextIO
 
 
 @contextmanager
-def step(title: str, stream: TextIO | None = None) -> Iterator[None]:
+def step(title: str, stream: TextIO | None = None, done: str = "done") -> Iterator[None]:
     """Print `==> title`, and `    done in 12 s` when the block ends.
+
+    `done` names what is done if lines of another step may come in between.
 
     A block that raises prints `    failed after 12 s` instead, and the exception goes on its way.
     The lines go to `stream`, by default standard error, so that standard output stays for results.
@@ -24,7 +26,7 @@ def step(title: str, stream: TextIO | None = None) -> Iterator[None]:
     except BaseException:
         print(f"    failed after {duration(time.monotonic() - began)}", file=out, flush=True)
         raise
-    print(f"    done in {duration(time.monotonic() - began)}", file=out, flush=True)
+    print(f"    {done} in {duration(time.monotonic() - began)}", file=out, flush=True)
 
 
 def note(text: str, stream: TextIO | None = None) -> None:

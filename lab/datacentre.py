@@ -17,7 +17,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from lab import machine, packages
+from lab import internet, machine, packages
 from lab.console import step
 from lab.images import containers, debian
 from lab.kvm import probe_kvm
@@ -58,6 +58,8 @@ class Images:
     disk: Path
     kernel: Path
     containers: Mapping[str, Path]
+    internet: internet.Internet | None = None
+    """For VMs of stock images, in a lab that has some."""
 
 
 class Datacentre:
@@ -79,19 +81,25 @@ class Datacentre:
         """Whether the lab is up and complete."""
         return self._ready.exists() and self._space.init() is not None
 
-    def start(self, hosts: Sequence[str] = ()) -> None:
+    def start(self, hosts: Sequence[str] = (), stock: Sequence[str] = ()) -> None:
         """Bring the lab up: packages, images, namespaces, libvirt, registry. A running one stays.
 
-        `hosts` are names that inside the lab resolve to its edge address, `ADDRESS`. What is left
-        of a start that was killed, or from before the machine's last start, is removed first.
+        `hosts` are names that inside the lab resolve to its edge address, `ADDRESS`. `stock` are
+        the names of stock images that it is to have, and with them what their VMs reach. What is
+        left of a start that was killed, or from before the machine's last start, is removed first.
         Raises `DatacentreError` and the errors of `packages`, `images` and `machine`.
         """
         if self.running():
+            if lacking := [name for name in stock if not (self.root / "stock" / name).exists()]:
+                raise DatacentreError(
+                    f"the lab {self.name!r} runs without the image {lacking[0]}, which the config"
+                    " has now: run `make down` first"
+                )
             return
         machine.check_root()
         packages.ensure()
         machine.check_resources(LABS)
-        images = make_images()
+        images = make_images(stock)
         self.stop()
         with step(f"start the lab {self.name!r}"):
             try:
@@ -174,11 +182,18 @@ class Datacentre:
         return command, () if fd is None else (fd,)
 
     def _build(self, images: Images, hosts: Sequence[str]) -> None:
-        lay_out(self.root, hosts)
+        outside = images.internet
+        names = {ADDRESS: hosts}
+        if outside is not None:
+            names[internet.ADDRESS] = internet.HOSTS
+        lay_out(self.root, names)
         self._space.create()
         for command in set_up(self.root, images.disk):
             self._inside(command)
-        self._daemons()
+        if outside is not None:
+            for command in internet.set_up(outside.disks):
+                self._inside(command)
+        self._daemons(outside)
         for reference, layout in images.containers.items():
             source = f"oci:{layout}:{reference.rpartition(':')[2]}"
             target = f"docker://{REGISTRY}/library/{reference}"
@@ -193,10 +208,13 @@ class Datacentre:
                     target,
                 ]
             )
+        (self.root / "stock").mkdir()
+        for name in outside.disks if outside is not None else ():
+            (self.root / "stock" / name).touch()
         self._domain_type.write_text(probe_kvm(images.kernel))
         self._ready.touch()
 
-    def _daemons(self) -> None:
+    def _daemons(self, outside: internet.Internet | None) -> None:
         log = self.root / "log"
         self._space.daemon(["virtlogd"], log / "virtlogd.log")
         self._space.daemon(["libvirtd"], log / "libvirtd.log")
@@ -208,6 +226,11 @@ class Datacentre:
             "libvirtd": ["virsh", "--connect", "qemu:///system", "version"],
             "registry": ["bash", "-c", f"exec 3<>/dev/tcp/{REGISTRY.replace(':', '/')}"],
         }
+        if outside is not None:
+            config = self.root / "Caddyfile"
+            config.write_text(internet.caddyfile(outside, REGISTRY))
+            self._space.daemon(internet.server(config), log / "internet.log")
+            probes["internet"] = ["bash", "-c", f"exec 3<>/dev/tcp/{internet.ADDRESS}/443"]
         for name, probe in probes.items():
             if not wait_until(partial(self._answers, probe), READY_TIMEOUT):
                 tail = "\n".join((log / f"{name}.log").read_text().splitlines()[-15:])
@@ -232,14 +255,19 @@ class Datacentre:
 
 
 def domains_of(vm: str, domains: Iterable[str]) -> list[str]:
-    """Return those of some domains' names that an engine has made up for a VM."""
+    """Return the names, among those of some domains, that a provider generated for a VM."""
     return [name for name in domains if re.fullmatch(rf"{vm}-domain-[0-9a-f]+", name)]
 
 
-def make_images() -> Images:
-    """The disk image and the container images, from the cache or made now."""
+def make_images(stock: Sequence[str] = ()) -> Images:
+    """The disk images and the container images, from the cache or made now."""
     layouts = containers.layouts()
     # No VM serves without it, and an emulated processor takes most of a minute to unpack it.
     preloaded = {name: path for name, path in layouts.items() if name.startswith("traefik:")}
-    disk = debian.disk(preloaded)
-    return Images(disk=disk, kernel=disk.with_name(debian.KERNEL), containers=layouts)
+    disk = debian.disk_image(preloaded)
+    return Images(
+        disk=disk,
+        kernel=disk.with_name(debian.KERNEL),
+        containers=layouts,
+        internet=internet.made(stock) if stock else None,
+    )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from lab.images import debian
@@ -41,7 +41,7 @@ ACCOUNTS = {
 }
 
 
-def lay_out(root: Path, hosts: Sequence[str]) -> None:
+def lay_out(root: Path, hosts: Mapping[str, Sequence[str]]) -> None:
     """Make the lab's folder `root`, with its configuration, and the folders to mount it over."""
     root.mkdir(parents=True)
     (root / "log").mkdir()
@@ -57,11 +57,10 @@ def lay_out(root: Path, hosts: Sequence[str]) -> None:
         (etc / name).write_text(with_account((Path("/etc") / name).read_text(), line))
 
 
-def hosts_file(names: Sequence[str]) -> str:
-    """hosts(5) for the lab's inside, where `names` are its edge."""
+def hosts_file(names: Mapping[str, Sequence[str]]) -> str:
+    """hosts(5) for the lab's inside, with these names by their address."""
     lines = ["127.0.0.1 localhost", "::1 localhost"]
-    if names:
-        lines.append(f"{ADDRESS} {' '.join(names)}")
+    lines += [f"{address} {' '.join(each)}" for address, each in names.items() if each]
     return "\n".join(lines) + "\n"
 
 

@@ -97,14 +97,21 @@ def edge_states(stats: str) -> dict[str, dict[str, str]]:
     return states
 
 
+LIST = (
+    """docker ps --all --format '{"id": {{json .ID}}, "state": {{json .State}},"""
+    f""" "slot": {{{{json (.Label "{SLOT_LABEL}")}}}} }}'"""
+)
+"""The command that lists a VM's containers. It asks for one label, because ``docker ps`` joins all
+labels with commas, which their values may have too."""
+
+
 def containers(listed: str) -> dict[str, Container]:
-    """Return each service's container by slot, from the JSON lines of ``docker ps``."""
+    """Return each service's container by slot, from the output of `LIST`."""
     found = {}
     for line in listed.splitlines():
-        container = json.loads(line)
-        labels = dict(pair.partition("=")[::2] for pair in container["Labels"].split(","))
-        if SLOT_LABEL in labels:
-            found[labels[SLOT_LABEL]] = Container(id=container["ID"], state=container["State"])
+        told = json.loads(line)
+        if told["slot"]:
+            found[told["slot"]] = Container(id=told["id"], state=told["state"])
     return dict(sorted(found.items()))
 
 
@@ -116,7 +123,7 @@ def ask_docker(vm: str, address: str, keys: Path) -> dict[str, Container] | None
                 "ssh",
                 *options_in(keys, vm),
                 f"{SSH_USER}@{address}",
-                "docker ps --all --format '{{json .}}'",
+                LIST,
             ],
             check=False,
             stdin=subprocess.DEVNULL,

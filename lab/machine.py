@@ -12,7 +12,7 @@ from lab.images.cache import CACHE
 # registry 0.1 GB, and as much again for what runs in them.
 NEEDED_DISK = 4 << 30  # bytes
 # Two VMs of 1 GiB; an emulating QEMU takes 0.7 GB beside that for the code it translates
-# (measured); libvirtd, the registry and the engine 0.5 GB.
+# (measured); libvirtd, the registry and Pulumi 0.5 GB.
 NEEDED_MEMORY = 4 << 30  # bytes
 
 

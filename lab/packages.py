@@ -52,6 +52,7 @@ PACKAGES = (
 TEST_PACKAGES = (
     "certbot",  # the edge installs it where it is missing, but not in a test
     "curl",
+    "jq",  # the docs use it
     "nghttp2-client",  # h2load
     "nftables",
     "nmap",

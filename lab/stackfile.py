@@ -1,17 +1,14 @@
-"""A stack's config file: what the lab reads from it, and the edits of ``make scale``.
-
-Edits keep the file's comments and layout, as ``pulumi config set --path`` does.
-"""
+"""A stack's config file: what the lab reads from it, and copies of it with other values."""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from ruamel.yaml import YAML
 
-_FARM = "gatehouse:farm"
 _SERVICES = "gatehouse:services"
 
 
@@ -35,34 +32,60 @@ def hosts(path: Path) -> list[str]:
     return list(dict.fromkeys(given))
 
 
-def scale(
+def image(path: Path) -> str | None:
+    """Return the disk image of the VMs; None where the program will say that there is none."""
+    farm = _config(_read(path), path).get("gatehouse:farm")
+    found = farm.get("image") if isinstance(farm, dict) else None
+    return found if isinstance(found, str) else None
+
+
+def counts(
     path: Path, *, vms: int | None = None, service: str | None = None, replicas: int | None = None
-) -> list[str]:
-    """Set ``farm.vms`` and/or a service's ``replicas``, and return a line for each change.
+) -> dict[str, int]:
+    """Return the counts that `make scale` sets, by path, as in ``services.hello.replicas``.
 
     Raises:
         StackFileError: Nothing to set was given, or there is no such service.
     """
     if (service is None) != (replicas is None):
         raise StackFileError("scale: SERVICE and REPLICAS go together: SERVICE=hello REPLICAS=5")
-    document = _read(path)
-    config = _config(document, path)
-    changes = []
+    found = {}
     if vms is not None:
-        changes.append(_set(config[_FARM], "farm.vms", "vms", vms))
-    if service is not None:
-        services = config.get(_SERVICES, {})
+        found["farm.vms"] = vms
+    if service is not None and replicas is not None:
+        services = _config(_read(path), path).get(_SERVICES, {})
         if service not in services:
             known = ", ".join(services)
             raise StackFileError(f"services.{service}: is not in {path.name}; it has {known}")
-        changes.append(
-            _set(services[service], f"services.{service}.replicas", "replicas", replicas)
-        )
-    if not changes:
+        found[f"services.{service}.replicas"] = replicas
+    if not found:
         raise StackFileError("scale: nothing to do: give VMS=3, or SERVICE=hello REPLICAS=5")
-    with path.open("w", encoding="utf-8") as file:
-        _yaml().dump(document, file)
-    return changes
+    return found
+
+
+def keep(place: Path, path: Path, values: Mapping[str, int]) -> None:
+    """Save counts by path, each with the value that the config file has there now."""
+    config = _config(_read(path), path)
+    noted = {key: {"value": value, "file": _at(config, key)} for key, value in values.items()}
+    place.write_text(json.dumps(noted), encoding="utf-8")
+
+
+def kept(place: Path, path: Path) -> dict[str, int]:
+    """Return the saved counts, except where the config file has changed since."""
+    try:
+        noted = json.loads(place.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return {}
+    config = _config(_read(path), path)
+    return {key: each["value"] for key, each in noted.items() if _at(config, key) == each["file"]}
+
+
+def _at(config: Any, path: str) -> Any:
+    first, *rest = path.split(".")
+    place = config.get(f"gatehouse:{first}")
+    for each in rest:
+        place = place.get(each) if isinstance(place, dict) else None
+    return place
 
 
 def set_in_copy(source: Path, target: Path, values: Mapping[str, Any]) -> None:
@@ -83,12 +106,6 @@ def set_in_copy(source: Path, target: Path, values: Mapping[str, Any]) -> None:
     target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     with target.open("w", encoding="utf-8") as file:
         _yaml().dump(document, file)
-
-
-def _set(place: Any, path: str, key: str, value: int | None) -> str:
-    before = place.get(key, "unset")
-    place[key] = value
-    return f"{path}: {before} -> {value}"
 
 
 def _config(document: Any, path: Path) -> Any:

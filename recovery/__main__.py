@@ -8,7 +8,9 @@ Uses ``pulumi`` as it is set up here, with its backend and its secrets.
 from __future__ import annotations
 
 import argparse
+import getpass
 import json
+import os
 import subprocess
 import sys
 import tempfile
@@ -20,6 +22,7 @@ from recovery import processes
 from recovery.notes import Note, notes
 from recovery.things import RemoveError, Unreachable
 
+_PASSPHRASES = ("PULUMI_CONFIG_PASSPHRASE", "PULUMI_CONFIG_PASSPHRASE_FILE")
 _PLUGIN = "pulumi-"  # resource providers and language hosts are called so
 
 
@@ -54,6 +57,28 @@ class Pulumi:
                 raise RecoverError("`pulumi stack export` failed, see above; nothing was changed")
             exported: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
             return exported
+
+    def unlock(self, exported: dict[str, Any]) -> None:
+        """Make sure that the CLI can decrypt the stack's secrets; ask for a passphrase once.
+
+        Args:
+            exported: The state, which names their secrets provider.
+
+        Raises:
+            RecoverError: It cannot.
+        """
+        provider = (exported["deployment"].get("secrets_providers") or {}).get("type")
+        if provider == "passphrase" and not any(each in os.environ for each in _PASSPHRASES):
+            if not sys.stdin.isatty():
+                raise RecoverError(
+                    f"the stack has a passphrase: set {_PASSPHRASES[0]} or {_PASSPHRASES[1]}, or"
+                    " run this in a terminal to be asked for it; nothing was changed"
+                )
+            os.environ[_PASSPHRASES[0]] = getpass.getpass("Enter the passphrase of the stack: ")
+        if self("stack", "export", "--show-secrets", "--file", os.devnull) != 0:
+            raise RecoverError(
+                "the stack's secrets cannot be decrypted, see above; nothing was changed"
+            )
 
     def put_back(self, exported: dict[str, Any]) -> None:
         """Make this the state.
@@ -108,6 +133,7 @@ def recover(pulumi: Pulumi, *, sure: bool) -> int:
         raise RecoverError(f"is still under way here: {running}; wait for it, or end it first")
     left = processes.programs_in(pulumi.project, _PLUGIN)
     exported = pulumi.export()
+    pulumi.unlock(exported)
     found = notes(exported["deployment"])
     print("This is going to be done:")
     print("\n".join(f"  {line}" for line in plan(left, found)), flush=True)

@@ -6,7 +6,7 @@ arguments. Every check takes time in proportion to the size of the config.
 
 from collections.abc import Iterable
 
-from components.checks import claims, edge, farm, here, ports, registries, service
+from components.checks import claims, edge, farm, folders, here, names, ports, registries, service
 from components.machine import Facts
 from components.models.stack import Stack
 from components.placement import vm_names
@@ -16,10 +16,12 @@ _SOCKET_FOLDER_LIMIT = 85  # HAProxy keeps 97 characters for a socket's path: `/
 
 def across(stack: Stack) -> Iterable[str]:
     """Yield every contradiction within the config itself."""
-    names = vm_names(stack.farm.name, stack.farm.vms)
+    vms = vm_names(stack.farm.name, stack.farm.vms)
+    allowed = folders.allowed(stack.farm)
     yield from farm.farm(stack)
     for name, each in stack.services.items():
-        yield from service.service(name, each, stack.farm, names)
+        yield from service.service(name, each, stack.farm, vms, allowed)
+    yield from names.names(stack.services, vms)
     yield from claims.claims(stack.services)
     yield from edge.edge(stack)
     yield from ports.ports(stack)

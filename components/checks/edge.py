@@ -1,6 +1,7 @@
 """Checks of the edge: its certificates and its machine."""
 
 import ipaddress
+import re
 from collections.abc import Iterable
 
 from components.checks import addresses
@@ -47,6 +48,12 @@ def _tls(stack: Stack) -> Iterable[str]:
         )
     if tls.acme is not None and not from_files and not tls.self_signed:
         for domain in named:
+            if re.fullmatch(r"[0-9.]+|[^.]*", domain):
+                yield (
+                    "edge.tls.acme: obtains certificates for public domains only; give one for"
+                    " this name in edge.tls.certificates, or set edge.tls.self_signed: true"
+                    f" (got {domain})"
+                )
             if domain.startswith("*."):
                 yield (
                     "edge.tls.acme: cannot prove a wildcard over HTTP; give a certificate for it"

@@ -4,7 +4,7 @@ An allow-list: what a folder means to the VM's programs cannot be known for all 
 container that writes to the wrong one is root on the VM.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence, Set
 
 from components.models.farm import Farm
 from components.models.service import Service
@@ -32,6 +32,12 @@ _VM = (
 """Folders that the VM's own programs run from, read as root, or keep state in."""
 
 
+_CONTAINER = (
+    *("/proc", "/sys", "/dev"),
+    *("/.dockerenv", "/etc/hostname", "/etc/hosts", "/etc/resolv.conf"),
+)
+"""What Docker itself mounts in each container."""
+
 _USE = "use a folder in /srv"
 
 
@@ -43,9 +49,19 @@ def allowed_folders(farm: Farm) -> Iterable[str]:
             yield f"farm.volume_folders.{index}: {problem} (got {folder})"
 
 
-def volumes(path: str, service: Service, farm: Farm) -> Iterable[str]:
-    """Yield the folders of the VM that a service may not have."""
-    allowed = (*ALLOWED, *farm.volume_folders)
+def allowed(farm: Farm) -> frozenset[str]:
+    """Return the folders that services may mount, and in which they may mount any other."""
+    return frozenset((*ALLOWED, *farm.volume_folders))
+
+
+def volumes(path: str, service: Service, allowed: Set[str]) -> Iterable[str]:
+    """Yield the folders of the VM that a service may not have.
+
+    Args:
+        path: The service's path in the config.
+        service: The service.
+        allowed: What ``allowed`` returns.
+    """
     for index, volume in enumerate(service.volumes):
         if volume.host is None:
             continue
@@ -53,7 +69,7 @@ def volumes(path: str, service: Service, farm: Farm) -> Iterable[str]:
         problem = _of_the_vm(volume.host)
         if problem is not None:
             yield f"{where}: {problem} (got {volume.host})"
-        elif not any(_within(volume.host, each) for each in allowed):
+        elif allowed.isdisjoint(_at_or_above(volume.host)):
             yield (
                 f"{where}: must be in {_either(ALLOWED)}, or in a folder of farm.volume_folders;"
                 f" add one there, or use `name` (got {volume.host})"
@@ -67,6 +83,29 @@ def _of_the_vm(folder: str) -> str | None:
         if _within(each, folder):
             return f"would give the container control of the VM: it contains {each}; {_USE}"
     return None
+
+
+def mounts(path: str, service: Service) -> Iterable[str]:
+    """Yield the paths in the container at which Docker cannot mount a volume."""
+    read_only = {each.path for each in service.volumes if each.read_only}
+    for index, volume in enumerate(service.volumes):
+        where, at = f"{path}.volumes.{index}.path", volume.path
+        own = next((each for each in _CONTAINER if _within(at, each)), None)
+        if own is not None:
+            yield f"{where}: is the container's own {own}; mount the volume elsewhere (got {at})"
+        above = next((each for each in _at_or_above(at) if each in read_only - {at}), None)
+        if above is not None:
+            yield (
+                f"{where}: is in the read-only volume at {above}, where Docker cannot create a"
+                f" folder for it; mount it elsewhere (got {at})"
+            )
+
+
+def _at_or_above(folder: str) -> Iterator[str]:
+    """Yield a folder and its parents, except the root."""
+    while folder:
+        yield folder
+        folder = folder.rpartition("/")[0]
 
 
 def _within(folder: str, other: str) -> bool:

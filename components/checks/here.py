@@ -32,6 +32,7 @@ def _hypervisor(stack: Stack, facts: Facts) -> Iterable[str]:
             f"farm.image: {facts.image_problem}; give a readable qcow2 file or a URL"
             f" (got {farm.image})"
         )
+    yield from _disks(stack, facts.image_size)
     edge = stack.edge.vm.memory if stack.edge.vm is not None else 0
     if facts.memory is not None and farm.vms * farm.memory + edge > facts.memory:
         beside = f" and the edge's {format_size(edge)}" if edge else ""
@@ -45,6 +46,19 @@ def _hypervisor(stack: Stack, facts: Facts) -> Iterable[str]:
             "farm.domain_type: the hypervisor has no /dev/kvm; turn virtualization on in its"
             " firmware, or use qemu, which emulates and is slow (got kvm)"
         )
+
+
+def _disks(stack: Stack, image: int | None) -> Iterable[str]:
+    """Yield the disks that are smaller than the image, which is cut off then and does not boot."""
+    sizes = {"farm.disk": stack.farm.disk}
+    if stack.edge.vm is not None:
+        sizes["edge.vm.disk"] = stack.edge.vm.disk
+    for path, size in sizes.items():
+        if image is not None and size < image:
+            yield (
+                f"{path}: is smaller than the image's disk, which has {image / 2**30:.1f}GiB; give"
+                f" at least that (got {format_size(size)})"
+            )
 
 
 def _addresses(stack: Stack, facts: Facts) -> Iterable[str]:

@@ -1,6 +1,6 @@
 """Checks of one service."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Sequence, Set
 
 from components.checks import folders
 from components.checks.text import part, shown, twice
@@ -18,7 +18,9 @@ _STRING_LIMIT = 131_072
 4 KiB. Docker takes longer ones, and then cannot start the container."""
 
 
-def service(name: str, each: Service, farm: Farm, vms: Sequence[str]) -> Iterable[str]:
+def service(
+    name: str, each: Service, farm: Farm, vms: Sequence[str], allowed_folders: Set[str]
+) -> Iterable[str]:
     """Yield what contradicts itself in the service called ``name``.
 
     Args:
@@ -26,11 +28,13 @@ def service(name: str, each: Service, farm: Farm, vms: Sequence[str]) -> Iterabl
         each: The service.
         farm: The farm's config.
         vms: The names of the farm's VMs.
+        allowed_folders: The folders of VMs that services may mount.
     """
     path = f"services.{name}"
     yield from _container(path, each)
     yield from _volumes(path, each)
-    yield from folders.volumes(path, each, farm)
+    yield from folders.volumes(path, each, allowed_folders)
+    yield from folders.mounts(path, each)
     yield from (_of_http if each.tcp is None else _of_tcp)(path, each)
     yield from _placement(path, name, each, vms)
     yield from _limits(path, each, farm)
@@ -46,10 +50,11 @@ def _container(path: str, service: Service) -> Iterable[str]:
             length = len(f"{name}={value}".encode()) + 1
             if length > _STRING_LIMIT:
                 yield _too_long(f"{path}.{key}.{part(name)}", length)
-    for index, word in enumerate(service.command or ()):
-        length = len(word.encode()) + 1
-        if length > _STRING_LIMIT:
-            yield _too_long(f"{path}.command.{index}", length)
+    for key, words in (("command", service.command), ("health.command", service.health.command)):
+        for index, word in enumerate(words or ()):
+            length = len(word.encode()) + 1
+            if length > _STRING_LIMIT:
+                yield _too_long(f"{path}.{key}.{index}", length)
     for label in service.labels:
         if label.startswith(_OWN_LABELS):
             yield (

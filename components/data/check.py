@@ -1,5 +1,6 @@
 """Ends a preview or an update that would delete data, before anything is registered."""
 
+import dataclasses
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -9,8 +10,8 @@ from pulumi.runtime import rpc
 from pulumi.runtime.proto import resource_pb2
 from pulumi.runtime.settings import get_monitor
 
-from components.data import guard, inventory
-from components.data.inventory import Inventory, Made
+from components.data import guard, inventory, state
+from components.data.inventory import Made
 from components.models.stack import Stack
 
 
@@ -27,9 +28,20 @@ class DataError(pulumi.RunError):
 class Checked:
     """What the check found out about the VMs."""
 
-    wanted: Inventory
-    stays: Mapping[str, Made]
-    """The VMs that keep an older first-boot text, and what they were made of."""
+    made: Mapping[str, Made]
+    """What each VM is made of: for those that stay, the older values."""
+    before: Mapping[str, Made]
+    """What each VM was made of until now."""
+    data: Mapping[str, tuple[dict[str, Any], ...]]
+    """What each VM is to keep of the data on it."""
+    stays: frozenset[str]
+    """The VMs that keep an older first-boot text."""
+    protected: frozenset[str]
+    """The VMs that the engine protects."""
+    image: bool
+    """Whether the engine protects the image."""
+    without_disk: frozenset[str]
+    """The VMs whose disk has vanished, so that their seed disk is replaced."""
 
 
 def check(stack: Stack, placement: Mapping[str, Mapping[str, int]]) -> Checked:
@@ -39,7 +51,7 @@ def check(stack: Stack, placement: Mapping[str, Mapping[str, int]]) -> Checked:
         DataError: Data would be deleted that no `expendable: true` gives up.
     """
     wanted = inventory.wanted(stack, pulumi.get_stack(), placement)
-    before = inventory.kept(_resources(), stack.farm)
+    before = state.kept(_resources(), stack.farm)
     problems = guard.problems(before, wanted, stack)
     if problems:
         raise DataError(problems)
@@ -49,7 +61,26 @@ def check(stack: Stack, placement: Mapping[str, Mapping[str, int]]) -> Checked:
             f"{vm} keeps the first-boot text of an older version of Gatehouse, because a newer one"
             " would replace the VM, which holds data"
         )
-    return Checked(wanted=wanted, stays=stays)
+    replaced = guard.replaced(before, wanted)
+    for vm in sorted(replaced & wanted.data):
+        pulumi.warn(
+            f"{vm} is replaced, and Pulumi protects the new VM's data only from the next update"
+            " on: run `pulumi up` again after this one"
+        )
+    with_data = {each.vm for each in before.volumes} & before.vms.keys()
+    made = {
+        vm: dataclasses.replace(each, holds=before.vms[vm].holds if vm in with_data else "")
+        for vm, each in {**wanted.vms, **stays}.items()
+    }
+    return Checked(
+        made=made,
+        before=before.vms,
+        data=inventory.kept_of_vm(before, wanted),
+        stays=frozenset(stays),
+        protected=wanted.data - replaced,
+        image=guard.needs_image(before, wanted),
+        without_disk=before.without_disk,
+    )
 
 
 def _resources() -> Mapping[str, Any]:

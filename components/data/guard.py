@@ -1,9 +1,18 @@
 """What data an update would delete, and which VMs stay as they are because they hold data."""
 
+import shlex
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
-from components.data.inventory import NETWORK, TEXT_KEYS, Held, Inventory, Key, Made
+from components.data.inventory import (
+    NETWORK,
+    STACK_NAME,
+    TEXT_KEYS,
+    Held,
+    Inventory,
+    Key,
+    Made,
+)
 from components.models.stack import Stack
 
 _WORD = "`expendable: true`"
@@ -23,6 +32,8 @@ class _Loss:
     """Whether the VM goes too."""
     replaced: bool = False
     """Whether another VM or volume takes the place of the old one, in the engine's eyes."""
+    copied: bool = False
+    """Whether only a copy saves the data; ``keep`` names the disk to copy."""
 
 
 def problems(before: Inventory, after: Inventory, stack: Stack) -> tuple[str, ...]:
@@ -35,8 +46,10 @@ def problems(before: Inventory, after: Inventory, stack: Stack) -> tuple[str, ..
     """
     lost: dict[tuple[Key, _Loss, str], list[Held]] = {}
     now = {each.key: each for each in after.volumes}
+    places = {(each.vm, *each.key) for each in after.volumes}
     for held in before.volumes:
-        loss = next(_losses(held, before, after, stack), None)
+        kept = held.key in now, (held.vm, *held.key) in places
+        loss = next(_losses(held, kept, before, after, stack), None)
         if loss is None:
             continue
         still = now.get(held.key)
@@ -46,9 +59,33 @@ def problems(before: Inventory, after: Inventory, stack: Stack) -> tuple[str, ..
             continue
         way_out = _way_out(loss, in_config=still is not None, word=word)
         lost.setdefault((held.key, loss, way_out), []).append(held)
-    return tuple(
+    told = (
         _told(helds, loss, way_out, now.get(key)) for (key, loss, way_out), helds in lost.items()
     )
+    return (*told, *_protected(before, after, stack))
+
+
+def replaced(before: Inventory, after: Inventory) -> frozenset[str]:
+    """Return the VMs that an update replaces although the last one had Pulumi protect them.
+
+    Call it only if there are no problems: then none of these VMs has data.
+    """
+    protected = {each.vm for each in before.planned + before.volumes if not each.expendable}
+    staying = stays(before, after)
+    return frozenset(
+        vm
+        for vm in protected & before.vms.keys() & after.vms.keys() - staying.keys()
+        if before.vms[vm].begun
+        or before.vms[vm].text != after.vms[vm].text
+        or any(_replacing(before.vms[vm], after.vms[vm]))
+    )
+
+
+def needs_image(before: Inventory, after: Inventory) -> bool:
+    """Whether to protect the image: disks of VMs that stay and have data are layers of it."""
+    going = replaced(before, after)
+    keys = {key for vm in going for key, *_ in _replacing(before.vms[vm], after.vms[vm])}
+    return bool(after.data) and not keys & {"farm.image", "farm.hypervisors.0.pool", STACK_NAME}
 
 
 def stays(before: Inventory, after: Inventory) -> Mapping[str, Made]:
@@ -69,8 +106,34 @@ def stays(before: Inventory, after: Inventory) -> Mapping[str, Made]:
     }
 
 
-def _losses(held: Held, before: Inventory, after: Inventory, stack: Stack) -> Iterator[_Loss]:
-    """Yield why a volume is lost, the most important reason first."""
+def _protected(before: Inventory, after: Inventory, stack: Stack) -> Iterator[str]:
+    """Yield the VMs without data whose deletion Pulumi would still refuse."""
+    with_data = {each.vm for each in before.volumes if not each.expendable}
+    empty = {each.vm for each in before.planned if not each.expendable} - with_data
+    going: dict[_Change, list[str]] = {}
+    for vm in sorted(empty - after.vms.keys()):
+        going.setdefault(_taking(vm, before, stack), []).append(vm)
+    for (key, old, new), vms in going.items():
+        urns = shlex.join(urn for vm in vms for urn in before.urns[vm])
+        yield (
+            f"{key}: Pulumi protects {_and(vms)} for volumes of an earlier config that were never"
+            f" created; run `pulumi state unprotect --yes {urns}`, or keep"
+            f" {key}: {old} (got {new})"
+        )
+
+
+def _losses(
+    held: Held, kept: tuple[bool, bool], before: Inventory, after: Inventory, stack: Stack
+) -> Iterator[_Loss]:
+    """Yield why a volume is lost, the most important reason first.
+
+    Args:
+        held: The volume on a VM.
+        kept: Whether the config has it at all, and whether on this VM.
+        before: What there is.
+        after: What the config asks for.
+        stack: The config.
+    """
     name = held.service
     if held.vm not in after.vms:
         yield _without_vm(held.vm, before, stack)
@@ -80,10 +143,10 @@ def _losses(held: Held, before: Inventory, after: Inventory, stack: Stack) -> It
             keep=f"Put services.{name} back",
             vm_goes=False,
         )
-    elif held.key not in {each.key for each in after.volumes}:
+    elif not kept[0]:
         why = "it is not in the config any more"
         yield _Loss(why=why, keep="Put the volume back", vm_goes=False)
-    elif (held.vm, *held.key) not in {(each.vm, *each.key) for each in after.volumes}:
+    elif not kept[1]:
         known = before.spreads.get(name)
         changes = list(_changes(known, after.spreads[name])) if known else []
         yield _Loss(
@@ -98,24 +161,32 @@ def _losses(held: Held, before: Inventory, after: Inventory, stack: Stack) -> It
 
 
 def _without_vm(vm: str, before: Inventory, stack: Stack) -> _Loss:
-    farm = vm.rpartition("-")[0]
-    count = sum(each.rpartition("-")[0] == farm for each in before.vms)
-    if farm != stack.farm.name:
-        change, does = ("farm.name", farm, stack.farm.name), "replaces"
-    else:
-        change, does = ("farm.vms", str(count), str(stack.farm.vms)), "takes away"
+    change = _taking(vm, before, stack)
+    does = "replaces" if change[0] == "farm.name" else "takes away"
     return _Loss(why=f"{_shown([change])} {does} {{vms}}", keep=_kept([change]), vm_goes=True)
+
+
+def _taking(vm: str, before: Inventory, stack: Stack) -> _Change:
+    """Return the change that removes a VM from the config."""
+    farm = vm.rpartition("-")[0]
+    if farm != stack.farm.name:
+        return "farm.name", farm, stack.farm.name
+    count = sum(each.rpartition("-")[0] == farm for each in before.vms)
+    return "farm.vms", str(count), str(stack.farm.vms)
 
 
 def _by_another_vm(made: Made, wanted: Made) -> Iterator[_Loss]:
     changes = list(_replacing(made, wanted))
     if made.begun:
+        disk = made.holds or "the old disk"
         yield _Loss(
-            why="an update that failed has begun to replace {vms}, and any other one goes on with"
-            " that",
-            keep="Leave the stack as it is",
+            why="an update that failed has begun to replace {vms}, and the next update, whatever"
+            f" the config, completes that and deletes {disk}",
+            keep=f"Copy the data off {disk}, from the old VM if it still runs, or with `virsh"
+            " vol-download`",
             vm_goes=True,
             replaced=True,
+            copied=True,
         )
     elif changes:
         yield _Loss(
@@ -147,7 +218,7 @@ def _replacing(made: Made, wanted: Made) -> Iterator[_Change]:
 
 
 def _changes(old: Mapping[str, str], new: Mapping[str, str]) -> Iterator[_Change]:
-    for key in dict.fromkeys((*old, *new)):
+    for key in sorted({*old, *new}):  # what is read from a state has no order
         if old.get(key) != new.get(key):
             yield key, old.get(key, "none"), new.get(key, "none")
 
@@ -165,6 +236,8 @@ def _s(changes: list[_Change]) -> str:
 
 
 def _way_out(loss: _Loss, *, in_config: bool, word: bool) -> str:
+    if loss.copied:
+        return f"{loss.keep}. Then set {_WORD} beside the volume, and run `pulumi up`"
     if loss.replaced:
         return f"{loss.keep}; or back the data up, and set {_WORD} beside the volume"
     if not in_config:

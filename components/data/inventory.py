@@ -1,29 +1,25 @@
-"""Which data is on which VM, and what each VM is made of: as wanted, and as kept.
+"""Which data is on which VM, and what each VM is made of: as the config asks for it.
 
-What is wanted comes from the config alone. What is there comes from the state: each VM and each
-service keeps its part as an output (`Made`, `Held`), so that an update that fails half-way leaves
-what is true. Of a stack from a version that kept none, it is read off the resources themselves.
+`components.data.state` reads what exists from the state. Each VM and each service keeps its part
+there as an output (`Made`, `Held`), so that it is true even after an update that failed half-way.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import asdict, dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
 from components.models.farm import Farm
 from components.models.service import Service, Volume
 from components.models.stack import Stack
 from components.placement import vm_names
-from components.units import MEBIBYTE, format_size
-from components.vm.generation import farm_generation, first_boot_text
+from components.units import format_size
+from components.vm.generation import first_boot_text
 
 STACK_NAME = "the stack's name"
 """Among a VM's reasons, beside paths of keys."""
 NETWORK = "farm.network."
 TEXT_KEYS = ("farm.packages", "farm.install_docker", "farm.registry_mirror")
 """What of the config is in the text that VMs get at their first boot."""
-UNKNOWN = "unknown"
-"""For what an older version of Gatehouse did not keep."""
-
 Place = Literal["name", "host"]
 Key = tuple[str, Place, str]
 """The service, and what it is."""
@@ -61,9 +57,15 @@ class Made:
     """A digest of the text that it got at its first boot."""
     generation: str = ""
     """A digest of all of it, which the engine compares; empty where that is not known."""
+    holds: str = ""
+    """The name of the disk that its data is on; empty if the VM never came up."""
     begun: bool = False
-    """Whether an update that failed has replaced its disk and not yet the VM, which still runs from
-    the old one: the engine goes on with that, and deletes the old one, whatever the config says."""
+    """Whether an update that failed has begun to replace it: the engine completes that, and deletes
+    the disk that the data is on, whatever the config says."""
+    disk: str = ""
+    """The name of its disk when this was kept, and ``domain`` the id of its domain; empty if that
+    is not known."""
+    domain: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,6 +76,12 @@ class Inventory:
     volumes: tuple[Held, ...]
     spreads: Mapping[str, Mapping[str, str]]
     """What places each service's containers: the values, by the paths of their keys."""
+    planned: tuple[Held, ...] = ()
+    """Volumes that an update planned and did not make: they hold nothing."""
+    urns: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    """The URNs of the resources of each VM that the engine can protect."""
+    without_disk: frozenset[str] = frozenset()
+    """The VMs whose disk has vanished while their seed disk exists."""
 
     @property
     def data(self) -> frozenset[str]:
@@ -153,17 +161,36 @@ def _reasons(farm: Farm, stack: str, index: int) -> Mapping[str, str]:
         "farm.packages": ", ".join(sorted(farm.packages)) or "none",
         "farm.install_docker": str(farm.install_docker).lower(),
         "farm.registry_mirror": farm.registry_mirror or "none",
-        # Another bridge is changed in place; a static address is written at the first boot.
-        f"{NETWORK}bridge": "none" if network.bridge is None else "given",
+        f"{NETWORK}bridge": network.bridge or "none",
+        f"{NETWORK}macs.{index}": network.macs[index] if network.macs else "none",
     }
-    if network.bridge is not None:
+    if network.bridge is None:
+        reasons[f"{NETWORK}cidr"] = str(farm.cidr)
+    else:  # a static address is written at the first boot
         reasons |= {
             f"{NETWORK}addresses.{index}": str(network.addresses[index]),
             f"{NETWORK}gateway": str(network.gateway),
             f"{NETWORK}dns": ", ".join(network.dns) or "none",
-            f"{NETWORK}macs.{index}": network.macs[index] if network.macs else "none",
         }
     return reasons
+
+
+def kept_of_vm(before: Inventory, after: Inventory) -> Mapping[str, tuple[dict[str, Any], ...]]:
+    """Return the data of each VM, for its outputs: they outlive those of a service.
+
+    Args:
+        before: What there is.
+        after: What the config asks for.
+    """
+    made = {(each.vm, *each.key) for each in before.volumes}
+    return {
+        vm: tuple(
+            {**asdict(each), "made": (each.vm, *each.key) in made}
+            for each in after.volumes
+            if each.vm == vm and not each.expendable
+        )
+        for vm in after.data
+    }
 
 
 def kept_of_service(spec: Service, name: str, vms: Iterable[str]) -> dict[str, Any]:
@@ -172,135 +199,3 @@ def kept_of_service(spec: Service, name: str, vms: Iterable[str]) -> dict[str, A
         "spread": _spread(name, spec),
         "data": [asdict(held) for vm in vms for held in volumes_of(name, spec, vm)],
     }
-
-
-def kept(resources: Mapping[str, Any], farm: Farm) -> Inventory:
-    """Return what there is, from a stack's state.
-
-    Args:
-        resources: Each resource's ``type`` and ``outputs``, by its URN.
-        farm: The config, for stacks of older versions: to see whether it is what they were made of.
-    """
-    state = _State(resources)
-    vms = {name: made for name in state.names(_VM) if (made := state.made(name, farm)) is not None}
-    # What a service says of a VM that was never made is a plan.
-    return Inventory(
-        vms=vms,
-        volumes=tuple(held for held in state.held(vms) if held.vm in vms),
-        spreads={name: state.spread(name) for name in state.names(_SERVICE)},
-    )
-
-
-_VM = "gatehouse:vm:Vm"
-_SERVICE = "gatehouse:service:Service"
-_DISK = "libvirt:index/volume:Volume"
-_NO_PATH = "no path"
-
-
-class _State:
-    def __init__(self, resources: Mapping[str, Any]) -> None:
-        self._outputs: dict[str, dict[str, Mapping[str, Any]]] = {}
-        for urn, resource in resources.items():
-            name = urn.split("::", 3)[3]
-            self._outputs.setdefault(resource["type"], {})[name] = resource.get("outputs") or {}
-
-    def names(self, kind: str) -> list[str]:
-        return sorted(self._outputs.get(kind, {}))
-
-    def made(self, vm: str, farm: Farm) -> Made | None:
-        """Return what a VM was made of; None if it was not made, or holds no containers."""
-        disk = self._of(_DISK, f"{vm}-disk")
-        record = self._of(_VM, vm).get("made")
-        number = vm.rpartition("-")[2]
-        if not disk or not number.isdigit():
-            return None
-        if record:
-            its, now = record.get("disk"), disk.get("name")
-            runs = bool(self._of("libvirt:index/domain:Domain", f"{vm}-domain"))
-            return Made(
-                reasons={str(key): str(value) for key, value in record["reasons"].items()},
-                text=str(record["text"]),
-                generation=str(record["generation"]),
-                begun=runs and None not in (its, now) and its != now,
-            )
-        return self._made_before(vm, disk, farm)
-
-    def _made_before(self, vm: str, disk: Mapping[str, Any], farm: Farm) -> Made:
-        """Return the same of a VM of a version that did not keep it."""
-        domain = self._of("libvirt:index/domain:Domain", f"{vm}-domain")
-        pool = self._of("libvirt:index/pool:Pool", "farm-pool").get("target") or {}
-        room = self._of("command:local:Command", "farm-room").get("environment") or {}
-        found = {
-            "farm.image": self._of(_DISK, "farm-image").get("source"),
-            "farm.memory": _size(domain.get("memory"), MEBIBYTE),
-            "farm.vcpus": _number(domain.get("vcpu")),
-            "farm.disk": _size(disk.get("size"), 1),
-            "farm.domain_type": domain.get("type"),
-        }
-        folder, _, stack = str(pool.get("path") or "").rpartition("/")
-        found |= {"farm.hypervisors.0.pool": folder, STACK_NAME: stack}
-        now = farm_generation(str(disk.get("baseVolumeId")), farm)
-        same = room.get("GATEHOUSE_GENERATION") == now
-        return Made(
-            reasons={key: str(value) for key, value in found.items() if value},
-            text=first_boot_text(farm) if same else UNKNOWN,
-        )
-
-    def spread(self, service: str) -> Mapping[str, str]:
-        """Return what placed a service's containers."""
-        found = self._of(_SERVICE, service).get("spread") or {}
-        return {str(key): str(value) for key, value in found.items()}
-
-    def held(self, vms: Iterable[str]) -> Iterator[Held]:
-        """Yield all volumes: as the services kept them, else as their resources tell."""
-        for service in self.names(_SERVICE):
-            records = self._of(_SERVICE, service).get("data")
-            if records is not None:
-                yield from (_from_record(record) for record in records)
-            else:
-                seen = {(each.vm, *each.key): each for each in self._seen(service, vms)}
-                yield from seen.values()
-
-    def _seen(self, service: str, vms: Iterable[str]) -> Iterator[Held]:
-        for vm in vms:
-            start = f"{service}-{vm}-"
-            for name, outputs in self._outputs.get("docker:index/volume:Volume", {}).items():
-                if name.startswith(start):
-                    path = self._mounted(start, str(outputs.get("name")))
-                    yield _unkept(service, vm, "name", name.removeprefix(start), path)
-            for mount in self._mounts(start):
-                if mount.get("hostPath"):
-                    path = str(mount.get("containerPath"))
-                    yield _unkept(service, vm, "host", str(mount["hostPath"]), path)
-
-    def _mounts(self, start: str) -> Iterator[Mapping[str, Any]]:
-        for name, outputs in self._outputs.get("docker:index/container:Container", {}).items():
-            if name.startswith(start) and name.removeprefix(start).isdigit():
-                yield from outputs.get("volumes") or ()
-
-    def _mounted(self, start: str, volume: str) -> str:
-        found = (each for each in self._mounts(start) if each.get("volumeName") == volume)
-        return str(next((each.get("containerPath") for each in found), _NO_PATH))
-
-    def _of(self, kind: str, name: str) -> Mapping[str, Any]:
-        return self._outputs.get(kind, {}).get(name, {})
-
-
-def _from_record(record: Mapping[str, Any]) -> Held:
-    # The state knows no whole numbers.
-    index = record["index"]
-    return Held(**{**record, "index": None if index is None else int(index)})
-
-
-def _unkept(service: str, vm: str, place: Place, what: str, path: str) -> Held:
-    return Held(
-        service=service, vm=vm, place=place, what=what, path=path, index=None, expendable=False
-    )
-
-
-def _size(value: object, unit: int) -> str | None:
-    return format_size(int(value) * unit) if isinstance(value, int | float) and value else None
-
-
-def _number(value: object) -> str | None:
-    return str(int(value)) if isinstance(value, int | float) and value else None

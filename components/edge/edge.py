@@ -79,7 +79,7 @@ class Edge(pulumi.ComponentResource):
             listed.append(
                 self.place.keep(f"{name}-users", kept, pulumi.ResourceOptions(parent=self))
             )
-        self.place.keep(
+        in_force = self.place.keep(
             f"{name}-haproxy",
             Keeper(
                 create=("apply", folder, stack, str(edge.ready_timeout)),
@@ -88,4 +88,12 @@ class Edge(pulumi.ComponentResource):
             ),
             pulumi.ResourceOptions(parent=self, depends_on=[*serving, *listed]),
         )
-        self.register_outputs({"address": self.address, "haproxy_cfg": self.haproxy_cfg})
+        disks = {vm: host.vm.disk for vm, host in args.hosts.items()}
+        self.register_outputs(
+            {
+                "address": self.address,
+                "haproxy_cfg": self.haproxy_cfg,
+                # For components.data.state: an update that fails does not write these.
+                "disks": pulumi.Output.all(disks, in_force.urn).apply(lambda known: known[0]),
+            }
+        )

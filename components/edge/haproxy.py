@@ -6,7 +6,7 @@ from pathlib import Path
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from components.edge import replies, tls
+from components.edge import replies, shapes, tls
 from components.edge.domains import domains
 from components.edge.keeper import chroot, memory, parts
 from components.edge.keeper.challenges import PATH as CHALLENGE_PATH
@@ -78,7 +78,10 @@ _REWRITE = 8192
 """Bytes for the headers that are added here: `HEADER_BYTES` of a service's, and the edge's own."""
 _BUFFER = 65_536 + _REWRITE + 8192
 """Bytes of a buffer: headers of 64 KiB, and what HAProxy keeps of each beside its text."""
-
+_RESPELT = _BUFFER - 4096
+"""Most bytes of a request's headers after the edge has encoded its path. The rest of the buffer is
+for what HAProxy keeps of each header beside its text (500 times 8 bytes) and for what the edge adds
+(500 bytes, and a path)."""
 
 _ACCESS_LOG = {
     "time": "%Ts.%ms",
@@ -159,11 +162,13 @@ def render(pools: Iterable[Pool | TcpPool], edge: Edge, folder: str, users: str 
         telltale=_TELLTALE,
         not_in_urls=_NOT_IN_URLS,
         proxies_only=_PROXIES_ONLY,
+        shapes=shapes,
         replaced=replies.REPLACED,
         counts_bodies=any(pool.http.counts_bodies for pool in http),
         bodies=f"{folder}/{parts.FOLDER}/{BODIES}",
         buffer=_BUFFER,
         rewrite=_REWRITE,
+        respelt=_RESPELT,
         descriptors=memory.descriptors,
         by_memory=memory.UNSAID,
         client_timeout=_client_timeout(http),

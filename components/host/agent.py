@@ -57,6 +57,9 @@ INTERVAL_LABEL = "gatehouse.interval"
 _SLOT_LABEL = "gatehouse.slot"
 """On each container of a service."""
 
+_ID = r"[A-Za-z0-9_][A-Za-z0-9_.:-]{0,127}"
+"""Of containers, images and services."""
+
 _API_USER = "agent"
 _WHO_SERVED = "who had joined"
 """Stands for the containers that served, while these are not known."""
@@ -114,6 +117,8 @@ _SAVE_SECONDS = 1.0
 _IMAGES = 2  # of a service that stay: the one it has, and the one before, for a way back
 _QUIET_SECONDS = 1.5
 """No connection for so long means no request: Traefik keeps idle ones for 1 s."""
+_TELL_AGAIN_SECONDS = 10.0
+"""After which Traefik is told to list the containers again although nothing has changed."""
 _FIRST_LOOK_SECONDS = 30.0
 """For Docker to tell a new agent of those that served before."""
 _DOCKER_SECONDS = 180.0
@@ -123,6 +128,7 @@ _FORGET_SECONDS = 30.0
 _JOIN_CHECK_SECONDS = 10.0
 """For the first answers, which take longer than those that come later."""
 _LOG_LINES = "15"
+_LOG_SECONDS = 30.0
 _READ = 65_536  # bytes of an answer to a check
 _GRPC_HEALTH = "/grpc.health.v1.Health/Check"
 _HPACK_STATUS = {
@@ -218,7 +224,8 @@ class Container:
     @property
     def is_traefik(self) -> bool:
         """Whether it is Traefik's own, and no service's."""
-        return TRAEFIK_LABEL in self.labels and _SLOT_LABEL not in self.labels
+        port = self.labels.get(TRAEFIK_LABEL, "")
+        return re.fullmatch("[0-9]{1,5}", port) is not None and _SLOT_LABEL not in self.labels
 
     @property
     def plain_service(self) -> str:
@@ -533,12 +540,19 @@ def inspected(text: bytes) -> Container:
     )
 
 
+def is_id(value: object) -> bool:
+    """Whether Docker may call a container or an image so."""
+    return isinstance(value, str) and re.fullmatch(_ID, value) is not None
+
+
 def find(container: str) -> Container | None:
     """Return a container by its id, or None if there is none.
 
     Raises:
         OSError: Docker does not answer, or not with a container.
     """
+    if not is_id(container):
+        return None
     status, body = ask_docker(f"/containers/{container}/json")
     if status == 404:
         return None
@@ -674,6 +688,16 @@ class Kept:
             return False
         return True
 
+    def drop(self, odd: list[object]) -> None:
+        """Say what of the file is left out, if anything."""
+        if odd:
+            said = ", ".join(map(repr, odd))
+            more = "…" if len(said) > _SAID else ""
+            print(
+                f"{self._file}: {len(odd)} invalid entries are ignored: {said[:_SAID]}{more}",
+                flush=True,
+            )
+
     def save(self) -> None:
         """Write the document, now or as soon as that is possible."""
         with self._lock:
@@ -706,15 +730,24 @@ class Members:
         self._lock = threading.RLock()
         self._members: dict[str, Member] = {}
         self._kept = Kept(file, lambda: [asdict(each) for each in self])
-        self.known = self._kept.read(self._understand)
-        """Whether there was a file that could be read."""
+        self._dropped: list[object] = []
+        self.known = self._kept.read(self._understand) and not self._dropped
+        """Whether there was a file, and all of it could be read."""
 
     def _understand(self, document: Any) -> None:
         # Of a newer agent, which an update that failed has left, there may be more in it.
-        found = [Member(each["id"], each["healthy_since"]) for each in document]
-        if not all(isinstance(each.id, str) for each in found):
-            raise TypeError("an id is not text")
-        self._members = {each.id: each for each in found}
+        if not isinstance(document, list):
+            raise TypeError("it is no list")
+        for each in document:
+            found = each if isinstance(each, dict) else {}
+            since = found.get("healthy_since")
+            if is_id(found.get("id")) and isinstance(since, str | None):
+                self._members[found["id"]] = Member(found["id"], since)
+            else:
+                self._dropped.append(each)
+        if self._dropped and not self._members:
+            raise TypeError("there is no container in it")
+        self._kept.drop(self._dropped)
 
     def __iter__(self) -> Iterator[Member]:
         with self._lock:
@@ -759,8 +792,13 @@ class Images:
             return {"had": dict(self._had), "others": sorted(self._others)}
 
     def _understand(self, document: Any) -> None:
-        self._had = {str(name): list(map(str, ids)) for name, ids in document["had"].items()}
-        self._others = set(map(str, document["others"]))
+        had, others = document["had"], document["others"]
+        services = {name: ids for name, ids in had.items() if is_id(name) and isinstance(ids, list)}
+        self._had = {name: list(filter(is_id, ids)) for name, ids in services.items()}
+        self._others = set(filter(is_id, list(others)))
+        odd = [name for name in had if name not in services]
+        odd += [each for each in (*others, *itertools.chain(*services.values())) if not is_id(each)]
+        self._kept.drop([each for each in odd if each != ""])  # of a container without an image
 
     def comes(self, container: Container) -> None:
         """Note the image of a container that may never join."""
@@ -936,7 +974,11 @@ class Agent:
                 ):
                     return
             began = time.monotonic()
-            problem = served.call_problem(served.check_timeout)
+            try:
+                problem = served.call_problem(served.check_timeout)
+            except Exception as odd:  # such as no more threads: it is asked again
+                print(f"container {served.id[:12]} cannot be checked: {odd!r}", flush=True)
+                continue
             slow = problem is not None and time.monotonic() - began >= served.check_timeout
             with self._changed:
                 if self._asked.get(served.id) is not asking:
@@ -978,7 +1020,7 @@ class Agent:
                     container = told["Actor"]["ID"]
                     if told["Action"].startswith(_TELLING) and self.members.get(container):
                         self._look(container)
-            except (OSError, http.client.HTTPException, ValueError, LookupError, TypeError) as odd:
+            except Exception as odd:  # without this thread nothing is noticed any more
                 print(f"Docker does not tell its events: {odd!r}", flush=True)
             finally:
                 connection.close()
@@ -997,6 +1039,9 @@ class Agent:
         there = sorted(listed(_SLOT_LABEL), key=lambda each: each["Created"])
         found = [each for each in find_all(one["Id"] for one in there) if each.running]
         ours = [each for each in found if each.service and _SLOT_LABEL in each.labels]
+        # Those of which the file could be read.
+        taken = {each.labels[_SLOT_LABEL] for each in ours if self.members.get(each.id)}
+        ours = [each for each in ours if each.labels[_SLOT_LABEL] not in taken]
         asked = traefiks()
         served = {each.id for each in ours if any(self._sends(each, asked))}
         if not served:
@@ -1052,6 +1097,10 @@ class Agent:
                 if isinstance(error, DockerError) and container in self._unknown:
                     self._tell(container)  # the others need not wait for it
                 return self._looks.get(container) is not look
+        except Exception as odd:  # or it would never be looked at again
+            print(f"container {container[:12]} cannot be looked at: {odd!r}", flush=True)
+            time.sleep(_SAVE_SECONDS)
+            return self._looks.get(container) is not look
 
     def _found(self, container: str) -> Container:
         """Return a member.
@@ -1211,25 +1260,29 @@ def known_servers(
         )
         answer = connection.getresponse()
         body = answer.read()
-        known: dict[str, Any] = json.loads(body) if answer.status == 200 else {}
-    except (OSError, http.client.HTTPException, ValueError):
+        known = json.loads(body) if answer.status == 200 else {}
+        servers = (known.get("loadBalancer") or {}).get("servers") or []
+        return [each for each in servers if isinstance(each, dict)]
+    except (OSError, http.client.HTTPException, ValueError, AttributeError, TypeError):
         return None
     finally:
         connection.close()
-    servers: list[dict[str, Any]] = known.get("loadBalancer", {}).get("servers", [])
-    return servers
 
 
 def last_lines(container: str) -> str:
     """Return the last lines of a container's log, below a heading."""
-    logs = subprocess.run(
-        ("docker", "logs", "--tail", _LOG_LINES, container),
-        check=False,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        errors="replace",
-    )
+    try:
+        logs = subprocess.run(
+            ("docker", "logs", "--tail", _LOG_LINES, container),
+            check=False,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            errors="replace",
+            timeout=_LOG_SECONDS,
+        )
+    except (OSError, subprocess.TimeoutExpired) as error:
+        return f"\n  Its last log lines cannot be read: {error}"
     return f"\n  Its last log lines:\n{logs.stdout}"
 
 
@@ -1306,20 +1359,17 @@ class FilteredDocker(BaseHTTPRequestHandler):
         self.send_header("Transfer-Encoding", "chunked")
         self.end_headers()
         self.wfile.flush()
-        # One at once: what changed between Traefik's list and this request would be missed.
-        seen = -1
+        # One at once: what changed between Traefik's list and this request would be missed. And
+        # again after a while: if it cannot list, Traefik 3.7 waits for the next event.
+        seen = self.server.agent.await_change(-1, 0)
         while True:
-            now = self.server.agent.await_change(seen, 60.0)
-            if now != seen:
-                seen = now
-                self._write_event("health_status: healthy")
-            else:
-                self._write_event("top")  # means nothing, and fails if Traefik has gone
+            self._write_event()
+            seen = self.server.agent.await_change(seen, _TELL_AGAIN_SECONDS)
 
-    def _write_event(self, action: str) -> None:
+    def _write_event(self) -> None:
         event = {
             "Type": "container",
-            "Action": action,
+            "Action": "health_status: healthy",
             "Actor": {"ID": "gatehouse", "Attributes": {}},
             "time": int(time.time()),
         }
@@ -1335,11 +1385,14 @@ class Control(socketserver.StreamRequestHandler):
 
     def handle(self) -> None:
         """Do what is asked, and answer with an error or with what there is to say."""
-        what, *arguments = self.rfile.readline().decode().split()
+        line = self.rfile.readline().decode(errors="replace")
+        what, *arguments = line.split() or [""]
         try:
             answer = {"said": self._do(what, arguments)}
         except (AgentError, OSError) as error:
             answer = {"error": str(error)}
+        except Exception as odd:  # or it would look as if the agent had ended
+            answer = {"error": f"{line.strip()}: {odd!r}"}
         self.wfile.write(json.dumps(answer).encode())
 
     def _do(self, what: str, arguments: list[str]) -> str:
@@ -1367,24 +1420,39 @@ def certificate(folder: Path) -> str:
     """
     pair = folder / "pair.json"
     try:
-        known: dict[str, str] = json.loads(pair.read_text())
-    except (OSError, ValueError):  # it is not there, or not whole
+        known = _pair(json.loads(pair.read_text()))
+    except (OSError, ValueError, RecursionError):  # it is not there, or not whole
         command = (
             *("openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256"),
             *("-nodes", "-days", "36500", "-subj", "/CN=gatehouse", "-keyout", "/dev/stdout"),
         )
         try:
             told = subprocess.run(command, check=True, capture_output=True, text=True).stdout
-        except (OSError, subprocess.CalledProcessError) as error:
+            parts = re.findall(r"-----BEGIN [^-]+-----.*?-----END [^-]+-----\n", told, re.DOTALL)
+            keys = [each for each in parts if "PRIVATE KEY" in each]
+            others = [each for each in parts if each not in keys]
+            known = _pair({"certFile": "".join(others[:1]), "keyFile": "".join(keys[:1])})
+        except (OSError, ValueError, subprocess.CalledProcessError) as error:
             print(f"Traefik makes its own certificates: {error}", flush=True)
             return ""
-        parts = re.findall(r"-----BEGIN [^-]+-----.*?-----END [^-]+-----\n", told, re.DOTALL)
-        key = next(each for each in parts if "PRIVATE KEY" in each)
-        known = {"certFile": next(each for each in parts if each != key), "keyFile": key}
         _write(pair, json.dumps(known), mode=0o600)
         for older in ("key.pem", "certificate.pem"):
             (folder / older).unlink(missing_ok=True)
     return f"tls: {{stores: {{default: {{defaultCertificate: {json.dumps(known)} }} }} }}\n"
+
+
+def _pair(document: Any) -> dict[str, str]:
+    """Return a certificate and its key; with anything else, Traefik takes nothing of its file.
+
+    Raises:
+        ValueError: They are none.
+    """
+    keys = ("certFile", "keyFile")
+    found = document if isinstance(document, dict) else {}
+    pems = {key: found.get(key) for key in keys}
+    if all(isinstance(pem, str) and pem.startswith("-----BEGIN ") for pem in pems.values()):
+        return {key: str(pem) for key, pem in pems.items()}
+    raise ValueError("there is no certificate with its key")
 
 
 def login(folder: Path) -> Mapping[str, str]:
@@ -1395,8 +1463,12 @@ def login(folder: Path) -> Mapping[str, str]:
 
 def _token(folder: Path) -> str:
     file = folder / "token"
-    if not file.exists() or not file.read_text():
-        _write(file, secrets.token_urlsafe(32), mode=0o600)
+    with contextlib.suppress(OSError, ValueError):
+        if found := file.read_text():
+            return found
+    with contextlib.suppress(OSError):
+        file.rmdir()  # a folder would be in the way
+    _write(file, secrets.token_urlsafe(32), mode=0o600)
     return file.read_text()
 
 

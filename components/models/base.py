@@ -9,7 +9,6 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any
-from urllib.parse import urlsplit
 
 from pydantic import (
     AfterValidator,
@@ -23,10 +22,10 @@ from pydantic import (
 )
 from pydantic_core import core_schema
 
-from components.units import DURATION, SIZE, parse_duration, parse_size
+from components.models import hosts
+from components.units import DURATION, MEBIBYTE, SIZE, parse_duration, parse_size
 
 _NO_DOTS = r"(?!\.{1,2}(?:/|$))"  # a part that is . or .. means another path than it says
-_LABEL = r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?"
 _DOMAIN_LIMIT = 253  # DNS has room for no more
 
 
@@ -123,123 +122,8 @@ def _called(character: str) -> str:
     return f"the {kind} U+{ord(character):04X}"
 
 
-def in_ascii(value: str) -> str:
-    """Return a domain that has only ASCII, or raise ``ValueError`` with its ASCII form."""
-    if value.isascii():
-        return value
-    written = in_punycode(value)
-    hint = f"write {written}" if written else "an internationalized domain begins with xn--"
-    raise ValueError(f"must be written in ASCII, as browsers send it; {hint}")
-
-
-def _alone(value: str) -> str:
-    """Return a domain, or raise ``ValueError`` if it has other parts of a URL."""
-    pattern = rf"(?:https?://)?((?:\*\.)?{_LABEL}(?:\.{_LABEL})*)\.?(?::[0-9]+)?(?:/.*)?"
-    found = re.fullmatch(pattern, value.lower())
-    if found is None or found[1] == value.lower():
-        return value
-    raise ValueError(
-        f"must be a domain without scheme, port, path and final dot; did you mean {found[1]}?"
-    )
-
-
-def in_punycode(domain: str) -> str | None:
-    """Return the ``xn--`` form of a domain or wildcard; None if it cannot be told.
-
-    By IDNA 2003, which is what Python has. Where IDNA 2008 gives another answer, as for ß, ς and
-    joiners, browsers disagree, and only the registrar knows.
-    """
-    if re.search("[ßẞς\u200c\u200d]", domain):
-        return None
-    try:
-        written = domain.encode("idna").decode().lower()
-    except UnicodeError:
-        return None
-    return written if re.fullmatch(rf"(\*\.)?{_LABEL}(\.{_LABEL})*", written) else None
-
-
 def _tuple(value: object) -> object:
     return tuple(value) if isinstance(value, list) else value
-
-
-def _ip(value: str) -> str:
-    if "%" in value:  # an IPv6 zone, which Python takes any text for
-        raise ValueError("has a zone")
-    return str(ipaddress.ip_address(value))
-
-
-def _address(value: str) -> str:
-    try:
-        return _ip(value)
-    except ValueError:
-        raise ValueError("must be an IP address") from None
-
-
-def _ipv4(value: str) -> str:
-    try:
-        return str(ipaddress.IPv4Address(value))
-    except ValueError:
-        raise ValueError("must be an IPv4 address") from None
-
-
-def _host(value: str) -> str:
-    in_ascii(value)
-    if re.fullmatch(r"[0-9.]+|.*:.*", value) is None and re.fullmatch(
-        rf"{_LABEL}(\.{_LABEL})*", value
-    ):
-        return value
-    try:
-        return _ip(value)
-    except ValueError:
-        raise ValueError("must be an IP address or a domain in lower case") from None
-
-
-def _network(value: object) -> ipaddress.IPv4Network:
-    if isinstance(value, ipaddress.IPv4Network):
-        return value
-    try:
-        network = ipaddress.IPv4Network(str(value), strict=False)
-    except ValueError:
-        raise ValueError("must be an IPv4 network such as 10.90.0.0/24") from None
-    first = str(value).partition("/")[0]
-    if str(network.network_address) != first:
-        raise ValueError(
-            f"must be an IPv4 network such as 10.90.0.0/24; did you mean {network} or {first}/32?"
-        )
-    return network
-
-
-def _interface(value: object) -> ipaddress.IPv4Interface:
-    if isinstance(value, ipaddress.IPv4Interface):
-        return value
-    try:
-        interface = ipaddress.IPv4Interface(str(value))
-    except ValueError:
-        raise ValueError("must be an address with its prefix, such as 192.0.2.10/24") from None
-    if "/" not in str(value) or interface.network.prefixlen > 30:
-        raise ValueError("must be an address with its prefix, such as 192.0.2.10/24")
-    return interface
-
-
-def _http_url(value: str) -> str:
-    return _url(value, r"https?://[A-Za-z0-9.:\[\]-]+/?", "http://192.0.2.1:5000")
-
-
-def _https_url(value: str) -> str:
-    pattern = r"https://[A-Za-z0-9.:\[\]-]+(/[A-Za-z0-9._~-]+)*/?"
-    return _url(value, pattern, "https://acme.example.org/directory")
-
-
-def _url(value: str, pattern: str, example: str) -> str:
-    try:
-        parts = urlsplit(value)
-        host, usable = parts.hostname or "", parts.port != 0
-    except ValueError:
-        host, usable = "", False
-    in_ascii(host)
-    if not host or not usable or not re.fullmatch(pattern, value):
-        raise ValueError(f"must be a URL such as {example}")
-    return value
 
 
 # HAProxy holds times in 31 bits of milliseconds.
@@ -251,6 +135,36 @@ def proxy_time(seconds: int) -> int:
     if seconds > _LONGEST_PROXY_TIME:
         raise ValueError("must be at most 596h")
     return seconds
+
+
+_LONGEST = parse_duration("8760h")
+_LEAST_MEMORY = 256 * MEBIBYTE
+
+
+def _not_too_long(seconds: int) -> int:
+    if seconds > _LONGEST:
+        raise ValueError("must be at most 8760h, a year")
+    return seconds
+
+
+def _enough(memory: int) -> int:
+    """Return a VM's memory, or raise ``ValueError`` if Debian cannot start with it.
+
+    The VM itself keeps an eighth, at least 128 MiB, and Docker gives a container at least 6 MiB.
+    """
+    if memory < _LEAST_MEMORY:
+        raise ValueError("must be at least 256MiB, which a VM needs to start")
+    return memory
+
+
+_FILES_OF_THE_KERNEL = ("/proc", "/sys", "/dev", "/run")
+
+
+def _on_a_disk(value: str) -> str:
+    for each in _FILES_OF_THE_KERNEL:
+        if value == each or value.startswith(f"{each}/"):
+            raise ValueError(f"must be a folder on a disk, which {each} is not")
+    return value
 
 
 List = BeforeValidator(_tuple)
@@ -266,17 +180,19 @@ Name = Annotated[
 Domain = Annotated[
     str,
     Field(max_length=_DOMAIN_LIMIT),
-    AfterValidator(in_ascii),
-    AfterValidator(_alone),
-    Matching(rf"{_LABEL}(\.{_LABEL})*", "a domain such as www.example.org, in lower case"),
+    AfterValidator(hosts.in_ascii),
+    AfterValidator(hosts.alone),
+    Matching(
+        rf"{hosts.LABEL}(\.{hosts.LABEL})*", "a domain such as www.example.org, in lower case"
+    ),
 ]
 HostPattern = Annotated[
     str,
     Field(max_length=_DOMAIN_LIMIT),
-    AfterValidator(in_ascii),
-    AfterValidator(_alone),
+    AfterValidator(hosts.in_ascii),
+    AfterValidator(hosts.alone),
     Matching(
-        rf"(\*\.)?{_LABEL}(\.{_LABEL})*",
+        rf"(\*\.)?{hosts.LABEL}(\.{hosts.LABEL})*",
         "a domain such as www.example.org or *.example.org, in lower case",
     ),
 ]
@@ -296,31 +212,36 @@ FilePath = Annotated[
         "an absolute path of letters, digits and any of . _ - between single slashes",
     ),
 ]
+Folder = Annotated[FilePath, AfterValidator(_on_a_disk)]
+"""A folder that outlives a reboot."""
 Port = Annotated[int, Field(ge=1, le=65535)]
 Size = Annotated[
     int,
     BeforeValidator(parse_size),
     WithJsonSchema({"type": "string", "pattern": f"^(?:{SIZE})$"}),
 ]
+VmMemory = Annotated[Size, AfterValidator(_enough)]
 Duration = Annotated[
     int,
     BeforeValidator(parse_duration),
+    AfterValidator(_not_too_long),
     WithJsonSchema({"type": "string", "pattern": f"^(?:{DURATION})$"}),
 ]
 ProxyTime = Annotated[Duration, AfterValidator(proxy_time)]
 """A duration that HAProxy keeps."""
-Address = Annotated[str, AfterValidator(_address)]
-Ipv4Address = Annotated[str, AfterValidator(_ipv4)]
-HostAddress = Annotated[str, AfterValidator(_host)]
+Address = Annotated[str, AfterValidator(hosts.address), AfterValidator(hosts.of_a_machine)]
+ListenAddress = Annotated[str, AfterValidator(hosts.address), AfterValidator(hosts.listened_on)]
+Ipv4Address = Annotated[str, AfterValidator(hosts.ipv4), AfterValidator(hosts.of_another_machine)]
+HostAddress = Annotated[str, AfterValidator(hosts.host)]
 Ipv4Network = Annotated[
     ipaddress.IPv4Network,
-    BeforeValidator(_network),
+    BeforeValidator(hosts.network),
     WithJsonSchema({"type": "string", "examples": ["192.0.2.0/24"]}),
 ]
 """Any IPv4 network; an address alone is a network of one."""
 Ipv4Interface = Annotated[
     ipaddress.IPv4Interface,
-    BeforeValidator(_interface),
+    BeforeValidator(hosts.interface),
     WithJsonSchema({"type": "string", "examples": ["192.0.2.10/24"]}),
 ]
 MacAddress = Annotated[
@@ -329,9 +250,10 @@ MacAddress = Annotated[
         r"([0-9a-f]{2}:){5}[0-9a-f]{2}",
         "a MAC address such as 52:54:00:12:34:56, in lower case",
     ),
+    AfterValidator(hosts.card),
 ]
-HttpUrl = Annotated[str, AfterValidator(_http_url)]
-HttpsUrl = Annotated[str, AfterValidator(_https_url)]
+HttpUrl = Annotated[str, AfterValidator(hosts.http_url)]
+HttpsUrl = Annotated[str, AfterValidator(hosts.https_url)]
 PrintableText = Annotated[str, AfterValidator(printable)]
 Text = Annotated[str, AfterValidator(lines)]
 """Text of several lines."""

@@ -5,14 +5,15 @@ from typing import Annotated
 from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema
 
 from components.models.base import (
-    Address,
     Duration,
     FilePath,
+    Folder,
     HostAddress,
     HttpsUrl,
     Ipv4Address,
     Ipv4Interface,
     List,
+    ListenAddress,
     MacAddress,
     Matching,
     Model,
@@ -21,8 +22,9 @@ from components.models.base import (
     ProxyTime,
     Size,
     Switch,
-    in_ascii,
+    VmMemory,
 )
+from components.models.hosts import in_ascii
 from components.units import DURATION, parse_duration, parse_size
 
 _HOST_KEY = r"(ssh-ed25519|ecdsa-sha2-nistp256|ssh-rsa) [A-Za-z0-9+/]{16,}={0,2}"
@@ -146,7 +148,7 @@ class Tls(Model):
 class Stats(Model):
     """Where HAProxy's page (at `/`) and the metrics (`/metrics`, `/metrics/<vm>`) are."""
 
-    bind: Address = Field(
+    bind: ListenAddress = Field(
         default="127.0.0.1",
         description="The address; whoever reaches it can read them.",
         examples=["192.0.2.80"],
@@ -157,10 +159,10 @@ class Stats(Model):
 class EdgeVm(Model):
     """A VM for HAProxy alone, called `<farm.name>-edge`, made of `farm.image` like the others."""
 
-    vcpus: Annotated[int, Field(ge=1, le=256)] = Field(
+    vcpus: Annotated[int, Field(ge=1, le=255)] = Field(
         default=2, description="Its processors. Another number replaces it.", examples=[4]
     )
-    memory: Size = Field(
+    memory: VmMemory = Field(
         default=parse_size("1GiB"),
         description="Its memory. Another size replaces it.",
         examples=["2GiB"],
@@ -186,7 +188,7 @@ class EdgeVm(Model):
 class Edge(Model):
     """HAProxy: on this machine, on `host` over SSH, or on a VM of its own."""
 
-    bind: Address = Field(
+    bind: ListenAddress = Field(
         default="0.0.0.0",  # noqa: S104 - an edge is there to be reached
         description="The address to listen on.",
         examples=["192.0.2.80"],
@@ -197,7 +199,7 @@ class Edge(Model):
         description="HTTPS, if given.",
         examples=[{"folder": "/etc/letsencrypt/live"}],
     )
-    folder: FilePath = Field(
+    folder: Folder = Field(
         default="/var/lib/gatehouse",
         description="The folder for the edge's files; the stack's name is appended.",
         examples=["/srv/gatehouse"],

@@ -7,10 +7,12 @@ from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, Field, model_validator
 
+from components.models import reachable
 from components.models.base import (
     Address,
     Duration,
     FilePath,
+    Folder,
     HttpUrl,
     Ipv4Interface,
     Ipv4Network,
@@ -20,6 +22,7 @@ from components.models.base import (
     Model,
     Name,
     Size,
+    VmMemory,
     printable,
 )
 from components.units import parse_duration, parse_size
@@ -30,6 +33,7 @@ _URI = (
 )
 
 
+_LONGEST_RANGE, _SHORTEST_RANGE = 16, 29
 _URI_PORTS = {"ssh": 22, "tcp": 16509, "tls": 16514}
 """Of libvirt's transports, unless the URI says."""
 
@@ -47,13 +51,23 @@ def _with_port(value: str) -> str:
 def _path_or_url(value: str) -> str:
     if not printable(value).isprintable():
         raise ValueError("must be a path or a URL; remove the invisible characters in it")
+    scheme, separator, rest = value.partition("://")
+    if separator and (scheme.lower() not in _SCHEMES or not rest):
+        raise ValueError(f"must be a path, or a URL with {', '.join(_SCHEMES)}")
     return value
 
 
 def _with_room(network: IPv4Network) -> IPv4Network:
-    if network.prefixlen > 29:
-        raise ValueError("must have room for VMs: a prefix of /29 or shorter")
+    # libvirt's DHCP ranges have 65,535 addresses at most.
+    if not _LONGEST_RANGE <= network.prefixlen <= _SHORTEST_RANGE:
+        raise ValueError("must have room for VMs: a prefix from /16 to /29")
+    special = reachable.overlapped(network)
+    if special is not None:
+        raise ValueError(f"must be a network that machines can use; this one overlaps {special}")
     return network
+
+
+_SCHEMES = ("http", "https", "file")
 
 
 _Cidr = Annotated[Ipv4Network, AfterValidator(_with_room)]
@@ -71,6 +85,15 @@ _Package = Annotated[
     ),
 ]
 
+
+def _for_qemu(value: str) -> str:
+    if value == "/root" or value.startswith("/root/"):
+        raise ValueError("must be a folder that QEMU's user can enter, which /root is not")
+    return value
+
+
+_PoolFolder = Annotated[Folder, AfterValidator(_for_qemu)]
+
 DEFAULT_CIDR = "10.90.0.0/24"
 
 
@@ -85,7 +108,7 @@ class Hypervisor(Model):
         " `network.bridge`.",
         examples=["qemu+ssh://root@kvm1.example.org/system"],
     )
-    pool: FilePath = Field(
+    pool: _PoolFolder = Field(
         default="/var/lib/libvirt/gatehouse",
         description="The folder on the hypervisor for the disks; the stack's name is appended.",
         examples=["/srv/vms"],
@@ -184,12 +207,12 @@ class Farm(Model):
     name: Name = Field(
         default="web", description="What the VMs are called, before their number.", examples=["web"]
     )
-    vcpus: Annotated[int, Field(ge=1, le=256)] = Field(
+    vcpus: Annotated[int, Field(ge=1, le=255)] = Field(
         default=2,
         description="Processors of each VM. Another number replaces the VMs.",
         examples=[4],
     )
-    memory: Size = Field(
+    memory: VmMemory = Field(
         default=parse_size("2GiB"),
         description="Memory of each VM. Another size replaces the VMs.",
         examples=["4GiB"],
@@ -211,13 +234,13 @@ class Farm(Model):
     )
     network: Network = Field(
         default=Network(),
-        description="How the VMs are connected.",
+        description="How the VMs are connected. Other values replace the VMs.",
         examples=[{"cidr": "10.90.0.0/24"}],
     )
     install_docker: bool = Field(
         default=True,
         description="Install Docker, chrony, nftables and unattended-upgrades at the first boot;"
-        " `false` for an image that has them.",
+        " `false` for an image that has them, as `make image` builds it.",
         examples=[False],
     )
     ssh_from: Annotated[tuple[Ipv4Network, ...], List] = Field(

@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field, PlainValidator, WithJsonSchema
 
+from components.models import reachable
 from components.models.base import (
     Domain,
     List,
@@ -42,6 +43,9 @@ def _client_network(value: str) -> str:
         network = None
     if network is None:
         raise ValueError("must be a network such as 192.0.2.0/24 or 2001:db8::/32, or an address")
+    kind = reachable.within(network)
+    if kind is not None:
+        raise ValueError(f"must be a network that clients can be in; this one is {kind}")
     return str(network)
 
 
@@ -204,7 +208,7 @@ class Http(Model):
         default=parse_duration("60s"),
         json_schema_extra={"default": "60s"},
         description="How long a request's body may lag behind 500 bytes/s before it gets a 408."
-        " `false` for bodies that are slow by design. No effect with `protocol: h2c`.",
+        " `false` for bodies that are slow by design: no limit, the default with `protocol: h2c`.",
         examples=["5m"],
     )
     timeout: ProxyTime = Field(
@@ -241,9 +245,10 @@ class Http(Model):
     def least_rate_after(self) -> int:
         """The seconds that a body may lag behind the least rate; 0 for no such limit.
 
-        gRPC's requests are streams, which may be silent.
+        gRPC's streams may be silent, so `h2c` has a limit only if the config sets one.
         """
-        return 0 if self.protocol == "h2c" else self.body_timeout
+        unlimited = self.protocol == "h2c" and "body_timeout" not in self.model_fields_set
+        return 0 if unlimited else self.body_timeout
 
     @property
     def counts_bodies(self) -> bool:

@@ -4,7 +4,6 @@ from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, Field, model_validator
 
-from components import spelling
 from components.models.base import (
     Duration,
     FilePath,
@@ -22,31 +21,16 @@ from components.models.base import (
     UrlPath,
     lines,
 )
+from components.models.docker import Capability, ImageName, Memory, User
 from components.models.edge import Edge
 from components.models.http import Http
 from components.units import MEBIBYTE, parse_duration
 
-_ImageName = Annotated[
-    str,
-    Matching(
-        r"[a-z0-9][a-z0-9._-]*(:[0-9]{1,5})?(/[a-z0-9][a-z0-9._-]*)*"
-        r"(:[A-Za-z0-9_][A-Za-z0-9._-]{0,127})?(@sha256:[0-9a-f]{64})?",
-        "an image name such as matomo:5-apache or name@sha256:<64 hex digits>",
-    ),
-]
 _EnvName = Annotated[
     str,
     Field(max_length=1000),
     AfterValidator(lines),
     Matching(r"[^=\0]+", "a variable's name: any text without ="),
-]
-_NAME_OR_ID = r"([a-z_][a-z0-9_-]{0,31}|[0-9]{1,10})"
-_User = Annotated[
-    str,
-    Matching(
-        rf"{_NAME_OR_ID}(:{_NAME_OR_ID})?",
-        "a user and perhaps a group, such as www-data or 1000:1000",
-    ),
 ]
 _LabelKey = Annotated[
     str,
@@ -60,29 +44,6 @@ _LabelKey = Annotated[
 PIDS = 1024
 """How many processes and threads a container may have: enough for servers with a thread for each of
 some hundred clients, and a tenth of what a VM of 2 GiB has room for."""
-
-_CAPABILITIES = (
-    *("AUDIT_CONTROL", "AUDIT_READ", "AUDIT_WRITE", "BLOCK_SUSPEND", "BPF", "CHECKPOINT_RESTORE"),
-    *("CHOWN", "DAC_OVERRIDE", "DAC_READ_SEARCH", "FOWNER", "FSETID", "IPC_LOCK", "IPC_OWNER"),
-    *("KILL", "LEASE", "LINUX_IMMUTABLE", "MAC_ADMIN", "MAC_OVERRIDE", "MKNOD", "NET_ADMIN"),
-    *("NET_BIND_SERVICE", "NET_BROADCAST", "NET_RAW", "PERFMON", "SETFCAP", "SETGID", "SETPCAP"),
-    *("SETUID", "SYSLOG", "SYS_ADMIN", "SYS_BOOT", "SYS_CHROOT", "SYS_MODULE", "SYS_NICE"),
-    *("SYS_PACCT", "SYS_PTRACE", "SYS_RAWIO", "SYS_RESOURCE", "SYS_TIME", "SYS_TTY_CONFIG"),
-    "WAKE_ALARM",
-)
-"""Of capabilities(7), without their CAP_."""
-
-
-def _capability(value: str) -> str:
-    name = value.upper().removeprefix("CAP_")
-    if name in _CAPABILITIES:
-        return name
-    near = spelling.nearest(name, _CAPABILITIES)
-    hint = f"; did you mean {near}?" if near else ", such as CHOWN or SETUID"
-    raise ValueError(f"must be one of Linux's capabilities{hint}")
-
-
-_Capability = Annotated[str, AfterValidator(_capability)]
 
 
 class Health(Model):
@@ -211,7 +172,7 @@ class Volume(Model):
 class Service(Model):
     """One image, run `replicas` times in total, under `hosts` and `path`, or at a `tcp` port."""
 
-    image: _ImageName = Field(
+    image: ImageName = Field(
         description="The container image; a digest is better than a tag.",
         examples=["matomo@sha256:" + "0123456789abcdef" * 4],
     )
@@ -276,10 +237,10 @@ class Service(Model):
         description="Storage that outlives the containers.",
         examples=[[{"name": "data", "path": "/data", "shared": True}]],
     )
-    cpus: Annotated[float, Field(gt=0, le=256)] | None = Field(
+    cpus: Annotated[float, Field(ge=0.01, le=255)] | None = Field(
         default=None, description="Processor limit of a container.", examples=[0.5]
     )
-    memory: Size | None = Field(
+    memory: Memory | None = Field(
         default=None,
         description="Memory limit of a container, which is killed beyond it; by default the VM's"
         " memory minus an eighth, at least 128MiB.",
@@ -297,13 +258,13 @@ class Service(Model):
         description="Limit of a container's processes and threads.",
         examples=[200],
     )
-    capabilities: Annotated[tuple[_Capability, ...], List] = Field(
+    capabilities: Annotated[tuple[Capability, ...], List] = Field(
         default=(),
         description="Linux capabilities of a container; none unless listed. Images that start as"
         " root and then change to another user mostly need CHOWN, SETGID and SETUID.",
         examples=[["CHOWN", "SETGID", "SETUID"]],
     )
-    user: _User | None = Field(
+    user: User | None = Field(
         default=None,
         description="User of the container, instead of the image's.",
         examples=["1000"],

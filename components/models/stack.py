@@ -5,9 +5,10 @@ from typing import Annotated
 
 from pydantic import AfterValidator, Field
 
-from components.models.base import Matching, Model, Name, PrintableText, Secret, in_ascii
+from components.models.base import Matching, Model, Name, PrintableText, Secret
 from components.models.edge import Edge
 from components.models.farm import Farm
+from components.models.hosts import in_ascii
 from components.models.service import Service
 
 DOCKER_HUB = ("docker.io", "index.docker.io", "registry-1.docker.io")
@@ -28,7 +29,8 @@ _RegistryHost = Annotated[
     str,
     AfterValidator(_registry_host),
     Matching(
-        r"[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?(:(?!0)[0-9]{1,4}|:[1-5][0-9]{4}|:6[0-4][0-9]{3}"
+        r"(?=.{1,260}$)[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?(?:\.[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?)*"
+        r"(:(?!0)[0-9]{1,4}|:[1-5][0-9]{4}|:6[0-4][0-9]{3}"
         r"|:65[0-4][0-9]{2}|:655[0-2][0-9]|:6553[0-5])?",
         "a registry's host and perhaps its port, such as registry.example.org:5000",
     ),

@@ -12,7 +12,7 @@ from components.host.agent import PIDS_LABEL, marked
 from components.host.host import ContainerHost
 from components.models.service import Service as ServiceConfig
 from components.models.service import Volume
-from components.placement import Slot, slots
+from components.placement import Slot, on_vm, slots, volume_name
 from components.service.labels import SLOT_LABEL, traefik_labels
 
 
@@ -45,7 +45,7 @@ class Service(pulumi.ComponentResource):
         self.counts = args.counts
         images = {
             vm: docker.RemoteImage(
-                f"{name}-{vm}-image",
+                f"{on_vm(name, vm)}-image",
                 docker.RemoteImageArgs(name=args.config.image, keep_locally=True),
                 args.hosts[vm].on_vm(self),
             )
@@ -53,7 +53,7 @@ class Service(pulumi.ComponentResource):
         }
         self._volumes = {
             (held.vm, held.what): docker.Volume(
-                f"{name}-{held.vm}-{held.what}",
+                volume_name(name, held.vm, held.what),
                 docker.VolumeArgs(),
                 self._keeping(held, args.hosts[held.vm]),
             )

@@ -23,13 +23,17 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
+from components.vm import firstboot
 from components.vm.role import CONTAINERS, ROLES, Role
 from components.vm.ssh import SSH_USER, options
 from components.vm.virsh import virsh
 
 _POLL_SECONDS = 1.0
 _SSH_SECONDS = 60.0
-_CONSOLE_LINES = 25
+_SETTLE_SECONDS = 60.0
+"""How long the VM may take to become ready after cloud-init has ended with errors: Docker may be
+starting, and an error may have been about something else."""
+_CONSOLE_LINES, _CONSOLE_KEPT = 25, 5000
 _CONTROL = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]|\x1b[()][A-Z0-9]|[\x00-\x08\x0b-\x1f\x7f]")
 _LEASE = re.compile(r"\sipv4\s+(\d+\.\d+\.\d+\.\d+)/")
 
@@ -72,10 +76,10 @@ class Settings:
 
 
 class Console:
-    """The last lines that the VM wrote to its serial console while this was attached."""
+    """What the VM wrote to its serial console while this was attached, all but very old lines."""
 
     def __init__(self) -> None:
-        self._lines: collections.deque[str] = collections.deque([""], maxlen=_CONSOLE_LINES)
+        self._lines: collections.deque[str] = collections.deque([""], maxlen=_CONSOLE_KEPT)
 
     def feed(self, data: bytes) -> None:
         """Take up raw terminal output; control sequences are left out."""
@@ -84,9 +88,13 @@ class Console:
         self._lines[-1] += first
         self._lines.extend(rest)
 
+    def text(self) -> str:
+        """Return all lines that are kept."""
+        return "\n".join(self._lines)
+
     def tail(self) -> str:
-        """Return the lines that are kept, or a sentence that says that there was nothing."""
-        lines = [f"    {line}" for line in self._lines if line.strip()]
+        """Return the last lines, or a sentence that says that there was nothing."""
+        lines = [f"    {line}" for line in self._lines if line.strip()][-_CONSOLE_LINES:]
         return "\n".join(lines) or "    (nothing; does the image's kernel write to ttyS0?)"
 
 
@@ -142,69 +150,120 @@ def address_of(settings: Settings) -> str | None:
     return found[1] if found else None
 
 
-def problem(settings: Settings, address: str) -> str | None:
-    """Return why the VM is not ready yet, asked over SSH, or None if it is.
+def _ask(settings: Settings, address: str, command: str) -> subprocess.CompletedProcess[str]:
+    """Run a shell command on the VM.
 
     Raises:
-        BootError: Whoever answers at the address is not the VM.
+        subprocess.TimeoutExpired: There is no answer.
     """
     connection = options(
         key_file=settings.key_file, known_hosts=settings.known_hosts, host=settings.vm
     )
+    return subprocess.run(
+        ("ssh", *connection, f"{SSH_USER}@{address}", command),
+        check=False,
+        capture_output=True,
+        text=True,
+        errors="replace",
+        stdin=subprocess.DEVNULL,
+        timeout=_SSH_SECONDS,
+    )
+
+
+@dataclass(frozen=True)
+class Problem:
+    """Why a VM is not ready yet."""
+
+    why: str
+    over: bool = False
+    """Whether its first boot has ended, with errors."""
+
+
+def problem(settings: Settings, address: str) -> Problem | None:
+    """Return why the VM is not ready yet, asked over SSH, or None if it is.
+
+    Raises:
+        BootError: The machine that answers at the address is not the VM.
+    """
+    command = f"({settings.role.ready}) && exit 0; cat {firstboot.RESULT} 2>/dev/null; exit 1"
     try:
-        answer = subprocess.run(
-            ("ssh", *connection, f"{SSH_USER}@{address}", settings.role.ready),
-            check=False,
-            capture_output=True,
-            text=True,
-            stdin=subprocess.DEVNULL,
-            timeout=_SSH_SECONDS,
-        )
+        answer = _ask(settings, address, command)
     except subprocess.TimeoutExpired:
-        return f"no answer within {_SSH_SECONDS:.0f} s"
+        return Problem(f"no answer within {_SSH_SECONDS:.0f} s")
     if "Host key verification failed" in answer.stderr:
         raise BootError(
-            f"{address} answered with another host key than {settings.vm} was given; is it another"
-            " machine's address?"
+            f"{address} answered with another host key than {settings.vm} was given: it is another"
+            " machine's address, or farm.image has no cloud-init, which would have set the key"
         )
-    lines = (answer.stderr + answer.stdout).strip().splitlines()
-    return None if answer.returncode == 0 else (lines[-1] if lines else "no answer")
+    if answer.returncode == 0:
+        return None
+    lines = answer.stderr.strip().splitlines()
+    return Problem(lines[-1] if lines else "no answer", bool(firstboot.errors(answer.stdout)))
 
 
 def wait(settings: Settings) -> str:
     """Return the VM's address once it is ready.
 
     Raises:
-        BootError: It did not within the time limit; the message ends with the console's tail.
+        BootError: It did not within the time limit, or its first boot failed; the message has the
+            line that says why, if one does, and ends with the console's tail.
     """
+    waiting = _Waiting(settings)
     with attached_console(settings) as console:
         try:
-            return _wait_until_ready(settings)
+            return waiting.until_ready()
         except BootError as error:
+            log = waiting.log()
+            cause = firstboot.cause(f"{log}\n{console.text()}")
+            why = f"\n  {cause.line}\n  {cause.advice}" if cause is not None else ""
             raise BootError(
-                f"VM {settings.vm} (domain {settings.domain}) did not come up: {error}\n"
+                f"VM {settings.vm} (domain {settings.domain}) did not come up: {error}{why}\n"
                 f"  The end of its console:\n{console.tail()}"
             ) from None
 
 
-def _wait_until_ready(settings: Settings) -> str:
-    deadline = time.monotonic() + settings.boot_timeout
-    address, waiting_for = None, "an address from the network's DHCP server"
-    while time.monotonic() < deadline:
-        if address is None:
-            address = address_of(settings)
-            if address is not None:
-                print(f"{settings.vm}: has the address {address}", file=sys.stderr)
+class _Waiting:
+    """The wait for one VM."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._address: str | None = None
+
+    def until_ready(self) -> str:
+        """Return the address once the VM is ready; raise ``BootError`` if it will not be."""
+        settings = self._settings
+        deadline = time.monotonic() + settings.boot_timeout
+        waiting_for, over_since = "an address from the network's DHCP server", None
+        while (now := time.monotonic()) < deadline:
+            self._address = self._address or self._found_address()
+            if self._address is not None:
+                found = problem(settings, self._address)
+                if found is None:
+                    return self._address
+                waiting_for = f"{settings.role.waits_for} over SSH at {self._address} ({found.why})"
+                over_since = (over_since or now) if found.over else None
+                if over_since is not None and now - over_since > _SETTLE_SECONDS:
+                    raise BootError(f"its first boot ended with errors, without {waiting_for}")
+            time.sleep(_POLL_SECONDS)
+        raise BootError(
+            f"still waiting for {waiting_for} after {settings.boot_timeout:.0f} s; give a slow"
+            " hypervisor more time with farm.boot_timeout"
+        )
+
+    def log(self) -> str:
+        """Return cloud-init's log, if the VM lets us in."""
+        if self._address is None:
+            return ""
+        try:
+            return _ask(self._settings, self._address, firstboot.LOG).stdout
+        except subprocess.TimeoutExpired:
+            return ""
+
+    def _found_address(self) -> str | None:
+        address = address_of(self._settings)
         if address is not None:
-            why = problem(settings, address)
-            if why is None:
-                return address
-            waiting_for = f"{settings.role.waits_for} over SSH at {address} ({why})"
-        time.sleep(_POLL_SECONDS)
-    raise BootError(
-        f"still waiting for {waiting_for} after {settings.boot_timeout:.0f} s; give a slow"
-        " hypervisor more time with farm.boot_timeout"
-    )
+            print(f"{self._settings.vm}: has the address {address}", file=sys.stderr)
+        return address
 
 
 def evacuate(settings: Settings, address: str) -> None:

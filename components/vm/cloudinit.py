@@ -17,7 +17,7 @@ from components.vm.plan import Plan
 from components.vm.role import CONTAINERS, Role
 from components.vm.ssh import SSH_USER
 
-_DOCKER = ("apparmor", "docker.io")
+DOCKER = ("apparmor", "docker.io")
 """A minimal Debian image lacks AppArmor's tools, without which Docker starts no container."""
 
 # The agent's text comes over SSH and may change without another VM. The path unit starts the daemon
@@ -65,7 +65,7 @@ def guest(plan: Plan, farm: Farm, *, keys: Sequence[str]) -> Guest:
         farm: Its farm's config.
         keys: The user's public key, the host's private one and the host's public one.
     """
-    ours = (*(_DOCKER if plan.role is CONTAINERS else ()), *hardening.PACKAGES)
+    ours = (*(DOCKER if plan.role is CONTAINERS else ()), *hardening.PACKAGES)
     return Guest(
         hostname=plan.name,
         authorized_key=keys[0],

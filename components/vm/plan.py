@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from ipaddress import IPv4Interface
 
 from components.models.edge import EdgeVm
-from components.models.farm import Farm
+from components.models.farm import DEFAULT_CIDR, Farm
 from components.vm.role import CONTAINERS, EDGE, Role
 
 
@@ -26,11 +26,13 @@ class Plan:
     """The address that it keeps; None where libvirt's DHCP server gives it any."""
     packages: tuple[str, ...] = ()
     """To install at its first boot, beside what its role takes."""
+    network: tuple[str, ...] = ()
+    """The bridge or network of its card; empty for the default network."""
 
     @property
     def size(self) -> tuple[object, ...]:
         """What of it cannot be changed while it lives."""
-        return (self.vcpus, self.memory, self.disk, self.domain_type)
+        return (self.vcpus, self.memory, self.disk, self.domain_type, *self.network)
 
 
 def container_host(farm: Farm, name: str, index: int) -> Plan:
@@ -46,6 +48,7 @@ def container_host(farm: Farm, name: str, index: int) -> Plan:
         mac=network.macs[index] if network.macs else None,
         address=network.addresses[index] if network.bridge is not None else None,
         packages=farm.packages,
+        network=_network(farm),
     )
 
 
@@ -60,7 +63,19 @@ def edge_host(farm: Farm, vm: EdgeVm) -> Plan:
         domain_type=farm.domain_type,
         mac=vm.mac,
         address=edge_address(farm, vm),
+        network=_network(farm),
     )
+
+
+def _network(farm: Farm) -> tuple[str, ...]:
+    """Return the network values whose change replaces VMs.
+
+    libvirt's provider (0.8.1) accepts another network or bridge for a domain and leaves the domain
+    as it is. The default is left out, so that VMs of older versions stay.
+    """
+    if farm.network.bridge is not None:
+        return (farm.network.bridge,)
+    return () if str(farm.cidr) == DEFAULT_CIDR else (str(farm.cidr),)
 
 
 def edge_name(farm: Farm) -> str:

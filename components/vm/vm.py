@@ -7,9 +7,10 @@ not come up.
 
 import dataclasses
 import shlex
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pulumi
 import pulumi_libvirt as libvirt
@@ -37,10 +38,16 @@ class VmArgs:
     """What has to be there before it is touched, be it made or replaced."""
     made: Made | None = None
     """The values that the VM is made of, for the state; None for a VM that cannot hold data."""
+    before: Made | None = None
+    """The values of the last run; None if it did not keep any."""
+    data: Sequence[Mapping[str, Any]] = ()
+    """What the state has to keep of the data on the VM."""
     stays: bool = False
     """Whether it keeps the first-boot text that ``made.generation`` stands for."""
     protect: bool = False
     """Whether the engine has to refuse its deletion, as it holds data."""
+    seed_goes: bool = False
+    """Whether its seed disk is replaced despite ``protect``, because its disk has vanished."""
 
 
 class Vm(pulumi.ComponentResource):
@@ -52,6 +59,8 @@ class Vm(pulumi.ComponentResource):
     """What containers are ``deleted_with``; its id changes whenever the VM is a new one."""
     address: pulumi.Output[str]
     """The VM's IPv4 address, known only when it is ready."""
+    disk: pulumi.Output[str]
+    """The name of its disk, in the pool."""
     docker_host: pulumi.Output[str]
     ssh_options: pulumi.Output[list[str]]
     """How ``ssh`` reaches the VM with its host key verified."""
@@ -72,7 +81,9 @@ class Vm(pulumi.ComponentResource):
         user_data = pulumi.Output.all(
             farm.ssh_key.public_key, host_key.private_key, host_key.public_key
         ).apply(lambda keys: cloudinit.user_data(cloudinit.guest(plan, spec, keys=keys)))
-        kept = (network, mac, str(plan.address)) if plan.address is not None else ()
+        kept: tuple[object, ...] = () if mac is None else (mac,)
+        if plan.address is not None:
+            kept = (network, mac, str(plan.address))
         generation = (
             pulumi.Output.from_input(args.made.generation)
             if args.made is not None and args.stays
@@ -90,8 +101,7 @@ class Vm(pulumi.ComponentResource):
             replacement_trigger=generation,
             depends_on=[farm.room, *args.after, *self._reserved(farm, plan, mac)],
         )
-        # What these need, the engine then spares too. Its own options: the seed disk is made again
-        # with a disk that had vanished, and is no data.
+        # The engine then also spares what these depend on.
         data = pulumi.ResourceOptions.merge(
             unit, pulumi.ResourceOptions(protect=args.protect or None)
         )
@@ -102,6 +112,7 @@ class Vm(pulumi.ComponentResource):
             ),
             data,
         )
+        self.disk = disk.name
         # A disk that is new has not been told anything yet, and the last one's has been wiped.
         told_once = pulumi.ResourceOptions(
             replacement_trigger=pulumi.Output.all(generation, disk.id),
@@ -116,7 +127,10 @@ class Vm(pulumi.ComponentResource):
                 ),
                 format="qcow2",
             ),
-            pulumi.ResourceOptions.merge(unit, told_once),
+            pulumi.ResourceOptions.merge(
+                unit if args.seed_goes else data,  # no VM starts without its seed disk
+                told_once,
+            ),
         )
         self.domain = libvirt.Domain(
             f"{name}-domain",
@@ -140,8 +154,9 @@ class Vm(pulumi.ComponentResource):
             ),
             pulumi.ResourceOptions.merge(
                 data,
-                # Two VMs cannot have the same address; the other VMs serve meanwhile.
-                pulumi.ResourceOptions(delete_before_replace=plan.address is not None or None),
+                # Two VMs cannot have the same address, nor the same MAC address for DHCP; the other
+                # VMs serve meanwhile.
+                pulumi.ResourceOptions(delete_before_replace=mac is not None or None),
             ),
         )
         known_hosts = written(
@@ -183,11 +198,15 @@ class Vm(pulumi.ComponentResource):
         self.ssh_command = pulumi.Output.all(self.ssh_options, self.address).apply(
             lambda parts: shlex.join(("ssh", *parts[0], f"{SSH_USER}@{parts[1]}"))
         )
+        if (made := args.made) is None:
+            self.register_outputs({"address": self.address})
+            return
+        # Written with the domain, not once it is ready: a VM that fails later exists too.
+        kept_of_it = pulumi.Output.all(generation, disk.name, self.domain.id).apply(
+            lambda now: record(made, args.before, *now)
+        )
         self.register_outputs(
-            {"address": self.address}
-            if args.made is None
-            # Written with the domain, not once it is ready: a VM that fails later exists too.
-            else {"made": _record(args.made, generation, disk), "domain": self.domain.id}
+            {"made": kept_of_it, "domain": self.domain.id, "data": list(args.data)}
         )
 
     def admit(
@@ -257,13 +276,24 @@ def _seed_file(stack: str, name: str, user_data: str, network: str | None) -> st
     return str(path) if path.exists() else write_private(path, seed.image(documents))
 
 
-def _record(
-    made: Made, generation: pulumi.Output[str], disk: libvirt.Volume
-) -> dict[str, pulumi.Input[object]]:
-    """Return what ``components.data.inventory`` reads of a VM in the next run."""
-    return {
-        "reasons": dict(made.reasons),
-        "text": made.text,
-        "generation": generation,
-        "disk": disk.name,
-    }
+def record(
+    made: Made, before: Made | None, generation: str, disk: str, domain: str
+) -> dict[str, object]:
+    """Return what ``components.data.inventory`` reads of a VM in the next run.
+
+    Only what is true of the VM: an update with ``--target`` or ``--exclude`` may leave it as it is,
+    and has it keep its outputs all the same.
+
+    Args:
+        made: What the config asks for.
+        before: What the last run kept, if anything.
+        generation: The one that the config asks for.
+        disk: The name of the VM's disk now, be it new or not.
+        domain: The id of its domain now.
+    """
+    known = {"generation": generation, "text": made.text, "reasons": dict(made.reasons)}
+    same = before is not None and (before.disk, before.domain) == (disk, domain)
+    if before is not None and same and before.generation:
+        reasons = {**made.reasons, **before.reasons}
+        known = {"generation": before.generation, "text": before.text, "reasons": reasons}
+    return {**known, "disk": disk, "holds": made.holds}

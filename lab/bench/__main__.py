@@ -121,7 +121,9 @@ def main(arguments: list[str]) -> int:
         with tempfile.TemporaryDirectory() as folder:
             out = args.out or Path(folder)
             out.mkdir(parents=True, exist_ok=True)
-            site = Site(name=args.name, engine=args.engine, folder=Path(folder), log=out / "up.log")
+            site = Site(
+                name=args.name, providers=args.providers, folder=Path(folder), log=out / "up.log"
+            )
             return _run(
                 Bench(site=site, out=out, quiet_seconds=20 if args.short else 60), scenarios, args
             )
@@ -152,7 +154,7 @@ def _run(bench: Bench, scenarios: Sequence[Scenario], args: argparse.Namespace) 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m lab.bench", description=__doc__)
     parser.add_argument("--name", default="bench", help="which lab; its stack is changed a lot")
-    parser.add_argument("--engine", choices=("auto", "pulumi", "lab"), default="auto")
+    parser.add_argument("--providers", choices=("auto", "real", "lab"), default="auto")
     parser.add_argument("--rate", default="10", help="requests/s, or `highest` to find it first")
     parser.add_argument("--short", action="store_true", help="a few minutes, not all scenarios")
     parser.add_argument("--scenarios", default="", help="names, separated by `;`")

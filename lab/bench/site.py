@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 import shlex
 import subprocess
@@ -24,13 +23,14 @@ from lab.bench.load import Load
 from lab.commands import PROJECT
 from lab.datacentre import Datacentre
 from lab.edge import EdgeHost
+from lab.pulumi.stack import FOLDER, Stack
 from lab.stackfile import set_in_copy
 from lab.web import POLL_SECONDS
 
 COMMAND_SECONDS = 120.0
 HOST = "hello.lab"
 AS_IT_COMES: Mapping[str, Any] = {"farm.vms": 2, "services.hello.replicas": 3}
-"""What `make scale` changes in the project's own stack file, whatever it is there now."""
+"""What a user may have changed in the project's own stack file."""
 
 Notes = dict[str, Any]
 """What is worth telling of a scenario, beside the load's result."""
@@ -56,18 +56,18 @@ class Result:
 class Site:
     """One lab under measurement, with a config of its own."""
 
-    def __init__(self, *, name: str, engine: str, folder: Path, log: Path) -> None:
+    def __init__(self, *, name: str, providers: str, folder: Path, log: Path) -> None:
         """Prepare; nothing is started.
 
         Args:
             name: The lab.
-            engine: ``auto``, ``pulumi`` or ``lab``.
+            providers: ``auto``, ``real`` or ``lab``.
             folder: Where the config is kept while the run lasts.
             log: A file to which the commands' output goes.
         """
         self.name = name
         self.datacentre = Datacentre(name)
-        self._engine = engine
+        self._providers = providers
         self._log = log
         self.config = folder / "Pulumi.lab.yaml"
         set_in_copy(PROJECT / self.config.name, self.config, AS_IT_COMES)
@@ -82,7 +82,7 @@ class Site:
         """Return the command line that the Makefile would run."""
         return [
             *(("chrt", "--idle", "0") if self.apart else ()),
-            *(sys.executable, "-m", "lab", "--name", self.name, "--engine", self._engine),
+            *(sys.executable, "-m", "lab", "--name", self.name, "--providers", self._providers),
             *("--config-file", str(self.config), *arguments),
         ]
 
@@ -100,7 +100,7 @@ class Site:
         )
         self._forget()
         if arguments[0] in ("up", "scale", "--acme", "down"):
-            as_configured = arguments[0] in ("up", "scale") and done.returncode == 0
+            as_configured = arguments[0] == "up" and done.returncode == 0
             self._applied = self.config.read_text() if as_configured else None
         with self._log.open("a") as log:
             seconds = time.monotonic() - began
@@ -228,15 +228,13 @@ class Site:
         return self._outputs
 
     def _asked_outputs(self) -> dict[str, Any]:
-        engines = self.datacentre.root / "engines"
-        engine = "pulumi" if (engines / "pulumi").is_dir() else "lab"
-        told = self.inside(
-            *(sys.executable, "-m", {"pulumi": "lab.pulumi_cli", "lab": "lab.engine"}[engine]),
-            *("outputs", "--stack", self.name, "--state", str(engines / engine)),
-            *("--config-file", str(self.config)),
+        stack = Stack(
+            enter=self.datacentre.enter,
+            name=self.name,
+            project=PROJECT,
+            folder=self.datacentre.root / FOLDER,
         )
-        found: dict[str, Any] = json.loads(told)
-        return found
+        return stack.outputs()
 
     def on_vm(self, vm: str, command: str) -> str:
         """Run a shell command on a VM, as the user that Gatehouse made."""

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import dataclasses
 import subprocess
 from dataclasses import dataclass
 
 from lab import packages
+
+OWN = "bookworm"  # the lab's machine is a Debian 12
 
 # The options that say how the mirror is reached: proxies, certificates, dates, retries.
 REACH = (
@@ -33,13 +36,14 @@ class Source:
 def sources(suite: str) -> list[Source]:
     """Debian's own repositories for `suite` and its updates, after an apt-get update if need be.
 
-    Empty if the machine has none. Raises `packages.PackagesError` if the update fails.
+    Another release than the machine's own is expected where that is. Empty if the machine has
+    none. Raises `packages.PackagesError` if the update fails.
     """
-    found = debian_sources(_index_targets(), suite)
+    found = debian_sources(_index_targets(), OWN)
     if not found:
         packages.apt("update")
-        found = debian_sources(_index_targets(), suite)
-    return found
+        found = debian_sources(_index_targets(), OWN)
+    return [dataclasses.replace(each, codename=each.codename.replace(OWN, suite)) for each in found]
 
 
 def options() -> list[str]:

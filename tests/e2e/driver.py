@@ -17,6 +17,8 @@ import yaml
 from lab.bench.site import Result, Site
 from lab.commands import PROJECT
 from lab.datacentre import domains_of
+from lab.pulumi import tools
+from lab.pulumi.stack import FOLDER
 from lab.web import TCP
 
 LAB = os.environ.get("E2E_LAB", "test")
@@ -36,11 +38,13 @@ class Facts:
 
 
 class Driver(Site):
-    """The lab ``test``."""
+    """A lab; ``test`` unless it has another name."""
 
-    def __init__(self, folder: Path) -> None:
-        self.engine = os.environ.get("ENGINE", "auto")
-        super().__init__(name=LAB, engine=self.engine, folder=folder, log=folder / "commands.log")
+    def __init__(self, folder: Path, name: str = LAB) -> None:
+        self.providers = os.environ.get("PROVIDERS", "auto")
+        super().__init__(
+            name=name, providers=self.providers, folder=folder, log=folder / "commands.log"
+        )
 
     def run(self, *arguments: str) -> Result:
         """Run a command to its end, and print how long it took, for the record."""
@@ -63,12 +67,21 @@ class Driver(Site):
         if not self.applied:
             self.ok("up")
 
+    @property
+    def pulumi_environment(self) -> dict[str, str]:
+        """Return the environment in which ``pulumi`` is the lab's, as in `make shell`."""
+        return tools.environment(self.datacentre.root / FOLDER, os.environ)
+
+    def forget(self) -> None:
+        """Ask for the outputs again: something else than the lab's commands has changed them."""
+        self._forget()
+
     def make_ssh(self, *variables: str, stdin: str = "") -> subprocess.CompletedProcess[str]:
         """Run `make ssh` with variables such as ``VM=web-0``; as a user, but for the venv."""
         return subprocess.run(
             (
                 *("make", "--silent", "--old-file=venv", f"PYTHON={sys.executable}", "ssh"),
-                *(f"LAB={LAB}", f"ENGINE={self.engine}", *variables),
+                *(f"LAB={self.name}", f"PROVIDERS={self.providers}", *variables),
             ),
             cwd=PROJECT,
             env={**os.environ, "CONFIG_FILE": str(self.config)},
@@ -82,7 +95,7 @@ class Driver(Site):
     def ask(self, question: str, seconds: int = 60) -> subprocess.CompletedProcess[str]:
         """Ask one of the questions of ``lab.inside`` about the stack as it was last applied."""
         return self.datacentre.enter(
-            [sys.executable, "-m", "lab.inside", question, LAB, str(seconds)],
+            [sys.executable, "-m", "lab.inside", question, self.name, str(seconds)],
             cwd=PROJECT,
             capture=True,
             stdin=json.dumps(self.outputs()),
@@ -157,7 +170,7 @@ class Driver(Site):
         assert result["failed"] == 0, result
 
     def domain(self, vm: str) -> str:
-        """Return the name of a VM's domain, which an engine has made up."""
+        """Return the name of a VM's domain, which Pulumi has made up."""
         names = self.inside("virsh", "--quiet", "list", "--all", "--name").split()
         (name,) = domains_of(vm, names)
         return name

@@ -1,9 +1,8 @@
 """Knows every secret of an applied stack, and looks for them where they must not be.
 
-What is secret is asked of the engine that has applied the stack, which decrypts its state, and read
-in the config. Of a secret that others can tell parts of (a key pair's public half, a registry's
-address) only what nobody else has is looked for. A secret that is encoded or compressed is not
-found, except in gzip and in JSON.
+What is secret is asked of Pulumi, which decrypts its state, and read in the config. Of a secret
+that others can tell parts of (a key pair's public half, a registry's address) only what nobody else
+has is looked for. A secret that is encoded or compressed is not found, except in gzip and in JSON.
 """
 
 from __future__ import annotations
@@ -20,9 +19,8 @@ from typing import Any
 import yaml
 
 from components.config import SECRET_KEYS
-from lab.engine.state import State, StateFile
-from lab.engine.values import Secret, Value, leaves, show_path
-from lab.pulumi_cli import PulumiCli
+from lab.providers.values import leaves, show_path
+from lab.pulumi.operations import PulumiCli
 
 SAMPLE_SECONDS = 0.02
 """Between two looks at the processes: a process that lives shorter may be missed."""
@@ -34,27 +32,22 @@ _HASH = re.compile(r"\$[0-9a-z]{1,4}\$[A-Za-z0-9./$=,]+")
 _MARK = "4dabf18193072939515e22adb298388d"
 _IS_SECRET = "1b47061264138c4ac30d75fd1eb44270"  # noqa: S105 - Pulumi's own name for what is one
 
+Path_ = tuple[str | int, ...]
 Secrets = dict[str, str]
 """A name that tells where it comes from first, by each text to look for."""
 
 
-def of_stack(engines: Path, stack: str, project: Path, config_file: Path) -> Secrets:
-    """Return the secrets of a stack that one of the two engines has applied.
+def of_stack(folder: Path, stack: str, project: Path, config_file: Path) -> Secrets:
+    """Return the secrets of a stack.
 
     Args:
-        engines: The folder that has a folder for the engine.
+        folder: All that the lab keeps of it.
         stack: Its name.
         project: The program's folder.
         config_file: Its config, as it was applied.
     """
-    if (engines / "pulumi").is_dir():
-        cli = PulumiCli(
-            stack=stack, project=project, config_file=config_file, folder=engines / "pulumi"
-        )
-        found = in_export(cli.export())
-    else:
-        found = in_state(StateFile(engines / "lab").load())
-    return in_config(config_file) | found
+    cli = PulumiCli(stack=stack, project=project, config_file=config_file, folder=folder)
+    return in_config(config_file) | in_export(cli.export())
 
 
 def in_config(path: Path) -> Secrets:
@@ -67,43 +60,31 @@ def in_config(path: Path) -> Secrets:
     }
 
 
-def in_state(state: State) -> Secrets:
-    """Return the secrets in a state of the lab engine."""
-    found = _of_value("outputs", state.outputs)
-    for resource in (*state.resources, *(each.resource for each in state.pending)):
-        values = [resource.inputs, resource.outputs, resource.replacement_trigger]
-        found = _of_value(resource.name, values) | found
-    return found
-
-
 def in_export(exported: Mapping[str, Any]) -> Secrets:
     """Return the secrets in what ``pulumi stack export --show-secrets`` prints."""
     deployment = exported["deployment"]
     found: Secrets = {}
     operations = [each["resource"] for each in deployment.get("pending_operations") or []]
     for resource in [*(deployment.get("resources") or []), *operations]:
-        found = _of_value(resource["urn"].rpartition("::")[2], _marked(resource)) | found
+        name = resource["urn"].rpartition("::")[2]
+        for path, leaf in _secret_leaves(resource, (), secret=False):
+            place = " ".join(filter(None, (name, show_path(path))))
+            found = {text: f"{place} {part}".strip() for text, part in parts(leaf).items()} | found
     return found
 
 
-def _marked(value: Any) -> Value:
-    """Return a value of Pulumi's as the lab engine has it."""
+def _secret_leaves(value: Any, path: Path_, *, secret: bool) -> Iterator[tuple[Path_, str]]:
+    """Yield each text in a value that is secret, or inside of what is, with its path."""
     if isinstance(value, list):
-        return [_marked(each) for each in value]
-    if isinstance(value, dict):
-        if value.get(_MARK) == _IS_SECRET:
-            return Secret(_marked(json.loads(value["plaintext"])))
-        return {key: _marked(each) for key, each in value.items()}
-    return value
-
-
-def _of_value(name: str, value: Value) -> Secrets:
-    return {
-        text: " ".join(filter(None, (name, show_path(path), part)))
-        for path, leaf in leaves(value)
-        if isinstance(leaf, Secret) and isinstance(leaf.value, str)
-        for text, part in parts(leaf.value).items()
-    }
+        for index, each in enumerate(value):
+            yield from _secret_leaves(each, (*path, index), secret=secret)
+    elif isinstance(value, dict) and value.get(_MARK) == _IS_SECRET:
+        yield from _secret_leaves(json.loads(value["plaintext"]), path, secret=True)
+    elif isinstance(value, dict):
+        for key, each in value.items():
+            yield from _secret_leaves(each, (*path, key), secret=secret)
+    elif secret and isinstance(value, str):
+        yield path, value
 
 
 def parts(secret: str) -> Secrets:

@@ -346,4 +346,12 @@ def test_the_page_and_the_metrics_of_both_tiers(site: Site) -> None:
     status, inner = site.metrics("/metrics/web-0")
     assert status == 200
     assert "traefik_service_requests_total" in inner
-    assert site.metrics("/metrics/web-1")[0] == 404
+    for form in ("/;csv", "/;csv;norefresh", "/;json", "/?scope=app"):
+        assert site.metrics(form)[0] == 200, form
+    others = ("/", "/anything", "//", "/metrics", "/../web-0", ";x", "%20", "/%2e%2e/metrics")
+    for other in (
+        *(f"/metrics/{vm}" for vm in ("web-1", "WEB-0", "", "%77eb-0", ".", "/web-0")),
+        *(f"{path}{more}" for path in ("/metrics", "/metrics/web-0") for more in others),
+        *("/x", "//", "/index.html", "/metrics/certificates", "/;csv/x", "/stats", "//metrics"),
+    ):
+        assert site.metrics(other)[0] in {400, 404}, other

@@ -15,7 +15,7 @@ import tempfile
 import threading
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -350,6 +350,57 @@ def test_users_are_kept_apart_checked_swapped_and_put_back_with_the_text(edge: E
         assert edge.run("apply", edge.text(backend)).returncode == 0
         assert edge.get()[0] == 200
         assert list((edge.folder / "users").iterdir()) == []
+
+
+def damaged_live(folder: Path) -> None:
+    (folder / "haproxy.cfg").write_bytes(b"\xff\xfe\0")
+
+
+def damaged_version(folder: Path) -> None:
+    for path in (folder / "versions").rglob("haproxy.cfg"):
+        path.write_bytes(b"global\n\xff\xfe\0")
+
+
+def damaged_files(folder: Path) -> None:
+    for path in (folder / "versions").rglob("*.map"):
+        path.write_bytes(b"\xff\xfe\0")
+
+
+def no_versions(folder: Path) -> None:
+    shutil.rmtree(folder / "versions")
+
+
+@pytest.mark.parametrize(
+    "damage", [damaged_live, damaged_version, damaged_files, no_versions], ids=lambda f: f.__name__
+)
+@pytest.mark.parametrize("same", [True, False], ids=["same", "changed"])
+def test_what_was_damaged_is_replaced_by_the_next_update(
+    edge: Edge, damage: Callable[[Path], None], same: bool
+) -> None:
+    with server() as first, server() as second:
+        edge.run("apply", edge.text(first))
+        damage(edge.folder)
+        assert edge.run("renew").returncode == 0, "which runs every hour"
+        assert edge.get() == (200, first.split(":")[1])
+        wanted = first if same else second
+        result = edge.run("apply", edge.text(wanted))
+        assert result.returncode == 0, result.stderr
+        assert edge.get() == (200, wanted.split(":")[1])
+        assert edge.live() == edge.text(wanted)
+
+
+def test_damaged_users_are_not_let_into_force(edge: Edge) -> None:
+    one = f"userlist app\n    user alice password {hashed('a')}"
+    with server() as backend:
+        assert edge.run("users", one).returncode == 0
+        (kept,) = (edge.folder / "users").iterdir()
+        for damage in (one.encode().replace(b"alice", b"\xffalice"), one[:-1].encode(), b""):
+            kept.write_bytes(damage)
+            refused = edge.run("apply", guarded(edge, backend, one))
+            assert refused.returncode == 1
+            assert "is damaged); run `pulumi up --replace '**edge-users'`" in refused.stderr
+        assert edge.run("users", one).returncode == 0
+        assert edge.run("apply", guarded(edge, backend, one)).returncode == 0
 
 
 def test_a_copy_of_the_keeper_stays_with_the_edge(edge: Edge) -> None:

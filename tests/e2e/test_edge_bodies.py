@@ -241,10 +241,13 @@ def trickle(shop: Shop, until: Callable[[float], bool], headers: str, part: byte
         return b""
 
 
-@pytest.mark.parametrize(
-    ("headers", "part"),
-    [("Content-Length: 1000000", b"x"), ("Transfer-Encoding: chunked", b"1\r\nx\r\n")],
+TRICKLES = (
+    ("Content-Length: 1000000", b"x"),
+    ("Transfer-Encoding: chunked", b"1\r\nx\r\n"),
 )
+
+
+@pytest.mark.parametrize(("headers", "part"), TRICKLES)
 def test_a_body_that_trickles_is_cut(shop: Shop, headers: str, part: bytes) -> None:
     shop.serve(body_timeout="1s")
     for _ in range(2):
@@ -288,9 +291,17 @@ def test_a_slow_body_above_the_least_rate_passes(shop: Shop) -> None:
         assert received(connection) == 200
 
 
-def test_a_body_may_trickle_where_the_config_says_so(shop: Shop) -> None:
-    shop.serve(body_timeout=False)
+@pytest.mark.parametrize("http", [{"body_timeout": False}, {"protocol": "h2c"}])
+def test_a_body_may_trickle_where_the_config_says_so(shop: Shop, http: dict[str, Any]) -> None:
+    shop.serve(**http)
     assert trickle(shop, lambda seconds: seconds < 3, "Content-Length: 1000000", b"x") == b""
+
+
+def test_a_stream_that_trickles_is_cut_where_the_config_says_so(shop: Shop) -> None:
+    shop.serve(protocol="h2c", body_timeout="1s")
+    for headers, part in TRICKLES:
+        assert status_of(trickle(shop, lambda seconds: seconds < 20, headers, part)) == 408
+    assert curl(shop.site, SHOP, "--data", "x").status == 200
 
 
 def test_an_application_that_reads_slowly_cuts_no_body(shop: Shop, tmp_path: Path) -> None:

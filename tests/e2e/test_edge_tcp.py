@@ -19,6 +19,7 @@ from typing import Any
 import pytest
 
 from components.edge.haproxy import render
+from components.edge.keeper import timer
 from components.edge.keeper.system import EdgeError, poll
 from components.edge.pools import Server, TcpPool
 from components.host import agent
@@ -127,6 +128,7 @@ class Site:
         self.edge.apply({vm: self.vms[vm].address for vm in vms})
 
     def close(self) -> None:
+        timer.stop(self.edge.instance)
         self.edge.instance.stop()
         for vm in self.vms.values():
             vm.close()

@@ -15,6 +15,7 @@ import pytest
 
 from components.edge.keeper import control, status, timer, tls
 from components.edge.keeper.archive import archive
+from components.edge.keeper.certificates import Files, read
 from components.edge.keeper.renew import renew
 from components.edge.keeper.seal import sealed
 from components.edge.keeper.system import EdgeError, poll
@@ -352,6 +353,12 @@ def test_a_certificate_that_only_the_file_has_is_handed_over(
     before = serial()
     serving.apply({"web-0": ADDRESSES[0]})
     assert serial() != before, "an update takes it up too"
+    authority.issue(live / APP, APP)
+    pem = read(Files.below(live / APP)).pem
+    (serving.instance.files / "certs" / f"{APP}.pem").write_text(pem)
+    before = serial()
+    serving.apply({"web-0": ADDRESSES[0]})
+    assert serial() != before, "also if the file has it already"
     assert serving.worker() == worker, "without a reload"
 
 

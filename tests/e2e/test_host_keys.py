@@ -24,8 +24,8 @@ from components.vm.boot import BootError, Settings
 from components.vm.role import Role
 from components.vm.ssh import known_hosts_line, options_in, verified
 from lab.commands import PROJECT
-from lab.engine.errors import Unreachable
-from lab.engine.providers.docker_host import DockerHost
+from lab.providers.docker_host import DockerHost
+from lab.providers.errors import Unreachable
 from tests.e2e import sshd
 from tests.e2e.edge_driver import SSH_PORT
 

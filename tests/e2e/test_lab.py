@@ -16,6 +16,7 @@ from lab.images.containers import SICK_REASON
 from lab.layout import ADDRESS
 from lab.namespaces import wait_until
 from tests.e2e.driver import LAB, Driver, long
+from tests.e2e.person import in_the_lab
 
 pytestmark = pytest.mark.usefixtures("driver")
 
@@ -99,14 +100,17 @@ def test_the_application_sees_the_client_and_no_forged_one(driver: Driver) -> No
 
 def test_a_second_up_changes_nothing(driver: Driver) -> None:
     before = driver.facts()
-    driver.ok("up")
+    in_the_lab(driver).ok("pulumi up --refresh")
     assert driver.facts() == before
 
 
 def test_replicas_up_and_down_leave_the_others_alone(driver: Driver) -> None:
-    before = driver.facts()
+    before, person = driver.facts(), in_the_lab(driver)
+    assert "50 unchanged" in person.ok("pulumi preview --diff")
+    person.ok("pulumi config set --path gatehouse:services.matomo.replicas 5")
     with driver.losing_nothing():
-        driver.ok("scale", "--service", "hello", "--replicas", "5")
+        person.ok("pulumi up")
+    driver.forget()
     driver.smoke()
     more = driver.facts()
     assert set(more.containers) - set(before.containers) == {"hello-web-0-2", "hello-web-1-1"}
@@ -346,6 +350,22 @@ def test_a_killed_container_and_a_vm_that_is_off_are_repaired_beside_a_change(
     assert driver.smoke() == {"hello-web-0-0", "hello-web-0-1", "hello-web-1-0", "hello-web-1-1"}
     assert driver.facts().domains == before.domains, "a VM that is off is started, not replaced"
     driver.ok("scale", "--service", "hello", "--replicas", "3")
+
+
+@long
+def test_the_readmes_three_commands_make_a_vm_anew(driver: Driver) -> None:
+    before, person = driver.facts(), in_the_lab(driver)
+    gone = driver.domain("web-1")
+    driver.inside("virsh", "destroy", gone)
+    driver.inside("virsh", "undefine", gone)
+    person.ok("pulumi refresh --target '**libvirt:index/**'")
+    person.ok("pulumi up --replace '**web-1-disk'")
+    person.ok("pulumi up --refresh")
+    driver.forget()
+    assert driver.smoke() == {"hello-web-0-0", "hello-web-0-1", "hello-web-1-0"}
+    after = driver.facts().domains
+    assert set(before.domains.items()) - set(after.items()) == {(gone, before.domains[gone])}
+    assert driver.left_over() == []
 
 
 @long

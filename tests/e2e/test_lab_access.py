@@ -28,7 +28,7 @@ REFUSED = "Host key verification failed"
 MARK = "/tmp/was-here"  # noqa: S108 - on the VM
 _ASK_DOCKER = """
 import sys
-from lab.engine.providers.docker_host import DockerHost
+from lab.providers.docker_host import DockerHost
 host = DockerHost({"host": sys.argv[1], "sshOpts": sys.argv[2]})
 print(host.ask(lambda client: client.version())["Version"])
 """

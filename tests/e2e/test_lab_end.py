@@ -5,6 +5,14 @@ from pathlib import Path
 
 from lab.commands import PROJECT
 from tests.e2e.driver import LAB, Driver
+from tests.e2e.person import in_the_lab
+
+
+def test_everything_is_destroyed_word_for_word(driver: Driver) -> None:
+    text = in_the_lab(driver).ok("pulumi destroy")
+    assert "deleted" in text
+    assert driver.inside("virsh", "--quiet", "list", "--all", "--name").strip() == ""
+    assert driver.inside("virsh", "--quiet", "pool-list", "--all", "--name").strip() == ""
 
 
 def test_down_leaves_nothing(driver: Driver) -> None:

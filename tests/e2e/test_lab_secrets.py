@@ -1,4 +1,4 @@
-"""No secret of an applied stack is where it must not be, whichever engine has applied it.
+"""No secret of an applied stack is where it must not be.
 
 Every kind of secret is in the stack, and one of them changes: then both the old and the new value
 are looked for in the state with all its backups, in what the lab's commands and daemons have
@@ -17,6 +17,7 @@ import yaml
 
 from components.vm.keys import key_folder
 from lab.commands import PROJECT
+from lab.pulumi.stack import FOLDER
 from tests.e2e import secrets
 from tests.e2e.driver import LAB, Driver
 
@@ -67,7 +68,7 @@ def applied(driver: Driver) -> Iterator[Applied]:
             for token in tokens:
                 configure(driver, token, password)
                 printed += driver.ok("preview").text + driver.ok("up").text
-                known |= secrets.of_stack(engines(driver), LAB, PROJECT, driver.config)
+                known |= secrets.of_stack(kept(driver), LAB, PROJECT, driver.config)
         yield Applied(
             secrets=known, tokens=tokens, password=password, printed=printed, arguments=seen
         )
@@ -75,14 +76,14 @@ def applied(driver: Driver) -> Iterator[Applied]:
         driver.config.write_text(before)
 
 
-def engines(driver: Driver) -> Path:
-    return driver.datacentre.root / "engines"
+def kept(driver: Driver) -> Path:
+    return driver.datacentre.root / FOLDER
 
 
 def test_all_secrets_of_the_stack_are_known(driver: Driver, applied: Applied) -> None:
     assert {*applied.tokens, applied.password, HASH} <= set(applied.secrets)
     assert all(applied.secrets[token].startswith("vault-") for token in applied.tokens), (
-        "the engine told of it, and not only the config"
+        "Pulumi told of it, and not only the config"
     )
     key = (PROJECT / key_folder(LAB) / "id_ed25519").read_text()
     assert set(secrets.parts(key)) <= set(applied.secrets), "the key that enters the VMs"
@@ -90,19 +91,17 @@ def test_all_secrets_of_the_stack_are_known(driver: Driver, applied: Applied) ->
     assert len(generated) > len(driver.outputs()["vms"]), "and each VM's own"
 
 
-def test_no_secret_is_in_the_state_or_in_anything_that_the_engine_keeps(
+def test_no_secret_is_in_the_state_or_in_anything_that_is_kept_beside_it(
     driver: Driver, applied: Applied
 ) -> None:
-    kept = secrets.files([engines(driver)])
-    assert any(path.name in ("state.json", f"{LAB}.json") for path in kept)
-    assert secrets.in_files(applied.secrets, [engines(driver)]) == []
+    files = secrets.files([kept(driver)])
+    assert any(path.name == f"{LAB}.json" for path in files)
+    assert secrets.in_files(applied.secrets, [kept(driver)]) == []
 
 
 def test_the_state_and_what_opens_it_are_for_their_owner_only(driver: Driver) -> None:
-    (engine,) = engines(driver).iterdir()
-    assert stat.S_IMODE(engine.stat().st_mode) == 0o700
-    (opener,) = [path for path in engine.iterdir() if path.name in ("key", "passphrase")]
-    assert stat.S_IMODE(opener.stat().st_mode) == 0o600
+    assert stat.S_IMODE(kept(driver).stat().st_mode) == 0o700
+    assert stat.S_IMODE((kept(driver) / "passphrase").stat().st_mode) == 0o600
 
 
 def test_no_secret_was_printed(driver: Driver, applied: Applied) -> None:

@@ -1,16 +1,19 @@
 """What several tests start."""
 
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-import pulumi
 import pytest
-from pulumi.runtime import settings
 
+from components import machine
 from components.host import agent
-from tests.unit.engine_project import Project
 from tests.unit.virtual import Vm
+
+
+@pytest.fixture(autouse=True)
+def a_hypervisor(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Pretend that a libvirt runs here."""
+    monkeypatch.setattr(machine, "hypervisor_problem", lambda _: None)
 
 
 @pytest.fixture
@@ -21,14 +24,3 @@ def vm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Vm]:
     made = Vm(tmp_path)
     yield made
     made.close()
-
-
-@pytest.fixture
-def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Project]:
-    monkeypatch.chdir(tmp_path)  # the engine changes it, and this puts it back
-    monkeypatch.setattr(sys, "argv", sys.argv)
-    monkeypatch.setattr("os.fsync", lambda _: None)  # slow, and no test cuts the power
-    monkeypatch.setenv("FAKE_WORLD", str(tmp_path / "world"))
-    yield Project(tmp_path)
-    settings.reset_options()
-    pulumi.runtime.set_all_config({})

@@ -10,7 +10,7 @@ NAMES = (
     *("app", "shop", "web", "http", "global", "defaults", "frontend", "backend", "server"),
     *("if", "unless", "or", "default", "none", "null", "true", "no", "on", "y", "e1", "x-1"),
     *("a" * 30, "z9", "path", "health", "placement", "edge", "farm", "self", "traefik"),
-    *("http-0", "a--b", "listen", "password"),
+    *("http-0", "a--b", "listen", "password", "gatehouse"),
 )
 LABELS = (
     *("a", "0", "x1", "1e3", "0x10", "no", "null", "true", "example", "xn--bcher-kva", "a--b"),

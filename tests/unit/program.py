@@ -5,10 +5,12 @@ that a test can say which addresses the VMs got and see where in haproxy.cfg the
 """
 
 import copy
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from google.protobuf import struct_pb2
 from pulumi.runtime import mocks, rpc
 from pulumi.runtime.proto import resource_pb2
 from pulumi.runtime.sync_await import _ensure_event_loop
@@ -22,8 +24,8 @@ PROJECT = Path(__file__).parents[2]
 CONFIG: dict[str, Any] = {
     "farm": {
         "vms": 2,
-        "image": str(PROJECT / "Pulumi.yaml"),
-        "memory": "64MiB",
+        "image": "https://example.org/debian-12.qcow2",
+        "memory": "256MiB",
         "domain_type": "qemu",
     },
     "services": {
@@ -58,6 +60,9 @@ class Registered:
     type: str
     name: str
     inputs: dict[str, Any]
+    id: str
+    object: struct_pb2.Struct
+    """Its outputs as the engine answered with them."""
     options: resource_pb2.RegisterResourceRequest
 
 
@@ -69,6 +74,8 @@ class Run:
     state: dict[str, dict[str, Any]] = field(default_factory=dict)
     """What the engine would keep: each resource's type and outputs, by its URN."""
     outputs: dict[str, Any] = field(default_factory=dict)
+    registered: list[tuple[str, str]] = field(default_factory=list)
+    """The type and name of each resource: two of one type cannot have one name."""
 
     def of_type(self, kind: str) -> dict[str, Registered]:
         """Return the resources of a type, by name, sorted: their order of registration is not."""
@@ -115,14 +122,20 @@ class Provider(mocks.Mocks):
             outputs["stdout"] = self.addresses[args.name.removesuffix("-boot")] + "\n"
         elif args.typ == "docker:index/remoteImage:RemoteImage":
             outputs["imageId"] = f"sha256:{args.inputs['name']}"
+        elif args.typ == "libvirt:index/volume:Volume" and args.name.endswith("-image"):
+            # Another source makes another volume.
+            return f"{args.name}-id-{args.inputs['source']}", outputs
         return f"{args.name}-id", outputs
 
 
 class Monitor(mocks.MockMonitor):
     """A mock monitor that keeps the whole of each registration, options included."""
 
-    def __init__(self, provider: Provider, run: Run, before: Run) -> None:
+    def __init__(
+        self, provider: Provider, run: Run, before: Run, spared: Callable[[str], bool]
+    ) -> None:
         super().__init__(provider)
+        self.spared = spared
         self.run = run
         self.before = before
 
@@ -132,15 +145,27 @@ class Monitor(mocks.MockMonitor):
         if request.type == "pulumi:pulumi:Stack":
             return answer
         _ensure_event_loop()
+        older = self.before.resources.get(request.name)
+        if older is not None and older.type == request.type and request.custom:
+            trigger = request.replacement_trigger
+            if self.spared(request.name):  # the engine answers with what its state has
+                answer.id = older.id
+                answer.object.CopyFrom(older.object)
+            elif older.options.replacement_trigger != trigger:
+                answer.id = f"{older.id}-replaced"
         inputs = rpc.deserialize_properties(request.object, keep_unknowns=True)
         outputs = rpc.deserialize_properties(answer.object) if request.custom else {}
         self.run.state[answer.urn] = {"type": request.type, "outputs": outputs}
-        assert request.name not in self.run.resources, f"two resources are called {request.name}"
+        known = (request.type, request.name)
+        assert known not in self.run.registered, f"two resources are called {known}"
+        self.run.registered.append(known)
         self.run.resources[request.name] = Registered(
             urn=answer.urn,
             type=request.type,
             name=request.name,
             inputs=inputs,
+            id=answer.id,
+            object=answer.object,
             options=request,
         )
         return answer
@@ -169,6 +194,7 @@ def run(
     addresses: dict[str, str] | None = None,
     preview: bool = False,
     before: Run | None = None,
+    spared: Callable[[str], bool] = lambda _: False,
 ) -> Run:
     """Run ``__main__.py`` with a config.
 
@@ -177,6 +203,7 @@ def run(
         addresses: What the VMs answer, by name.
         preview: Whether nothing that a provider decides is known.
         before: The run whose resources are there.
+        spared: Whether a resource of that run is left as it is, by its name, as with `--target`.
     """
     done = Run()
     count = raw["farm"]["vms"]
@@ -185,5 +212,7 @@ def run(
         addresses = {f"{farm}-{index}": f"10.90.0.{10 + index}" for index in range(count)}
         addresses[f"{farm}-edge"] = "10.90.0.254"
     provider = Provider(addresses, preview)
-    run_mocked(PROGRAM, raw, provider, Monitor(provider, done, before or Run()), preview=preview)
+    run_mocked(
+        PROGRAM, raw, provider, Monitor(provider, done, before or Run(), spared), preview=preview
+    )
     return done

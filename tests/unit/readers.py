@@ -6,6 +6,8 @@ import urllib.parse
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from components.edge.shapes import HOST
+
 _SECTIONS = (
     *("global", "defaults", "frontend", "backend", "listen", "resolvers", "peers", "userlist"),
     *("cache", "mailers", "program", "ring", "http-errors", "log-forward", "fcgi-app"),
@@ -96,7 +98,7 @@ def haproxy_map(text: str) -> dict[str, str]:
 
 def routed(routes: Mapping[str, str], host: str, path: str) -> str:
     """Return the backend that HAProxy takes by a map, as the frontend has it looked up."""
-    if re.search("%(?![0-9A-Fa-f]{2})|%00", path):
+    if not re.search(HOST, host) or re.search("%(?![0-9A-Fa-f]{2})|%00", path):
         return "_refused"
     decoded = urllib.parse.unquote(path, encoding="latin-1")
     if re.search(r"(^|/)\.\.?(;[^/]*)?(/|$)", decoded):
@@ -108,8 +110,6 @@ def routed(routes: Mapping[str, str], host: str, path: str) -> str:
 
 def _looked_up(routes: Mapping[str, str], host: str, path: str) -> str:
     domain = host.partition(":")[0].lower().removesuffix(".")
-    if re.search("[^a-z0-9._-]", domain):
-        return "_nowhere"
     for name in (domain, re.sub(r"^[^.]+", "*", domain)):
         whole = f"{name}{path}/"
         if keys := [key for key in routes if whole.startswith(key)]:

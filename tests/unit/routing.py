@@ -19,7 +19,7 @@ def meant(services: Mapping[str, Service], host: str, path: str) -> str:
         host: The value of the header.
         path: Without a query; empty if a request has none.
     """
-    if re.search("%(?![0-9A-Fa-f]{2})|%00", path):
+    if not is_host(host) or re.search("%(?![0-9A-Fa-f]{2})|%00", path):
         return REFUSED
     decoded = unquote(path, encoding="latin-1")
     if any(part.partition(";")[0] in (".", "..") for part in decoded.split("/")):
@@ -27,6 +27,17 @@ def meant(services: Mapping[str, Service], host: str, path: str) -> str:
     as_sent = _meant(services, host, path)
     as_read = _meant(services, host, re.sub("//+", "/", re.sub(";[^/]*", "", decoded)))
     return as_sent if as_read in (as_sent, "_nowhere") else REFUSED
+
+
+def is_host(text: str) -> bool:
+    """Whether a header ``Host`` is a name and perhaps a port."""
+    name, colon, port = text.partition(":")
+    labels = name.removesuffix(".").split(".")
+    return bool(
+        len(name.removesuffix(".")) <= 253
+        and all(re.fullmatch("[a-z0-9_-]{1,63}", each, re.IGNORECASE | re.ASCII) for each in labels)
+        and (not colon or (re.fullmatch("[1-9][0-9]{0,4}", port) and int(port) < 65_536))
+    )
 
 
 def _meant(services: Mapping[str, Service], host: str, path: str) -> str:

@@ -23,7 +23,7 @@ SECRET = "hunter2"  # noqa: S105
 
 _BYTES = 600  # the largest configs take about as many choices
 
-_SIZES = ("1MiB", "64MiB", "512MiB", "1GiB", "1.5GiB", "2GiB")
+_SIZES = ("6MiB", "64MiB", "512MiB", "1GiB", "1.5GiB", "2GiB")
 _DURATIONS = ("1s", "30s", "90m", "1h30m", "24h", "001s")
 _STATUSES = ("401", "403", "408", "413", "429", "502", "503", "504")
 _HASHES = (
@@ -103,7 +103,7 @@ def _farm(pick: _Choices) -> dict[str, Any]:
         pick,
         {"vms": vms, "image": pick.one(("/images/a.qcow2", "https://example.org/a b?c=d#e"))},
         name=_of(*hostile.NAMES),
-        vcpus=_of(1, 2, 256),
+        vcpus=_of(1, 2, 255),
         memory=_of("2GiB", "1TiB"),
         disk=_of(*_SIZES),
         domain_type=_of("kvm", "qemu"),
@@ -193,7 +193,7 @@ def _service(pick: _Choices, vms: list[str], index: int) -> dict[str, Any]:
             key: pick.allowed_text() for key in pick.some(hostile.LABEL_KEYS, most=3)
         },
         command=_texts,
-        cpus=_of(1, 0.5, 1e-3),
+        cpus=_of(1, 0.5, 0.01),
         pids=_of(1, 200, 1_000_000),
         capabilities=lambda pick: pick.some(hostile.CAPABILITIES, most=3),
         memory=_of(*_SIZES),
@@ -261,7 +261,7 @@ def _edge(pick: _Choices, farm: dict[str, Any]) -> dict[str, Any]:
     edge = _with(
         pick,
         {},
-        bind=_of("0.0.0.0", "127.0.0.1", "::", "::1", "2001:db8::1", "fe80::1"),  # noqa: S104
+        bind=_of("0.0.0.0", "127.0.0.1", "::", "::1", "2001:db8::1"),  # noqa: S104
         port=_of(80, 1, 8080, 65535),
         folder=_of(*hostile.FILE_PATHS),
         user=_of(*hostile.NAMES),
@@ -274,7 +274,7 @@ def _edge(pick: _Choices, farm: dict[str, Any]) -> dict[str, Any]:
         tls=_tls,
     )
     if pick.sometimes(3):
-        edge["host"] = pick.one(("edge.example.org", "192.0.2.80", "2001:db8::80", "fe80::1"))
+        edge["host"] = pick.one(("edge.example.org", "192.0.2.80", "2001:db8::80"))
         edge["host_key"] = _HOST_KEY
     elif pick.sometimes(3):
         edge["vm"] = _edge_vm(pick, farm.get("network", {}))
@@ -307,7 +307,7 @@ def _edge_vm(pick: _Choices, network: dict[str, Any]) -> Any:
     vm = _with(
         pick,
         {},
-        vcpus=_of(1, 256),
+        vcpus=_of(1, 255),
         memory=_of("2GiB", "1TiB"),
         disk=_of(*_SIZES),
         mac=_of("52:54:00:00:ff:01", "aa:bb:cc:dd:ee:ff"),

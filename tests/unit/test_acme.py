@@ -144,7 +144,24 @@ def test_an_attempt_noted_while_the_clock_was_ahead_holds_nothing_up(
     assert asked == [A, A], "and counts from now on"
 
 
-@pytest.mark.parametrize("text", ["", "[]", "[1]", "{", '{"a": 1}', '{"a": [1]}', '{"a": [[], 2]}'])
+def test_years_of_refusals_make_no_pause_longer_than_a_day(
+    instance: Instance, asked: list[str]
+) -> None:
+    now = time.time()
+    path = SERVER.folder(instance.folder) / "attempts.json"
+    path.parent.mkdir(parents=True)
+    path.write_text(json.dumps({A: [5000, now - DAY + MINUTE, "refused"]}))
+    only_a = replace(SPEC, domains=(A,))
+    ask(instance, now, only_a)
+    assert asked == []
+    ask(instance, now + 2 * MINUTE, only_a)
+    assert asked == [A]
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "[]", "[1]", "{", '{"a": 1}', '{"a": [1]}', '{"a": [[], 2]}', '{"a": [Infinity, 2]}'],
+)
 def test_attempts_that_cannot_be_read_hold_nothing_up(
     instance: Instance, asked: list[str], text: str
 ) -> None:

@@ -248,6 +248,27 @@ def test_containers_described_differently_take_over_without_a_gap(vm: Vm) -> Non
     assert vm.answering() == {new.id}
 
 
+def test_a_change_that_traefik_could_not_read_is_told_again(
+    vm: Vm, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, second = vm.app(1), vm.app(2)
+    vm.agent.join(first.id, 60)
+    monkeypatch.setattr(agent, "_TELL_AGAIN_SECONDS", 0.2)
+    shown, failed = vm.agent.shown, threading.Semaphore(0)
+    fails = iter((True, False) * 2)
+
+    def busy() -> dict[str, agent.Container]:
+        if next(fails, False):
+            failed.release()
+            raise OSError("busy")
+        return shown()
+
+    monkeypatch.setattr(vm.agent, "shown", busy)
+    vm.agent.join(second.id, 30)
+    assert failed.acquire(timeout=60)
+    assert vm.answering() == {first.id, second.id}
+
+
 def test_without_a_container_the_edge_is_told_to_ask_elsewhere(vm: Vm) -> None:
     app = vm.app(1)
     vm.agent.join(app.id, 60)

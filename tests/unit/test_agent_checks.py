@@ -250,6 +250,41 @@ def test_an_answer_that_does_not_end_is_none(
     assert given_up == ["it gave up"]
 
 
+@pytest.mark.parametrize("size", [0, 10, 65_536, 131_072, 2**31])
+def test_an_answer_of_any_size_is_one_and_its_application_sees_no_reset(size: int) -> None:
+    seen: list[object] = []
+
+    def serve() -> None:
+        connection, _ = server.accept()
+        with connection:
+            connection.settimeout(30)
+            try:
+                while not connection.recv(65_536).endswith(b"\r\n\r\n"):
+                    pass
+                connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % size)
+                connection.sendall(bytes(min(size, 131_072)))
+                seen.append(connection.recv(1))
+            except OSError as error:
+                seen.append(error)
+
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        serving = threading.Thread(target=serve)
+        serving.start()
+        assert agent.http1_status(server.getsockname(), "app.example.org", "/", 30) == 200
+        serving.join()
+    if size <= agent._READ:
+        assert seen == [b""]
+
+
+def test_of_a_long_output_of_dockers_check_the_end_is_told(vm: Vm) -> None:
+    app = vm.app(1)
+    app.health, app.said = "unhealthy", "x" * 131_072 + "the end"
+    with pytest.raises(AgentError) as error:
+        vm.agent.join(app.id, 0)
+    assert "the end" in str(error.value)
+    assert len(str(error.value)) < 1000
+
+
 # Over HTTP/2.
 
 

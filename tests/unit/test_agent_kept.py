@@ -1,6 +1,7 @@
 """What the agent keeps on disk: without space, unreadable, and the images that it looks after."""
 
 import contextlib
+import io
 import json
 import os
 import socket
@@ -10,6 +11,7 @@ import tempfile
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -243,6 +245,97 @@ def test_no_file_ends_the_agent(tmp_path_factory: pytest.TempPathFactory, writte
     (folder / "images.json").write_bytes(written)
     made = agent.Agent(folder)
     assert made.members.known == (list(made.members) != [] or written.strip() == b"[]")
+
+
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=9),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner),
+    max_leaves=6,
+)
+odd_ids = st.sampled_from(
+    (
+        "",
+        " ",
+        "a b",
+        "a\nb",
+        'a"b',
+        "a'b",
+        "a/b",
+        "a?b",
+        "../x",
+        "ü",
+        "\0",
+        "x" * 5000,
+        "a#b",
+        "%61",
+    )
+)
+odd_members = (
+    st.builds(lambda value: {"id": value, "healthy_since": None}, odd_ids | json_values)
+    | st.builds(
+        lambda value: {"id": f"{9:064x}", "healthy_since": value},
+        json_values.filter(lambda value: value is not None and not isinstance(value, str)),
+    )
+    | json_values.filter(lambda value: not isinstance(value, dict) or "id" not in value)
+).filter(
+    lambda each: not agent.is_id(each.get("id")) if isinstance(each, dict) else True
+) | st.just({"id": f"{9:064x}", "healthy_since": 7})
+
+
+@given(odd=st.lists(odd_members, min_size=1, max_size=4), data=st.data())
+def test_members_that_are_sound_stay_and_the_others_are_named_once(
+    tmp_path_factory: pytest.TempPathFactory, odd: list[Any], data: st.DataObject
+) -> None:
+    sound = [
+        {"id": f"{number:064x}", "healthy_since": since} for number, since in ((1, "a"), (2, None))
+    ]
+    file = tmp_path_factory.mktemp("kept") / "members.json"
+    file.write_text(json.dumps(data.draw(st.permutations([*sound, *odd]))))
+    printed = io.StringIO()
+    with contextlib.redirect_stdout(printed):
+        made = agent.Members(file)
+    assert {each.id: each.healthy_since for each in made} == {
+        each["id"]: each["healthy_since"] for each in sound
+    }
+    assert not made.known, "so Traefik is asked whether it has more"
+    assert printed.getvalue().startswith(f"{file}: {len(odd)} invalid entries are ignored: ")
+    assert printed.getvalue().count("\n") == 1
+
+
+@given(
+    odd=st.dictionaries(odd_ids, json_values, min_size=1, max_size=3),
+    ids=st.lists(odd_ids | json_values.filter(lambda value: not agent.is_id(value)), max_size=3),
+)
+def test_images_of_services_that_are_none_are_left_out(
+    tmp_path_factory: pytest.TempPathFactory, odd: dict[str, Any], ids: list[Any]
+) -> None:
+    file = tmp_path_factory.mktemp("kept") / "images.json"
+    had = {"app": ["sha256:a", *ids, "b"], **odd}
+    file.write_text(json.dumps({"had": had, "others": ["c", *ids]}))
+    printed = io.StringIO()
+    with contextlib.redirect_stdout(printed):
+        made = agent.Images(file)
+    assert (made._had, made._others) == ({"app": ["sha256:a", "b"]}, {"c"})
+    count = sum(each != "" for each in (*odd, *ids, *ids))
+    told = printed.getvalue()
+    assert told.startswith(f"{file}: {count} invalid entries are ignored: ") if count else not told
+    assert told.count("\n") == bool(count)
+
+
+@pytest.mark.parametrize("odd", ["a b", "ü", "x" * 5000, "a\nb", "../../x", '"', 7, None, ["a"]])
+def test_an_odd_member_keeps_none_from_serving(
+    vm: Vm, tmp_path: Path, capsys: pytest.CaptureFixture[str], odd: object
+) -> None:
+    serving, other = vm.app(1), vm.app(2)
+    vm.agent.join(serving.id, 60)
+    vm.agent.join(other.id, 60)
+    file = tmp_path / "members.json"
+    kept = [each for each in json.loads(file.read_text()) if each["id"] == serving.id]
+    # The other one's is damaged; Traefik knows that it serves.
+    file.write_text(json.dumps([*kept, {"id": odd, "healthy_since": "first"}]))
+    another = new_agent(tmp_path)
+    assert set(another.shown()) == {serving.id, other.id}
+    assert capsys.readouterr().out.count("invalid entries are ignored") == 1
 
 
 @pytest.mark.parametrize("cut", [0, 10, 300])

@@ -107,10 +107,67 @@ def test_a_docker_that_never_answers_is_told_with_its_last_words(program: Progra
         boot.wait(settings(timeout=2))
 
 
+FIRST_BOOT_FAILED = """
+for last; do :; done
+case "$last" in
+  *"docker version"*)
+    echo '{"v1": {"datasource": "NoCloud", "errors": ["packages"]}}'
+    echo it has no nftables >&2; exit 1 ;;
+  *cloud-init-output.log*)
+    echo "E: Unable to locate package htopp"
+    i=0; while [ $i -lt 100 ]; do echo "cloud-init goes on, $i"; i=$((i+1)); done ;;
+esac
+"""
+
+
+def test_a_first_boot_that_failed_ends_the_wait_with_the_line_that_matters(
+    program: Program, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(boot, "_SETTLE_SECONDS", 0.2)
+    program("virsh", VIRSH.replace("LEASE", LEASE))
+    program("ssh", FIRST_BOOT_FAILED)
+    with pytest.raises(BootError) as error:
+        boot.wait(settings(timeout=3600))
+    message = str(error.value)
+    assert (
+        "did not come up: its first boot ended with errors, without Docker over SSH at 10.90.0.23"
+        " (it has no nftables)\n"
+        "  E: Unable to locate package htopp\n"
+        "  the mirror has no such package for the image's release: see farm.packages\n"
+    ) in message
+
+
+def test_errors_of_a_first_boot_do_not_matter_if_the_vm_gets_ready(
+    program: Program, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(boot, "_SETTLE_SECONDS", 3600.0)
+    program("virsh", VIRSH.replace("LEASE", LEASE))
+    ready = 'echo x >>"$STATE/tries"; [ "$(wc -l <"$STATE/tries")" -gt 2 ] && exit 0\n'
+    program("ssh", ready + FIRST_BOOT_FAILED)
+    assert boot.wait(settings()) == "10.90.0.23"
+
+
+def test_what_the_console_said_long_ago_is_found_too(program: Program) -> None:
+    noise = "".join(f'echo "line {number}";' for number in range(100))
+    said = VIRSH.replace("LEASE", "true").replace(
+        "cloud-init: FAILED to find a disk", "Gave up waiting for root file system device."
+    )
+    program("virsh", said.replace("    sleep 60;", f"    {noise}\n    sleep 60;", 1))
+    with pytest.raises(BootError) as error:
+        boot.wait(settings(timeout=2))
+    first, _, tail = str(error.value).partition("The end of its console:")
+    assert "\n  Gave up waiting for root file system device.\n  the image does not boot" in first
+    assert "Gave up" not in tail
+    assert "line 99" in tail
+
+
 def test_another_host_key_ends_the_wait_at_once(program: Program) -> None:
     program("virsh", VIRSH.replace("LEASE", LEASE))
     program("ssh", 'echo "Host key verification failed." >&2; exit 255')
-    with pytest.raises(BootError, match="answered with another host key than web-0 was given"):
+    with pytest.raises(
+        BootError,
+        match=r"than web-0 was given: it is .*, or farm\.image has no cloud-init",
+    ):
         boot.wait(settings(timeout=3600))
 
 

@@ -1,6 +1,7 @@
 """Domains of many services are checked in steps that grow as the config does."""
 
 import sys
+from collections.abc import Callable
 from types import FrameType
 from typing import Any
 
@@ -8,6 +9,7 @@ import pytest
 
 from components import checks
 from components.config import ConfigError, parse
+from components.data import guard, inventory
 from components.models.stack import Stack
 from tests.unit.test_config import another, changed
 
@@ -37,8 +39,29 @@ def farm(services: int) -> dict[str, Any]:
     }
 
 
+def folders(count: int) -> dict[str, Any]:
+    """Return a config with that many folders, and a volume in each."""
+    volumes = [{"path": f"/at/{index}", "host": f"/f{index}/x"} for index in range(count)]
+    return {
+        "farm": {
+            "vms": 1,
+            "image": "/a",
+            "volume_folders": [f"/f{index}" for index in range(count)],
+        },
+        "services": {
+            name: {"image": "a:1", "port": 80, "hosts": [f"{name}.example.org"], "volumes": each}
+            for name, each in (("a", volumes), *((f"s{index}", []) for index in range(count)))
+        },
+    }
+
+
 def steps(stack: Stack) -> int:
     """Count the lines that the checks run, and those of functions that they call."""
+    return counted(lambda: list(checks.across(stack)) == [])
+
+
+def counted(work: Callable[[], bool]) -> int:
+    """Count the lines that something runs, which has to come out true."""
     count = 0
 
     def trace(_: FrameType, event: str, __: Any) -> Any:
@@ -49,7 +72,7 @@ def steps(stack: Stack) -> int:
     before = sys.gettrace()
     sys.settrace(trace)
     try:
-        assert list(checks.across(stack)) == []
+        assert work()
     finally:
         sys.settrace(before)
     return count
@@ -57,6 +80,22 @@ def steps(stack: Stack) -> int:
 
 def test_twice_the_services_take_twice_the_steps() -> None:
     few, many = (steps(parse(farm(services))) for services in (8, 16))
+    assert many < 2.2 * few
+
+
+def test_twice_the_folders_take_twice_the_steps() -> None:
+    few, many = (steps(parse(folders(count))) for count in (400, 800))
+    assert many < 2.2 * few
+
+
+def test_twice_the_volumes_are_guarded_in_twice_the_steps() -> None:
+    def guarded(count: int) -> int:
+        stack = parse(folders(count))
+        placed = {name: {"web-0": 1} for name in stack.services}
+        there = inventory.wanted(stack, "test", placed)
+        return counted(lambda: guard.problems(there, there, stack) == ())
+
+    few, many = (guarded(count) for count in (60, 120))
     assert many < 2.2 * few
 
 

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from components.checks.ports import Listener, others, ours, ports
 from components.config import ConfigError, parse
 from tests.unit.test_config import BASE
+from tests.unit.test_config_values import problems
 
 ADDRESSES = ("127.0.0.1", "127.0.0.2", "0.0.0.0", "::1", "::", "::ffff:127.0.0.1")  # noqa: S104
 
@@ -158,6 +159,45 @@ def test_a_registry_on_this_machine_is_seen_by_its_address() -> None:
     assert list(ports(stack, own=["192.0.2.80"])) == [
         "services.db.tcp.port: is taken by farm.registry_mirror; choose another port (got 5000)"
     ]
+
+
+KVM = {"host": "kvm1.example.org", "host_key": "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5"}
+BRIDGE = {
+    "hypervisors": [{"uri": "qemu+tcp://kvm1.example.org/system"}],
+    "network": {
+        "bridge": "br0",
+        "gateway": "192.0.2.1",
+        "addresses": ["192.0.2.10/24", "192.0.2.11/24"],
+    },
+}
+
+
+@pytest.mark.parametrize(
+    ("edge", "farm", "port", "holder"),
+    [
+        ({"port": 8000}, {}, 8000, "edge.port"),
+        ({"tls": {"port": 8443, "self_signed": True}}, {}, 8443, "edge.tls.port"),
+        ({"stats": {"bind": "0.0.0.0", "port": 8404}}, {}, 8404, "edge.stats.port"),  # noqa: S104
+        ({**KVM, "ssh_port": 2222}, {}, 2222, "edge.ssh_port"),
+        ({**KVM, "ssh_port": 2222}, BRIDGE, 16509, "the hypervisor's farm.hypervisors.0.uri"),
+        ({}, {}, 53, "libvirt's DNS server of farm.network.cidr"),
+        ({**KVM, "host": "127.0.0.1"}, {}, 53, "libvirt's DNS server of farm.network.cidr"),
+        ({"vm": True}, {}, 22, "the SSH server of web-edge"),
+    ],
+)
+def test_a_port_that_another_has_is_refused_by_both_names(
+    edge: dict[str, Any], farm: dict[str, Any], port: int, holder: str
+) -> None:
+    raw = copy.deepcopy(BASE)
+    raw["edge"] = {**raw.get("edge", {}), "bind": "0.0.0.0", **edge}  # noqa: S104
+    raw["farm"] |= farm
+    raw["services"]["db"] = {"image": "db:1", "port": 1, "tcp": {"port": port}}
+    (problem,) = problems(raw)
+    assert problem == (
+        f"services.db.tcp.port: is taken by {holder}; choose another port (got {port})"
+    )
+    raw["services"]["db"]["tcp"]["port"] = port + 7
+    assert problems(raw) == ()
 
 
 def test_a_port_of_loopback_and_one_of_an_address_are_two() -> None:

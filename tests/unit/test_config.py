@@ -86,7 +86,7 @@ WRONG = [
         "services.app.hosts: must be a list, such as [first, second] (got a.b)",
     ),
     (f"{APP}/read_only", "yes", 'services.app.read_only: must be true or false (got "yes")'),
-    (f"{APP}/cpus", 0, "services.app.cpus: must be more than 0 (got 0)"),
+    (f"{APP}/cpus", 0, "services.app.cpus: must be at least 0.01 (got 0)"),
     (f"{APP}/cpus", "1", 'services.app.cpus: must be a number (got "1")'),
     ("edge/port", "80", 'edge.port: must be a whole number (got "80")'),
     # Unknown keys.
@@ -99,7 +99,7 @@ WRONG = [
         "services.app.health.url: unknown key; Gatehouse calls it path (got /)",
     ),
     # Sizes, durations, choices.
-    ("farm/memory", "2GB", f"farm.memory: {SIZES} (got 2GB)"),
+    ("farm/memory", "2GB", f"farm.memory: {SIZES}; did you mean 2GiB? (got 2GB)"),
     ("farm/memory", 2, f"farm.memory: {SIZES} (got 2)"),
     (
         "farm/disk",
@@ -219,7 +219,7 @@ WRONG = [
     (
         "farm/network",
         {"cidr": "10.0.0.0/30"},
-        "farm.network.cidr: must have room for VMs: a prefix of /29 or shorter (got 10.0.0.0/30)",
+        "farm.network.cidr: must have room for VMs: a prefix from /16 to /29 (got 10.0.0.0/30)",
     ),
     (
         "farm/network",
@@ -562,7 +562,11 @@ WRONG = [
         "services.app.http.rate_limit.per: is required (got nothing)",
     ),
     (f"{HTTP}/timeout", "1", f'services.app.http.timeout: {DURATIONS} (got "1")'),
-    (f"{HTTP}/max_body", "10MB", f"services.app.http.max_body: {SIZES} (got 10MB)"),
+    (
+        f"{HTTP}/max_body",
+        "10MB",
+        f"services.app.http.max_body: {SIZES}; did you mean 10MiB? (got 10MB)",
+    ),
     (
         f"{HTTP}/allow",
         [],

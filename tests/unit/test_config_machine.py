@@ -1,6 +1,12 @@
 """Configs that do not fit the machine, and the stack files that come along."""
 
+import dataclasses
+import gzip
 import ipaddress
+import lzma
+import shutil
+import socket
+import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -8,10 +14,11 @@ import pytest
 import yaml
 
 from components import checks, machine
-from components.config import parse
-from components.machine import Facts, parse_networks
+from components.config import ConfigError, parse
+from components.machine import Facts, hypervisor_problem, parse_networks
 from components.models.stack import Stack
-from tests.unit.program import PROJECT
+from components.vm import seed
+from tests.unit.program import PROJECT, run
 from tests.unit.test_config import BASE, BRIDGE, HTTP, changed
 
 
@@ -23,6 +30,58 @@ def test_a_missing_image_is_told_before_anything_is_made() -> None:
     assert on(Facts(image_problem="does not exist")) == [
         "farm.image: does not exist; give a readable qcow2 file or a URL (got /images/debian.qcow2)"
     ]
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "problem"),
+    [
+        ("debian.qcow2.xz", lzma.compress(b"x"), "compressed with xz, so unpack it"),
+        ("debian.qcow2.gz", gzip.compress(b"x"), "compressed with gzip, so unpack it"),
+        ("debian.tar", b"disk.raw" + bytes(600), "something else"),
+        ("404.qcow2", b"<!DOCTYPE html><title>404", "a web page or other markup"),
+        ("debian.raw", b"\xeb\x63\x90" + bytes(509), "a raw disk, so convert it with `qemu-img"),
+        ("sparse.qcow2", bytes(512), "empty"),
+        ("none.qcow2", b"", "empty"),
+        ("cut.qcow2", seed.qcow2(bytes(512))[:20], "the beginning of one"),
+    ],
+    ids=["xz", "gzip", "tar", "a web page", "raw", "zeros", "empty", "cut off"],
+)
+def test_an_image_that_is_no_disk_image_is_told_before_anything_is_made(
+    name: str, content: bytes, problem: str, tmp_path: Path
+) -> None:
+    image = tmp_path / name
+    image.write_bytes(content)
+    raw = changed("farm/image", str(image))
+    (told,) = [each for each in on(machine.facts(parse(raw)), raw) if "image" in each]
+    assert told.startswith("farm.image: is no qcow2 disk image but ")
+    assert problem in told
+    assert told.endswith(f"give a readable qcow2 file or a URL (got {image})")
+
+
+def test_a_disk_is_at_least_as_large_as_the_image_that_qemu_made(tmp_path: Path) -> None:
+    qemu = shutil.which("qemu-img")
+    if qemu is None:
+        pytest.skip("qemu-img is not installed")
+    image, layer = tmp_path / "a.qcow2", tmp_path / "b.qcow2"
+    subprocess.run((qemu, "create", "-q", "-f", "qcow2", image, "3G"), check=True)
+    backed = ("-b", image, "-F", "qcow2", layer)
+    subprocess.run((qemu, "create", "-q", "-f", "qcow2", *backed), check=True)
+    raw = changed("farm/image", str(image))
+    raw["farm"]["disk"] = "2GiB"
+    raw["edge"] = {"vm": {"disk": "3071MiB"}}
+    found = dataclasses.replace(machine.facts(parse(raw)), memory=None, kvm=True)
+    assert on(found, raw) == [
+        "farm.disk: is smaller than the image's disk, which has 3.0GiB; give at least that"
+        " (got 2GiB)",
+        "edge.vm.disk: is smaller than the image's disk, which has 3.0GiB; give at least that"
+        " (got 3071MiB)",
+    ]
+    raw["farm"]["disk"], raw["edge"] = "3GiB", {"vm": {"disk": "3GiB"}}
+    assert on(found, raw) == []
+    raw = changed("farm/image", str(layer))
+    assert machine.facts(parse(raw)).image_problem == (
+        "is a layer on another image; flatten it with `qemu-img convert -O qcow2`"
+    )
 
 
 def test_memory_that_the_hypervisor_does_not_have() -> None:
@@ -94,3 +153,40 @@ def test_the_stacks_that_come_with_gatehouse_are_valid(stack: str) -> None:
     document = yaml.safe_load((PROJECT / f"Pulumi.{stack}.yaml").read_text())
     raw = {key.removeprefix("gatehouse:"): value for key, value in document["config"].items()}
     assert isinstance(parse(raw), Stack)
+
+
+@pytest.mark.parametrize("uri", ["qemu:///system", "qemu+unix:///system"])
+def test_a_libvirt_that_does_not_run_is_named_with_its_key(
+    uri: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "libvirt-sock"
+    monkeypatch.setattr(machine, "_LIBVIRT", str(path))
+    assert hypervisor_problem(uri) == (f"no libvirt answers at {path}: No such file or directory")
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(path))
+        assert hypervisor_problem(uri) == f"no libvirt answers at {path}: Connection refused"
+        listener.listen()
+        assert hypervisor_problem(uri) is None
+        monkeypatch.setattr(machine, "_LIBVIRT", "/nowhere")
+        assert hypervisor_problem(f"{uri}?socket={path}") is None
+
+
+def test_a_libvirt_elsewhere_or_of_a_session_is_not_looked_for(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(machine, "_LIBVIRT", "/nowhere")
+    for uri in ("qemu+ssh://root@kvm1.example.org/system", "qemu:///session"):
+        assert hypervisor_problem(uri) is None
+
+
+def test_a_stack_without_its_libvirt_ends_before_anything_is_registered(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(machine, "hypervisor_problem", lambda _: "no libvirt answers at /x: why")
+    with pytest.raises(ConfigError) as caught:
+        run(BASE)
+    assert (
+        "farm.hypervisors.0.uri: no libvirt answers at /x: why; install libvirt and start it"
+        " (`systemctl enable --now libvirtd`), or give another hypervisor's URI (got"
+        " qemu:///system)"
+    ) in caught.value.problems

@@ -12,10 +12,11 @@ from pulumi.runtime import rpc
 from components import machine
 from components.config import ConfigError, parse
 from components.host.registries import logins
-from components.models.base import in_punycode
+from components.models.hosts import in_punycode
 from components.models.stack import DOCKER_HUB
-from lab.engine.providers.docker_container import _config
-from lab.engine.providers.docker_host import DockerHost
+from components.vm import seed
+from lab.providers.docker_container import _config
+from lab.providers.docker_host import DockerHost
 from tests.unit import program
 from tests.unit.test_config import APP, BASE, BRIDGE, another, changed
 
@@ -158,6 +159,11 @@ def test_a_variable_that_linux_has_no_room_for_is_refused_before_docker_fails() 
     assert problems(changed(f"{APP}/env", {"A": "x" * 131_069})) == ()
     (problem,) = problems(changed(f"{APP}/env", {"A": "x" * 131_070}))
     assert problem.startswith("services.app.env.A: is too long for Linux, which takes 131072 bytes")
+    for key in ("command", "health/command"):
+        assert problems(changed(f"{APP}/{key}", ["sh", "x" * 131_071])) == ()
+        (problem,) = problems(changed(f"{APP}/{key}", ["sh", "x" * 131_072]))
+        where = f"services.app.{key.replace('/', '.')}.1"
+        assert problem.startswith(f"{where}: is too long for Linux, which takes 131072 bytes")
     (problem,) = problems(changed(f"{APP}/command", ["sh", "é" * 65_536]))
     assert problem.startswith("services.app.command.1: is too long for Linux")
 
@@ -286,7 +292,7 @@ def test_a_uri_that_cannot_be_taken_apart_is_refused(uri: str) -> None:
 
 def test_an_image_is_a_file(tmp_path: Path) -> None:
     image = tmp_path / "a.qcow2"
-    image.touch()
+    image.write_bytes(seed.qcow2(bytes(512)))
     told = {
         str(tmp_path): "is a folder",
         str(tmp_path / "none"): "does not exist",
@@ -313,6 +319,17 @@ def test_an_image_is_a_file(tmp_path: Path) -> None:
             f"{APP}/command",
             "npm start",
             "services.app.command: must be a list, such as [first, second] (got npm start)",
+        ),
+        (
+            f"{APP}/health",
+            "/health",
+            "services.app.health: must be a map of keys, such as {path: /health} (got /health)",
+        ),
+        (
+            "farm/hypervisors",
+            ["qemu:///system"],
+            "farm.hypervisors.0: must be a map of keys, such as {uri: qemu:///system}"
+            " (got qemu:///system)",
         ),
         (
             f"{APP}/restart",
@@ -344,3 +361,43 @@ def test_a_secret_in_the_wrong_place_is_not_shown(path: str, value: object) -> N
         parse(changed(path, value))
     assert "hunter2" not in str(error.value)
     assert "value hidden" in str(error.value)
+
+
+@pytest.mark.parametrize(
+    "value", [31337, 3.1337, True, None, ["31337"], {"a": 31337}, b"31337", "31337\0"]
+)
+@pytest.mark.parametrize(
+    ("path", "name"),
+    [
+        *(
+            (f"{APP}/env", name)
+            for name in ("DB_PASSWORD", "API_TOKEN", "PIN", "MYSQL_PWD", "APP_KEY")
+        ),
+        *((f"{APP}/labels", name) for name in ("api.token", "x.secret")),
+        *((f"{APP}/http/headers", name) for name in ("X-Api-Key", "X-Auth")),
+    ],
+)
+def test_no_value_of_a_name_that_sounds_secret_is_shown(path: str, name: str, value: Any) -> None:
+    (problem,) = problems(changed(path, {name: value}))
+    assert "31337" not in problem
+    assert problem.endswith("(value hidden: it may be secret)")
+
+
+@pytest.mark.parametrize(
+    ("path", "value"),
+    [
+        (f"{APP}/env", "DB_PASSWORD=31337"),
+        (f"{APP}/command", ["--password=31337\0"]),
+        (f"{APP}/command", "server --token: 31337"),
+        (f"{APP}/labels", "api_key = 31337"),
+    ],
+)
+def test_a_secret_behind_its_name_is_not_shown(path: str, value: Any) -> None:
+    (problem,) = problems(changed(path, value))
+    assert "31337" not in problem
+
+
+@pytest.mark.parametrize("name", ["PORT", "DEBUG", "KEYBOARD", "PINNED"])
+def test_other_values_are_shown(name: str) -> None:
+    (problem,) = problems(changed(f"{APP}/env", {name: 31337}))
+    assert problem == f"services.app.env.{name}: must be text; put it in quotes (got 31337)"

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from components.config import parse
 from components.data import guard, inventory
+from components.data import state as state_of
 from components.data.inventory import Inventory
 from components.models.stack import Stack
 from components.placement import allowed, spread, vm_names
@@ -54,11 +55,17 @@ def state(raw: dict[str, Any]) -> dict[str, Any]:
     for name, service in stack.services.items():
         outputs = inventory.kept_of_service(service, name, placed(stack)[name])
         found[start + name] = {"type": "gatehouse:service:Service", "outputs": outputs}
+        for vm in placed(stack)[name]:
+            for volume in (each.name for each in service.volumes if each.name is not None):
+                known_as = f"{start}{name}-{vm}-{volume}"
+                found[known_as] = {"type": "docker:index/volume:Volume", "outputs": {}}
+            slot = f"{start}{name}-{vm}-0"
+            found[slot] = {"type": "docker:index/container:Container", "outputs": {}}
     return found
 
 
 def kept(raw: dict[str, Any]) -> Inventory:
-    return inventory.kept(state(raw), parse(raw).farm)
+    return state_of.kept(state(raw), parse(raw).farm)
 
 
 def problems(
@@ -70,7 +77,7 @@ def problems(
 @pytest.mark.parametrize(
     ("key", "old", "new", "shown"),
     [
-        ("memory", "64MiB", "128MiB", "farm.memory 64MiB -> 128MiB"),
+        ("memory", "256MiB", "512MiB", "farm.memory 256MiB -> 512MiB"),
         ("vcpus", 1, 2, "farm.vcpus 1 -> 2"),
         ("disk", "20GiB", "30GiB", "farm.disk 20GiB -> 30GiB"),
         ("domain_type", "qemu", "kvm", "farm.domain_type qemu -> kvm"),
@@ -79,6 +86,7 @@ def problems(
         ("registry_mirror", None, "http://m:5", "farm.registry_mirror none -> http://m:5"),
         ("hypervisors", [{"pool": "/a"}], [{"pool": "/b"}], "farm.hypervisors.0.pool /a -> /b"),
         ("image", "https://x/12", "https://x/13", "farm.image https://x/12 -> https://x/13"),
+        ("network", {}, {"cidr": "10.9.0.0/24"}, "farm.network.cidr 10.90.0.0/24 -> 10.9.0.0/24"),
     ],
 )
 def test_what_replaces_a_vm_is_said_and_how_to_keep_the_data(
@@ -97,8 +105,8 @@ def test_what_replaces_a_vm_is_said_and_how_to_keep_the_data(
 
 
 def test_several_reasons_are_said_together() -> None:
-    (problem,) = problems(config(DATA), config(DATA, farm__memory="128MiB", farm__vcpus=4))
-    assert "farm.memory 64MiB -> 128MiB and farm.vcpus 2 -> 4 replace web-0 and web-1" in problem
+    (problem,) = problems(config(DATA), config(DATA, farm__memory="512MiB", farm__vcpus=4))
+    assert "farm.memory 256MiB -> 512MiB and farm.vcpus 2 -> 4 replace web-0 and web-1" in problem
 
 
 def test_packages_in_another_order_replace_nothing() -> None:
@@ -116,7 +124,21 @@ def test_a_static_address_is_part_of_its_vm_alone() -> None:
     shown = "farm.network.addresses.1 192.0.2.11/24 -> 192.0.2.12/24 replaces web-1"
     assert f"data on web-1 (/data in the container) would be deleted: {shown}. Keep" in problem
     (problem,) = problems(config(DATA), before)
-    assert "farm.network.bridge none -> given replaces web-0 and web-1" in problem
+    assert "farm.network.bridge none -> br0 replaces web-0 and web-1" in problem
+
+
+def test_another_network_or_card_replaces_a_vm_and_is_refused_where_data_is() -> None:
+    def bridged(bridge: str) -> dict[str, Any]:
+        addresses = ["192.0.2.10/24", "192.0.2.11/24"]
+        network = {"bridge": bridge, "gateway": "192.0.2.1", "addresses": addresses}
+        return config(DATA, farm__network=network)
+
+    (problem,) = problems(bridged("br0"), bridged("br1"))
+    assert "farm.network.bridge br0 -> br1 replaces web-0 and web-1" in problem
+    macs = [{"macs": ["52:54:00:00:00:10", f"52:54:00:00:00:{last}"]} for last in (11, 12)]
+    (problem,) = problems(*(config(DATA, farm__network=each) for each in macs))
+    shown = "farm.network.macs.1 52:54:00:00:00:11 -> 52:54:00:00:00:12 replaces web-1"
+    assert f"{shown}. Keep" in problem
 
 
 def test_another_stack_name_is_another_pool() -> None:
@@ -191,9 +213,9 @@ def test_a_volume_mounted_twice_takes_the_word_twice() -> None:
     again = {**DATA, "path": "/again"}
     before = config(DATA, again)
     for volumes in ((expendable(DATA), again), (DATA, expendable(again))):
-        assert len(problems(before, config(*volumes, farm__memory="128MiB"))) == 1
+        assert len(problems(before, config(*volumes, farm__memory="512MiB"))) == 1
     both = (expendable(DATA), expendable(again))
-    assert problems(before, config(*both, farm__memory="128MiB")) == ()
+    assert problems(before, config(*both, farm__memory="512MiB")) == ()
 
 
 def test_what_was_never_made_holds_no_data() -> None:
@@ -201,8 +223,8 @@ def test_what_was_never_made_holds_no_data() -> None:
     for urn in list(before):
         if urn.endswith("-disk"):
             del before[urn]
-    after = config(farm__memory="128MiB")
-    there = inventory.kept(before, parse(after).farm)
+    after = config(farm__memory="512MiB")
+    there = state_of.kept(before, parse(after).farm)
     assert guard.problems(there, wanted(after), parse(after)) == ()
 
 
@@ -211,7 +233,7 @@ def with_older_text(raw: dict[str, Any]) -> Inventory:
     for resource in before.values():
         if "made" in resource["outputs"]:
             resource["outputs"]["made"]["text"] = "older"
-    return inventory.kept(before, parse(raw).farm)
+    return state_of.kept(before, parse(raw).farm)
 
 
 def test_vms_with_data_stay_when_the_first_boot_text_alone_is_a_newer_one() -> None:
@@ -226,10 +248,10 @@ def test_vms_with_data_stay_when_the_first_boot_text_alone_is_a_newer_one() -> N
     assert {made.text for made in stays.values()} == {"older"}, "or the next run would not know"
     given_up = config(expendable(DATA), farm__vms=3, services__hello__replicas=2)
     assert guard.stays(before, wanted(given_up)) == {}
-    larger = config(DATA, farm__memory="128MiB")
+    larger = config(DATA, farm__memory="512MiB")
     assert guard.stays(before, wanted(larger)) == {}
     (problem,) = guard.problems(with_older_text(config(DATA)), wanted(larger), parse(larger))
-    assert "farm.memory 64MiB -> 128MiB replaces web-0 and web-1" in problem
+    assert "farm.memory 256MiB -> 512MiB replaces web-0 and web-1" in problem
 
 
 _FARMS = st.fixed_dictionaries(
@@ -237,7 +259,7 @@ _FARMS = st.fixed_dictionaries(
         "name": st.sampled_from(["web", "web", "web", "app"]),
         "vms": st.integers(2, 3),
         "image": st.sampled_from(["https://x/12", "https://x/12", "https://x/13"]),
-        "memory": st.sampled_from(["64MiB", "64MiB", "64MiB", "128MiB"]),
+        "memory": st.sampled_from(["256MiB", "256MiB", "256MiB", "512MiB"]),
         "packages": st.sampled_from([[], [], [], ["htop"]]),
     }
 )
@@ -349,6 +371,7 @@ def older(raw: dict[str, Any], **of_farm: Any) -> dict[str, Any]:
     generation = farm_generation("the-image", farm)
     room = {"GATEHOUSE_GENERATION": generation, **of_farm}
     add("command:local:Command", "farm-room", environment=room)
+    add("libvirt:index/network:Network", "farm-network", addresses=[str(farm.cidr)])
     for vm in wanted(raw).vms:
         add(
             *("libvirt:index/domain:Domain", f"{vm}-domain"),
@@ -370,12 +393,13 @@ def older(raw: dict[str, Any], **of_farm: Any) -> dict[str, Any]:
 @pytest.mark.parametrize(
     ("changes", "why"),
     [
-        ({"farm__memory": "128MiB"}, "farm.memory 64MiB -> 128MiB replaces web-0 and web-1"),
+        ({"farm__memory": "512MiB"}, "farm.memory 256MiB -> 512MiB replaces web-0 and web-1"),
         ({"farm__vcpus": 4}, "farm.vcpus 2 -> 4 replaces"),
         ({"farm__disk": "30GiB"}, "farm.disk 20GiB -> 30GiB replaces"),
         ({"farm__image": "https://x/13"}, "-> https://x/13 replaces"),
         ({"farm__packages": ["htop"]}, "Gatehouse's first-boot text or one of farm.packages"),
         ({"farm__vms": 1}, "farm.vms 2 -> 1 takes away web-1"),
+        ({"farm__network": {"cidr": "10.9.0.0/24"}}, "10.90.0.0/24 -> 10.9.0.0/24 replaces"),
         ({"farm__name": "app"}, "farm.name web -> app"),
         ({"farm__hypervisors": [{"pool": "/b"}]}, "/var/lib/libvirt/gatehouse -> /b replaces"),
         (
@@ -388,7 +412,7 @@ def test_a_stack_of_an_older_version_is_read_off_its_resources(
     changes: dict[str, Any], why: str
 ) -> None:
     before, after = older(config(DATA, FOLDER)), config(DATA, FOLDER, **changes)
-    there = inventory.kept(before, parse(after).farm)
+    there = state_of.kept(before, parse(after).farm)
     volume, folder = guard.problems(there, wanted(after), parse(after))
     assert volume.startswith("services.hello.volumes.0: the volume data on web-")
     assert "(/data in the container)" in volume
@@ -396,7 +420,7 @@ def test_a_stack_of_an_older_version_is_read_off_its_resources(
     assert why in volume
     assert why in folder
     same = config(DATA, FOLDER)
-    there = inventory.kept(before, parse(same).farm)
+    there = state_of.kept(before, parse(same).farm)
     assert guard.problems(there, wanted(same), parse(same)) == ()
     assert guard.stays(there, wanted(same)) == {}
     without = config(FOLDER)
@@ -406,7 +430,7 @@ def test_a_stack_of_an_older_version_is_read_off_its_resources(
 
 def test_a_first_boot_text_that_was_not_kept_is_not_guessed_at() -> None:
     raw = config(DATA)
-    before = inventory.kept(older(raw, GATEHOUSE_GENERATION="another"), parse(raw).farm)
+    before = state_of.kept(older(raw, GATEHOUSE_GENERATION="another"), parse(raw).farm)
     (problem, _) = guard.problems(before, wanted(raw), parse(raw))
     assert "Keep the old version and values" in problem
     assert before.vms["web-0"].text != first_boot_text(parse(raw).farm)

@@ -3,6 +3,7 @@ from pathlib import Path
 import pytest
 
 from components.edge.keeper import parts
+from components.edge.keeper.system import EdgeError
 
 
 def test_a_text_comes_apart_into_haproxys_lines_and_files() -> None:
@@ -27,13 +28,15 @@ def test_each_line_of_a_file_is_to_be_seen_and_changes_alone() -> None:
 
 @pytest.mark.parametrize("before", ["", parts.fact_line("tls", 1)])
 def test_a_line_of_no_file_is_refused(before: str) -> None:
-    with pytest.raises(ValueError, match=r"comes after none \(got #\| a 1\)"):
+    with pytest.raises(
+        EdgeError, match=r"^line \d of the input: .* continues a file that none begins; .*#\| a 1"
+    ):
         parts.take_apart(f"{before}#| a 1\n")
 
 
 @pytest.mark.parametrize("path", ["/etc/passwd", "../haproxy.cfg", "a/../../b", "."])
 def test_a_file_is_below_the_folder(path: str) -> None:
-    with pytest.raises(ValueError, match="must be below files"):
+    with pytest.raises(EdgeError, match="must be below files"):
         parts.take_apart(parts.file_line(path, ""))
 
 

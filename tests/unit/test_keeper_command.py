@@ -1,8 +1,9 @@
 """The command line of the keeper and of what runs it elsewhere: nothing is guessed."""
 
+import re
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
@@ -55,9 +56,9 @@ def test_what_is_no_command_is_code_2_and_changes_nothing(
     words: Sequence[str], folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     arguments = [word.replace("FOLDER", str(folder)) for word in words]
-    for run in (main, lambda given: reach.main(given, {})):
+    for each in (main, lambda given: reach.main(given, {})):
         with pytest.raises(SystemExit) as ended:
-            run(arguments)
+            each(arguments)
         assert ended.value.code == 2
         assert "usage: python3 -m components.edge." in capsys.readouterr().err
     assert {path.name for path in folder.iterdir()} == {"keeper.pyz", "haproxy.cfg"}
@@ -98,18 +99,71 @@ def test_a_command_that_is_none_is_code_2(module: str) -> None:
     assert done.stderr.startswith("usage: ")
 
 
-@pytest.mark.parametrize("names", [("haproxy.cfg",), ("passwd", "hosts"), ("lock", "www")])
-@pytest.mark.parametrize("action", ["remove", "renew"])
-def test_a_folder_with_what_is_not_an_edges_is_left_alone(
-    tmp_path: Path, names: Sequence[str], action: str, capsys: pytest.CaptureFixture[str]
+FOREIGN = (
+    *(("haproxy.cfg",), ("passwd", "hosts"), ("lock", "www"), ("film.part",), ("lock", "a.part")),
+    *(("chroot/x", "notes"), ("users/x.cfg", "haproxy.log"), ("keeper.pyz/x",), ("access.log",)),
+    *(("next.sock",), ("renew.pid",), ("versions/a/haproxy.cfg",)),
+    *(("users/me.txt",), ("users/alice/mail",), ("chroot/etc/passwd",), ("lock/x",), ("users",)),
+)
+"""Files in the folders of others."""
+VERBS = tuple(re.findall(r"^    (\w+)  ", command.parser().format_help(), re.MULTILINE))
+
+
+def tree(folder: Path) -> dict[str, tuple[object, ...]]:
+    """Return all that is in a folder, and when it was changed."""
+    return {
+        str(path.relative_to(folder)): (path.stat().st_mode, path.stat().st_mtime_ns)
+        for path in (folder, *folder.rglob("*"))
+    }
+
+
+Run = Callable[[Path, str], str]
+
+
+@pytest.fixture
+def refusal(
+    tmp_path_factory: pytest.TempPathFactory,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> Run:
+    """Return the sentence by which the keeper refuses a verb for a folder."""
+    given = tmp_path_factory.mktemp("given") / "text"
+    given.write_text(seal.sealed("global\n"))
+    monkeypatch.setenv("CERTBOT_TOKEN", "a")
+    monkeypatch.setenv("CERTBOT_VALIDATION", "a.b")
+
+    def run(folder: Path, verb: str) -> str:
+        with given.open() as stdin:
+            monkeypatch.setattr(sys, "stdin", stdin)
+            assert main([verb, str(folder), "prod", *(("1",) if verb == "apply" else ())]) == 1
+        told = capsys.readouterr().err
+        assert told.count("\n") == 1, told
+        return told
+
+    return run
+
+
+@pytest.mark.parametrize("names", FOREIGN, ids=" ".join)
+@pytest.mark.parametrize("verb", VERBS)
+def test_no_verb_changes_a_folder_of_others(
+    tmp_path: Path, names: Sequence[str], verb: str, refusal: Run
 ) -> None:
     folder = tmp_path / "etc"
-    folder.mkdir()
     for name in names:
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).write_text("global\n")
-    assert main([action, str(folder), "prod"]) == 1
-    assert "edge.folder: holds files of others" in capsys.readouterr().err
-    assert {path.name for path in folder.iterdir()} == set(names)
+    before = tree(tmp_path)
+    assert refusal(folder, verb).startswith("edge prod: edge.folder: ")
+    assert tree(tmp_path) == before
+
+
+@pytest.mark.parametrize("verb", ["log", "link", "answer"])
+def test_what_runs_beside_an_edge_makes_none(tmp_path: Path, verb: str, refusal: Run) -> None:
+    assert set(VERBS) > {"log", "link", "answer"}
+    for folder in (tmp_path / "missing", tmp_path):
+        before = tree(tmp_path)
+        assert refusal(folder, verb).startswith(f"edge prod: edge.folder: no edge is in {folder}, ")
+        assert tree(tmp_path) == before
 
 
 @pytest.fixture

@@ -158,7 +158,10 @@ def test_messages_are_looked_at_also_where_there_are_no_requests(
     monkeypatch.setattr(logfile, "_IDLE_SECONDS", 0.01)
     reading, writing = os.pipe()
     lines = logfile.blocks(reading)
-    assert next(lines) == b""
+    late = threading.Timer(20, os.write, (writing, b"late\n"))
+    late.start()
+    assert next(lines) == b"", "without anything to read"
+    late.cancel()
     os.write(writing, b"one\n")
     assert next(line for line in lines if line) == b"one\n"
     os.close(writing)

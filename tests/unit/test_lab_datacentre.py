@@ -25,11 +25,13 @@ def test_everything_of_a_lab_is_in_its_folder_but_its_lock() -> None:
     assert lab.lock.path == Path("/var/lib/gatehouse-lab/test-2.lock")
 
 
-def test_hosts_resolve_to_the_edge() -> None:
-    assert layout.hosts_file(["hello.lab", "b.lab"]).splitlines()[-1] == (
-        "198.18.0.1 hello.lab b.lab"
-    )
-    assert "198.18.0.1" not in layout.hosts_file([])
+def test_names_resolve_to_the_address_that_has_them() -> None:
+    named = {"198.18.0.1": ["hello.lab", "b.lab"], "198.18.0.2": ["deb.debian.org"]}
+    assert layout.hosts_file(named).splitlines()[-2:] == [
+        "198.18.0.1 hello.lab b.lab",
+        "198.18.0.2 deb.debian.org",
+    ]
+    assert "198.18.0.1" not in layout.hosts_file({"198.18.0.1": []})
 
 
 def test_an_account_is_added_once() -> None:

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from lab.images import apt, containers, debian
+from lab.images import apt, containers, debian, disk
 from lab.images.cache import cached, digest, recipe_files
 from lab.namespaces import wait_until
 from lab.web import await_ok, get
@@ -104,7 +104,8 @@ def test_the_way_to_the_mirror_is_kept_and_nothing_else() -> None:
 
 def test_the_disk_image_is_built_in_namespaces_of_its_own() -> None:
     source = apt.Source(uri="https://mirror.example", codename="bookworm", components=("main",))
-    command = debian.mmdebstrap(Path("/build/root"), [source], ['Acquire::Retries "3";'])
+    recipe = debian.recipe({})
+    command = disk.mmdebstrap(Path("/build/root"), recipe, [source], ['Acquire::Retries "3";'])
     assert command[:3] == ["setpriv", "--pdeathsig", "KILL"], "no builder outlives its caller"
     assert command[3:5] == ["unshare", "--mount"], "mounts must not outlive a killed build"
     assert command[-3:] == ["bookworm", "/build/root", "deb https://mirror.example bookworm main"]
@@ -233,8 +234,13 @@ def test_hello_answers_its_host_name_health_version_and_a_whole_body(tmp_path: P
 
 def test_a_sick_hello_says_why_in_its_last_line(tmp_path: Path) -> None:
     with _hello("sick", tmp_path) as (address, log):
-        assert get(address, "http://hello.lab/health")[0] == 500
-        assert wait_until(lambda: containers.SICK_REASON in log.read_text().splitlines()[-1], 10)
+
+        def is_last() -> bool:
+            assert get(address, "http://hello.lab/health")[0] == 500
+            return containers.SICK_REASON in log.read_text().splitlines()[-1]
+
+        # The server may answer before it has logged that it has started.
+        assert wait_until(is_last, 30)
 
 
 def test_traefik_takes_flags_as_its_command() -> None:

@@ -1,9 +1,16 @@
 """The tables of `make status`, from what HAProxy and Docker answer."""
 
-import json
+import os
+import shutil
+import subprocess
+import threading
+from http.server import ThreadingHTTPServer
 from typing import Any
 
-from lab.live import Container, Server, containers, edge_states, servers, status
+import pytest
+
+from lab.live import LIST, Container, Server, containers, edge_states, servers, status
+from lab.loopback.docker import DockerApi
 
 # The head and lines of HAProxy 2.6, without the columns between that are not read.
 STATS = """\
@@ -67,21 +74,40 @@ def test_a_check_under_way_has_no_status_yet() -> None:
     ]
 
 
-def test_containers_by_slot_without_those_that_are_no_services() -> None:
-    listed = [
-        {
-            "ID": "b1",
-            "Labels": "gatehouse.slot=hello-web-0-1,traefik.enable=true",
-            "State": "exited",
-        },
-        {
-            "ID": "a0",
-            "Labels": "gatehouse.slot=hello-web-0-0,traefik.enable=true",
-            "State": "running",
-        },
-        {"ID": "c2", "Labels": "", "State": "running"},
-    ]
-    assert containers("\n".join(json.dumps(each) for each in listed)) == {
+LISTED = [
+    {
+        "Id": "b1",
+        "Labels": {"a": "x,gatehouse.slot=shop-web-0-9,y", "gatehouse.slot": "hello-web-0-1"},
+        "State": "exited",
+    },
+    {
+        "Id": "a0",
+        "Labels": {"gatehouse.slot": "hello-web-0-0", "rule": "Host(`a`) && b=c,\nd", "z": '"'},
+        "State": "running",
+    },
+    {"Id": "c2", "Labels": {"b": "1,gatehouse.slot=shop-web-0-0"}, "State": "running"},
+    {"Id": "d3", "Labels": {}, "State": "running"},
+]
+"""Containers as Docker's API lists them."""
+
+
+@pytest.mark.skipif(shutil.which("docker") is None, reason="docker is not installed here")
+def test_containers_by_slot_whatever_else_their_labels_say() -> None:
+    class Api(DockerApi):
+        def told(self, path: str) -> Any:
+            return LISTED if path == "/containers/json" else {}
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Api) as server:
+        threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
+        listed = subprocess.run(
+            ("/bin/sh", "-c", LIST),
+            env={**os.environ, "DOCKER_HOST": f"tcp://127.0.0.1:{server.server_port}"},
+            capture_output=True,
+            text=True,
+        )
+        server.shutdown()
+    assert listed.returncode == 0, listed.stderr
+    assert containers(listed.stdout) == {
         "hello-web-0-0": Container(id="a0", state="running"),
         "hello-web-0-1": Container(id="b1", state="exited"),
     }

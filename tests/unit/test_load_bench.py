@@ -168,7 +168,7 @@ def test_a_value_of_proc() -> None:
 
 
 def test_the_way_to_a_scenario_is_a_change_of_its_own(tmp_path: Path) -> None:
-    site = Site(name="test", engine="lab", folder=tmp_path, log=tmp_path / "log")
+    site = Site(name="test", providers="lab", folder=tmp_path, log=tmp_path / "log")
     first, memory = SCENARIOS[0], next(each for each in SCENARIOS if each.name == "VMs 1 to 3")
     site.configure(first.config)
     way = way_to(memory, site)

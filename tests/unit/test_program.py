@@ -73,7 +73,7 @@ def test_containers_go_with_their_vm_and_are_made_again_with_it() -> None:
 
 def test_disk_cloudinit_and_domain_are_replaced_together() -> None:
     small = program.run(program.config())
-    large = program.run(program.config(farm__memory="128MiB"))
+    large = program.run(program.config(farm__memory="512MiB"))
     for run in (small, large):
         disk, seed, domain = (
             run.resources[f"web-0-{each}"].options.replacement_trigger
@@ -329,3 +329,14 @@ def test_a_wrong_config_registers_nothing() -> None:
         done.append(program.run(program.config(services__hello__replicas=0)))
     assert error.value.problems == ("services.hello.replicas: must be at least 1 (got 0)",)
     assert done == []
+
+
+@pytest.mark.parametrize(
+    ("network", "alone"), [({}, False), ({"macs": ["52:54:00:00:00:10"]}, True)]
+)
+def test_a_card_with_an_address_of_its_own_has_no_twin(
+    network: dict[str, object], alone: bool
+) -> None:
+    """DHCP would give both VMs one address while the one replaces the other."""
+    run = program.run(program.config(farm__vms=1, farm__network=network))
+    assert run.resources["web-0-domain"].options.deleteBeforeReplace == alone

@@ -14,7 +14,7 @@ import pytest
 from recovery import notes, processes
 from recovery.__main__ import main
 from recovery.things import RemoveError, Unreachable, thing
-from tests.unit.test_engine_providers import ended
+from tests.unit.test_providers import ended
 
 URN = "urn:pulumi:prod::gatehouse::"
 LIBVIRT: dict[str, Any] = {
@@ -32,7 +32,10 @@ DOCKER: dict[str, Any] = {
 PULUMI = """#!/bin/sh
 echo "$PWD: $*" >>"$STATE/calls"
 case "$1 $2" in
-  "stack export") cp "$STATE/export.json" "$4" ;;
+  "stack export") case "$3" in
+      --file) cp "$STATE/export.json" "$4" ;;
+      *) [ "$PULUMI_CONFIG_PASSPHRASE" != wrong ] || exit 1 ;;
+    esac ;;
   "stack import") cp "$4" "$STATE/imported.json" ;;
 esac
 [ "$1" != "$(cat "$STATE/fail" 2>/dev/null)" ]
@@ -80,8 +83,14 @@ class Stack:
         self.project = folder / "project"
         self.project.mkdir()
 
-    def has(self, *operations: dict[str, Any], resources: tuple[dict[str, Any], ...] = ()) -> None:
+    def has(
+        self,
+        *operations: dict[str, Any],
+        resources: tuple[dict[str, Any], ...] = (),
+        secrets: str = "cloud",
+    ) -> None:
         deployment = {
+            "secrets_providers": {"type": secrets},
             "resources": [LIBVIRT, DOCKER, *resources],
             "pending_operations": list(operations),
         }
@@ -206,6 +215,32 @@ def test_it_asks_first(
     assert stack.recover() == (0 if done else 1)
     assert (stack.changes[-1:] == ["up"]) == done, "which asks too, in view of its preview"
     assert bool(stack.changes) == done
+
+
+@pytest.mark.parametrize(
+    ("passphrase", "said"),
+    [
+        (None, "set PULUMI_CONFIG_PASSPHRASE or PULUMI_CONFIG_PASSPHRASE_FILE"),
+        ("wrong", "the stack's secrets cannot be decrypted"),
+        ("right", ""),
+    ],
+)
+def test_without_the_passphrase_nothing_is_changed(
+    stack: Stack,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    passphrase: str | None,
+    said: str,
+) -> None:
+    stack.has(DOMAIN, secrets="passphrase")
+    monkeypatch.delenv("PULUMI_CONFIG_PASSPHRASE", raising=False)
+    monkeypatch.delenv("PULUMI_CONFIG_PASSPHRASE_FILE", raising=False)
+    if passphrase is not None:
+        monkeypatch.setenv("PULUMI_CONFIG_PASSPHRASE", passphrase)
+    assert stack.recover("--yes") == (1 if said else 0)
+    if said:
+        assert said in capsys.readouterr().err
+        assert stack.changes == []
 
 
 def test_an_export_that_fails_ends_it(stack: Stack, capsys: pytest.CaptureFixture[str]) -> None:

@@ -9,11 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from lab.engine.model import Resource
-from lab.engine.state import Pending, State
-from lab.engine.values import Secret
 from tests.e2e import secrets
-from tests.unit.engine_fakes import resource
 
 KEY = """-----BEGIN OPENSSH PRIVATE KEY-----
 b3BlbnNzaC1rZXktdjEAAAAABG5vbmUAAAAEbm9uZQAAAAAAAAABAAAAMwAAAAtzc2gtZW
@@ -23,11 +19,6 @@ AAAECtheThird=
 ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIthePublicHalf gatehouse
 """
 SECOND = "QyNTUxOQAAACDtheSecondLineIsItsOwn0000000000000000000000000000000000000"
-
-
-def some(name: str) -> Resource:
-    inputs = {"envs": ["A=open", Secret(f"TOKEN=token of {name}")], "name": name}
-    return resource(name, inputs, replacement_trigger=Secret(f"trigger of {name}"))
 
 
 @pytest.mark.parametrize(
@@ -51,19 +42,6 @@ def test_of_a_secret_text_that_is_looked_for_which_nobody_else_has(
     text: str, looked_for: set[str]
 ) -> None:
     assert set(secrets.parts(text)) == looked_for
-
-
-def test_all_secrets_of_a_state_are_known() -> None:
-    state = State(
-        resources=[some("a"), some("b")],
-        pending=[Pending(kind="create", resource=some("c"))],
-        outputs={"deep": {"er": Secret({"est": "output"})}},
-    )
-    assert secrets.in_state(state) == {
-        "output": "outputs deep.er.est",
-        **{f"token of {name}": f"{name} [0].envs[1]" for name in "abc"},
-        **{f"trigger of {name}": f"{name} [2]" for name in "abc"},
-    }
 
 
 def test_all_secrets_of_an_export_are_known() -> None:

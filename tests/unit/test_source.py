@@ -1,7 +1,7 @@
 """By which address the VMs see the edge, which Traefik trusts, and this machine."""
 
 import socket
-from ipaddress import IPv4Network
+from ipaddress import IPv4Interface, IPv4Network
 from typing import Any
 
 import pytest
@@ -10,6 +10,7 @@ from components import checks, machine
 from components.config import parse
 from components.edge.source import sources
 from components.machine import Facts
+from components.models.stack import Stack
 from components.vm.controller import ssh_from
 from tests.unit.test_config import BASE
 
@@ -93,12 +94,18 @@ def test_who_may_enter_by_ssh_is_said_by_the_operator_first() -> None:
 
 
 def test_this_machines_address_on_the_way_to_the_vms() -> None:
-    loopback = {**BRIDGE, "addresses": ["127.0.0.5/8", "127.0.0.6/8"], "gateway": "127.0.0.1"}
-    facts = machine.facts(stack(loopback))
+    facts = machine.facts(with_vms_here(stack(BRIDGE)))
     assert facts.edge_addresses == facts.own_addresses == ("127.0.0.1",)
-    remote = machine.facts(stack(loopback, host="192.0.2.80"))
+    remote = machine.facts(with_vms_here(stack(BRIDGE, host="192.0.2.80")))
     assert remote.edge_addresses == ("192.0.2.80",)
     assert remote.own_addresses == ("127.0.0.1",)
+
+
+def with_vms_here(made: Stack) -> Stack:
+    """Return a stack whose VMs have addresses that this machine has a way to, wherever it runs."""
+    here = {"addresses": (IPv4Interface("127.0.0.5/8"), IPv4Interface("127.0.0.6/8"))}
+    network = made.farm.network.model_copy(update=here)
+    return made.model_copy(update={"farm": made.farm.model_copy(update={"network": network})})
 
 
 def test_a_host_is_what_its_name_means(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import BaseModel
 
-from components import vocabulary
+from components import directives, vocabulary
 from components.config import ConfigError, model_in, parse
 from components.models.stack import Stack
 from components.spelling import distance, nearest
@@ -95,6 +95,31 @@ NOMAD_JOB = _words(
 )
 
 
+PROXIES = _words(
+    "ServerName ServerAlias ProxyPass ProxyPassMatch ProxyPassReverse ProxyPreserveHost"
+    " ProxyTimeout Timeout LimitRequestBody RequestReadTimeout ErrorDocument Header RequestHeader"
+    " Redirect"
+    " RewriteRule RewriteCond AuthType AuthUserFile Require BalancerMember Location VirtualHost"
+    " SSLEngine SSLCertificateFile SSLCertificateKeyFile DocumentRoot CustomLog ErrorLog"
+    " server_name listen location upstream proxy_pass proxy_read_timeout proxy_send_timeout"
+    " proxy_connect_timeout client_max_body_size client_body_timeout proxy_set_header add_header"
+    " error_page auth_basic auth_basic_user_file deny limit_req limit_conn gzip try_files root"
+    " proxy_buffering proxy_next_upstream proxy_http_version grpc_pass ssl_certificate access_log"
+    " keepalive_timeout rewrite return least_conn ip_hash server backend frontend acl use_backend"
+    " httpchk reverse_proxy handle_path encode rule middlewares entrypoints stick_table"
+)
+
+
+@pytest.mark.parametrize("place", ["services/app", "services/app/http"])
+@pytest.mark.parametrize("key", PROXIES)
+def test_a_directive_of_another_proxy_has_an_answer(place: str, key: str) -> None:
+    problem = told(place, key)
+    if key == "Timeout" and place.endswith("http"):
+        assert "did you mean timeout?" in problem
+        return
+    assert problem.startswith(f"{place.replace('/', '.')}.{key}: unknown key; Gatehouse "), problem
+
+
 @pytest.mark.parametrize("key", [*COMPOSE_TOP, *KAMAL_TOP, *NOMAD_JOB])
 def test_a_key_at_the_top_of_another_tools_file_has_one(key: str) -> None:
     problem = told("", key)
@@ -114,6 +139,18 @@ def test_a_key_at_the_top_of_another_tools_file_has_one(key: str) -> None:
         ("services/app", "x-common", "Gatehouse has no extension fields; remove it"),
         ("services/app/health", "test", "Gatehouse calls it command"),
         ("services/app/http", "gzip", "Gatehouse calls it compression"),
+        ("services/app", "ServerName", "Gatehouse calls it hosts"),
+        ("services/app", "server_alias", "Gatehouse calls it hosts or http.aliases"),
+        ("services/app", "ProxyTimeout", "Gatehouse calls it http.timeout"),
+        ("services/app/http", "proxy_read_timeout", "Gatehouse calls it timeout"),
+        ("services/app/http", "LimitRequestBody", "Gatehouse calls it max_body"),
+        ("services/app", "client_max_body_size", "Gatehouse calls it http.max_body"),
+        ("services/app", "RewriteRule", "Gatehouse has no RewriteRule: the application has to"),
+        ("services/app/http", "ServerName", "Gatehouse has no ServerName: see hosts of the"),
+        ("edge", "worker_connections", "Gatehouse calls it max_connections"),
+        ("edge/tls", "ssl_certificate", "Gatehouse calls it certificates"),
+        ("", "upstream", "Gatehouse calls it services"),
+        ("", "VirtualHost", "Gatehouse calls it services"),
         ("services/app/tcp", "published", "Gatehouse calls it port"),
         ("services/app/placement", "constraints", "Gatehouse calls it vms"),
         ("farm", "cpus", "Gatehouse calls it vcpus"),
@@ -144,15 +181,16 @@ def models() -> dict[str, type[BaseModel]]:
 
 def test_what_keys_are_called_here_exists_and_they_do_not() -> None:
     known = models()
-    for model, words in vocabulary.RENAMED.items():
+    for model, words in (*vocabulary.RENAMED.items(), *directives.RENAMED.items()):
         for key, names in words.items():
             assert key not in known[model].model_fields, (model, key)
             for name in re.split(r" or |, or |, | and ", names.partition(" for ")[0]):
                 assert _exists(known[model], name), (model, key, name)
-    for model, words in vocabulary.ABSENT.items():
+    for model, words in (*vocabulary.ABSENT.items(), *directives.ABSENT.items()):
         for key in words:
             assert key not in known[model].model_fields, (model, key)
-            assert key not in vocabulary.RENAMED.get(model, {}), (model, key)
+            for table in (vocabulary.RENAMED, directives.RENAMED):
+                assert key not in table.get(model, {}), (model, key)
 
 
 def _exists(model: type[BaseModel], path: str) -> bool:

@@ -16,34 +16,31 @@ from components.edge.keeper import (
     upgraded,
     users,
 )
-from components.edge.keeper.apply import apply
+from components.edge.keeper.apply import apply, understood
 from components.edge.keeper.command import parsed
 from components.edge.keeper.instance import Instance
 from components.edge.keeper.renew import renew
 from components.edge.keeper.system import EdgeError
 
 _READING = frozenset({"apply", "users"})
+_UNLOCKED = frozenset({"log", "link", "answer"})
+"""Commands that run without the lock, because its holder waits for them."""
 
 
 def main(arguments: Sequence[str]) -> int:
     """Run a command; code 1 and the reason on stderr if it fails, 2 if there is no such command."""
     asked = parsed(arguments)
     instance = Instance(asked.folder, asked.name)
-    # For these, the lock's holder waits.
-    if asked.action == "log":
-        logfile.write(logfile.blocks(sys.stdin.fileno()), instance.access_log, instance.log)
-        return 0
     try:
-        if asked.action == "link":
-            os.umask(0o077)
-            chroot.link(instance.folder)
-            return 0
-        if asked.action == "answer":
-            challenges.answer(instance, os.environ)
+        if asked.action in _UNLOCKED:
+            claims.check_is_edge(instance)
+            _run_beside(instance, asked.action)
             return 0
         install.mend_if_left()
         # Before anything is made or waited for.
         given = seal.opened(sys.stdin.buffer.read()) if asked.action in _READING else ""
+        if asked.action == "apply":
+            understood(given)
         claims.check(instance, given)
         _run(instance, asked, given)
     except EdgeError as error:
@@ -55,6 +52,16 @@ def main(arguments: Sequence[str]) -> int:
         print(f"edge {asked.name}: {told}; mend that, and run this again", file=sys.stderr)
         return 1
     return 0
+
+
+def _run_beside(instance: Instance, action: str) -> None:
+    if action == "log":
+        logfile.write(logfile.blocks(sys.stdin.fileno()), instance.access_log, instance.log)
+    elif action == "link":
+        os.umask(0o077)
+        chroot.link(instance.folder)
+    else:
+        challenges.answer(instance, os.environ)
 
 
 def _run(instance: Instance, asked: argparse.Namespace, given: str) -> None:

@@ -25,7 +25,7 @@ from components.edge.keeper import challenges, install
 from components.edge.keeper.certificates import Acme, Choice, Spec
 from components.edge.keeper.instance import Instance
 from components.edge.keeper.parts import write_file
-from components.edge.keeper.system import EdgeError, run
+from components.edge.keeper.system import EdgeError, run, text_of
 from components.edge.keeper.tls import issued
 
 _RENEWED_AT = 1 / 3
@@ -35,6 +35,8 @@ _OTHERS_RENEWED_AT = 1 / 6
 _FIRST_PAUSE = 15 * 60.0
 """Seconds after a failure; doubles with each. Let's Encrypt allows five an hour."""
 _LONGEST_PAUSE = 24 * 3600.0
+_MOST_DOUBLINGS = 10
+"""More make no pause longer, and 1,024 (three years of daily failures) are no float any more."""
 _SECONDS = 300.0  # for one certificate
 _SECONDS_IN_ALL = 900.0  # none is begun later, as an update may wait for this
 _DIRECTORY_SECONDS = 20.0
@@ -231,7 +233,7 @@ def _lineage(domains: Sequence[str]) -> str:
 def _server_said(log: Path) -> list[str]:
     """Return what the server refused with, which certbot 2.1 on Python 3.11 keeps to its log."""
     try:
-        said = re.findall(r"^acme\.messages\.Error: (.+)$", log.read_text(), re.MULTILINE)
+        said = re.findall(r"^acme\.messages\.Error: (.+)$", text_of(log), re.MULTILINE)
     except OSError:
         return []
     return said[-1:]
@@ -248,7 +250,7 @@ class _Attempts:
                 domain: (int(times), float(at), str(*why))
                 for domain, (times, at, *why) in json.loads(path.read_text()).items()
             }
-        except (OSError, ValueError, TypeError, AttributeError):
+        except (OSError, ValueError, TypeError, AttributeError, OverflowError):
             self._failed = {}
 
     def reasons(self) -> list[str]:
@@ -266,7 +268,8 @@ class _Attempts:
         times, at, _ = self._failed[domain]
         if at > now:  # the clock was ahead then
             return True
-        return now - at >= min(_FIRST_PAUSE * 2.0 ** (times - 1), _LONGEST_PAUSE)
+        doubled = min(times - 1, _MOST_DOUBLINGS)
+        return now - at >= min(_FIRST_PAUSE * 2.0**doubled, _LONGEST_PAUSE)
 
     def note(self, domain: str, now: float, why: str | None) -> None:
         """Keep how an attempt ended: why it failed, or None if it did not."""

@@ -13,9 +13,21 @@ from components.edge.keeper.instance import Instance
 from components.edge.keeper.ports import in_use
 from components.edge.keeper.renew import renew
 from components.edge.keeper.swap import checked, swap, tidy
-from components.edge.keeper.system import EdgeError
+from components.edge.keeper.system import EdgeError, text_of
 from components.edge.keeper.tls import bring_up, spec_in, with_certificates
 from components.edge.keeper.versions import Version
+
+
+def understood(text: str) -> parts.Parts:
+    """Return the configuration and the files in a text.
+
+    Raises:
+        EdgeError: It is not what Gatehouse writes.
+    """
+    taken = parts.take_apart(text)
+    spec_in(taken.files)
+    users.named(taken)
+    return taken
 
 
 def apply(instance: Instance, text: str, ready_seconds: float) -> None:
@@ -24,11 +36,12 @@ def apply(instance: Instance, text: str, ready_seconds: float) -> None:
     Raises:
         EdgeError: It cannot be; what was in force before still is.
     """
+    taken = understood(text)
     install.haproxy()
     chroot.make(instance.folder)
     instance.keep_program(archive())
     instance.forget_state()
-    given = memory.limited(users.included(instance.folder, parts.take_apart(text)))
+    given = memory.limited(users.included(instance.folder, taken))
     wanted = parts.Parts(given.config, with_certificates(instance, given.files))
     worker = instance.settled()
     before = None if worker is None else worker.version
@@ -53,7 +66,7 @@ def _is_read(instance: Instance, running: Version, wanted: parts.Parts) -> bool:
         return False
     rendered, files = running.rendered(wanted), parts.read(running.files)
     # The first is what was put into force, the second what is there now.
-    texts = (each.read_text() for each in (running.config, instance.live))
+    texts = (text_of(each) for each in (running.config, instance.live))
     return all(versions.same(parts.Parts(text, files), rendered) for text in texts)
 
 
@@ -62,7 +75,9 @@ def _exchange(
 ) -> None:
     new = checked(instance, wanted)
     old = "" if before is None else before.given().config
-    taken = in_use(wanted.config, old)
+    # The worker's own text may be damaged or gone; the live one mostly names the same ports.
+    live = text_of(instance.live) if before is not None and instance.live.is_file() else ""
+    taken = in_use(wanted.config, f"{old}\n{live}")
     if taken:
         raise EdgeError("\n".join(taken) + "; free the port, or choose another one in the config")
     await_servers(checks(wanted.config) - checks(old), ready_seconds)

@@ -64,17 +64,32 @@ class Spec:
 
     @classmethod
     def from_json(cls, given: Mapping[str, Any]) -> "Spec":
-        """Read what ``components.edge.tls.spec`` wrote."""
-        return cls(
-            domains=tuple(given["domains"]),
+        """Read what ``components.edge.tls.spec`` wrote.
+
+        Raises:
+            ValueError, KeyError, TypeError or AttributeError: It has another form.
+        """
+        made = cls(
+            domains=_texts(given["domains"]),
             folder=Path(given["folder"]) if given["folder"] else None,
             certificates=tuple(
-                Files(Path(each["fullchain"]), Path(each["privkey"]))
+                Files(*map(Path, _texts([each["fullchain"], each["privkey"]])))
                 for each in given["certificates"]
             ),
             self_signed=given["self_signed"],
             acme=Acme(**given["acme"]) if given["acme"] else None,
         )
+        if not isinstance(made.self_signed, bool):
+            raise TypeError(f"self_signed is {made.self_signed!r}")
+        if made.acme is not None:
+            _texts([made.acme.email, made.acme.directory, made.acme.ca or ""])
+        return made
+
+
+def _texts(given: object) -> tuple[str, ...]:
+    if not isinstance(given, list | tuple) or not all(isinstance(each, str) for each in given):
+        raise TypeError(f"{given!r} is no list of texts")
+    return tuple(given)
 
 
 @dataclass(frozen=True)

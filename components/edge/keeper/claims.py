@@ -9,10 +9,24 @@ from pathlib import Path
 from components.edge.keeper import chroot, systemd, users
 from components.edge.keeper.instance import Instance
 from components.edge.keeper.ports import listening
-from components.edge.keeper.system import EdgeError
+from components.edge.keeper.system import EdgeError, text_of
 
-_FIRST = {"lock", "chroot.lock", "servers.state", users.USERS, chroot.FOLDER}
+_FIRST = {"lock", "chroot.lock", "servers.state", "keeper.part", users.USERS, chroot.FOLDER}
 """What may be in an edge's folder that has no copy of the keeper yet."""
+_USERLISTS = re.compile(r"[0-9a-f]{16}\.cfg(\.part)?")
+
+
+def check_is_edge(instance: Instance) -> None:
+    """Check that the folder is an edge's, which has a copy of the keeper.
+
+    Raises:
+        EdgeError: There is none.
+    """
+    if not instance.program.is_file():
+        raise EdgeError(
+            f"edge.folder: no edge is in {instance.folder}, which has no {instance.program.name};"
+            " nothing was changed; give the folder of an edge"
+        )
 
 
 def check(instance: Instance, text: str = "") -> None:
@@ -28,7 +42,7 @@ def check(instance: Instance, text: str = "") -> None:
     folder = instance.folder
     if folder.exists() and not folder.is_dir():
         raise EdgeError(f"edge.folder: is not a folder; choose another one (got {folder})")
-    foreign = [] if instance.program.exists() else sorted(_foreign(folder))
+    foreign = [] if instance.program.is_file() else sorted(_foreign(folder))
     if foreign:
         raise EdgeError(
             "edge.folder: holds files of others, which would be deleted with the edge:"
@@ -51,8 +65,20 @@ def check(instance: Instance, text: str = "") -> None:
 def _foreign(folder: Path) -> Iterator[str]:
     if folder.is_dir():
         for path in folder.iterdir():
-            if path.name not in _FIRST and path.suffix != ".part":
+            if path.name not in _FIRST or not _is_left(path):
                 yield path.name
+
+
+def _is_left(path: Path) -> bool:
+    """Whether this could be what a first run that was killed has left, by more than its name."""
+    if path.name == users.USERS:
+        return path.is_dir() and all(_USERLISTS.fullmatch(each.name) for each in path.iterdir())
+    if path.name == chroot.FOLDER:
+        inside = path.rglob("*")
+        return path.is_dir() and all(each.is_dir() or each.is_socket() for each in inside)
+    if path.suffix in {"", ".lock"}:
+        return path.is_file() and path.stat().st_size == 0
+    return path.is_file()
 
 
 def _other_names(instance: Instance) -> Iterator[str]:
@@ -87,7 +113,7 @@ def _folders(instance: Instance, ports: set[tuple[str, str]]) -> Iterator[Path]:
     for words in _processes():
         folder = _logged(words, instance.name)
         with suppress(OSError):
-            if folder is not None and ports & set(listening((folder / "haproxy.cfg").read_text())):
+            if folder is not None and ports & set(listening(text_of(folder / "haproxy.cfg"))):
                 yield folder
 
 

@@ -21,7 +21,7 @@ from pathlib import Path
 from components.edge.keeper import chroot, parts, systemd, versions
 from components.edge.keeper.checks import NO_STATE, kept_state
 from components.edge.keeper.control import NoAnswerError, ask
-from components.edge.keeper.system import EdgeError, haproxy, poll, run
+from components.edge.keeper.system import EdgeError, haproxy, poll, run, text_of
 from components.edge.keeper.versions import Version
 
 _START_SECONDS = 30.0
@@ -131,7 +131,7 @@ class Instance:
     def live_version(self) -> Version:
         """Return the version that the live haproxy.cfg is of."""
         try:
-            return Version(self.folder, versions.name_in(self.live.read_text()))
+            return Version(self.folder, versions.name_in(text_of(self.live)))
         except FileNotFoundError:
             return Version(self.folder, "")
 

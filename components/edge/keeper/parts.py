@@ -14,8 +14,15 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
+from components.edge.keeper.system import EdgeError, text_of
+
 _MARK, _MORE = "#+ ", "#| "
 FOLDER = "files"
+_FACT = "[a-z]+"
+_LONGEST_NAME = 250
+"""Bytes of a file's name, to which ``.part`` is added while it is written."""
+_SHOWN = 100
+_NOTHING_CHANGED = "nothing was changed; run `pulumi up` again"
 
 
 @dataclass(frozen=True)
@@ -47,37 +54,71 @@ def take_apart(text: str) -> Parts:
     """Return the haproxy.cfg and the files that are in a text.
 
     Raises:
-        ValueError: A line with a mark is none of these.
+        EdgeError: A marked line is invalid, or a file is given twice.
     """
     config: list[str] = []
     files: dict[str, str] = {}
     current = ""
-    for line in re.findall(r"[^\n]*\n|[^\n]+", text):
-        if line.startswith(_MORE):
-            if not current:
-                raise ValueError(f"a line of a file comes after none (got {line.strip()})")
+    for number, line in enumerate(re.findall(r"[^\n]*\n|[^\n]+", text), start=1):
+        if line.startswith(_MORE.rstrip()):
+            if not current or not line.startswith(_MORE):
+                raise _refused(number, "a line continues a file that none begins", line)
             files[current] += line.removeprefix(_MORE)
-            continue
-        if not line.startswith(_MARK):
-            config.append(line)
-            continue
-        part = json.loads(line.removeprefix(_MARK))
-        if "file" in part:
-            path = PurePosixPath(part["file"])
-            if path.is_absolute() or ".." in path.parts or not path.parts:
-                raise ValueError(f"a file's path must be below {FOLDER} (got {path})")
-            current = str(path)
-            files[current] = part["text"]
+        elif line.startswith(_MARK.rstrip()):
+            current, more = _marked(number, line)
+            if more.keys() & files.keys():
+                raise _refused(number, "a file is given twice", line)
+            files |= more
         else:
-            current = ""
-            files |= {f"{name}.json": f"{json.dumps(value)}\n" for name, value in part.items()}
+            config.append(line)
+    _fit(files)
     return Parts("".join(config), files)
+
+
+def _marked(number: int, line: str) -> tuple[str, dict[str, str]]:
+    """Return the file that the next lines continue, if any, and the files in a line."""
+    try:
+        part = json.loads(line.removeprefix(_MARK))
+    except (ValueError, RecursionError):
+        part = None
+    if not isinstance(part, dict) or not part:
+        raise _refused(number, "a marked line is not a JSON object", line)
+    if "file" not in part:
+        facts = {f"{name}.json": f"{json.dumps(value)}\n" for name, value in part.items()}
+        if not all(re.fullmatch(_FACT, name) for name in part):
+            raise _refused(number, "a fact has an invalid name", line)
+        return "", facts
+    name, content = part["file"], part.get("text")
+    if not isinstance(name, str) or not isinstance(content, str) or len(part) > 2:
+        raise _refused(number, "a file must have a path and a text", line)
+    path = PurePosixPath(name)
+    if path.is_absolute() or ".." in path.parts or not path.parts:
+        raise _refused(number, f"a file's path must be below {FOLDER}", line)
+    if not name.isprintable() or str(path) != name or max(map(len, path.parts)) > _LONGEST_NAME:
+        raise _refused(number, "a file's path is invalid", line)
+    if re.search("[\ud800-\udfff]", content):
+        raise _refused(number, "a file's text has a lone surrogate", line)
+    return name, {name: content}
+
+
+def _fit(files: Mapping[str, str]) -> None:
+    for name in files:
+        above = [str(each) for each in PurePosixPath(name).parents if str(each) in files]
+        if above:
+            raise EdgeError(
+                f"{above[0]} in the input is both a file and a folder; {_NOTHING_CHANGED}"
+            )
+
+
+def _refused(number: int, why: str, line: str) -> EdgeError:
+    shown = line.strip() if len(line) < _SHOWN else f"{line[:_SHOWN]}…"
+    return EdgeError(f"line {number} of the input: {why}; {_NOTHING_CHANGED} (got {shown!r})")
 
 
 def read(folder: Path) -> dict[str, str]:
     """Return the texts below a folder by their path."""
     paths = sorted(path for path in folder.rglob("*") if path.is_file())
-    return {path.relative_to(folder).as_posix(): path.read_bytes().decode() for path in paths}
+    return {path.relative_to(folder).as_posix(): text_of(path) for path in paths}
 
 
 def write(folder: Path, files: Mapping[str, str]) -> None:

@@ -35,4 +35,10 @@ def opened(given: bytes) -> str:
             f"the input is not as it was sent: the digest of its {len(text)} bytes differs from"
             " its last line; nothing was changed; run `pulumi up` again"
         )
-    return text.decode()
+    try:
+        return text.decode()
+    except UnicodeDecodeError as error:
+        raise EdgeError(
+            f"the input is not UTF-8: {error.reason} at byte {error.start}; nothing was"
+            " changed; run `pulumi up` again"
+        ) from None

@@ -12,6 +12,7 @@ from pathlib import Path
 from components.edge.keeper.certificates import Spec
 from components.edge.keeper.instance import Instance
 from components.edge.keeper.parts import write_file
+from components.edge.keeper.system import text_of
 from components.edge.keeper.tls import current, in_force
 from components.edge.keeper.versions import STATUS
 
@@ -36,7 +37,7 @@ class Status:
 def read(edge: Path) -> Status | None:
     """Return what is known of an edge, by its folder."""
     try:
-        return parsed((edge / FILE).read_text())
+        return parsed(text_of(edge / FILE))
     except OSError:
         return None
 

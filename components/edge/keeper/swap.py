@@ -4,7 +4,7 @@ import shutil
 
 from components.edge.keeper import parts, versions
 from components.edge.keeper.instance import Instance
-from components.edge.keeper.system import EdgeError, haproxy, run
+from components.edge.keeper.system import EdgeError, haproxy, run, text_of
 from components.edge.keeper.versions import Version
 
 
@@ -35,16 +35,16 @@ def swap(instance: Instance, before: Version | None, new: Version) -> None:
         EdgeError: HAProxy does not take it; what was in force before still is.
     """
     if before is None:
-        parts.write_file(instance.live, new.config.read_text())
+        parts.write_file(instance.live, text_of(new.config))
         instance.start()
         return
     # The worker's own text, which a run that was killed may have replaced in the live file.
     kept = before.config if before.config.exists() else instance.live
-    old = kept.read_text() if kept.exists() else ""
-    text = new.config.read_text()
+    old = text_of(kept) if kept.exists() else ""
+    text = text_of(new.config)
     try:
         # The state has addresses too, which are others if a text was loaded that somebody changed.
-        if old and (instance.live_version() != before or instance.live.read_text() == old):
+        if old and (instance.live_version() != before or text_of(instance.live) == old):
             instance.save_state(old, text)
         parts.write_file(instance.live, text)
         if not instance.reload():

@@ -6,6 +6,7 @@ import socket
 import subprocess
 import time
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any
 
 POLL_SECONDS = 0.05
@@ -59,6 +60,18 @@ def run(
         )
     except subprocess.TimeoutExpired:
         return subprocess.CompletedProcess(command, 124, f"it takes longer than {seconds:.0f} s")
+
+
+def text_of(path: Path) -> str:
+    """Return the text of a file.
+
+    What is no UTF-8 becomes U+FFFD. So a damaged file only differs from the one that is wanted, and
+    is replaced as any other.
+
+    Raises:
+        OSError: It cannot be read.
+    """
+    return path.read_bytes().decode(errors="replace")
 
 
 def find(program: str) -> str | None:

@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
-from components.edge.keeper.system import run
+from components.edge.keeper.system import run, text_of
 
 UNITS = Path("/etc/systemd/system")
 """Where the units of systemd are that a machine has of its own."""
@@ -45,7 +45,7 @@ def write_units(texts: Mapping[str, str]) -> None:
     new = {
         UNITS / name: text
         for name, text in texts.items()
-        if not (UNITS / name).exists() or (UNITS / name).read_text() != text
+        if not (UNITS / name).exists() or text_of(UNITS / name) != text
     }
     for path, text in new.items():
         part = path.with_name(f"{path.name}.part")  # no unit, for systemd
@@ -74,7 +74,7 @@ def remove_units(*names: str) -> None:
 def folder_of(unit: str) -> Path | None:
     """Return the folder of the edge that a unit of ours runs, or None if there is no such unit."""
     try:
-        text = (UNITS / unit).read_text()
+        text = text_of(UNITS / unit)
     except OSError:
         return None
     found = re.search(r"^ExecStart=.* -f (/\S+)/haproxy\.cfg ", text, re.MULTILINE)

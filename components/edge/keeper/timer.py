@@ -14,7 +14,7 @@ from pathlib import Path
 
 from components.edge.keeper import systemd
 from components.edge.keeper.instance import Instance
-from components.edge.keeper.system import EdgeError, run
+from components.edge.keeper.system import EdgeError, run, text_of
 
 LOOP_SECONDS = 3600.0
 """The pause between two runs of the loop."""
@@ -96,7 +96,7 @@ def _remove_old_units(instance: Instance) -> None:
 def _folder_of(service: str) -> Path | None:
     """Return the folder of the edge that a service looks after, or None if it looks after none."""
     try:
-        text = (systemd.UNITS / service).read_text()
+        text = text_of(systemd.UNITS / service)
     except OSError:
         return None
     found = re.search(r"^ExecStart=\S+ \S+/keeper\.pyz renew (/\S+) ", text, re.MULTILINE)

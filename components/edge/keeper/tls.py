@@ -25,7 +25,7 @@ from components.edge.keeper.certificates import (
 from components.edge.keeper.instance import Instance
 from components.edge.keeper.selfsigned import self_signed
 from components.edge.keeper.swap import put, tidy
-from components.edge.keeper.system import EdgeError
+from components.edge.keeper.system import EdgeError, text_of
 from components.edge.keeper.versions import CERTIFICATES, Version
 
 FACT = "tls"
@@ -46,9 +46,19 @@ class Assembled:
 
 
 def spec_in(files: Mapping[str, str]) -> Spec | None:
-    """Return what an edge's files say of certificates, or None if it has no TLS."""
+    """Return what an edge's files say of certificates, or None if it has no TLS.
+
+    Raises:
+        EdgeError: It cannot be read.
+    """
     text = files.get(f"{FACT}.json")
-    return None if text is None else Spec.from_json(json.loads(text))
+    try:
+        return None if text is None else Spec.from_json(json.loads(text))
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise EdgeError(
+            f"{FACT}.json, which names the certificates, cannot be read ({error!r}); run"
+            " `pulumi up` again"
+        ) from None
 
 
 def assemble(instance: Instance, spec: Spec, choice: Choice, now: float) -> Assembled:
@@ -167,7 +177,7 @@ def bring_up(instance: Instance, version: Version, wanted: parts.Parts) -> None:
         if not name.startswith(CERTIFICATES):
             continue
         path = version.files / name
-        if not path.exists() or path.read_text() != pem or not _serves(instance, path, pem):
+        if not path.exists() or text_of(path) != pem or not _serves(instance, path, pem):
             take_up(instance, name, pem, "the new certificate")
 
 

@@ -7,7 +7,7 @@ import re
 from pathlib import Path
 
 from components.edge.keeper.instance import Instance
-from components.edge.keeper.system import EdgeError, haproxy, run
+from components.edge.keeper.system import EdgeError, haproxy, run, text_of
 from components.edge.keeper.tls import current
 
 _PROC = Path("/proc")
@@ -40,7 +40,7 @@ def run_what_is_installed(instance: Instance) -> bool:
             "HAProxy was upgraded, and the new program refuses the edge's configuration; the old"
             f" one goes on:\n{tested.stdout}"
         )
-    config = current(instance).config.read_text()
+    config = text_of(current(instance).config)
     instance.save_state(config, config)
     try:
         if not instance.reload():

@@ -7,11 +7,12 @@ put back as any other, and a preview shows no more of it than another digest.
 
 import hashlib
 import json
+import re
 from dataclasses import replace
 from pathlib import Path
 
 from components.edge.keeper.parts import Parts, write_file
-from components.edge.keeper.system import EdgeError
+from components.edge.keeper.system import EdgeError, text_of
 
 USERS = "users"
 """The fact in a text, and the folder of the userlists below the edge's."""
@@ -28,29 +29,47 @@ def keep(folder: Path, userlists: str) -> None:
     write_file(folder / USERS / f"{digest(userlists)}.cfg", userlists)
 
 
+def named(new: Parts) -> str | None:
+    """Return the name of the userlists' file, or None if there are no users.
+
+    Raises:
+        EdgeError: The name is invalid.
+    """
+    fact = new.files.get(f"{USERS}.json")
+    if fact is None:
+        return None
+    if not re.fullmatch('"[0-9a-f]{16}"\n', fact):
+        raise EdgeError(
+            f"the input has an invalid userlists name; run `pulumi up` again (got {fact.strip()})"
+        )
+    return f"{json.loads(fact)}.cfg"
+
+
 def included(folder: Path, new: Parts) -> Parts:
     """Return a haproxy.cfg with the userlists that it names.
 
     Raises:
         EdgeError: They are not kept here.
     """
-    fact = new.files.get(f"{USERS}.json")
-    if fact is None:
+    name = named(new)
+    if name is None:
         return new
-    path = folder / USERS / f"{json.loads(fact)}.cfg"
+    path = folder / USERS / name
     try:
-        return replace(new, config=f"{new.config}\n{path.read_text()}")
+        lists, why = text_of(path), "is damaged"
     except OSError as error:
+        lists, why = "", str(error.strerror)
+    if f"{digest(lists)}.cfg" != name:
         raise EdgeError(
-            f"the users of services are not on this machine ({path}: {error.strerror}); run"
+            f"the users of services are not on this machine ({path}: {why}); run"
             " `pulumi up --replace '**edge-users'`"
-        ) from error
+        )
+    return replace(new, config=f"{new.config}\n{lists}")
 
 
 def forget_others(folder: Path, new: Parts) -> None:
     """Remove the userlists that a haproxy.cfg in force does not name."""
-    fact = new.files.get(f"{USERS}.json")
-    wanted = None if fact is None else f"{json.loads(fact)}.cfg"
+    wanted = named(new)
     for path in (folder / USERS).glob("*.cfg"):
         if path.name != wanted:
             path.unlink()

@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from components.edge.keeper import parts
+from components.edge.keeper.system import text_of
 
 FOLDER = "versions"
 """Below the edge's folder."""
@@ -68,7 +69,7 @@ class Version:
         It is empty if its files are gone.
         """
         try:
-            config, files = self.config.read_text(), parts.read(self.files)
+            config, files = text_of(self.config), parts.read(self.files)
         except OSError:
             return parts.Parts("", {})
         unnamed = re.sub(r"\n\nglobal\n    description gatehouse-\w+\n\Z", "\n", config)

