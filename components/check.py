@@ -60,20 +60,19 @@ def raw_config(text: str) -> dict[str, Any]:
 
 
 def _reason(error: Exception) -> str:
-    """Return why YAML cannot be read, and where, without what is there: it may be a secret."""
+    """Return why and where YAML cannot be read, without the text there: it may be a secret."""
     if isinstance(error, LookupError | AttributeError | TypeError):
         return "a value does not fit its tag"
     text = str(error)
     if isinstance(error, yaml.MarkedYAMLError):
         parts = (error.context, error.context_mark, error.problem, error.problem_mark)
-        told = [
+        text = " ".join(
             f"in line {each.line + 1}, column {each.column + 1}"
             if isinstance(each, yaml.Mark)
             else each
             for each in parts
             if each
-        ]
-        text = " ".join(told)
+        )
     return " ".join(_QUOTED.sub("…", text).split())
 
 
@@ -83,7 +82,7 @@ def _not_too_many(node: yaml.Node | None) -> None:
 
 
 def _written_out(node: yaml.Node | None, known: dict[int, int]) -> int:
-    """Return of how many values and keys a node is, each alias counted as what it stands for.
+    """Return the number of values and keys in a node; an alias counts as what it stands for.
 
     Args:
         node: The node.
