@@ -16,7 +16,7 @@ OF_HAPROXY := $(patsubst %,tests/e2e/test_%.py,edge edge_bodies edge_confined ed
 
 .PHONY: help up preview status smoke scale down shell ssh check-config recover reference requirements \
         image \
-        test test-unit fuzz test-e2e test-e2e-edge test-e2e-lab audit scan bench-zero-downtime \
+        test test-unit test-without-lab fuzz test-e2e test-e2e-edge test-e2e-lab audit scan bench-zero-downtime \
         bench bench-document lint types venv
 
 help:  ## what there is
@@ -48,15 +48,19 @@ ssh: venv  ## VM=web-0 CMD="docker ps" STACK=prod: a shell on a VM, or a command
 down: venv  ## destroy the stack and leave nothing of the lab behind
 	@$(RUN_LAB) down
 
-test: lint types scan $(VENV)/cloud-init test-unit test-e2e  ## everything
+# Side by side: the lab waits for its VMs at times. What each prints comes when it has ended.
+test: lint types scan $(VENV)/cloud-init  ## everything
+	@$(MAKE) --no-print-directory -j 2 --output-sync=target test-without-lab test-e2e-lab
+
+test-without-lab: test-unit
+	@$(MAKE) --no-print-directory test-e2e-edge
 
 test-unit: venv  ## no root, no network
-	$(PYTHON) -m pytest -n 2
+	nice $(PYTHON) -m pytest -n 2
 
 fuzz: venv $(VENV)/cloud-init  ## over 100,000 generated configs, each refused with a path or read back by the real readers; as root also 20,000 requests through both tiers, and an edge killed at each step
 	FUZZ=full $(PYTHON) -m pytest tests/unit/test_fuzz.py tests/e2e/test_edge_decides.py tests/e2e/test_edge_killed.py -rs
 
-# Side by side: the lab mostly waits for its VMs. What each prints comes when it has ended.
 test-e2e: venv  ## the whole graph for real in a lab of its own, and the edge on loopback; as root
 	@$(MAKE) --no-print-directory -j 2 --output-sync=target test-e2e-edge test-e2e-lab
 
