@@ -34,7 +34,7 @@ def plan(port: int, *kinds: Kind, **changed: Any) -> Plan:
         "host": "hello.lab",
         "rate": 500.0,
         "body": re.compile(r"hello-web-[0-9]+-[0-9]+\n"),
-        "timeout": 20.0,
+        "timeout": 60.0,
         "most_requests": COUNT,
         "shares": dict.fromkeys(kinds or EVERY, 1),
         "trusted": None,
