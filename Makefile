@@ -43,7 +43,7 @@ shell: venv  ## a shell inside the lab, where its network is
 # As it is given: the VM's shell is to expand it, not make.
 ssh: export SSH_COMMAND = $(value CMD)
 ssh: venv  ## VM=web-0 CMD="docker ps" STACK=prod: a shell on a VM, or a command there; in the lab without STACK
-	@$(if $(STACK),$(PYTHON) -m components.vm.enter --stack $(STACK),$(RUN_LAB) ssh) $(VM) --command "$$SSH_COMMAND"
+	@$(if $(STACK),$(PYTHON) -m controller.enter --stack $(STACK),$(RUN_LAB) ssh) $(VM) --command "$$SSH_COMMAND"
 
 down: venv  ## destroy the stack and leave nothing of the lab behind
 	@$(RUN_LAB) down
@@ -95,13 +95,13 @@ image: venv  ## OUT=file.qcow2: a disk image for production that serves seconds 
 	    $(if $(TRAEFIK),--traefik $(TRAEFIK)) --stack-file $(or $(FILE),Pulumi.prod.yaml)
 
 check-config: venv  ## FILE=Pulumi.prod.yaml: all that is wrong in a stack file, touching nothing
-	@$(PYTHON) -m components.check $(or $(FILE),Pulumi.prod.yaml)
+	@$(PYTHON) -m components.config.check $(or $(FILE),Pulumi.prod.yaml)
 
 recover: venv  ## STACK=prod YES=1: bring a stack back after an update that was cut short, and update it
 	@$(PYTHON) -m recovery $(if $(STACK),--stack $(STACK)) $(if $(YES),--yes)
 
 reference: venv  ## write docs/config.md and Pulumi.schema.json from the models
-	$(PYTHON) -m components.reference
+	$(PYTHON) -m components.config.reference
 
 requirements: venv  ## UPGRADE=1: compile requirements*.in to requirements*.txt, with hashes
 	@for each in requirements requirements-dev lab/pulumi/go/requirements; do \

@@ -2,20 +2,21 @@
 
 import pulumi
 
-from components import config, outputs
+from components import outputs
+from components.config import loading
 from components.data.check import check
 from components.edge.edge import Edge, EdgeArgs
 from components.edge.source import sources
 from components.host.host import ContainerHost, ContainerHostArgs
 from components.placement import allowed, slots, spread, vm_names
 from components.service.service import Service, ServiceArgs
-from components.vm.controller import ssh_from
 from components.vm.farm import Farm, FarmArgs
 from components.vm.plan import container_host
+from components.vm.ssh_sources import ssh_from
 from components.vm.vm import Vm, VmArgs
 
 pulumi.runtime.register_stack_transformation(outputs.only_read)
-stack, facts = config.load()
+stack, facts = loading.load()
 names = vm_names(stack.farm.name, stack.farm.vms)
 placement = {
     name: spread(service.replicas, allowed(service.placement.vms, names))

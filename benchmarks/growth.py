@@ -19,15 +19,15 @@ from benchmarks.path.application import SIZES, Application, prepared
 from benchmarks.path.front import BenchError, Front
 from benchmarks.path.load import plain_load
 from benchmarks.path.variations import replaced
-from components.config import parse
+from components.config.loading import parse
 from components.edge.haproxy import render
-from components.edge.keeper import chroot, parts
-from components.edge.keeper.archive import archive
-from components.edge.keeper.instance import Instance
-from components.edge.keeper.swap import put
-from components.edge.keeper.system import haproxy, poll
 from components.edge.pools import pool
 from lab.loopback.ports import free_ports
+from remote.edge_agent import chroot, parts
+from remote.edge_agent.archive import archive
+from remote.edge_agent.instance import Instance
+from remote.edge_agent.swap import put
+from remote.edge_agent.system import haproxy, poll
 
 NAME = "growth"
 LINES = (10, 100, 1_000, 10_000)

@@ -85,7 +85,8 @@ def project(folder: Path, program: Path | None, config: dict[str, Any]) -> None:
         (folder / "__main__.py").write_text("import pulumi\n")
         return
     (folder / "__main__.py").symlink_to(program)
-    (folder / "components").symlink_to(program.parent / "components")
+    for name in ("components", "controller", "remote"):
+        (folder / name).symlink_to(program.parent / name)
 
 
 def stack(folder: Path) -> PulumiCli:

@@ -7,7 +7,7 @@ import os
 import sys
 from pathlib import Path
 
-from components.vm.ssh import EnterError
+from controller.ssh import EnterError
 from lab.acme import AcmeError
 from lab.authority import AuthorityError
 from lab.commands import Lab, LabError

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from components.vm.keys import key_folder
-from components.vm.ssh import addresses, entering
+from controller.ssh import addresses, entering
 from lab import acme, machine, packages, stackfile
 from lab.console import note, step
 from lab.datacentre import Datacentre, domains_of

@@ -13,14 +13,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from components.edge.keeper import status
-from components.edge.keeper.control import ask
-from components.edge.keeper.instance import Instance
-from components.edge.keeper.status import Status
-from components.edge.keeper.system import EdgeError
-from components.models.edge import Edge as EdgeConfig
+from components.config.models.edge import Edge as EdgeConfig
 from components.vm.keys import key_folder, write_private
 from lab import live
+from remote.edge_agent import status
+from remote.edge_agent.control import ask
+from remote.edge_agent.instance import Instance
+from remote.edge_agent.status import Status
+from remote.edge_agent.system import EdgeError
 
 _SECONDS = 60.0
 
@@ -29,8 +29,8 @@ Run = Callable[[Sequence[str]], subprocess.CompletedProcess[str]]
 
 _KEEPER = """import sys
 sys.path.insert(0, sys.argv[1] + "/keeper.pyz")
-from components.edge.keeper.control import ask
-from components.edge.keeper.instance import Instance
+from remote.edge_agent.control import ask
+from remote.edge_agent.instance import Instance
 """
 _ASK = f"""{_KEEPER}
 from pathlib import Path

@@ -16,10 +16,10 @@ from pathlib import Path
 from typing import Any
 
 from components.edge.haproxy import UNCHECKED
-from components.edge.keeper.certificates import day
-from components.edge.keeper.status import Status
 from components.service.labels import SLOT_LABEL
-from components.vm.ssh import SSH_USER, options_in
+from controller.ssh import SSH_USER, options_in
+from remote.edge_agent.certificates import day
+from remote.edge_agent.status import Status
 
 SSH_SECONDS = 30.0
 CERTIFICATES = "files/certs"

@@ -12,7 +12,8 @@ import subprocess
 from collections.abc import Iterable
 from pathlib import Path
 
-from components.edge.keeper.install import (
+from lab.console import step
+from remote.edge_agent.install import (
     LOCK,
     POLICY,
     POLICY_BACKUP,
@@ -20,8 +21,7 @@ from components.edge.keeper.install import (
     installing,
     is_ours,
 )
-from components.edge.keeper.system import EdgeError
-from lab.console import step
+from remote.edge_agent.system import EdgeError
 
 PACKAGES = (
     "ca-certificates",  # apt over https inside the disk image's build

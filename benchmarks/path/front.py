@@ -9,8 +9,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from components.edge.keeper.selfsigned import self_signed
-from components.edge.keeper.system import poll
+from remote.edge_agent.selfsigned import self_signed
+from remote.edge_agent.system import poll
 
 HOST = "app.example.org"
 PACKAGES = ("apache2-bin", "apache2-utils", "haproxy", "nginx-light", "wrk")

@@ -10,10 +10,10 @@ from pathlib import Path
 from benchmarks.path import cpu
 from benchmarks.path.application import Container
 from benchmarks.path.front import HOST, Certificate, Front
-from components.edge.keeper.system import poll
-from components.host import agent
 from lab.loopback.site import HEALTH, Site, a_site
 from lab.loopback.vm import LoopbackError, Start, vms
+from remote.edge_agent.system import poll
+from remote.vm_agent import agent
 
 ALONE, BOTH = "Traefik alone", "HAProxy → Traefik"
 HAPROXY, TRAEFIK, WRITER = "HAProxy", "Traefik", "the edge's log writer"

@@ -10,9 +10,9 @@ from pulumi.runtime import rpc
 from pulumi.runtime.proto import resource_pb2
 from pulumi.runtime.settings import get_monitor
 
+from components.config.models.stack import Stack
 from components.data import guard, inventory, state
 from components.data.inventory import Made
-from components.models.stack import Stack
 
 
 class DataError(pulumi.RunError):

@@ -4,6 +4,7 @@ import shlex
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
+from components.config.models.stack import Stack
 from components.data.inventory import (
     NETWORK,
     STACK_NAME,
@@ -13,7 +14,6 @@ from components.data.inventory import (
     Key,
     Made,
 )
-from components.models.stack import Stack
 
 _WORD = "`expendable: true`"
 _Change = tuple[str, str, str]

@@ -8,11 +8,11 @@ from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
-from components.models.farm import Farm
-from components.models.service import Service, Volume
-from components.models.stack import Stack
+from components.config.models.farm import Farm
+from components.config.models.service import Service, Volume
+from components.config.models.stack import Stack
+from components.config.units import format_size
 from components.placement import vm_names
-from components.units import format_size
 from components.vm.generation import first_boot_text
 
 STACK_NAME = "the stack's name"

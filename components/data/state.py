@@ -8,10 +8,10 @@ or a container that mounts it, was made.
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
+from components.config.models.farm import Farm
+from components.config.units import MEBIBYTE, format_size
 from components.data.inventory import NETWORK, STACK_NAME, Held, Inventory, Key, Made, Place
-from components.models.farm import Farm
 from components.placement import on_vm, volume_name
-from components.units import MEBIBYTE, format_size
 from components.vm.generation import farm_generation, first_boot_text
 
 UNKNOWN = "unknown"

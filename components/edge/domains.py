@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from typing import Protocol
 
-from components.models.http import Http
+from components.config.models.http import Http
 
 
 class _Served(Protocol):

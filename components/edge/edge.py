@@ -5,18 +5,18 @@ from dataclasses import dataclass
 
 import pulumi
 
+from components.config.models.edge import Edge as EdgeConfig
 from components.edge import haproxy
-from components.edge.keeper.seal import sealed
-from components.edge.keeper.users import digest
 from components.edge.pages import read_page
 from components.edge.place import Keeper, Place, place
 from components.edge.pools import Pool, TcpPool, any_pool
 from components.edge.ports import public_ports
 from components.edge.users import userlists
 from components.host.host import ContainerHost
-from components.models.edge import Edge as EdgeConfig
 from components.service.service import Service
 from components.vm.farm import Farm
+from remote.edge_agent.seal import sealed
+from remote.edge_agent.users import digest
 
 
 @dataclass(frozen=True, kw_only=True)

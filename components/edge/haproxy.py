@@ -6,19 +6,19 @@ from pathlib import Path
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
+from components.config.models.edge import Edge
+from components.config.models.http import container_cookie, vm_cookie
 from components.edge import replies, shapes, tls
 from components.edge.domains import domains
-from components.edge.keeper import chroot, memory, parts
-from components.edge.keeper.challenges import PATH as CHALLENGE_PATH
-from components.edge.keeper.tls import FACT, LIST
-from components.edge.keeper.users import USERS
-from components.edge.keeper.versions import CHALLENGES, STATUS
 from components.edge.pools import Pool, TcpPool
 from components.edge.quoting import quoted, quoted_format
 from components.edge.routes import ALIAS, MAP, routes
 from components.host.traefik import ENCODED_PERCENT, METRICS_HOST, SERVICE_HEADER
-from components.models.edge import Edge
-from components.models.http import container_cookie, vm_cookie
+from remote.edge_agent import chroot, memory, parts
+from remote.edge_agent.challenges import PATH as CHALLENGE_PATH
+from remote.edge_agent.tls import FACT, LIST
+from remote.edge_agent.users import USERS
+from remote.edge_agent.versions import CHALLENGES, STATUS
 
 _TEMPLATES = Environment(
     loader=FileSystemLoader(Path(__file__).with_name("templates")),

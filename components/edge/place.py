@@ -12,14 +12,14 @@ from dataclasses import dataclass
 import pulumi
 from pulumi_command import local
 
-from components.edge.keeper.archive import version
-from components.models.edge import Edge as EdgeConfig
+from components.config.models.edge import Edge as EdgeConfig
 from components.vm.farm import Farm
-from components.vm.firewall import Grant
 from components.vm.keys import key_folder, written
 from components.vm.plan import edge_host
-from components.vm.ssh import known_hosts_line, verified
 from components.vm.vm import Vm, VmArgs
+from controller.ssh import known_hosts_line, verified
+from remote.edge_agent.archive import version
+from remote.vm_firewall.firewall import Grant
 
 _ALIAS = "edge"
 _SUDO = ("sudo", "--non-interactive")
@@ -75,10 +75,10 @@ class Place:
         Each kind of place has its own name, so that moving the edge makes the new one first.
         """
         if self.elsewhere is None:
-            run = ("exec", "python3", "-m", "components.edge.keeper")
+            run = ("exec", "python3", "-m", "remote.edge_agent")
             return local.Command(name, _command(run, keeper), opts)
         there = self.elsewhere
-        run = ("exec", "python3", "-m", "components.edge.reach")
+        run = ("exec", "python3", "-m", "controller.reach")
         command = _command(run, keeper)
         command.environment = {
             "GATEHOUSE_SSH": there.ssh,
@@ -119,7 +119,7 @@ def place(
     if edge.vm is not None:
         plan = edge_host(farm.config, edge.vm)
         if plan.address is None:
-            raise ValueError("edge.vm.address: is checked in components.checks")
+            raise ValueError("edge.vm.address: is checked in components.config.checks")
         vm = Vm(
             plan.name,
             VmArgs(farm=farm, plan=plan, after=after),

@@ -4,9 +4,9 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from components.config.models.http import Http
+from components.config.models.service import Service, check_name, tcp_name
 from components.edge.replies import Reply, replies
-from components.models.http import Http
-from components.models.service import Service, check_name, tcp_name
 
 # HAProxy's documented maximum of a server's weight.
 _MAX_WEIGHT = 256

@@ -3,8 +3,8 @@
 import ipaddress
 from collections.abc import Iterable
 
-from components.models.edge import Edge
-from components.models.service import Service
+from components.config.models.edge import Edge
+from components.config.models.service import Service
 
 
 def http_ports(edge: Edge) -> dict[str, int]:

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from components.models.http import Http
+from components.config.models.http import Http
 
 MAINTENANCE_SECONDS = 300
 """When to come back, as ``Retry-After`` says."""

@@ -5,8 +5,8 @@ Traefik believes what this address says of a client, and nobody else.
 
 from ipaddress import IPv4Address
 
-from components.machine import Facts
-from components.models.stack import Stack
+from components.config.machine import Facts
+from components.config.models.stack import Stack
 from components.vm.plan import edge_address
 
 

@@ -5,8 +5,8 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from components.edge.keeper.status import FIRST, LOOKED, PROBLEMS
-from components.models.edge import Tls
+from components.config.models.edge import Tls
+from remote.edge_agent.status import FIRST, LOOKED, PROBLEMS
 
 _HTTPS = 443
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from components.models.service import Service
+from components.config.models.service import Service
 
 
 def userlists(services: Mapping[str, Service]) -> str:

@@ -9,13 +9,14 @@ import pulumi
 import pulumi_docker as docker
 from pulumi_command import local
 
-from components.host import agent, rights, traefik
+from components.config.models.service import PIDS
+from components.config.models.stack import Registry
+from components.host import rights, traefik
 from components.host.registries import logins
-from components.models.service import PIDS
-from components.models.stack import Registry
-from components.scripts import whole_file, whole_program
-from components.vm.firewall import Grant
 from components.vm.vm import Vm
+from remote.shipping import whole_file, whole_program
+from remote.vm_agent import agent, ready
+from remote.vm_firewall.firewall import Grant
 
 _AGENT_SECONDS = 120
 """The agent is started by cloud-init's last stage, which Docker does not wait for."""
@@ -28,7 +29,7 @@ _JOIN = "exec {} python3 agent.py join {} {}"
 _LEAVE = "{} python3 agent.py leave {} {} || [ $? = 255 ]"
 
 
-_READY = Path(__file__).with_name("ready.py").read_text(encoding="utf-8")
+_READY = Path(ready.__file__).read_text(encoding="utf-8")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 
-from components.models.stack import DOCKER_HUB, Registry
+from components.config.models.stack import DOCKER_HUB, Registry
 
 
 def logins(registries: Mapping[str, Registry]) -> Iterator[tuple[str, Registry]]:

@@ -1,6 +1,6 @@
 """What a container may do to its VM, unless its service lists more."""
 
-from components.units import MEBIBYTE
+from components.config.units import MEBIBYTE
 
 SECURITY_OPTIONS = ("no-new-privileges:true",)
 

@@ -8,12 +8,12 @@ import json
 import re
 from collections.abc import Mapping, Sequence
 
-from components.host.agent import INTERVAL_LABEL
+from components.config.models.http import container_cookie
+from components.config.models.service import Service, check_name, tcp_name
 from components.host.traefik import ENCODED_PERCENT, SERVICE_HEADER
-from components.models.http import container_cookie
-from components.models.service import Service, check_name, tcp_name
 from components.service.check import check_labels
 from components.service.tcp import tcp_labels
+from remote.vm_agent.agent import INTERVAL_LABEL
 
 SLOT_LABEL = "gatehouse.slot"
 """Names the slot that a container fills; its own name is generated."""

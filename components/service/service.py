@@ -6,14 +6,14 @@ from dataclasses import dataclass
 import pulumi
 import pulumi_docker as docker
 
+from components.config.models.service import Service as ServiceConfig
+from components.config.models.service import Volume
 from components.data.inventory import Held, kept_of_service, volumes_of
 from components.host import rights
-from components.host.agent import PIDS_LABEL, marked
 from components.host.host import ContainerHost
-from components.models.service import Service as ServiceConfig
-from components.models.service import Volume
 from components.placement import Slot, on_vm, slots, volume_name
 from components.service.labels import SLOT_LABEL, traefik_labels
+from remote.vm_agent.agent import PIDS_LABEL, marked
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -5,9 +5,9 @@ what Traefik routes by, so that no service needs a port of the VM. Traefik answe
 once a container has taken the connection; if none does, the edge tries another VM.
 """
 
-from components.host.agent import PASSED_ON, PASSED_ON_WITH_ADDRESS
-from components.models.service import Service, Tcp
+from components.config.models.service import Service, Tcp
 from components.service.check import check_labels
+from remote.vm_agent.agent import PASSED_ON, PASSED_ON_WITH_ADDRESS
 
 
 def tcp_labels(name: str, known_as: str, service: Service, tcp: Tcp) -> dict[str, str]:

@@ -2,7 +2,7 @@
 
 import hashlib
 
-from components.models.farm import Network
+from components.config.models.farm import Network
 from components.vm.cloudinit import Static
 from components.vm.plan import Plan
 

@@ -11,11 +11,11 @@ from typing import Any
 
 import yaml
 
-from components.models.farm import Farm
+from components.config.models.farm import Farm
 from components.vm import hardening
 from components.vm.plan import Plan
 from components.vm.role import CONTAINERS, Role
-from components.vm.ssh import SSH_USER
+from controller.ssh import SSH_USER
 
 DOCKER = ("apparmor", "docker.io")
 """A minimal Debian image lacks AppArmor's tools, without which Docker starts no container."""

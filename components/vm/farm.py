@@ -6,8 +6,8 @@ import pulumi
 import pulumi_libvirt as libvirt
 from pulumi_command import local
 
-from components.models.edge import EdgeVm
-from components.models.farm import Farm as FarmConfig
+from components.config.models.edge import EdgeVm
+from components.config.models.farm import Farm as FarmConfig
 from components.vm.generation import farm_generation
 from components.vm.keys import KeyPair, key_folder, written
 
@@ -90,7 +90,7 @@ class Farm(pulumi.ComponentResource):
         self.room = local.Command(
             f"{name}-room",
             local.CommandArgs(
-                create="exec python3 -m components.vm.room",
+                create="exec python3 -m controller.capacity",
                 environment={
                     "GATEHOUSE_URI": args.config.hypervisor.uri,
                     "GATEHOUSE_GENERATION": image.id.apply(

@@ -3,7 +3,7 @@
 import hashlib
 import json
 
-from components.models.farm import Farm
+from components.config.models.farm import Farm
 from components.vm import cloudinit
 from components.vm.plan import container_host
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 
-from components.vm.ssh import SSH_USER
+from controller.ssh import SSH_USER
 
 PACKAGES = ("chrony", "nftables", "unattended-upgrades")
 """Installed unless the image has them: the clock, the firewall's tool, and security updates."""

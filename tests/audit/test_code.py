@@ -8,7 +8,7 @@ from pathlib import Path
 
 from lab.commands import PROJECT
 
-SCANNED = ("__main__.py", "components", "lab", "recovery")
+SCANNED = ("__main__.py", "components", "controller", "lab", "recovery", "remote")
 EXCEPTION = r"# *(noqa: [A-Z0-9, ]*\bS\d|nosec)"
 RULES = r"# (noqa|nosec)(:? [A-Z]+\d+,?)+"
 

@@ -11,10 +11,10 @@ from pathlib import Path
 import pytest
 
 from lab import packages
-from tests.e2e import haproxy30
-from tests.e2e.driver import Driver
-from tests.e2e.edge_driver import SERVER_PORT, Edge, an_edge
-from tests.e2e.edge_load import Servers
+from tests.support import haproxy30
+from tests.support.driver import Driver
+from tests.support.edge_driver import SERVER_PORT, Edge, an_edge
+from tests.support.edge_load import Servers
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -14,20 +14,20 @@ from typing import Any
 
 import pytest
 
-from components.config import parse
+from components.config.loading import parse
+from components.config.models.edge import Edge, Stats, Tls
 from components.edge.haproxy import render
-from components.edge.keeper import timer
-from components.edge.keeper.apply import apply
-from components.edge.keeper.instance import Instance
-from components.edge.keeper.system import poll
 from components.edge.pools import pool
 from components.host.traefik import SERVICE_HEADER
-from components.models.edge import Edge, Stats, Tls
 from components.service.labels import traefik_labels, traefik_name
 from lab import live
 from lab.loopback.ports import free_ports
 from lab.tls import context
-from tests.unit import traefik
+from remote.edge_agent import timer
+from remote.edge_agent.apply import apply
+from remote.edge_agent.instance import Instance
+from remote.edge_agent.system import poll
+from tests.support import traefik
 
 HOST = "app.example.org"
 CLIENT, NEIGHBOUR = "127.0.0.7", "127.0.0.9"

@@ -12,11 +12,11 @@ from collections import Counter
 
 import pytest
 
-from components.edge.keeper.system import poll
-from tests.e2e.edge_changes import ADDRESSES, changed_under_load, lose_nothing
-from tests.e2e.edge_driver import Edge
-from tests.e2e.edge_load import Load, Servers
-from tests.e2e.edge_vanishing import NO_VETH
+from remote.edge_agent.system import poll
+from tests.support.edge_changes import ADDRESSES, changed_under_load, lose_nothing
+from tests.support.edge_driver import Edge
+from tests.support.edge_load import Load, Servers
+from tests.support.edge_vanishing import NO_VETH
 
 pytestmark = pytest.mark.skipif(
     os.geteuid() != 0, reason="the edge's HAProxy is started by root: run this as root"
@@ -152,7 +152,7 @@ def test_what_could_not_be_sent_goes_to_another_server(edge: Edge, servers: Serv
 
 
 def test_a_vm_that_vanishes_is_ejected_within_3_s_and_what_was_safe_is_answered() -> None:
-    command = ["unshare", "--net", sys.executable, "-m", "tests.e2e.edge_vanishing"]
+    command = ["unshare", "--net", sys.executable, "-m", "tests.support.edge_vanishing"]
     result = subprocess.run(command, check=False, capture_output=True, text=True)
     if result.returncode == NO_VETH:
         pytest.skip("this kernel makes no veth pair, in which packets could vanish")

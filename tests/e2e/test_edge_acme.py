@@ -7,15 +7,15 @@ from pathlib import Path
 
 import pytest
 
-from components.edge.keeper import acme, challenges
-from components.edge.keeper.renew import renew
-from components.models.edge import Acme, Tls
-from tests.e2e import pebble
-from tests.e2e.edge_changes import ADDRESSES
-from tests.e2e.edge_driver import SERVER_PORT, TLS_PORT, Edge, an_edge
-from tests.e2e.edge_load import APP, SOCKETS, Servers
+from components.config.models.edge import Acme, Tls
+from remote.edge_agent import acme, challenges
+from remote.edge_agent.renew import renew
 from tests.e2e.test_edge_tls import curl, s_client, serial
-from tests.pems import Authority
+from tests.support import pebble
+from tests.support.edge_changes import ADDRESSES
+from tests.support.edge_driver import SERVER_PORT, TLS_PORT, Edge, an_edge
+from tests.support.edge_load import APP, SOCKETS, Servers
+from tests.support.pems import Authority
 
 pytestmark = pytest.mark.skipif(
     os.geteuid() != 0, reason="the edge's HAProxy is started by root: run this as root"

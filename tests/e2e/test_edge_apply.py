@@ -20,23 +20,23 @@ from pathlib import Path
 
 import pytest
 
-from components.edge import keeper
+from components.config.models.edge import Edge as EdgeConfig
+from components.config.models.edge import Stats
 from components.edge.haproxy import BODIES, render
-from components.edge.keeper import control, logfile, parts, seal, upgraded, users, versions
-from components.edge.keeper.apply import apply
-from components.edge.keeper.archive import archive
-from components.edge.keeper.checks import Check, checks, kept_state
-from components.edge.keeper.control import NoAnswerError
-from components.edge.keeper.instance import Instance, Worker, without_requests
-from components.edge.keeper.system import EdgeError, poll
-from components.edge.keeper.systemd import unit_text
 from components.edge.pools import Pool, Server, TcpPool
 from components.edge.routes import MAP
-from components.models.edge import Edge as EdgeConfig
-from components.models.edge import Stats
-from components.scripts import archive_command
 from lab.loopback.ports import free_ports
 from lab.web import get
+from remote import edge_agent as keeper
+from remote.edge_agent import control, logfile, parts, seal, upgraded, users, versions
+from remote.edge_agent.apply import apply
+from remote.edge_agent.archive import archive
+from remote.edge_agent.checks import Check, checks, kept_state
+from remote.edge_agent.control import NoAnswerError
+from remote.edge_agent.instance import Instance, Worker, without_requests
+from remote.edge_agent.system import EdgeError, poll
+from remote.edge_agent.systemd import unit_text
+from remote.shipping import archive_command
 
 pytestmark = [
     pytest.mark.skipif(shutil.which("haproxy") is None, reason="haproxy is not installed here"),
@@ -620,7 +620,7 @@ def test_an_old_worker_that_does_not_leave_is_an_error_until_it_is_gone(
     edge: Edge, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(control, "SECONDS", 0.2)
-    monkeypatch.setattr("components.edge.keeper.instance._START_SECONDS", 1)
+    monkeypatch.setattr("remote.edge_agent.instance._START_SECONDS", 1)
     with server() as first, server() as second:
         assert edge.run("apply", edge.text(first)).returncode == 0
         old = worker_of(edge).pid

@@ -14,12 +14,12 @@ import h2.events
 import h2.settings
 import pytest
 
-from components.edge.keeper.system import poll
-from components.units import MEBIBYTE
+from components.config.units import MEBIBYTE
 from lab.loopback.site import Site, a_site
 from lab.loopback.vm import Vm, vms
-from tests.e2e.containers import App
-from tests.e2e.two_tiers import curl, running
+from remote.edge_agent.system import poll
+from tests.support.containers import App
+from tests.support.two_tiers import curl, running
 
 pytestmark = pytest.mark.skipif(
     os.geteuid() != 0, reason="the edge's HAProxy is started by root: run this as root"

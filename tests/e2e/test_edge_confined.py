@@ -13,16 +13,16 @@ from pathlib import Path
 
 import pytest
 
-from components.edge.keeper import chroot, users
-from components.edge.keeper.instance import Instance
-from components.edge.keeper.system import poll
-from components.models.edge import Tls
+from components.config.models.edge import Tls
 from lab.loopback.site import a_site
-from tests.e2e.containers import App
-from tests.e2e.edge_changes import ADDRESSES, lose_nothing
-from tests.e2e.edge_driver import TLS_PORT, Edge, an_edge
-from tests.e2e.edge_load import Servers
-from tests.e2e.two_tiers import Answer, curl, running
+from remote.edge_agent import chroot, users
+from remote.edge_agent.instance import Instance
+from remote.edge_agent.system import poll
+from tests.support.containers import App
+from tests.support.edge_changes import ADDRESSES, lose_nothing
+from tests.support.edge_driver import TLS_PORT, Edge, an_edge
+from tests.support.edge_load import Servers
+from tests.support.two_tiers import Answer, curl, running
 
 pytestmark = pytest.mark.skipif(
     os.geteuid() != 0, reason="the edge's HAProxy is started by root: run this as root"

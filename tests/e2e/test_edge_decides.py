@@ -22,14 +22,14 @@ import h2.connection
 import h2.events
 import pytest
 
-from components.config import ConfigError
+from components.config.loading import ConfigError
+from components.config.models.service import Service
+from components.config.models.stack import Stack
 from components.host.traefik import SERVICE_HEADER
-from components.models.service import Service
-from components.models.stack import Stack
 from lab.loopback.ports import free_ports
 from lab.loopback.site import HEALTH, Site, a_site
 from lab.loopback.vm import Vm, vms
-from tests.unit import routing
+from tests.support import routing
 
 pytestmark = pytest.mark.skipif(
     os.geteuid() != 0, reason="the edge's HAProxy is started by root: run this as root"

@@ -15,17 +15,12 @@ from typing import Any
 
 import pytest
 
-from components.edge.keeper.system import poll
 from components.edge.pages import MOST_BYTES
 from lab.loopback.site import Site, a_site
-from tests.e2e.containers import App, Calls, Sockets
-from tests.e2e.two_tiers import (
-    curl,
-    curl_command,
-    http2_upload,
-    running,
-)
-from tests.unit import golden
+from remote.edge_agent.system import poll
+from tests.support import golden
+from tests.support.containers import App, Calls, Sockets
+from tests.support.two_tiers import curl, curl_command, http2_upload, running
 from tests.unit.test_fuzz import haproxy_accepts
 
 pytestmark = pytest.mark.skipif(

@@ -12,14 +12,14 @@ from pathlib import Path
 
 import pytest
 
-from components.edge.keeper import users
-from components.edge.keeper.instance import Instance
-from components.edge.keeper.system import poll
-from components.models.edge import Tls
+from components.config.models.edge import Tls
 from lab.loopback.ports import free_ports
-from tests.e2e.killed import killed_at
+from remote.edge_agent import users
+from remote.edge_agent.instance import Instance
+from remote.edge_agent.system import poll
 from tests.e2e.test_edge_apply import Edge, edge, guarded, page, server, with_page
-from tests.pems import Authority
+from tests.support.killed import killed_at
+from tests.support.pems import Authority
 
 __all__ = ["edge"]
 pytestmark = [

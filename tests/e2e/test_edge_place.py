@@ -10,14 +10,14 @@ from pathlib import Path
 
 import pytest
 
-from components.edge.keeper.seal import sealed
+from components.config.models.edge import Edge as EdgeConfig
 from components.edge.place import ssh_words
-from components.models.edge import Edge as EdgeConfig
-from components.vm.ssh import known_hosts_line
+from controller.ssh import known_hosts_line
 from lab.commands import PROJECT
-from tests.e2e import sshd
-from tests.e2e.edge_driver import SERVER_PORT, SSH_PORT, Edge, an_edge
-from tests.e2e.edge_load import Servers
+from remote.edge_agent.seal import sealed
+from tests.support import sshd
+from tests.support.edge_driver import SERVER_PORT, SSH_PORT, Edge, an_edge
+from tests.support.edge_load import Servers
 
 ADDRESS = "127.0.0.41"
 pytestmark = pytest.mark.skipif(
@@ -52,7 +52,7 @@ def reach(
     arguments = [action, str(edge.instance.folder), edge.instance.name]
     arguments += ["10"] if action == "apply" else []
     return subprocess.run(
-        (sys.executable, "-m", "components.edge.reach", *arguments),
+        (sys.executable, "-m", "controller.reach", *arguments),
         check=False,
         input=sealed(text),
         capture_output=True,

@@ -10,11 +10,11 @@ from typing import Any
 
 import pytest
 
-from components.models.stack import Stack
+from components.config.models.stack import Stack
 from lab.loopback.site import Site, a_site
-from tests.e2e.containers import App
-from tests.e2e.two_tiers import curl, running
-from tests.unit import routing
+from tests.support import routing
+from tests.support.containers import App
+from tests.support.two_tiers import curl, running
 
 pytestmark = pytest.mark.skipif(
     os.geteuid() != 0, reason="the edge's HAProxy is started by root: run this as root"

@@ -18,17 +18,17 @@ from typing import Any
 
 import pytest
 
+from components.config.models.edge import Edge as EdgeConfig
+from components.config.models.edge import Stats
+from components.config.models.service import tcp_name
 from components.edge.haproxy import render
-from components.edge.keeper import timer
-from components.edge.keeper.system import EdgeError, poll
 from components.edge.pools import Server, TcpPool
-from components.host import agent
-from components.models.edge import Edge as EdgeConfig
-from components.models.edge import Stats
-from components.models.service import tcp_name
 from lab.loopback.vm import BINARY
-from tests.e2e.edge_driver import PORT, SERVER_PORT, STATS_PORT, Edge
-from tests.unit.virtual import BYE, TCP, Docker, TcpApp, Traefik
+from remote.edge_agent import timer
+from remote.edge_agent.system import EdgeError, poll
+from remote.vm_agent import agent
+from tests.support.edge_driver import PORT, SERVER_PORT, STATS_PORT, Edge
+from tests.support.virtual import BYE, TCP, Docker, TcpApp, Traefik
 
 TCP_PORT = SERVER_PORT
 FIRST_PORT = 22_000  # of containers; below those that connections take for themselves

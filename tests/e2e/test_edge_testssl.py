@@ -8,12 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from components.models.edge import Tls
-from tests.e2e.edge_changes import ADDRESSES
-from tests.e2e.edge_driver import SERVER_PORT, TLS_PORT, an_edge
-from tests.e2e.edge_load import APP, SOCKETS, Servers
-from tests.pems import Authority
-from tests.unit.program import PROJECT
+from components.config.models.edge import Tls
+from tests.support.edge_changes import ADDRESSES
+from tests.support.edge_driver import SERVER_PORT, TLS_PORT, an_edge
+from tests.support.edge_load import APP, SOCKETS, Servers
+from tests.support.pems import Authority
+from tests.support.program import PROJECT
 
 pytestmark = pytest.mark.skipif(
     os.geteuid() != 0, reason="the edge's HAProxy is started by root: run this as root"

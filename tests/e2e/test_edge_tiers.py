@@ -14,14 +14,14 @@ import grpc
 import pytest
 import websockets.sync.client
 
-from components.edge.keeper.system import EdgeError, poll
 from lab.live import edge_states
 from lab.loopback.ports import free_ports
 from lab.loopback.site import HEALTH, Site, a_site
 from lab.loopback.vm import Vm, vms
-from tests.e2e.containers import App, Calls, Sockets
-from tests.e2e.two_tiers import Answer, curl, running
-from tests.pems import Authority
+from remote.edge_agent.system import EdgeError, poll
+from tests.support.containers import App, Calls, Sockets
+from tests.support.pems import Authority
+from tests.support.two_tiers import Answer, curl, running
 
 pytestmark = pytest.mark.skipif(
     os.geteuid() != 0, reason="the edge's HAProxy is started by root: run this as root"

@@ -13,19 +13,19 @@ from typing import Any
 
 import pytest
 
-from components.edge.keeper import control, status, timer, tls
-from components.edge.keeper.archive import archive
-from components.edge.keeper.certificates import Files, read
-from components.edge.keeper.renew import renew
-from components.edge.keeper.seal import sealed
-from components.edge.keeper.system import EdgeError, poll
-from components.models.edge import Tls
-from components.scripts import archive_command
-from tests.e2e import edge_load
-from tests.e2e.edge_changes import ADDRESSES, lose_nothing
-from tests.e2e.edge_driver import PORT, SERVER_PORT, STATS_PORT, TLS_PORT, Edge, an_edge
-from tests.e2e.edge_load import APP, SOCKETS, Servers
-from tests.pems import Authority
+from components.config.models.edge import Tls
+from remote.edge_agent import control, status, timer, tls
+from remote.edge_agent.archive import archive
+from remote.edge_agent.certificates import Files, read
+from remote.edge_agent.renew import renew
+from remote.edge_agent.seal import sealed
+from remote.edge_agent.system import EdgeError, poll
+from remote.shipping import archive_command
+from tests.support import edge_load
+from tests.support.edge_changes import ADDRESSES, lose_nothing
+from tests.support.edge_driver import PORT, SERVER_PORT, STATS_PORT, TLS_PORT, Edge, an_edge
+from tests.support.edge_load import APP, SOCKETS, Servers
+from tests.support.pems import Authority
 
 pytestmark = pytest.mark.skipif(
     os.geteuid() != 0, reason="the edge's HAProxy is started by root: run this as root"

@@ -12,9 +12,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from components.vm import firewall
-from components.vm.firewall import Grant
-from tests.unit.test_firewall import grants
+from remote.vm_firewall import firewall
+from remote.vm_firewall.firewall import Grant
+from tests.unit.remote.vm_firewall.test_firewall import grants
 
 pytestmark = pytest.mark.skipif(
     os.geteuid() != 0, reason="nft takes a network namespace of its own: run this as root"

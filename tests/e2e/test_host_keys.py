@@ -18,16 +18,16 @@ from typing import Any
 
 import pytest
 
-from components.edge.reach import Gone, check
-from components.vm import boot
-from components.vm.boot import BootError, Settings
 from components.vm.role import Role
-from components.vm.ssh import known_hosts_line, options_in, verified
+from controller import boot
+from controller.boot import BootError, Settings
+from controller.reach import Gone, check
+from controller.ssh import known_hosts_line, options_in, verified
 from lab.commands import PROJECT
 from lab.providers.docker_host import DockerHost
 from lab.providers.errors import Unreachable
-from tests.e2e import sshd
-from tests.e2e.edge_driver import SSH_PORT
+from tests.support import sshd
+from tests.support.edge_driver import SSH_PORT
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="sshd is started by root: run as root")
 VM, ADDRESS = "web-0", "127.0.0.1"
@@ -124,7 +124,7 @@ def command_of_the_graph(vm: Vm) -> Ended:
 
 def make_ssh(vm: Vm) -> Ended:
     """As the Makefile runs it, but for the user."""
-    enter = "import sys; from components.vm import enter, ssh; ssh.SSH_USER = 'root';"
+    enter = "import sys; from controller import enter, ssh; ssh.SSH_USER = 'root';"
     arguments = ("--stack", "prod", VM, "--command", vm.leave_mark)
     return run(
         (sys.executable, "-c", f"{enter} sys.exit(enter.main(sys.argv[1:]))", *arguments),

@@ -9,14 +9,14 @@ from pathlib import Path
 
 import pytest
 
-from components.host import agent
 from components.service.labels import SLOT_LABEL
 from lab.commands import PROJECT
 from lab.images.containers import SICK_REASON
 from lab.layout import ADDRESS
 from lab.namespaces import wait_until
-from tests.e2e.driver import LAB, Driver, long
-from tests.e2e.person import in_the_lab
+from remote.vm_agent import agent
+from tests.support.driver import LAB, Driver, long
+from tests.support.person import in_the_lab
 
 pytestmark = pytest.mark.usefixtures("driver")
 

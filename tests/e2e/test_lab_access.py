@@ -17,9 +17,9 @@ import pytest
 
 from components.vm.keys import key_folder
 from components.vm.role import CONTAINERS
-from components.vm.ssh import SSH_USER, options_in
+from controller.ssh import SSH_USER, options_in
 from lab.commands import PROJECT
-from tests.e2e.driver import LAB, Driver
+from tests.support.driver import LAB, Driver
 
 Ended = subprocess.CompletedProcess[str]
 Way = Callable[[Driver, Path, str, str], Ended]
@@ -81,7 +81,7 @@ def boot_gate(driver: Driver, keys: Path, vm: str, address: str) -> Ended:
         **dict.fromkeys(("BOOT_TIMEOUT", "DRAIN_TIMEOUT", "SHUTDOWN_TIMEOUT"), "60"),
     }
     environment = {f"GATEHOUSE_{name}": value for name, value in settings.items()}
-    return enter(driver, sys.executable, "-m", "components.vm.boot", "wait", **environment)
+    return enter(driver, sys.executable, "-m", "controller.boot", "wait", **environment)
 
 
 def marked(driver: Driver, vm: str) -> bool:

@@ -8,9 +8,9 @@ from collections.abc import Iterator
 
 import pytest
 
-from components.models.edge import Edge
+from components.config.models.edge import Edge
 from lab.layout import ADDRESS
-from tests.e2e.driver import LAB, Driver
+from tests.support.driver import LAB, Driver
 
 DAY = 86400
 
@@ -37,8 +37,8 @@ def test_it_is_renewed_in_time_while_requests_are_served(driver: Driver) -> None
     before, worker = served(driver), driver.edge.process("worker")
     script = (
         "import sys\n"
-        "from components.edge.keeper.instance import Instance\n"
-        "from components.edge.keeper.renew import renew\n"
+        "from remote.edge_agent.instance import Instance\n"
+        "from remote.edge_agent.renew import renew\n"
         "done = renew(Instance(*sys.argv[1:3]), ahead=float(sys.argv[3]))\n"
         "print(*done.taken_up, *done.problems, sep='\\n')\n"
     )

@@ -9,7 +9,7 @@ import re
 import pytest
 
 from lab.bench.site import until
-from tests.e2e.driver import LAB, Driver, long
+from tests.support.driver import LAB, Driver, long
 
 ADDRESS = "10.90.0.254"
 UNIT = f"gatehouse-{LAB}.service"

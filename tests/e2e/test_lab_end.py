@@ -4,8 +4,8 @@ import subprocess
 from pathlib import Path
 
 from lab.commands import PROJECT
-from tests.e2e.driver import LAB, Driver
-from tests.e2e.person import in_the_lab
+from tests.support.driver import LAB, Driver
+from tests.support.person import in_the_lab
 
 
 def test_everything_is_destroyed_word_for_word(driver: Driver) -> None:

@@ -12,8 +12,8 @@ import pytest
 from components.host import traefik
 from lab import acme
 from lab.layout import REGISTRY
-from tests.e2e.driver import Driver
-from tests.e2e.third_host import Scanner, here, third_host
+from tests.support.driver import Driver
+from tests.support.third_host import Scanner, here, third_host
 
 UDP = "53,67,68,111,123,137,161,323,500,5353,5355"
 

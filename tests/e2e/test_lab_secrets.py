@@ -18,8 +18,8 @@ import yaml
 from components.vm.keys import key_folder
 from lab.commands import PROJECT
 from lab.pulumi.stack import FOLDER
-from tests.e2e import secrets
-from tests.e2e.driver import LAB, Driver
+from tests.support import secrets
+from tests.support.driver import LAB, Driver
 
 
 def value() -> str:

@@ -19,11 +19,11 @@ import pytest
 import yaml
 
 from components.host.traefik import IMAGE
-from components.vm import firstboot
+from controller import firstboot
 from lab import internet
 from lab.commands import PROJECT
 from lab.images import containers, disk, stock
-from tests.e2e.driver import LAB, Driver, long
+from tests.support.driver import LAB, Driver, long
 
 DEBIAN_12 = str(stock.PLACE / "debian-12-genericcloud-amd64.qcow2")
 DEBIAN_13 = str(stock.PLACE / "debian-13-genericcloud-amd64.qcow2")

@@ -17,8 +17,8 @@ import yaml
 
 from lab.pulumi import cli, tools
 from recovery.processes import processes_with
-from tests.e2e import secrets
-from tests.unit.test_providers import ended
+from tests.support import secrets
+from tests.unit.lab.test_providers import ended
 
 PROJECT = Path(__file__).parents[2]
 

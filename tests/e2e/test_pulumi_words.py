@@ -16,9 +16,9 @@ import yaml
 
 from lab.commands import PROJECT
 from lab.pulumi import cli, tools
-from tests.e2e.person import Person, checkout, environment_of
-from tests.e2e.terminal import PASSPHRASE
 from tests.e2e.test_pulumi import pulumi as pulumi
+from tests.support.person import Person, checkout, environment_of
+from tests.support.terminal import PASSPHRASE
 
 PROGRAM = """
 import pulumi

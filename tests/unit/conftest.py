@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from components import machine
-from components.host import agent
-from tests.unit.virtual import Vm
+from components.config import machine
+from remote.vm_agent import agent
+from tests.support.virtual import Vm
 
 
 @pytest.fixture(autouse=True)

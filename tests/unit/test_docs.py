@@ -6,10 +6,10 @@ from typing import Any
 import pytest
 import yaml
 
-from components.check import raw_config
-from components.config import parse
-from tests.unit.program import PROJECT
-from tests.unit.test_config import BASE
+from components.config.check import raw_config
+from components.config.loading import parse
+from tests.support.program import PROJECT
+from tests.unit.components.config.test_config import BASE
 
 _YAML = re.compile(r"^( *)```ya?ml\n(.*?)^\1```", re.DOTALL | re.MULTILINE)
 GUIDES = [PROJECT / "README.md", *sorted((PROJECT / "docs").rglob("*.md"))]

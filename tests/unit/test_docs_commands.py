@@ -3,7 +3,7 @@
 import ast
 import re
 
-from tests.unit.program import PROJECT
+from tests.support.program import PROJECT
 
 GUIDES = [PROJECT / "README.md", *sorted((PROJECT / "docs").glob("*.md"))]
 TESTS = [

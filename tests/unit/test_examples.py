@@ -9,11 +9,11 @@ import pytest
 from pydantic import BaseModel, create_model
 from pydantic.fields import FieldInfo
 
-from components.check import raw_config
-from components.config import model_in, parse
-from components.models.base import Model
-from components.models.stack import Stack
-from tests.unit.test_config import BASE
+from components.config.check import raw_config
+from components.config.loading import model_in, parse
+from components.config.models.base import Model
+from components.config.models.stack import Stack
+from tests.unit.components.config.test_config import BASE
 
 
 def _fields(model: type[BaseModel], path: str) -> Iterator[tuple[str, FieldInfo]]:

@@ -31,19 +31,19 @@ import yaml
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from components import checks
-from components.config import ConfigError, parse
-from components.edge.keeper import parts
-from components.edge.keeper.tls import LIST
+from components.config import checks
+from components.config.loading import ConfigError, parse
+from components.config.machine import Facts
+from components.config.models.stack import Stack
 from components.edge.users import userlists
-from components.machine import Facts
-from components.models.stack import Stack
-from components.scripts import archive_command
 from components.vm import cloudinit
 from components.vm.role import ROLES
-from tests.pems import Authority
-from tests.unit import hostile, rendering
-from tests.unit.strategies import SECRET, stacks
+from remote.edge_agent import parts
+from remote.edge_agent.tls import LIST
+from remote.shipping import archive_command
+from tests.support import hostile, rendering
+from tests.support.pems import Authority
+from tests.support.strategies import SECRET, stacks
 
 FULL = os.environ.get("FUZZ") == "full"
 PART = 2000 if FULL else 120  # configs in one run of hypothesis, whose memory grows with them

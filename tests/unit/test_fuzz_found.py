@@ -4,13 +4,13 @@ from typing import Any
 
 import pytest
 
-from components import checks, config
-from components.config import ConfigError, parse
+from components.config import checks, loading
+from components.config.loading import ConfigError, parse
+from components.config.models.edge import Edge
 from components.edge.haproxy import render
 from components.edge.pools import pool
-from components.models.edge import Edge
-from tests.unit.readers import haproxy_sections
-from tests.unit.strategies import SECRET
+from tests.support.readers import haproxy_sections
+from tests.support.strategies import SECRET
 
 APP = {"image": "app:1", "hosts": ["a.example.org"], "port": 80}
 BASE: dict[str, Any] = {"farm": {"vms": 1, "image": "/a.qcow2"}, "services": {"app": APP}}
@@ -133,7 +133,7 @@ def test_a_folder_that_is_too_long_for_haproxys_sockets() -> None:
 
 
 def test_a_value_of_the_config_that_is_no_json_is_text() -> None:
-    assert config._value("[" * 100_000) == "[" * 100_000
+    assert loading._value("[" * 100_000) == "[" * 100_000
 
 
 def test_more_domains_than_haproxy_reads_words_of_a_line() -> None:

@@ -10,19 +10,19 @@ import pytest
 from hypothesis import HealthCheck, assume, given, settings
 from pulumi.runtime import rpc
 
-from components.config import ConfigError, parse
+from components.config.loading import ConfigError, parse
+from components.config.machine import Facts
+from components.config.models.service import Service, check_name
+from components.config.models.stack import Stack
 from components.edge.source import sources
 from components.host import rights
 from components.host import traefik as traefik_flags
-from components.host.agent import PIDS_LABEL, marked, own_labels
-from components.machine import Facts
-from components.models.service import Service, check_name
-from components.models.stack import Stack
 from components.service.labels import SLOT_LABEL, traefik_labels, traefik_name
 from lab.loopback.vm import BINARY
-from tests.unit import program, traefik
-from tests.unit.rendering import placement
-from tests.unit.strategies import SECRET, right_stacks
+from remote.vm_agent.agent import PIDS_LABEL, marked, own_labels
+from tests.support import program, traefik
+from tests.support.rendering import placement
+from tests.support.strategies import SECRET, right_stacks
 from tests.unit.test_fuzz import FULL
 
 FACTS = Facts(edge_addresses=("192.0.2.5", "192.0.2.6"), own_addresses=("192.0.2.5", "192.0.2.6"))
@@ -31,7 +31,7 @@ FACTS = Facts(edge_addresses=("192.0.2.5", "192.0.2.6"), own_addresses=("192.0.2
 @pytest.fixture(autouse=True)
 def _nothing_of_this_machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)  # the program writes the key files of a stack below its folder
-    monkeypatch.setattr("components.machine.facts", lambda _: FACTS)
+    monkeypatch.setattr("components.config.machine.facts", lambda _: FACTS)
 
 
 def some(short: int, full: int) -> settings:

@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 from pulumi.runtime import rpc
 
-from components.check import raw_config
-from components.machine import Facts
-from tests.unit import golden, program, seeds
+from components.config.check import raw_config
+from components.config.machine import Facts
+from tests.support import golden, program, seeds
 
 FOLDERS = ("one-vm", "shop", "bridge", "tcp", "everything")
 
@@ -25,7 +25,7 @@ def stack(
     if (folder / "pages").exists():
         shutil.copytree(folder / "pages", tmp_path / "pages")
     monkeypatch.setattr(
-        "components.machine.facts",
+        "components.config.machine.facts",
         lambda _: Facts(edge_addresses=("192.0.2.5",), own_addresses=("192.0.2.5",)),
     )
     farm = raw["farm"]

@@ -7,10 +7,10 @@ import pytest
 from pulumi.output import Unknown
 from pulumi.runtime import rpc
 
-from components.config import ConfigError
+from components.config.loading import ConfigError
 from components.host import traefik
-from components.vm.firewall import Grant
-from tests.unit import program
+from remote.vm_firewall.firewall import Grant
+from tests.support import program
 
 EDGE = ("10.90.0.1",)
 PORT = traefik.published_port(EDGE)

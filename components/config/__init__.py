@@ -1,0 +1,1 @@
+"""The stack config: models, what is checked beyond them, facts of this machine, the reference."""

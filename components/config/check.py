@@ -1,0 +1,180 @@
+"""Checks stack files without touching anything: ``python -m components.config.check FILE...``.
+
+Whether a file fits the machine (its memory, its networks, whether the image is there) is left to a
+preview, because the file may be for another machine.
+"""
+
+import argparse
+import re
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from components.config.checks.text import part
+from components.config.loading import ConfigError, parse
+
+_PREFIX = "gatehouse:"
+_QUOTED = re.compile(r"'[^']{2,}'|\"[^\"]{2,}\"")
+# The latter three are what PyYAML raises for a wrong value behind `!!bool` and such.
+_UNREADABLE = (
+    *(yaml.YAMLError, ValueError, RecursionError),
+    *(LookupError, AttributeError, TypeError),
+)
+_MOST_VALUES = 1_000_000
+"""Of a file with its aliases written out. Ten nested ones of ten entries would take hours to read;
+Pulumi refuses them."""
+_STAND_INS = {"basic_auth": f"$6$encrypted${'.' * 86}"}
+"""For secrets that must have a form, by the key that they are below."""
+
+
+def raw_config(text: str) -> dict[str, Any]:
+    """Return the ``gatehouse:`` keys of a stack file, with stand-ins for encrypted values.
+
+    Raises:
+        ConfigError: It is no stack file.
+    """
+    try:
+        node = yaml.compose(text, yaml.SafeLoader)
+        twice = tuple(_given_twice(node))
+        _not_too_many(node)
+        document = yaml.safe_load(text)
+    except _UNREADABLE as error:
+        raise ConfigError(
+            [f"config: cannot be read, as the file is no YAML: {_reason(error)}"]
+        ) from None
+    if twice:
+        raise ConfigError(twice)
+    config = document.get("config") if isinstance(document, dict) else None
+    if not isinstance(config, dict):
+        raise ConfigError(
+            ["config: is required, with the keys gatehouse:farm and gatehouse:services"]
+        )
+    return {
+        str(key).removeprefix(_PREFIX): _without_secrets(value)
+        for key, value in config.items()
+        if str(key).startswith(_PREFIX)
+    }
+
+
+def _reason(error: Exception) -> str:
+    """Return why and where YAML cannot be read, without the text there: it may be a secret."""
+    if isinstance(error, LookupError | AttributeError | TypeError):
+        return "a value does not fit its tag"
+    text = str(error)
+    if isinstance(error, yaml.MarkedYAMLError):
+        parts = (error.context, error.context_mark, error.problem, error.problem_mark)
+        text = " ".join(
+            f"in line {each.line + 1}, column {each.column + 1}"
+            if isinstance(each, yaml.Mark)
+            else each
+            for each in parts
+            if each
+        )
+    return " ".join(_QUOTED.sub("…", text).split())
+
+
+def _not_too_many(node: yaml.Node | None) -> None:
+    if _written_out(node, {}) > _MOST_VALUES:
+        raise ValueError(f"its aliases stand for more than {_MOST_VALUES} values")
+
+
+def _written_out(node: yaml.Node | None, known: dict[int, int]) -> int:
+    """Return the number of values and keys in a node; an alias counts as what it stands for.
+
+    Args:
+        node: The node.
+        known: The counts that are known, by the nodes' identity.
+
+    Raises:
+        ValueError: An alias holds itself.
+    """
+    if not isinstance(node, yaml.CollectionNode):
+        return 1
+    if id(node) not in known:
+        known[id(node)] = 0
+        parts = node.value
+        if isinstance(node, yaml.MappingNode):
+            parts = [each for pair in parts for each in pair]
+        known[id(node)] = 1 + sum(_written_out(each, known) for each in parts)
+    elif known[id(node)] == 0:
+        raise ValueError(f"the alias in line {node.start_mark.line + 1} holds itself")
+    return known[id(node)]
+
+
+def _given_twice(node: yaml.Node | None) -> Iterator[str]:
+    """Yield the keys that a map has twice, by their paths.
+
+    Pulumi reports only the line, and Python's parser silently takes the last one. Like Pulumi's
+    parser, this compares keys as they are written, and allows one ``<<``.
+    """
+    todo: list[tuple[str, yaml.Node | None]] = [("", node)]
+    seen: set[int] = set()  # an alias is its anchor's node, and may hold itself
+    while todo:
+        path, each = todo.pop()
+        if each is None or id(each) in seen:
+            continue
+        seen.add(id(each))
+        inside: list[tuple[str, yaml.Node]] = []
+        if isinstance(each, yaml.SequenceNode):
+            inside = [(_below(path, str(index)), item) for index, item in enumerate(each.value)]
+        elif isinstance(each, yaml.MappingNode):
+            lines: dict[str, int] = {}
+            for key, value in each.value:
+                if not isinstance(key, yaml.ScalarNode):
+                    continue
+                here, line = _below(path, key.value), key.start_mark.line + 1
+                if key.value in lines:
+                    yield (
+                        f"{here}: is given twice, in lines {lines[key.value]} and {line};"
+                        f" remove one of them (got {part(key.value)})"
+                    )
+                lines.setdefault(key.value, line)
+                inside.append((here, value))
+        todo += reversed(inside)
+
+
+def _below(path: str, key: str) -> str:
+    """Return the path of a key as all errors show it: those of Gatehouse begin below ``config``."""
+    if path == "config" and key.startswith(_PREFIX):
+        return part(key.removeprefix(_PREFIX))
+    return f"{path}.{part(key)}" if path else part(key)
+
+
+def _without_secrets(value: Any, stand_in: str = "encrypted") -> Any:
+    if isinstance(value, dict):
+        if set(value) == {"secure"}:
+            return stand_in
+        return {
+            key: _without_secrets(each, _STAND_INS.get(key, stand_in))
+            for key, each in value.items()
+        }
+    if isinstance(value, list):
+        return [_without_secrets(each, stand_in) for each in value]
+    return value
+
+
+def main(arguments: list[str]) -> int:
+    """Check each file; return 0 if all are valid, else print their errors and return 1."""
+    parser = argparse.ArgumentParser("python3 -m components.config.check", allow_abbrev=False)
+    parser.add_argument("paths", nargs="+", metavar="FILE", help="such as Pulumi.prod.yaml")
+    wrong = 0
+    for path in parser.parse_args(arguments).paths:
+        try:
+            parse(raw_config(Path(path).read_text(encoding="utf-8")))
+        except ConfigError as error:
+            wrong += 1
+            print(f"{path}:")
+            print("\n".join(f"  {problem}" for problem in error.problems))
+        except (OSError, UnicodeDecodeError) as error:
+            wrong += 1
+            print(f"{path}: cannot be read: {error}")
+        else:
+            print(f"{path}: valid")
+    return 1 if wrong else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,54 @@
+"""Checks across keys: those that contradict each other, or do not fit the machine.
+
+Each check yields ``path: what is wrong; what to do (got value)``. Pure: facts about the machine are
+arguments. Every check takes time in proportion to the size of the config.
+"""
+
+from collections.abc import Iterable
+
+from components.config.checks import (
+    claims,
+    edge,
+    farm,
+    folders,
+    here,
+    names,
+    ports,
+    registries,
+    service,
+)
+from components.config.machine import Facts
+from components.config.models.stack import Stack
+from components.placement import vm_names
+
+_SOCKET_FOLDER_LIMIT = 85  # HAProxy keeps 97 characters for a socket's path: `/master.sock` has 12
+
+
+def across(stack: Stack) -> Iterable[str]:
+    """Yield every contradiction within the config itself."""
+    vms = vm_names(stack.farm.name, stack.farm.vms)
+    allowed = folders.allowed(stack.farm)
+    yield from farm.farm(stack)
+    for name, each in stack.services.items():
+        yield from service.service(name, each, stack.farm, vms, allowed)
+    yield from names.names(stack.services, vms)
+    yield from claims.claims(stack.services)
+    yield from edge.edge(stack)
+    yield from ports.ports(stack)
+    yield from registries.registries(stack.registries)
+
+
+def in_stack(stack: Stack, name: str) -> Iterable[str]:
+    """Yield what cannot work in the Pulumi stack called ``name``."""
+    folder = f"{stack.edge.folder}/{name}"
+    if len(folder) > _SOCKET_FOLDER_LIMIT:
+        yield (
+            f"edge.folder: with the stack's name it has {len(folder)} characters, and HAProxy's"
+            f" sockets in it allow {_SOCKET_FOLDER_LIMIT}; shorten it (got {stack.edge.folder})"
+        )
+
+
+def on_this_machine(stack: Stack, facts: Facts) -> Iterable[str]:
+    """Yield what cannot work on the machine that the facts are of."""
+    yield from here.here(stack, facts)
+    yield from ports.ports(stack, own=[str(address.ip) for _, address in facts.networks])

@@ -1,0 +1,283 @@
+"""The stack config: the only reader of ``pulumi.Config``, from YAML to frozen models.
+
+Everything is validated here, before the first resource is registered, and all errors are reported
+together, each as ``path.of.the.key: what is wrong; what to do (got value)``. The only check
+that needs the hypervisor is whether its libvirt answers; all others, and those that need the edge,
+are elsewhere.
+"""
+
+import json
+import re
+from collections.abc import Iterable, Mapping
+from typing import Any, get_args, get_origin
+
+import pulumi
+import yaml
+from pulumi.runtime import get_config
+from pulumi.runtime.config import CONFIG, get_config_env
+from pydantic import BaseModel, ValidationError
+
+from components.config import checks, machine, spelling, vocabulary
+from components.config.checks.text import cut, is_hash, part
+from components.config.models.stack import Stack
+
+SECRET_KEYS = frozenset({"password", "secret_env", "basic_auth"})
+"""Keys whose values are never shown, not even in an error about them."""
+
+
+_SECRETIVE = re.compile(
+    r"pass(word|wd|phrase)?$|^pw$|secret|token|credential|private|(api|ssh)[_-]?key|hmac"
+)
+"""Words in unknown keys whose values may be secrets."""
+
+_SECRETIVE_NAME = re.compile(_SECRETIVE.pattern + r"|(^|[_.-])(key|pwd|pin|salt|auth)$|pwd$")
+"""Words in names of variables, labels and headers whose values may be secrets."""
+_NAMED = ("env", "labels", "headers")
+
+_GIVEN_AWAY = re.compile(
+    r"PRIVATE KEY-----|://[^/\s@]*:[^/\s@]+@|(pass(word|wd|phrase)?|pwd|secret|token|key)\s*[=:]\s*\S",
+    re.IGNORECASE,
+)
+"""Secrets in any value: a private key in PEM, a password in a URL or after `password=`."""
+
+
+class ConfigError(pulumi.RunError):
+    """The config is wrong; ``problems`` holds one ``path: what is wrong (got value)`` each."""
+
+    def __init__(self, problems: Iterable[str]) -> None:
+        self.problems = tuple(problems)
+        lines = "\n".join(f"  {problem}" for problem in self.problems)
+        super().__init__(f"the stack config is wrong, nothing was changed:\n{lines}")
+
+
+def load() -> tuple[Stack, machine.Facts]:
+    """Read and validate the stack config of the running program.
+
+    Returns:
+        The config, and the facts about this machine, which it fits.
+
+    Raises:
+        ConfigError: Something in it is wrong; every problem found is in the message.
+    """
+    prefix = f"{pulumi.get_project()}:"
+    given = {**get_config_env(), **CONFIG.get()}  # the SDK's Config can only look up known keys
+    keys = [key for key in given if key.startswith(prefix)]
+    stack = parse({key.removeprefix(prefix): _value(get_config(key)) for key in keys})
+    facts = machine.facts(stack)
+    problems = (
+        *checks.in_stack(stack, pulumi.get_stack()),
+        *checks.on_this_machine(stack, facts),
+    )
+    uri = stack.farm.hypervisor.uri
+    silent = machine.hypervisor_problem(uri)
+    if silent is not None:
+        problems = (
+            *problems,
+            f"farm.hypervisors.0.uri: {silent}; install libvirt and start it (`systemctl enable"
+            f" --now libvirtd`), or give another hypervisor's URI (got {uri})",
+        )
+    if problems:
+        raise ConfigError(problems)
+    return stack, facts
+
+
+def _value(text: str | None) -> object:
+    """Turn a config value back into what the file has; structured ones arrive as JSON."""
+    try:
+        return json.loads(text or "null")
+    except (ValueError, RecursionError):
+        return text
+
+
+def parse(raw: Mapping[str, Any]) -> Stack:
+    """Turn the ``gatehouse:`` keys of a stack config into models.
+
+    Raises:
+        ConfigError: Something in it is wrong; every problem found is in the message.
+    """
+    try:
+        stack = Stack.model_validate(raw)
+    except ValidationError as error:
+        items = error.errors()
+        raise ConfigError(_explain(item) for item in items if not _follows(item)) from None
+    problems = tuple(checks.across(stack))
+    if problems:
+        raise ConfigError(problems)
+    return stack
+
+
+def _follows(item: Any) -> bool:
+    """Whether an error only says that a list is too short without its wrong entries."""
+    return bool(item["type"] == "too_short" and len(item["input"]) >= item["ctx"]["min_length"])
+
+
+_YAML_TEXT = "tag:yaml.org,2002:str"
+_MESSAGES: Mapping[str, str] = {
+    "missing": "is required",
+    "int_type": "must be a whole number",
+    "float_type": "must be a number",
+    "finite_number": "must be a finite number",
+    "string_type": "must be text; put it in quotes",
+    "string_unicode": "must be text that can be written as UTF-8",
+    "string_too_short": "must not be empty",
+    "string_too_long": "must have at most {max_length} characters",
+    "invalid_key": "must have a key that is text; put it in quotes",
+    "bool_type": "must be true or false",
+    "dict_type": "must be a map of keys",
+    "model_type": "must be a map of keys",
+    "tuple_type": "must be a list",
+    "greater_than": "must be more than {gt:g}",
+    "greater_than_equal": "must be at least {ge}",
+    "less_than_equal": "must be at most {le}",
+    "too_short": "must have at least {min_length} entry",
+    "too_long": "must have at most {max_length} entry",
+    "literal_error": "must be {expected}",
+    "value_error": "{error}",
+}
+
+
+_SHORT_FORMS: Mapping[tuple[str, str | None], str] = {
+    ("model_type", "Volume"): ", such as {name: data, path: /data}",
+    ("model_type", "Tcp"): ", such as {port: 5432}",
+    ("model_type", "Health"): ", such as {path: /health}",
+    ("model_type", "Hypervisor"): ", such as {uri: qemu:///system}",
+    ("tuple_type", None): ", such as [first, second]",
+}
+"""What to write instead of another tool's short form, by the type of the error and the model."""
+
+
+def _explain(item: Any) -> str:
+    location = [str(part) for part in item["loc"]] or [str(item["input"])]
+    unknown = item["type"] == "extra_forbidden"
+    # pydantic's way to say so; an unknown key may be called that.
+    about_key = not unknown and item["loc"][-1:] == ("[key]",) and _is_key(item)
+    if about_key:
+        del location[-1]
+    if about_key or item["type"] == "invalid_key":  # pydantic has True as 1 there
+        location[-1] = json.dumps(item["input"], default=str).strip('"')
+    assigned = about_key and "secret_env" in location and "=" in location[-1]
+    if assigned:
+        location[-1] = location[-1].partition("=")[0]
+    message = _unknown_key(location) if unknown else _message(item)
+    if item["type"] == "missing":
+        got = "got nothing"
+    elif (
+        (_hidden(location, unknown=unknown) and not about_key)
+        or assigned
+        or is_hash(item["input"])
+        or (isinstance(item["input"], str) and _GIVEN_AWAY.search(item["input"]))
+    ):
+        got = "value hidden: it may be secret"
+    else:
+        got = f"got {_shown(item['input'])}"
+    return f"{'.'.join(map(part, location))}: {message} ({got})"
+
+
+def _is_key(item: Any) -> bool:
+    part = item["loc"][-2:-1]
+    if part == (item["input"],):
+        return True
+    try:
+        return bool(part == (repr(item["input"]),))
+    except ValueError:  # a number that is too long to be written
+        return False
+
+
+def _message(item: Any) -> str:
+    context = item.get("ctx", {})
+    template = _MESSAGES.get(item["type"])
+    message = template.format(**context) if template else item["msg"]
+    if item["type"] == "literal_error" and isinstance(item["input"], bool):
+        return f"{message}; put it in quotes, or YAML takes it for true or false"
+    if item["type"] == "string_type" and isinstance(item["input"], Mapping | list):
+        return "must be text"
+    if item["type"] == "string_type" and item["input"] is None:
+        return 'must be text; write "" if it is empty'
+    return message + _SHORT_FORMS.get((item["type"], context.get("class_name")), "")
+
+
+def _hidden(location: list[str], *, unknown: bool) -> bool:
+    """Whether a value is a secret, or may have been meant as one under an unknown key."""
+    if location[0] == "registries":  # a token may stand in place of the whole login
+        return len(location) < 3 or location[-1] != "username"
+    if any(part in SECRET_KEYS for part in location):
+        return True
+    if not unknown:
+        return _named_as_a_secret(location)
+    meant = _unknown_key(location).partition("known here are")[0]
+    return _SECRETIVE.search(location[-1].lower()) is not None or any(
+        re.search(rf"\b{key}\b", meant) for key in SECRET_KEYS
+    )
+
+
+def _named_as_a_secret(location: list[str]) -> bool:
+    """Whether the name of a variable, label or header suggests that its value is secret."""
+    start = next((index for index, part in enumerate(location) if part in _NAMED and index > 1), -1)
+    names = location[start + 1 :] if start > 0 else ()
+    return any(_SECRETIVE_NAME.search(name.lower()) for name in names)
+
+
+def _unknown_key(location: list[str]) -> str:
+    """Return what to write instead: another tool's word is known, or a spelling is near enough."""
+    model, key = _model_at(location[:-1]), location[-1]
+    known = list(model.model_fields)
+    same = next((each for each in known if vocabulary.plain(each) == vocabulary.plain(key)), None)
+    meant = f"did you mean {same}?" if same else vocabulary.hint(model.__name__, key)
+    if meant is None:
+        near = spelling.nearest(key, known) or _in_a_part(model, key)
+        meant = f"did you mean {near}?" if near else f"known here are {', '.join(known)}"
+    return f"unknown key; {meant}"
+
+
+def _in_a_part(model: type[BaseModel], key: str) -> str | None:
+    """Return where a key is that was written one level too high."""
+    parts = ((name, model_in(field.annotation)) for name, field in model.model_fields.items())
+    return next(
+        (f"{name}.{key}" for name, part in parts if part and key in part.model_fields), None
+    )
+
+
+def _model_at(location: list[str]) -> type[BaseModel]:
+    model: type[BaseModel] = Stack
+    keys = iter(location)
+    for key in keys:
+        annotation = model.model_fields[key].annotation
+        model = model_in(annotation) or model
+        if get_origin(annotation) in (dict, tuple):
+            next(keys, None)  # a name that the operator chose, or a number in a list
+    return model
+
+
+def model_in(annotation: Any) -> type[BaseModel] | None:
+    """Return the model that a key holds, perhaps in a list or map; None if it holds none."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return annotation
+    found = (model_in(argument) for argument in get_args(annotation))
+    return next((model for model in found if model is not None), None)
+
+
+def _shown(value: object) -> str:
+    """Return a value as the operator wrote it; maps and lists only by their kind."""
+    if isinstance(value, Mapping):
+        return "a map" if value else "an empty map"
+    if isinstance(value, list | tuple):
+        return "a list" if value else "an empty list"
+    if isinstance(value, str) and _reads_as_text(value):
+        return cut(value)
+    try:
+        return cut(json.dumps(value, default=str))
+    except ValueError:  # Python's limit
+        return "a number of thousands of digits"
+
+
+def _reads_as_text(value: str) -> bool:
+    """Whether YAML would take it as text without quotes, on one line."""
+    if not value.isprintable() or value == "":
+        return False
+    if len(value) > 80:
+        return True
+    try:
+        node = yaml.compose(f"- {value}", yaml.SafeLoader)
+    except yaml.YAMLError:
+        return True
+    return isinstance(node, yaml.SequenceNode) and bool(node.value[0].tag == _YAML_TEXT)

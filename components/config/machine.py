@@ -1,0 +1,208 @@
+"""What this machine can tell about itself and its ways, for the checks that a config fits it.
+
+Another hypervisor's memory and networks are not judged by ours. Another edge's certificates are
+judged there, before it is changed.
+"""
+
+import dataclasses
+import ipaddress
+import json
+import os
+import shutil
+import socket
+import stat
+import struct
+import subprocess
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from urllib.parse import parse_qs, urlsplit
+
+from components.config.models.stack import Stack
+from components.edge import tls
+from components.edge.domains import domains
+from components.edge.pages import page_problem
+from remote.edge_agent.certificates import Spec, choose
+from remote.edge_agent.system import EdgeError
+
+_KVM = Path("/dev/kvm")
+_PROBE_SECONDS = 5.0
+_LIBVIRT = "/var/run/libvirt/libvirt-sock"
+"""Pulumi's libvirt provider (0.5.4) connects to this socket unless the URI names another one."""
+_MAGIC = b"QFI\xfb"
+_QCOW2 = struct.Struct(">4sIQIIQ")
+"""Of its header: magic, version, the backing file's place and length, cluster bits, disk's size."""
+_OTHERS = {
+    b"\xfd7zXZ": "compressed with xz, so unpack it",
+    b"\x1f\x8b": "compressed with gzip, so unpack it",
+    b"\x28\xb5\x2f\xfd": "compressed with zstd, so unpack it",
+    b"PK\x03\x04": "a ZIP archive",
+    b"<": "a web page or other markup, as a failed download leaves it",
+    b"KDMV": "VMware's format, so convert it with `qemu-img convert -O qcow2`",
+    b"conectix": "VHD, so convert it with `qemu-img convert -O qcow2`",
+    b"vhdxfile": "VHDX, so convert it with `qemu-img convert -O qcow2`",
+    b"\xeb\x63\x90": "a raw disk, so convert it with `qemu-img convert -O qcow2`",
+}
+"""What else people have at hand, by its first bytes; a raw disk by those of GRUB's boot sector."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Facts:
+    """What was found; None or empty where it could not be told or does not matter."""
+
+    memory: int | None = None
+    """Bytes installed."""
+    networks: tuple[tuple[str, ipaddress.IPv4Interface], ...] = ()
+    """Interfaces by name, with their address and network."""
+    image_problem: str | None = None
+    """Why the image cannot be used."""
+    image_size: int | None = None
+    """The size in bytes of the disk in the image; None if the image is not a local qcow2 file."""
+    kvm: bool = True
+    """Whether there is a /dev/kvm."""
+    edge_addresses: tuple[str, ...] = ()
+    """The IPv4 addresses that an edge outside of the VMs' own network has towards them."""
+    own_addresses: tuple[str, ...] = ()
+    """The IPv4 addresses that this machine has towards VMs with addresses of their own."""
+    certificate_problems: tuple[str, ...] = ()
+    """What is wrong with the edge's certificates, each with its key and what to do."""
+    page_problems: Mapping[str, str] = field(default_factory=dict)
+    """Why error pages cannot be used, by their path; those that can are left out."""
+
+
+def facts(stack: Stack) -> Facts:
+    """Look at what the config depends on; changes nothing."""
+    own = _own_addresses(stack)
+    problem, size = _image(stack.farm.image)
+    everywhere = Facts(
+        image_problem=problem,
+        image_size=size,
+        edge_addresses=own if stack.edge.host is None else resolved(stack.edge.host),
+        own_addresses=own,
+        certificate_problems=_certificate_problems(stack) if stack.edge.here else (),
+        page_problems=_page_problems(stack),
+    )
+    if not stack.farm.hypervisor.local:
+        return everywhere
+    return dataclasses.replace(
+        everywhere,
+        memory=os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"),
+        networks=_networks(),
+        kvm=_KVM.exists(),
+    )
+
+
+def hypervisor_problem(uri: str) -> str | None:
+    """Return why no libvirt answers on this machine; None if one does, or the URI names another.
+
+    The libvirt provider's own error is about a socket, and names neither the key nor the URI. A
+    libvirt that systemd starts on demand is started by this.
+    """
+    parts = urlsplit(uri)
+    if parts.netloc or parts.path != "/system":
+        return None
+    path = parse_qs(parts.query).get("socket", [_LIBVIRT])[0]
+    with socket.socket(socket.AF_UNIX) as probe:
+        try:
+            probe.settimeout(_PROBE_SECONDS)
+            probe.connect(path)
+        except OSError as error:
+            return f"no libvirt answers at {path}: {error.strerror or error}"
+    return None
+
+
+def _own_addresses(stack: Stack) -> tuple[str, ...]:
+    static = stack.farm.network.addresses[: stack.farm.vms]
+    ways = {_way_to(str(address.ip)) for address in static}
+    return tuple(sorted(way for way in ways if way is not None))
+
+
+def resolved(host: str) -> tuple[str, ...]:
+    """Return the IPv4 addresses that a name or an address means, sorted; none if it means none."""
+    try:
+        found = socket.getaddrinfo(host, None, socket.AF_INET)
+    except OSError:
+        return ()
+    return tuple(sorted({str(each[4][0]) for each in found}))
+
+
+def _way_to(address: str) -> str | None:
+    """Return this machine's own address on the way to another one; sends nothing there."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        try:
+            probe.connect((address, 9))
+        except OSError:
+            return None
+        return str(probe.getsockname()[0])
+
+
+def _certificate_problems(stack: Stack) -> tuple[str, ...]:
+    if stack.edge.tls is None:
+        return ()
+    read = Spec.from_json(tls.spec(stack.edge.tls, domains(stack.services.values())))
+    try:
+        return choose(read, time.time()).problems
+    except EdgeError as error:
+        return (f"edge.tls: {error} (got none)",)
+
+
+def _page_problems(stack: Stack) -> Mapping[str, str]:
+    paths = {path for each in stack.services.values() for path in each.http.error_pages.values()}
+    problems = {path: page_problem(path) for path in sorted(paths)}
+    return {path: problem for path, problem in problems.items() if problem is not None}
+
+
+def _image(image: str) -> tuple[str | None, int | None]:
+    """Return why an image on this machine cannot be used, and its disk's size if it can.
+
+    URLs are not looked up.
+    """
+    if "://" in image:
+        return None, None
+    try:
+        mode = Path(image).stat().st_mode
+        if stat.S_ISDIR(mode):
+            return "is a folder", None
+        if not (stat.S_ISREG(mode) or stat.S_ISBLK(mode)):
+            return "is no file", None
+        with Path(image).open("rb") as file:
+            head = file.read(_QCOW2.size)
+    except FileNotFoundError:
+        return "does not exist", None
+    except OSError as error:
+        return f"cannot be read: {error.strerror}", None
+    return qcow2(head)
+
+
+def qcow2(head: bytes) -> tuple[str | None, int | None]:
+    """Return what is wrong with a disk image that begins like this, and its disk's size if not."""
+    if not head.startswith(_MAGIC):
+        what = next((what for magic, what in _OTHERS.items() if head.startswith(magic)), None)
+        if what is None and not head.strip(b"\0"):
+            what = "empty"
+        return f"is no qcow2 disk image but {what or 'something else'}", None
+    if len(head) < _QCOW2.size:
+        return "is no qcow2 disk image but the beginning of one", None
+    _, _, backing, _, _, size = _QCOW2.unpack(head)
+    if backing:
+        return "is a layer on another image; flatten it with `qemu-img convert -O qcow2`", None
+    return None, size
+
+
+def _networks() -> tuple[tuple[str, ipaddress.IPv4Interface], ...]:
+    if shutil.which("ip") is None:
+        return ()
+    told = subprocess.run(
+        ("ip", "-json", "-4", "address"), check=False, capture_output=True, text=True
+    )
+    return parse_networks(told.stdout) if told.returncode == 0 else ()
+
+
+def parse_networks(text: str) -> tuple[tuple[str, ipaddress.IPv4Interface], ...]:
+    """Read what ``ip -json -4 address`` prints."""
+    return tuple(
+        (link["ifname"], ipaddress.IPv4Interface(f"{each['local']}/{each['prefixlen']}"))
+        for link in json.loads(text or "[]")
+        for each in link.get("addr_info", ())
+    )

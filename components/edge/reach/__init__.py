@@ -1,0 +1,1 @@
+"""The old path of ``controller.reach``, in the delete commands of older states."""

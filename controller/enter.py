@@ -1,0 +1,59 @@
+"""A shell on a VM, or a command there: ``python3 -m controller.enter --stack prod VM``.
+
+For people, in the program's folder. Where the VM is, ``pulumi`` tells, with the backend that it has
+here; who it is, the key files tell that the program has written on this machine.
+"""
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+
+from components.vm.keys import key_folder
+from controller.ssh import EnterError, entering
+
+
+def words(stack: str, vm: str, command: str) -> tuple[str, ...]:
+    """Return what is to be run, in this folder, to enter a VM.
+
+    Args:
+        stack: Its name, as ``pulumi --stack`` takes it.
+        vm: Its name.
+        command: For the VM's shell; none for a shell to type in.
+
+    Raises:
+        EnterError: The VM cannot be entered from here.
+    """
+    ask = ("pulumi", "stack", "output", "--json", "--stack", stack)
+    try:
+        # With our other streams: it may ask for a passphrase, and says itself what is wrong.
+        told = subprocess.run(ask, check=False, stdout=subprocess.PIPE, text=True)
+    except FileNotFoundError:
+        raise EnterError("pulumi is not on PATH, and it alone knows where the VMs are") from None
+    if told.returncode != 0:
+        raise EnterError(f"`{' '.join(ask)}` failed, see above")
+    # The program knows no more of a name than what is after the organization and the project.
+    keys = key_folder(stack.rpartition("/")[2])
+    missing = f"run `pulumi preview --stack {stack}` in this folder, which writes it"
+    return entering(json.loads(told.stdout), vm, keys, command=command, missing=missing)
+
+
+def main(arguments: list[str]) -> int:
+    """Become the ``ssh`` that enters; code 1 and the reason on stderr if it cannot."""
+    parser = argparse.ArgumentParser("python3 -m controller.enter", description=__doc__)
+    parser.add_argument("vm", nargs="?", default="", metavar="VM")
+    parser.add_argument("--stack", required=True)
+    parser.add_argument("--command", default="", help="run this, rather than open a shell")
+    args = parser.parse_args(arguments)
+    try:
+        found = words(args.stack, args.vm, args.command)
+    except EnterError as error:
+        print(f"ssh: {error}", file=sys.stderr)
+    else:
+        os.execvp(found[0], found)  # noqa: S606 - ssh, in our place, and no shell
+    return 1
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

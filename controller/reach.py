@@ -1,0 +1,109 @@
+"""Runs the keeper on another machine over SSH: ``python3 -m controller.reach apply|remove …``.
+
+Its arguments are the keeper's.
+
+The machine is asked for nothing but whether it can run the keeper first: who it is, whether we may
+enter, and whether there is a Python. What is wrong with that is told by the key of the config. Only
+then does the keeper go there, with our standard input as its own and its exit code as ours.
+
+A machine that does not answer has nothing to take away.
+"""
+
+import os
+import shlex
+import subprocess
+import sys
+from collections.abc import Mapping
+
+from remote.edge_agent.archive import archive
+from remote.edge_agent.command import parsed
+from remote.shipping import archive_command
+
+_VARIABLES = ("GATEHOUSE_SSH", "GATEHOUSE_KEY", "GATEHOUSE_HOST")
+_SSH = 255  # its own exit code; any other is that of what it ran
+_SECONDS = 60.0
+
+
+class ReachError(Exception):
+    """The machine cannot be entered; the message starts with the key that says where it is."""
+
+
+class Gone(ReachError):  # noqa: N818 - what it is
+    """There is nobody to enter."""
+
+
+def check(ssh: list[str], key: str, host: str) -> None:
+    """Return if the keeper could be run.
+
+    Args:
+        ssh: The words that what is to be run there follows.
+        key: ``edge.host`` or ``edge.vm``.
+        host: What it is called there.
+
+    Raises:
+        ReachError: It could not.
+    """
+    try:
+        told = subprocess.run(
+            (*ssh, "python3", "--version"),
+            check=False,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=_SECONDS,
+        )
+    except subprocess.TimeoutExpired:
+        raise Gone(f"{key}: {host} does not answer over SSH within {_SECONDS:.0f} s") from None
+    if told.returncode == 0:
+        return
+    line = (told.stderr.strip() or "no answer").splitlines()[-1]
+    if told.returncode != _SSH:
+        raise ReachError(
+            f"{key}: {host} cannot run the edge's program: {line}; it takes python3, and for"
+            " anybody but root sudo without a password"
+        )
+    if "Host key verification failed" in told.stderr:
+        if key == "edge.vm":
+            raise Gone(
+                f"{key}: who answers at the address of {host} has another host key than it was"
+                " given; is it another machine's address?"
+            )
+        raise ReachError(
+            f"{key}_key: {host} has another host key, so nothing was touched there; if the machine"
+            f" was made anew, take its new key from `ssh-keyscan {host}`"
+        )
+    if "Permission denied" in told.stderr:
+        raise ReachError(
+            f"edge.user: {host} refuses the keys that ssh has here: {line}; have one of them in its"
+            " authorized_keys"
+        )
+    raise Gone(f"{key}: {host} does not answer over SSH: {line}")
+
+
+def main(arguments: list[str], environment: Mapping[str, str]) -> int:
+    """Become the ``ssh`` that runs the keeper; code 1 and the reason on stderr if it cannot.
+
+    Code 2 if there is no such command of the keeper's.
+    """
+    asked = parsed(arguments, "python3 -m controller.reach")
+    missing = [name for name in _VARIABLES if not environment.get(name)]
+    if missing:
+        print(f"the environment has no {', '.join(missing)}; Pulumi gives them", file=sys.stderr)
+        return 2
+    ssh = shlex.split(environment["GATEHOUSE_SSH"])
+    try:
+        check(ssh, environment["GATEHOUSE_KEY"], environment["GATEHOUSE_HOST"])
+    except ReachError as error:
+        print(error, file=sys.stderr)
+        if isinstance(error, Gone) and asked.action == "remove":
+            print("so its edge is left as it is, if there still is one", file=sys.stderr)
+            return 0
+    else:
+        # In our place, so that a Pulumi that is told to stop finds nobody between it and ssh.
+        words = (*ssh, archive_command(archive(), *arguments))
+        os.execvp(ssh[0], words)  # noqa: S606 - no shell reads them
+    return 1
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:], os.environ))

@@ -1,0 +1,98 @@
+"""The commands of the keeper; see the package."""
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+
+from remote.edge_agent import (
+    challenges,
+    chroot,
+    claims,
+    install,
+    logfile,
+    seal,
+    timer,
+    upgraded,
+    users,
+)
+from remote.edge_agent.apply import apply, understood
+from remote.edge_agent.command import parsed
+from remote.edge_agent.instance import Instance
+from remote.edge_agent.renew import renew
+from remote.edge_agent.system import EdgeError
+
+_READING = frozenset({"apply", "users"})
+_UNLOCKED = frozenset({"log", "link", "answer"})
+"""Commands that run without the lock, because its holder waits for them."""
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Run a command; code 1 and the reason on stderr if it fails, 2 if there is no such command."""
+    asked = parsed(arguments)
+    instance = Instance(asked.folder, asked.name)
+    try:
+        if asked.action in _UNLOCKED:
+            claims.check_is_edge(instance)
+            _run_beside(instance, asked.action)
+            return 0
+        install.mend_if_left()
+        # Before anything is made or waited for.
+        given = seal.opened(sys.stdin.buffer.read()) if asked.action in _READING else ""
+        if asked.action == "apply":
+            understood(given)
+        claims.check(instance, given)
+        _run(instance, asked, given)
+    except EdgeError as error:
+        print(f"edge {asked.name}: {error}", file=sys.stderr)
+        return 1
+    except OSError as error:
+        # Such as a full disk, which says no path.
+        told = f"{error.strerror or error} ({error.filename or f'below {asked.folder}'})"
+        print(f"edge {asked.name}: {told}; mend that, and run this again", file=sys.stderr)
+        return 1
+    return 0
+
+
+def _run_beside(instance: Instance, action: str) -> None:
+    if action == "log":
+        logfile.write(logfile.blocks(sys.stdin.fileno()), instance.access_log, instance.log)
+    elif action == "link":
+        os.umask(0o077)
+        chroot.link(instance.folder)
+    else:
+        challenges.answer(instance, os.environ)
+
+
+def _run(instance: Instance, asked: argparse.Namespace, given: str) -> None:
+    if asked.action == "renew" and not instance.live.exists():
+        return
+    with instance.locked():
+        if asked.action == "apply":
+            apply(instance, given, asked.ready_seconds)
+        elif asked.action == "users":
+            users.keep(instance.folder, given)
+        elif asked.action == "renew":
+            _renew(instance, at_once=asked.when == "now")
+        elif asked.action == "remove":
+            timer.stop(instance)
+            instance.stop()
+
+
+def _renew(instance: Instance, *, at_once: bool) -> None:
+    problems = []
+    try:
+        if upgraded.run_what_is_installed(instance):
+            print("HAProxy was upgraded, and runs as it is installed now")
+    except EdgeError as error:
+        problems.append(str(error))
+    renewed = renew(instance, at_once=at_once)
+    for each in renewed.taken_up:
+        print(f"certificate taken up for {each}")
+    problems += renewed.problems
+    if problems:
+        raise EdgeError("\n".join(problems))
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

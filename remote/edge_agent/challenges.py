@@ -1,0 +1,41 @@
+"""Answers to ACME challenges over HTTP, which HAProxy itself gives.
+
+Nothing listens for them: certbot's hook puts the answer into a map of the worker that serves, and
+HAProxy answers from it. So nobody but root can answer a challenge for the edge's domains.
+"""
+
+import re
+from collections.abc import Mapping
+from contextlib import suppress
+
+from remote.edge_agent.instance import Instance
+from remote.edge_agent.system import EdgeError
+from remote.edge_agent.tls import current
+from remote.edge_agent.versions import CHALLENGES
+
+PATH = "/.well-known/acme-challenge/"
+_BASE64URL = r"[A-Za-z0-9_-]+"
+
+
+def answer(instance: Instance, environment: Mapping[str, str]) -> None:
+    """Have HAProxy give the answer that certbot tells its hook.
+
+    Raises:
+        EdgeError: HAProxy does not take it, or this is not certbot's hook.
+    """
+    token = environment.get("CERTBOT_TOKEN", "")
+    given = environment.get("CERTBOT_VALIDATION", "")
+    if not re.fullmatch(_BASE64URL, token) or not re.fullmatch(rf"{token}\.{_BASE64URL}", given):
+        raise EdgeError("an answer to a challenge is for certbot to give, which sets CERTBOT_TOKEN")
+    path = current(instance).files / CHALLENGES
+    told = instance.ask_master(f"@1 add map {path} {PATH}{token} {given}")
+    if told is None:
+        raise EdgeError("HAProxy does not run, so it answers no challenge")
+    if told.strip():
+        raise EdgeError(f"HAProxy does not take the answer to a challenge: {told.strip()}")
+
+
+def forget(instance: Instance) -> None:
+    """Have HAProxy answer none any more."""
+    with suppress(EdgeError):
+        instance.ask_master(f"@1 clear map {current(instance).files / CHALLENGES}")

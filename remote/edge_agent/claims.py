@@ -1,0 +1,142 @@
+"""Checks before any change that a folder is the edge's own, and that it has no other folder."""
+
+import re
+import socket
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from pathlib import Path
+
+from remote.edge_agent import chroot, systemd, users
+from remote.edge_agent.instance import Instance
+from remote.edge_agent.ports import listening
+from remote.edge_agent.system import EdgeError, text_of
+
+_FIRST = {"lock", "chroot.lock", "servers.state", "keeper.part", users.USERS, chroot.FOLDER}
+"""What may be in an edge's folder that has no copy of the keeper yet."""
+_USERLISTS = re.compile(r"[0-9a-f]{16}\.cfg(\.part)?")
+
+
+def check_is_edge(instance: Instance) -> None:
+    """Check that the folder is an edge's, which has a copy of the keeper.
+
+    Raises:
+        EdgeError: There is none.
+    """
+    if not instance.program.is_file():
+        raise EdgeError(
+            f"edge.folder: no edge is in {instance.folder}, which has no {instance.program.name};"
+            " nothing was changed; give the folder of an edge"
+        )
+
+
+def check(instance: Instance, text: str = "") -> None:
+    """Check that the folder is the edge's own, and that the edge has no other folder.
+
+    Args:
+        instance: The edge.
+        text: The haproxy.cfg to apply.
+
+    Raises:
+        EdgeError: The folder is not, or the edge has another one.
+    """
+    folder = instance.folder
+    if folder.exists() and not folder.is_dir():
+        raise EdgeError(f"edge.folder: is not a folder; choose another one (got {folder})")
+    foreign = [] if instance.program.is_file() else sorted(_foreign(folder))
+    if foreign:
+        raise EdgeError(
+            "edge.folder: holds files of others, which would be deleted with the edge:"
+            f" {', '.join(foreign[:3])}; choose an empty folder (got {folder})"
+        )
+    for name in _other_names(instance):
+        raise EdgeError(
+            f"edge.folder: {folder} is the folder of the edge {name}, which would be changed or"
+            f" ended with it; give its name, or another folder (got {instance.name})"
+        )
+    for other in _others(instance, set(listening(text))):
+        raise EdgeError(
+            f"edge.folder: the edge of the stack {instance.name} on {socket.gethostname()} is in"
+            f" {other} and does not move while it serves; set edge.folder to {other.parent} again,"
+            " or stop that edge first, which ends all that it serves, with `python3"
+            f" {other}/keeper.pyz remove {other} {instance.name}` there (got {folder.parent})"
+        )
+
+
+def _foreign(folder: Path) -> Iterator[str]:
+    if folder.is_dir():
+        for path in folder.iterdir():
+            if path.name not in _FIRST or not _is_left(path):
+                yield path.name
+
+
+def _is_left(path: Path) -> bool:
+    """Whether this could be what a first run that was killed has left, by more than its name."""
+    if path.name == users.USERS:
+        return path.is_dir() and all(_USERLISTS.fullmatch(each.name) for each in path.iterdir())
+    if path.name == chroot.FOLDER:
+        inside = path.rglob("*")
+        return path.is_dir() and all(each.is_dir() or each.is_socket() for each in inside)
+    if path.suffix in {"", ".lock"}:
+        return path.is_file() and path.stat().st_size == 0
+    return path.is_file()
+
+
+def _other_names(instance: Instance) -> Iterator[str]:
+    """Yield the names that are not this edge's of an edge that serves from its folder."""
+    if instance.under_systemd:
+        for unit in systemd.UNITS.glob("gatehouse-*.service"):
+            if unit.name != instance.unit and systemd.folder_of(unit.name) == instance.folder:
+                yield unit.name.removeprefix("gatehouse-").removesuffix(".service")
+        return
+    for words in _processes():
+        name = _name_of_log(words, instance.folder)
+        if name not in {None, instance.name}:
+            yield str(name)
+
+
+def _others(instance: Instance, ports: set[tuple[str, str]]) -> Iterator[Path]:
+    """Yield the other folders of edges that have the unit, or the ports, of this one."""
+    for folder in _folders(instance, ports):
+        same = folder == instance.folder or (
+            folder.exists() and instance.folder.exists() and folder.samefile(instance.folder)
+        )
+        if not same and folder.is_dir():
+            yield folder
+
+
+def _folders(instance: Instance, ports: set[tuple[str, str]]) -> Iterator[Path]:
+    if instance.under_systemd:
+        found = systemd.folder_of(instance.unit)
+        if found is not None:
+            yield found
+        return
+    for words in _processes():
+        folder = _logged(words, instance.name)
+        with suppress(OSError):
+            if folder is not None and ports & set(listening(text_of(folder / "haproxy.cfg"))):
+                yield folder
+
+
+def _processes() -> Iterator[list[str]]:
+    """Yield the command line of each process."""
+    for process in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError):
+            yield (process / "cmdline").read_bytes().decode(errors="replace").split("\0")
+
+
+def _logged(words: Sequence[str], name: str) -> Path | None:
+    """Return the folder of the edge whose log a process writes, if that is what it does."""
+    for at, word in enumerate(words):
+        found = re.fullmatch(r"(/.*)/keeper\.pyz", word)
+        if found and list(words[at + 1 : at + 4]) == ["log", found[1], name]:
+            return Path(found[1])
+    return None
+
+
+def _name_of_log(words: Sequence[str], folder: Path) -> str | None:
+    """Return the name of the edge whose log a process writes to a folder, if it does."""
+    start = [f"{folder}/keeper.pyz", "log", str(folder)]
+    for at, word in enumerate(words[:-3]):
+        if word == start[0] and list(words[at : at + 3]) == start:
+            return words[at + 3]
+    return None

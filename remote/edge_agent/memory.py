@@ -1,0 +1,44 @@
+"""How many connections the edge takes at once, by the memory of its host.
+
+HAProxy itself goes by the number of descriptors alone, and a host with little memory has as many of
+those as any other.
+"""
+
+import os
+import re
+from dataclasses import replace
+
+from remote.edge_agent.parts import Parts
+
+UNSAID = "# edge.max_connections: the keeper says it, by this host's memory"
+"""The line of a haproxy.cfg in the place of which the limit comes."""
+
+_EACH = 256 * 1024
+"""Bytes of the host's memory for each: half of it is for HAProxy, and a connection whose client and
+server both wait takes 130 to 220 KiB with buffers of 80 KiB (2.6.12, measured; an idle one 3)."""
+_LEAST = 500
+_BESIDE = 500
+"""Descriptors for what is not a connection of a client's: listeners, logs, checks."""
+
+
+def descriptors(connections: int) -> int:
+    """Return how many descriptors HAProxy may have for so many connections of clients."""
+    return 2 * connections + _BESIDE
+
+
+def connections(memory: int) -> int:
+    """Return how many connections a host with so many bytes of memory has room for."""
+    return max(_LEAST, memory // _EACH)
+
+
+def limited(new: Parts, memory: int | None = None) -> Parts:
+    """Return a haproxy.cfg with a limit of connections, unless it has one.
+
+    Args:
+        new: The configuration.
+        memory: Bytes of memory; this host's if not given.
+    """
+    if memory is None:
+        memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    line = f"fd-hard-limit {descriptors(connections(memory))}"
+    return replace(new, config=re.sub(re.escape(UNSAID), line, new.config, count=1))

@@ -1,0 +1,75 @@
+"""Puts a version of the configuration into force: written beside the others, checked, swapped."""
+
+import shutil
+
+from remote.edge_agent import parts, versions
+from remote.edge_agent.instance import Instance
+from remote.edge_agent.system import EdgeError, haproxy, run, text_of
+from remote.edge_agent.versions import Version
+
+
+def checked(instance: Instance, wanted: parts.Parts) -> Version:
+    """Return a new version of the configuration that HAProxy has checked.
+
+    Raises:
+        EdgeError: It refuses it; with its own message.
+    """
+    new = versions.write(instance.folder, wanted)
+    result = run(haproxy(), "-c", "-f", str(new.config))
+    if result.returncode != 0:
+        shutil.rmtree(new.folder)
+        told = result.stdout.replace(f"{new.folder}/", f"{instance.folder}/")
+        raise EdgeError(f"HAProxy refuses the new configuration:\n{told}")
+    return new
+
+
+def swap(instance: Instance, before: Version | None, new: Version) -> None:
+    """Have HAProxy read a version.
+
+    Args:
+        instance: The edge.
+        before: What its worker runs, None if HAProxy does not run.
+        new: What was found to be right.
+
+    Raises:
+        EdgeError: HAProxy does not take it; what was in force before still is.
+    """
+    if before is None:
+        parts.write_file(instance.live, text_of(new.config))
+        instance.start()
+        return
+    # The worker's own text, which a run that was killed may have replaced in the live file.
+    kept = before.config if before.config.exists() else instance.live
+    old = text_of(kept) if kept.exists() else ""
+    text = text_of(new.config)
+    try:
+        # The state has addresses too, which are others if a text was loaded that somebody changed.
+        if old and (instance.live_version() != before or text_of(instance.live) == old):
+            instance.save_state(old, text)
+        parts.write_file(instance.live, text)
+        if not instance.reload():
+            log = instance.last_words()
+            parts.write_file(instance.live, old)
+            instance.reload()
+            raise EdgeError(
+                "HAProxy could not take up the new configuration when it was reloaded, and goes on"
+                f" with the old one:\n{log}"
+            )
+    finally:
+        instance.forget_state()
+
+
+def put(instance: Instance, before: Version | None, wanted: parts.Parts) -> None:
+    """Have HAProxy check and read a configuration.
+
+    Raises:
+        EdgeError: HAProxy does not take it; what was in force before still is.
+    """
+    swap(instance, before, checked(instance, wanted))
+
+
+def tidy(instance: Instance) -> None:
+    """Remove the versions that neither HAProxy's worker nor the live haproxy.cfg is of."""
+    worker = instance.worker()
+    kept = set() if worker is None else {worker.version.name}
+    versions.tidy(instance.folder, instance.live_version().name, kept)

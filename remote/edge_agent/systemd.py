@@ -1,0 +1,128 @@
+"""The unit by which systemd runs an edge, and what the processes in units of ours may do."""
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+
+from remote.edge_agent.system import run, text_of
+
+UNITS = Path("/etc/systemd/system")
+"""Where the units of systemd are that a machine has of its own."""
+RESTART_SECONDS = 0.2
+"""The pause before an HAProxy that ended is started again."""
+STOP_SECONDS = 30.0
+
+_CAPABILITIES = (
+    "CHOWN",  # gives the workers their sockets,
+    "FOWNER",  # and sets the mode of them then
+    "KILL",  # the master tells workers to leave
+    "NET_BIND_SERVICE",
+    *("SETGID", "SETUID", "SYS_CHROOT"),  # how a worker comes to have no rights
+)
+"""Of root's, those that HAProxy's master uses: that it is root does not open all files to it."""
+
+CONFINED = """NoNewPrivileges=yes
+PrivateDevices=yes
+PrivateTmp=yes
+ProtectHome=read-only
+ProtectClock=yes
+ProtectControlGroups=yes
+ProtectHostname=yes
+ProtectKernelLogs=yes
+ProtectKernelModules=yes
+ProtectKernelTunables=yes
+LockPersonality=yes
+RestrictNamespaces=yes
+RestrictRealtime=yes
+SystemCallArchitectures=native
+UMask=0077
+"""
+"""Of a unit's text: what neither HAProxy nor what renews certificates has to do."""
+
+
+def write_units(texts: Mapping[str, str]) -> None:
+    """Have systemd know units by their names, with these texts."""
+    new = {
+        UNITS / name: text
+        for name, text in texts.items()
+        if not (UNITS / name).exists() or text_of(UNITS / name) != text
+    }
+    for path, text in new.items():
+        part = path.with_name(f"{path.name}.part")  # no unit, for systemd
+        part.write_text(text)
+        part.chmod(0o644)  # systemd complains of others
+        part.replace(path)
+    # A run before may have been killed between the two.
+    if new or "yes" in _needs_reload(texts):
+        run("systemctl", "daemon-reload")
+
+
+def _needs_reload(names: Iterable[str]) -> list[str]:
+    told = run("systemctl", "show", "--property", "NeedDaemonReload", "--value", *names)
+    return told.stdout.split()
+
+
+def remove_units(*names: str) -> None:
+    """Have systemd end units and forget them."""
+    run("systemctl", "disable", "--now", names[0])
+    for name in names:
+        (UNITS / name).unlink(missing_ok=True)
+        (UNITS / f"{name}.part").unlink(missing_ok=True)
+    run("systemctl", "daemon-reload")
+
+
+def folder_of(unit: str) -> Path | None:
+    """Return the folder of the edge that a unit of ours runs, or None if there is no such unit."""
+    try:
+        text = text_of(UNITS / unit)
+    except OSError:
+        return None
+    found = re.search(r"^ExecStart=.* -f (/\S+)/haproxy\.cfg ", text, re.MULTILINE)
+    return Path(found[1]) if found else None
+
+
+def confined(command: Sequence[str]) -> list[str]:
+    """Return HAProxy's command with the capabilities that the unit has, where no systemd runs."""
+    kept = ",".join(("-all", *(f"+{each.lower()}" for each in _CAPABILITIES)))
+    return ["setpriv", "--no-new-privs", f"--bounding-set={kept}", *command]
+
+
+def unit_text(name: str, folder: Path, command: Sequence[str], started: Sequence[str]) -> str:
+    """Return the systemd unit that keeps an edge running, whatever ends it and however often.
+
+    Args:
+        name: The edge's.
+        folder: The only one that it may write in.
+        command: HAProxy's.
+        started: What is run whenever it has started.
+    """
+    return f"""[Unit]
+Description=Gatehouse edge {name}
+After=network-online.target
+Wants=network-online.target
+StartLimitIntervalSec=0
+
+[Service]
+Type=notify
+ExecStart={" ".join(command)}
+ExecStartPost=-{" ".join(started)}
+KillMode=mixed
+KillSignal=SIGUSR1
+TimeoutStopSec={STOP_SECONDS:.0f}
+Restart=always
+RestartSec={RESTART_SECONDS * 1000:.0f}ms
+SuccessExitStatus=143
+# A busy edge logs more requests than the 10,000 in 30 s that journald takes of a unit by default.
+LogRateLimitIntervalSec=0
+# As little as it needs. No MemoryDenyWriteExecute: regular expressions are compiled.
+CapabilityBoundingSet={" ".join(f"CAP_{each}" for each in _CAPABILITIES)}
+{CONFINED}ProtectSystem=strict
+ReadWritePaths={folder}
+RestrictAddressFamilies=AF_INET AF_INET6 AF_UNIX
+RestrictSUIDSGID=yes
+SystemCallFilter=@system-service chroot
+SystemCallErrorNumber=EPERM
+
+[Install]
+WantedBy=multi-user.target
+"""

@@ -1,0 +1,135 @@
+"""Runs ``renew`` every hour: by a timer of systemd where it runs, else by a loop in a shell.
+
+Also without TLS: it has HAProxy run the program and the libraries that an upgrade has installed.
+"""
+
+import os
+import re
+import shlex
+import shutil
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+from remote.edge_agent import systemd
+from remote.edge_agent.instance import Instance
+from remote.edge_agent.system import EdgeError, run, text_of
+
+LOOP_SECONDS = 3600.0
+"""The pause between two runs of the loop."""
+
+
+def start(instance: Instance) -> None:
+    """Start the hourly run of ``renew``, for as long as the edge exists.
+
+    Raises:
+        EdgeError: systemd refuses.
+    """
+    if instance.under_systemd:
+        service, timer = units(instance)
+        systemd.write_units({service: service_text(instance), timer: timer_text(instance)})
+        _remove_old_units(instance)
+        result = run("systemctl", "enable", "--now", timer)
+        if result.returncode != 0:
+            raise EdgeError(f"{timer} does not start:\n{result.stdout}")
+        return
+    pid, log = (shlex.quote(str(instance.folder / f"renew.{end}")) for end in ("pid", "log"))
+    live = shlex.quote(str(instance.live))
+    loop = (
+        f"echo $$ >{pid}; while [ -e {live} ]; do sleep {LOOP_SECONDS};"
+        f" {shlex.join(command(instance))} >{log} 2>&1; done"
+    )
+    lock = ("flock", "--nonblock", "--close", str(instance.folder / "renew.lock"))
+    run("setsid", "--fork", *lock, "/bin/sh", "-c", loop, output=subprocess.DEVNULL)
+
+
+def stop(instance: Instance) -> None:
+    """End it, also in the middle of a pause; nothing is done if there is none."""
+    if instance.under_systemd:
+        service, timer = units(instance)
+        if _folder_of(service) in {None, instance.folder}:
+            if any((systemd.UNITS / each).exists() for each in (service, timer)):
+                systemd.remove_units(timer, service)
+            _remove_old_units(instance)
+        return
+    pid_file = instance.folder / "renew.pid"
+    try:
+        pid = int(pid_file.read_text())
+        ours = str(instance.program).encode() in Path(f"/proc/{pid}/cmdline").read_bytes()
+    except (OSError, ValueError):
+        return
+    if ours:
+        os.killpg(os.getpgid(pid), signal.SIGTERM)
+    pid_file.unlink()
+
+
+def command(instance: Instance) -> list[str]:
+    """Return the command that renews."""
+    python = shutil.which("python3", path="/usr/bin:/bin") or sys.executable
+    return [python, str(instance.program), "renew", str(instance.folder), instance.name]
+
+
+def units(instance: Instance) -> tuple[str, str]:
+    """Return the names of the service and of its timer.
+
+    No stack's name has an ``@``, so no unit of an edge has one of these names.
+    """
+    name = f"gatehouse-renew@{instance.name}"
+    return f"{name}.service", f"{name}.timer"
+
+
+def _remove_old_units(instance: Instance) -> None:
+    """Remove the units by the names that they had at first.
+
+    The service may be another stack's edge: that of ``prod`` was called as the edge of
+    ``prod-renew`` is.
+    """
+    service, timer = (f"gatehouse-{instance.name}-renew.{each}" for each in ("service", "timer"))
+    old = [timer] if (systemd.UNITS / timer).exists() else []
+    if _folder_of(service) == instance.folder:
+        old.append(service)
+    if old:
+        systemd.remove_units(*old)
+
+
+def _folder_of(service: str) -> Path | None:
+    """Return the folder of the edge that a service looks after, or None if it looks after none."""
+    try:
+        text = text_of(systemd.UNITS / service)
+    except OSError:
+        return None
+    found = re.search(r"^ExecStart=\S+ \S+/keeper\.pyz renew (/\S+) ", text, re.MULTILINE)
+    return Path(found[1]) if found else None
+
+
+def service_text(instance: Instance) -> str:
+    """Return the systemd unit that renews once.
+
+    All folders are open to it: it takes up certificates from anywhere, and installs certbot.
+    """
+    return f"""[Unit]
+Description=Certificates and upgrades of Gatehouse edge {instance.name}
+After=network-online.target
+Wants=network-online.target
+
+[Service]
+Type=oneshot
+ExecStart={" ".join(command(instance))}
+{systemd.CONFINED}ReadWritePaths={instance.folder}
+"""
+
+
+def timer_text(instance: Instance) -> str:
+    """Return the systemd unit that says when."""
+    return f"""[Unit]
+Description=Certificates and upgrades of Gatehouse edge {instance.name}, every hour
+
+[Timer]
+OnCalendar=hourly
+RandomizedDelaySec=30min
+Persistent=true
+
+[Install]
+WantedBy=timers.target
+"""

@@ -1,0 +1,53 @@
+"""Whether HAProxy runs what is installed: its package or a library may have been upgraded.
+
+A reload starts the master anew from its file, and the workers with it, so it is all that it takes.
+"""
+
+import re
+from pathlib import Path
+
+from remote.edge_agent.instance import Instance
+from remote.edge_agent.system import EdgeError, haproxy, run, text_of
+from remote.edge_agent.tls import current
+
+_PROC = Path("/proc")
+# Address, rights, offset, device, inode and path. Only what is run counts, and memory that is run
+# without a file, which has such a path too, does not.
+_REPLACED = re.compile(r"\S+ ..x\S+ \S+ \S+ \d+ +(?!/memfd:|/dev/|/SYSV)/.* \(deleted\)$")
+
+
+def is_outdated(pid: int, proc: Path = _PROC) -> bool:
+    """Return whether the program or a library that a process runs was replaced."""
+    try:
+        maps = (proc / str(pid) / "maps").read_text(errors="replace")
+    except OSError:  # it has ended
+        return False
+    return any(_REPLACED.match(line) for line in maps.splitlines())
+
+
+def run_what_is_installed(instance: Instance) -> bool:
+    """Reload HAProxy if it runs what is no longer installed, and return whether it was.
+
+    Raises:
+        EdgeError: It does not take up what it runs with already.
+    """
+    worker = instance.worker()
+    if worker is None or not is_outdated(worker.pid):
+        return False
+    tested = run(haproxy(), "-c", "-f", str(instance.live))
+    if tested.returncode != 0:
+        raise EdgeError(
+            "HAProxy was upgraded, and the new program refuses the edge's configuration; the old"
+            f" one goes on:\n{tested.stdout}"
+        )
+    config = text_of(current(instance).config)
+    instance.save_state(config, config)
+    try:
+        if not instance.reload():
+            raise EdgeError(
+                "HAProxy was upgraded, but did not load its configuration with the new"
+                f" program; the old one goes on:\n{instance.last_words()}"
+            )
+    finally:
+        instance.forget_state()
+    return True

@@ -1,0 +1,141 @@
+"""The versions of an edge's configuration: a haproxy.cfg and its files, each in its own folder.
+
+The haproxy.cfg that HAProxy reads names the files of one version by their folder, and has the name
+of the version as HAProxy's ``description``. So one rename swaps all of it: whenever HAProxy starts,
+it finds a text and the files that belong to it, and a worker says which version it has read. No
+name is used twice.
+"""
+
+import re
+import secrets
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from remote.edge_agent import parts
+from remote.edge_agent.system import text_of
+
+FOLDER = "versions"
+"""Below the edge's folder."""
+CERTIFICATES = "certs/"
+"""Of the files, those that the running worker exchanges."""
+CHALLENGES = "challenges.map"
+"""Of the answers to ACME challenges by their path."""
+STATUS = "certificates.map"
+"""Of what is known of certificates; see ``status``."""
+RUNTIME = frozenset({CHALLENGES, STATUS})
+"""Maps whose entries are the running worker's, so that their text says nothing."""
+
+_WITH_PATHS = (".list", ".lua", ".metrics")
+"""Ends of the names of files that name other files for HAProxy."""
+_NAMED = re.compile(r"^\s*description:? gatehouse-([0-9a-f]+)$", re.MULTILINE)
+
+
+@dataclass(frozen=True)
+class Version:
+    """One of an edge's versions."""
+
+    edge: Path
+    """The edge's folder."""
+    name: str
+    """Empty for one that a keeper put into force that knew no versions."""
+
+    @property
+    def folder(self) -> Path:
+        """Its own folder."""
+        return self.edge / FOLDER / self.name if self.name else self.edge
+
+    @property
+    def config(self) -> Path:
+        """Its haproxy.cfg, as it was put into force."""
+        return self.folder / "haproxy.cfg"
+
+    @property
+    def files(self) -> Path:
+        """Where its files are."""
+        return self.folder / parts.FOLDER
+
+    def rendered(self, given: parts.Parts) -> parts.Parts:
+        """Return a text and its files as HAProxy is to read them as this version."""
+        moved = _moved(given, self.edge / parts.FOLDER, self.files)
+        ending = "" if given.config.endswith("\n") else "\n"
+        named = f"{ending}\nglobal\n    description gatehouse-{self.name}\n"
+        return replace(moved, config=moved.config + named)
+
+    def given(self) -> parts.Parts:
+        """Return what it was rendered from, with the certificates that were taken up since.
+
+        It is empty if its files are gone.
+        """
+        try:
+            config, files = text_of(self.config), parts.read(self.files)
+        except OSError:
+            return parts.Parts("", {})
+        unnamed = re.sub(r"\n\nglobal\n    description gatehouse-\w+\n\Z", "\n", config)
+        return _moved(parts.Parts(unnamed, files), self.files, self.edge / parts.FOLDER)
+
+
+def _moved(given: parts.Parts, before: Path, after: Path) -> parts.Parts:
+    """Return a text whose files are in another folder: so are those that files name for HAProxy."""
+    # Whole paths only: the edge's folder may be /a.
+    path = re.compile(rf"(?<![A-Za-z0-9._/-]){re.escape(str(before))}/")
+    return parts.Parts(
+        path.sub(f"{after}/", given.config),
+        {
+            name: path.sub(f"{after}/", text) if name.endswith(_WITH_PATHS) else text
+            for name, text in given.files.items()
+        },
+    )
+
+
+def name_in(text: str) -> str:
+    """Return the version in a haproxy.cfg, or in a worker's answer to ``show info``; or nothing."""
+    found = _NAMED.findall(text)
+    return found[-1] if found else ""
+
+
+def write(edge: Path, given: parts.Parts) -> Version:
+    """Write a new version, which nothing uses yet."""
+    new = Version(edge, secrets.token_hex(8))
+    rendered = new.rendered(given)
+    parts.write(new.files, rendered.files)
+    parts.write_file(new.config, rendered.config)
+    return new
+
+
+def same(one: parts.Parts, other: parts.Parts) -> bool:
+    """Return whether two are the same but for what the running worker exchanges."""
+    return one.config == other.config and _lasting(one.files) == _lasting(other.files)
+
+
+def _lasting(files: Mapping[str, str]) -> dict[str, str]:
+    return {
+        path: text
+        for path, text in files.items()
+        if not path.startswith(CERTIFICATES) and path not in RUNTIME
+    }
+
+
+def tidy(edge: Path, live: str, kept: set[str]) -> None:
+    """Remove all versions that are not needed, and show the files of the live one as ``files``.
+
+    Args:
+        edge: The edge's folder.
+        live: The version in the live haproxy.cfg; if it is none, what it needs stays.
+        kept: Versions that are needed beside it.
+    """
+    if (edge / FOLDER).is_dir():
+        for path in (edge / FOLDER).iterdir():
+            if path.name not in kept | {live}:
+                shutil.rmtree(path)
+    shown = edge / parts.FOLDER
+    target = Path(FOLDER) / live / parts.FOLDER
+    if not live or "" in kept or (shown.is_symlink() and shown.readlink() == target):
+        return
+    if shown.is_dir() and not shown.is_symlink():
+        shutil.rmtree(shown)
+    part = edge / f"{parts.FOLDER}.part"
+    part.unlink(missing_ok=True)
+    part.symlink_to(target)
+    part.replace(shown)

@@ -1,0 +1,283 @@
+"""When the edge asks an ACME server, and for how long it leaves one alone that refused."""
+
+import itertools
+import json
+import time
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from remote.edge_agent import acme
+from remote.edge_agent.certificates import Acme, Spec, choose
+from remote.edge_agent.instance import Instance
+from remote.edge_agent.tls import issued
+from tests.support.pems import Authority
+
+A, B = "a.example.org", "b.example.org"
+MINUTE, DAY = 60.0, 86400.0
+SERVER = Acme(email="a@b.org", directory="https://acme.example/dir", ca=None)
+SPEC = Spec(domains=(A, B), folder=None, certificates=(), self_signed=False, acme=SERVER)
+
+
+@pytest.fixture
+def instance(tmp_path: Path) -> Instance:
+    return Instance(str(tmp_path / "edge"), "test")
+
+
+@pytest.fixture
+def asked(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Have certbot refuse everything but b.example.org, and note what it was asked for."""
+    made: list[str] = []
+
+    def certbot(_: Instance, __: Acme, domains: Sequence[str]) -> str | None:
+        made.extend(domains)
+        return "  no" if A in domains else None
+
+    monkeypatch.setattr(acme, "_certbot", certbot)
+    monkeypatch.setattr(acme, "_unready", lambda _: None)
+    return made
+
+
+def ask(instance: Instance, now: float, spec: Spec = SPEC, **how: Any) -> list[str]:
+    return acme.obtain(instance, spec, choose(spec, now), now, **how)
+
+
+def test_each_domain_is_asked_for_once_and_a_refusal_is_told(
+    instance: Instance, asked: list[str]
+) -> None:
+    assert ask(instance, time.time()) == [
+        f"edge.tls.acme: no certificate for {A} from https://acme.example/dir, tried again later;"
+        " certbot says:\n  no"
+    ]
+    assert asked == [A, B]
+
+
+def test_a_refused_domain_is_left_alone_for_longer_each_time(
+    instance: Instance, asked: list[str]
+) -> None:
+    now = time.time()
+    only_a = replace(SPEC, domains=(A,))
+    tried: list[int] = []
+    for minute in range(0, 3 * 24 * 60, 5):
+        ask(instance, now + minute * MINUTE, only_a)
+        if len(asked) > len(tried):
+            tried.append(minute)
+    pauses = [after - before for before, after in itertools.pairwise(tried)]
+    assert pauses[:8] == [15, 30, 60, 120, 240, 480, 960, 1440]
+    ask(instance, now + tried[-1] * MINUTE + 1, only_a, at_once=True)
+    assert len(asked) == len(tried) + 1
+
+
+def test_what_is_refused_no_more_starts_anew(
+    instance: Instance, asked: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = time.time()
+    ask(instance, now)
+    monkeypatch.setattr(acme, "_certbot", lambda *_: asked.append("fine"))
+    ask(instance, now + 15 * MINUTE, replace(SPEC, domains=(A,)))
+    assert asked[-1] == "fine"
+    kept = SERVER.folder(instance.folder) / "attempts.json"
+    assert kept.read_text() == "{}"
+
+
+def test_nothing_is_asked_of_a_server_that_is_not_there(
+    instance: Instance, asked: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(acme, "_unready", lambda _: "https://acme.example/dir does not answer: no")
+    assert ask(instance, time.time()) == [
+        "edge.tls.acme: https://acme.example/dir does not answer: no; no certificate for"
+        f" {A}, {B} yet, tried again later"
+    ]
+    assert asked == []
+
+
+@pytest.mark.parametrize(("days", "due"), [(16, False), (14, True)])
+def test_a_certificate_from_a_file_is_only_replaced_when_its_renewal_is_late(
+    instance: Instance, asked: list[str], tmp_path: Path, days: float, due: bool
+) -> None:
+    Authority().issue(tmp_path / "live" / A, A, B, begins=days - 90, ends=days)
+    ask(instance, time.time(), replace(SPEC, folder=tmp_path / "live"))
+    assert bool(asked) == due
+
+
+@pytest.mark.parametrize(("days", "due"), [(31, False), (29, True)])
+def test_its_own_is_renewed_when_a_third_of_its_life_is_left(
+    instance: Instance, asked: list[str], days: float, due: bool
+) -> None:
+    for domain in (A, B):
+        live = SERVER.folder(instance.folder) / "config" / "live" / domain
+        Authority().issue(live, domain, begins=days - 90, ends=days)
+    ask(instance, time.time())
+    assert bool(asked) == due
+
+
+def test_another_server_starts_with_nothing(instance: Instance, asked: list[str]) -> None:
+    live = SERVER.folder(instance.folder) / "config" / "live"
+    Authority().issue(live / B, B)
+    ask(instance, time.time())
+    assert asked == [A]
+    staging = replace(SERVER, directory="https://staging.acme.example/dir")
+    ask(instance, time.time(), replace(SPEC, acme=staging))
+    assert asked == [A, A, B]
+
+
+def test_wildcards_are_not_asked_for(instance: Instance, asked: list[str]) -> None:
+    ask(instance, time.time(), replace(SPEC, domains=("*.example.org",), self_signed=True))
+    assert asked == []
+
+
+def test_an_attempt_noted_while_the_clock_was_ahead_holds_nothing_up(
+    instance: Instance, asked: list[str]
+) -> None:
+    now = time.time()
+    only_a = replace(SPEC, domains=(A,))
+    ask(instance, now + 10 * 365 * DAY, only_a)
+    ask(instance, now, only_a)
+    assert asked == [A, A]
+    ask(instance, now + 1, only_a)
+    assert asked == [A, A], "and counts from now on"
+
+
+def test_years_of_refusals_make_no_pause_longer_than_a_day(
+    instance: Instance, asked: list[str]
+) -> None:
+    now = time.time()
+    path = SERVER.folder(instance.folder) / "attempts.json"
+    path.parent.mkdir(parents=True)
+    path.write_text(json.dumps({A: [5000, now - DAY + MINUTE, "refused"]}))
+    only_a = replace(SPEC, domains=(A,))
+    ask(instance, now, only_a)
+    assert asked == []
+    ask(instance, now + 2 * MINUTE, only_a)
+    assert asked == [A]
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "[]", "[1]", "{", '{"a": 1}', '{"a": [1]}', '{"a": [[], 2]}', '{"a": [Infinity, 2]}'],
+)
+def test_attempts_that_cannot_be_read_hold_nothing_up(
+    instance: Instance, asked: list[str], text: str
+) -> None:
+    path = SERVER.folder(instance.folder) / "attempts.json"
+    path.parent.mkdir(parents=True)
+    path.write_text(text)
+    ask(instance, time.time(), replace(SPEC, domains=(A,)))
+    assert asked == [A]
+
+
+def test_attempts_of_the_version_before_are_read(instance: Instance, asked: list[str]) -> None:
+    now = time.time()
+    path = SERVER.folder(instance.folder) / "attempts.json"
+    path.parent.mkdir(parents=True)
+    path.write_text(json.dumps({A: [1, now - 10 * MINUTE]}))
+    ask(instance, now, replace(SPEC, domains=(A,)))
+    assert asked == []
+    ask(instance, now + 6 * MINUTE, replace(SPEC, domains=(A,)))
+    assert asked == [A]
+
+
+def test_why_a_domain_waits_is_known_until_it_has_a_certificate(
+    instance: Instance, asked: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = time.time()
+    only_a = replace(SPEC, domains=(A,))
+    told = ask(instance, now, only_a)
+    assert acme.waiting(instance, only_a, told) == [], "it is said already"
+    assert ask(instance, now + 1, only_a) == []
+    assert acme.waiting(instance, only_a, []) == told
+    monkeypatch.setattr(acme, "_certbot", lambda *_: asked.append("fine"))
+    ask(instance, now + 15 * MINUTE, only_a)
+    assert acme.waiting(instance, only_a, []) == []
+
+
+labels = st.from_regex(r"[a-z]{1,3}", fullmatch=True)
+domains = st.builds(lambda *each: ".".join(each), labels, st.sampled_from(("a.org", "b.org")))
+
+
+@given(st.lists(domains, unique=True, max_size=400), st.sets(domains))
+def test_never_more_than_fifty_certificates_at_once_below_a_registered_domain(
+    due: list[str], refused: set[str]
+) -> None:
+    groups = acme.together(due, due, refused)
+    assert sorted(domain for group in groups for domain in group) == sorted(due)
+    for group in groups:
+        assert len({acme.registered(each) for each in group}) == 1
+        assert len(group) <= 100, "Let's Encrypt takes no more"
+    counts = Counter(acme.registered(group[0]) for group in groups)
+    assert max(counts.values(), default=0) <= 50
+
+
+def test_one_domain_that_is_refused_keeps_no_others_from_a_certificate(
+    instance: Instance, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    names = tuple(f"{number}.example.org" for number in range(60))
+    bad = {names[3], names[40]}
+    live = SERVER.folder(instance.folder) / "config" / "live"
+    authority = Authority()
+
+    def certbot(_: Instance, __: Acme, asked: Sequence[str]) -> str | None:
+        if bad & set(asked):
+            return "  urn:ietf:params:acme:error:rejectedIdentifier"
+        authority.issue(live / acme._lineage(asked), *asked)
+        return None
+
+    monkeypatch.setattr(acme, "_certbot", certbot)
+    monkeypatch.setattr(acme, "_unready", lambda _: None)
+    spec, now = replace(SPEC, domains=names), time.time()
+    for attempt in range(4):
+        ask(instance, now + attempt * 61 * MINUTE, spec)
+    without = {each for each in names if issued(instance, SERVER, each, now + DAY) is None}
+    assert without == bad
+    assert len(list(live.iterdir())) <= 50
+
+
+def test_few_domains_have_a_certificate_each() -> None:
+    due = [f"{number}.example.org" for number in range(25)]
+    assert acme.together(due, due) == [(each,) for each in due]
+    more = [*due, "25.example.org", "example.net"]
+    assert [len(group) for group in acme.together(more, more)] == [1, 25, 1]
+
+
+def test_a_limit_that_is_reached_stops_the_others_of_its_domain(
+    instance: Instance, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made: list[Sequence[str]] = []
+
+    def certbot(_: Instance, __: Acme, asked: Sequence[str]) -> str:
+        made.append(asked)
+        return "  urn:ietf:params:acme:error:rateLimited :: too many certificates (50)"
+
+    monkeypatch.setattr(acme, "_certbot", certbot)
+    monkeypatch.setattr(acme, "_unready", lambda _: None)
+    spec = replace(SPEC, domains=(A, B, "c.example.net"))
+    problems = ask(instance, time.time(), spec)
+    assert made == [(A,), ("c.example.net",)]
+    assert "too many certificates (50)" in problems[0]
+    assert problems[1] == (
+        f"edge.tls.acme: no certificate for {B} yet, tried again later: the server's limit for"
+        " example.org is reached"
+    )
+
+
+def test_a_group_never_takes_the_certificate_of_another_ones_place() -> None:
+    names = [acme._lineage(each) for each in ((A,), (B,), (A, B), (B, A), (A, B, "c.example.org"))]
+    assert len(set(names)) == len(names)
+
+
+def test_a_domain_is_served_by_the_certificate_of_its_group(
+    instance: Instance, asked: list[str]
+) -> None:
+    live = SERVER.folder(instance.folder) / "config" / "live"
+    Authority().issue(live / "group-1", B, A)
+    ask(instance, time.time())
+    assert asked == []
+    found = issued(instance, SERVER, A, time.time())
+    assert found is not None
+    assert found.source == live / "group-1" / "fullchain.pem"

@@ -1,0 +1,155 @@
+"""The firewall of a VM: which rules grants come to, and what is refused."""
+
+import ipaddress
+import subprocess
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from remote.vm_firewall import firewall
+from remote.vm_firewall.firewall import Grant
+
+GRANT = Grant(ssh=("10.90.0.1/32",), edges=("10.90.0.1",), edge_ports="8000-8999")
+CLIENT = "10.90.0.1 40000 10.90.0.10 22"
+
+
+@pytest.fixture
+def nft(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Have a VM without anything; gives what nft was told to put into force."""
+    told: list[str] = []
+
+    def run(words: tuple[str, ...], **options: str) -> subprocess.CompletedProcess[str]:
+        if words[0] == "nft" and "--check" not in words:
+            told.append(options["input"])
+        return subprocess.CompletedProcess(words, 0, "")
+
+    monkeypatch.setattr(firewall, "FOLDER", tmp_path)
+    monkeypatch.setattr(firewall, "_UNIT_FILE", tmp_path / "gatehouse-firewall.service")
+    monkeypatch.setattr("remote.vm_firewall.firewall.subprocess.run", run)
+    return told
+
+
+def allow(name: str, grant: Grant, client: str = CLIENT) -> int:
+    return firewall.main(["allow", name, grant.to_json(), client])
+
+
+def accepted(rules: str) -> list[str]:
+    """Return who gets in, beside answers and what a network cannot do without."""
+    lines = [line.strip() for line in rules.splitlines()]
+    return [line for line in lines if "tcp dport" in line]
+
+
+def test_what_is_not_granted_is_dropped_before_docker_sees_it(nft: list[str]) -> None:
+    assert allow("a", GRANT) == 0
+    assert accepted(nft[-1]) == [
+        "ip saddr { 10.90.0.1/32 } tcp dport 22 accept",
+        "ip saddr { 10.90.0.1/32 } tcp dport 8000-8999 accept",
+    ]
+    chain = nft[-1].split("chain from_outside {")[1].split("}\n    chain")[0]
+    assert "hook prerouting priority -160" in chain, "Docker's nat is at -100"
+    assert chain.split("accept\n")[-1].strip() == "drop"
+
+
+def test_the_next_grant_is_in_force_before_the_last_one_goes(nft: list[str]) -> None:
+    moved = Grant(ssh=GRANT.ssh, edges=("10.90.0.254",), edge_ports="8000-8999")
+    for code in (allow("a", GRANT), allow("b", moved)):
+        assert code == 0
+    assert [line for line in accepted(nft[-1]) if "8000" in line] == [
+        "ip saddr { 10.90.0.1/32 } tcp dport 8000-8999 accept",
+        "ip saddr { 10.90.0.254/32 } tcp dport 8000-8999 accept",
+    ]
+    assert firewall.main(["forbid", "a"]) == 0
+    assert [line for line in accepted(nft[-1]) if "8000" in line] == [
+        "ip saddr { 10.90.0.254/32 } tcp dport 8000-8999 accept",
+    ]
+    assert (firewall.FOLDER / "firewall.nft").read_text() == nft[-1], "for the next boot"
+    assert firewall.main(["forbid", "a"]) == 0, "and again"
+
+
+def test_who_brings_it_is_not_shut_out(nft: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert allow("a", GRANT, "192.0.2.77 40000 192.0.2.10 22") == 1
+    assert capsys.readouterr().err == (
+        "farm.ssh_from: would shut out this machine, which the VM sees as 192.0.2.77; add that"
+        " (got 10.90.0.1/32)\n"
+    )
+    assert nft == []
+    assert not list(firewall.FOLDER.rglob("*.json"))
+
+
+def test_an_image_without_nftables_is_told(
+    nft: list[str],  # noqa: ARG001 - the VM
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    def missing(*_: object, **__: object) -> None:
+        raise FileNotFoundError
+
+    monkeypatch.setattr("remote.vm_firewall.firewall.subprocess.run", missing)
+    assert allow("a", GRANT) == 1
+    assert "farm.install_docker: the image has no nft" in capsys.readouterr().err
+
+
+def test_what_nft_refuses_changes_nothing(
+    nft: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert allow("a", GRANT) == 0
+    before = (firewall.FOLDER / "firewall.nft").read_text()
+
+    def refuse(words: tuple[str, ...], **_: object) -> subprocess.CompletedProcess[str]:
+        return subprocess.CompletedProcess(words, 1, "Error: syntax error")
+
+    monkeypatch.setattr("remote.vm_firewall.firewall.subprocess.run", refuse)
+    assert allow("b", Grant(ssh=GRANT.ssh, public=(80,))) == 1
+    assert "nft refuses the firewall's rules:\nError: syntax error" in capsys.readouterr().err
+    assert (firewall.FOLDER / "firewall.nft").read_text() == before
+    assert len(nft) == 1
+
+
+@pytest.mark.parametrize(
+    "typed",
+    [
+        [],
+        ["forbid"],
+        ["remove", "a"],
+        ["allowed", "a"],
+        ["Allow", "a"],
+        ["status", "a"],
+        ["forbid", "a", "b"],
+        ["forbid", "--help"],
+        ["forbid", "*"],
+        ["forbid", "../a"],
+        ["allow", "a"],
+        ["allow", "a", "{}"],
+        ["allow", "a", "no JSON"],
+        ["--help"],
+    ],
+)
+def test_a_typo_changes_nothing(nft: list[str], typed: list[str]) -> None:
+    assert allow("a", GRANT) == 0
+    before = {each: each.read_text() for each in firewall.FOLDER.rglob("*") if each.is_file()}
+    with pytest.raises(SystemExit):
+        firewall.main(typed)
+    assert len(nft) == 1
+    assert before == {
+        each: each.read_text() for each in firewall.FOLDER.rglob("*") if each.is_file()
+    }
+
+
+addresses = st.ip_addresses(v=4).map(str)
+networks = st.tuples(addresses, st.integers(0, 32)).map(
+    lambda pair: str(ipaddress.ip_network(f"{pair[0]}/{pair[1]}", strict=False))
+)
+grants = st.builds(
+    Grant,
+    ssh=st.lists(networks, min_size=1, max_size=4).map(tuple),
+    edges=st.lists(addresses, max_size=4).map(tuple),
+    edge_ports=st.just("8000-8999"),
+    public=st.lists(st.integers(1, 65535), max_size=5, unique=True).map(tuple),
+)
+
+
+@given(grants)
+def test_a_grant_is_read_back_as_it_was(grant: Grant) -> None:
+    assert Grant.from_json(grant.to_json()) == grant
