@@ -34,7 +34,7 @@ def document(parts: Sequence[tuple[Measured, Chapter]]) -> str:
     bars = [(measured, bar) for measured, chapter in parts for bar in chapter.bars]
     blocks = [
         "# Benchmarks",
-        "Made by `make bench` from the raw data in [benchmarks/](benchmarks/); `make"
+        "Made by `make bench` from the raw data beside each chapter; `make"
         " bench-document` writes it again without measuring. Figures are medians with the smallest"
         " and the largest value. Times are of the machine below: on another one, go by the"
         " ratios.",
