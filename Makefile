@@ -18,7 +18,7 @@ OF_HAPROXY := $(patsubst %,tests/e2e/test_%.py,edge edge_bodies edge_confined ed
 .PHONY: help up preview status smoke scale down shell ssh check-config recover reference requirements \
         image \
         test test-unit fuzz test-e2e test-e2e-edge test-e2e-lab audit scan bench-zero-downtime \
-        bench bench-document docs lint types venv
+        bench bench-document docs recording lint types venv
 
 help:  ## what there is
 	@sed -n 's/^\([a-z0-9-]*\):.*## /\1\t/p' Makefile
@@ -109,6 +109,12 @@ requirements: venv  ## UPGRADE=1: compile requirements*.in to requirements*.txt,
 # NO_MKDOCS_2_WARNING silences Material's notice of its end of life, for which see requirements-docs.in.
 docs: $(DOCS_VENV)/made  ## the documentation site in site/; a broken link or anchor is an error
 	NO_MKDOCS_2_WARNING=1 $(DOCS_VENV)/bin/mkdocs build --quiet
+
+# Of a new lab: run `make down` first. `script` is of Debian's bsdutils, which is always there.
+recording: venv  ## make the lab, and record that as docs/make-up.svg for the README; as root
+	@script --quiet --return --echo never --log-out $(VENV)/make-up.log --log-timing $(VENV)/make-up.timing \
+	    --command "$(MAKE) --no-print-directory up"
+	@$(PYTHON) -m lab.recording $(VENV)/make-up.log $(VENV)/make-up.timing docs/make-up.svg --title "make up"
 
 lint: venv docs
 	$(VENV)/bin/ruff check .
