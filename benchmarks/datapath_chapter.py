@@ -42,9 +42,47 @@ def chapter(raw: Mapping[str, Any]) -> Chapter:
                 _vms(raw["vms"]),
             ]
         ),
+        meaning=_meaning(cells, raw["vms"]),
         bars=tuple(_bars(cells, raw["vms"])),
         plots=(_fronts_plot(cells), _vms_plot(raw["vms"])),
     )
+
+
+def _meaning(cells: Sequence[Cell], vms: Sequence[Cell]) -> tuple[str, ...]:
+    both = [cell for cell in cells if cell["front"] == BOTH and cell["backends"] == 1]
+    compared = ", and ".join(
+        f"{min(found):.2f} to {max(found):.2f} times as many requests per second as {front} alone"
+        for front, other in ((APACHE, APACHE), ("Traefik", ALONE))
+        if (found := _of_front(cells, both, other))
+    )
+    cpu = ", ".join(
+        f"{tier} {number(spread(values).median * 1e6)} µs"
+        for tier, values in both[0]["cpu_seconds_per_request"].items()
+        if values
+    )
+    one = spread(vms[0]["requests_per_second"]).median
+    more = ", ".join(
+        f"{each['backends']} VMs answer"
+        f" {spread(each['requests_per_second']).median / one:.1f} times as much"
+        for each in vms[1:]
+    )
+    return (
+        "**Two tiers cost speed.** On the same processors, HAProxy and Traefik together answer"
+        f" {compared}. A request ({both[0]['size']},"
+        f" {both[0]['connections']} connections) takes this processor time: {cpu}.",
+        "**More VMs carry more**, until the edge's processors are the limit. Compared with one VM,"
+        f" {more}.",
+    )
+
+
+def _of_front(cells: Sequence[Cell], both: Sequence[Cell], front: str) -> list[float]:
+    """Return the ratios of both tiers' requests per second to those of a front, by load."""
+    pairs = ((cell, _of(cells, front, _load(cell))) for cell in both)
+    return [
+        paired(cell["requests_per_second"], other["requests_per_second"]).median
+        for cell, other in pairs
+        if other is not None
+    ]
 
 
 def _how(raw: Mapping[str, Any]) -> str:

@@ -39,9 +39,25 @@ def chapter(raw: Mapping[str, Any]) -> Chapter:
                 ),
             ]
         ),
+        meaning=(_meaning(points),),
         bars=(_bar(points),),
         plots=(_times(points), _routing(points)),
     )
+
+
+def _meaning(points: Sequence[Point]) -> str:
+    most = points[-1]
+    return (
+        f"**Many services.** With {most['lines']:,} servers in haproxy.cfg, a reload takes"
+        f" {number(spread(most['reload_seconds']).median)} s, and HAProxy needs"
+        f" {number(spread(most['resident_bytes']).median / _KIB**2)} MiB of memory. Routing a"
+        f" request costs {_routing_cost(most)} µs of processor time, and"
+        f" {_routing_cost(points[0])} µs with {points[0]['lines']:,} servers."
+    )
+
+
+def _routing_cost(point: Point) -> str:
+    return number(spread(point["cpu_seconds_per_request"]["last"]).median * 1e6)
 
 
 def _row(point: Point) -> Sequence[str]:

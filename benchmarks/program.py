@@ -32,6 +32,7 @@ _MOST_MS, _MOST_KB = 2.0, 20.0
 """The bars, per resource on top of the floor."""
 _MOST_EXPONENT = 1.1
 _LEAST_VMS = 10
+_TYPICAL_VMS = (10, 100)
 """Below, what a run takes once is much of it, such as compiling the templates of haproxy.cfg."""
 
 
@@ -145,9 +146,22 @@ def chapter(raw: Mapping[str, Any]) -> Chapter:
     return Chapter(
         title="The program itself",
         text=f"{_how(raw)}\n\n{_table(sizes)}\n\n{_WHY}",
+        meaning=(_meaning(raw["sizes"]),),
         bars=tuple(bars),
         plots=(_plot(sizes),),
     )
+
+
+def _meaning(sizes: Sequence[Mapping[str, Any]]) -> str:
+    """Return what a run takes at sizes that operators have."""
+    took = [
+        f"{number(spread(each['program_seconds']).median)} s and"
+        f" {number(spread(each['program_bytes']).median / 1e6)} MB of memory for"
+        f" {each['resources']:,} resources ({each['vms']:,} VMs)"
+        for each in sizes
+        if each["vms"] in _TYPICAL_VMS
+    ] or [f"{number(spread(sizes[0]['program_seconds']).median)} s"]
+    return f"**The program.** Computing what should exist takes {', and '.join(took)}."
 
 
 def _bar(what: str, sizes: Sequence[Size], measured: float, most: float, unit: str) -> Bar:

@@ -54,12 +54,23 @@ def chapter(raw: Mapping[str, Any]) -> Chapter:
     return Chapter(
         title="From nothing to serving",
         text=text,
+        meaning=(_meaning(raw, spread(answers), alone),),
         bars=(
             _beside("`up` from nothing to the first 200", spread(answers), alone),
             _within("one more container", spread(raw["container_seconds"]), _CONTAINER[raw["vms"]]),
             _beside("one more VM", spread(raw["vm_seconds"]), alone),
         ),
         plots=(_plot(stages, alone),),
+    )
+
+
+def _meaning(raw: Mapping[str, Any], answers: Spread, alone: Spread) -> str:
+    return (
+        f"**Waiting for `pulumi up`.** From nothing to the first answer takes"
+        f" {number(answers.median)} s with VMs that are {_VMS[raw['vms']]}; a VM alone needs"
+        f" {number(alone.median)} s of that to boot. One more container takes"
+        f" {number(spread(raw['container_seconds']).median)} s, one more VM"
+        f" {number(spread(raw['vm_seconds']).median)} s."
     )
 
 
