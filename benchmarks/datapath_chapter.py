@@ -33,12 +33,12 @@ def chapter(raw: Mapping[str, Any]) -> Chapter:
                 _how(raw),
                 *(block for load in loads for block in _block(load, cells)),
                 "### What each setting costs",
-                "Both tiers run otherwise than deployed, and side by side with it: kept"
-                f" connections, {SMALL}, one VM. Ratios to as deployed, each to its neighbour in"
-                " time; more requests and less processor time are better.",
+                "Each line is both tiers with one setting changed, in turns with both tiers as they"
+                f" are deployed: kept connections, {SMALL}, one VM. Figures are ratios to the"
+                " neighboring run as deployed. More requests and less processor time are better.",
                 _variations(raw["variations"]),
                 "### More VMs",
-                f"Each VM's container answers {RATE:,} requests/s and no more.",
+                f"Each VM's container is limited to {RATE:,} requests/s.",
                 _vms(raw["vms"]),
             ]
         ),
@@ -87,18 +87,18 @@ def _of_front(cells: Sequence[Cell], both: Sequence[Cell], front: str) -> list[f
 
 def _how(raw: Mapping[str, Any]) -> str:
     return (
-        f"{CONNECTIONS} connections, TLS 1.3 with a key of P-256, HTTP/1.1, runs of"
+        f"There are {CONNECTIONS} connections with TLS 1.3, a key of P-256 and HTTP/1.1, in runs of"
         f" {raw['seconds_of_a_run']:g} s; the fronts take turns. The load generator (wrk), the"
-        " application (an nginx with two files) and what is measured share the machine's"
-        " processors, so what a front answers is what is left for it. New connections (ab)"
-        " make a whole handshake each, which costs the load generator as much as the server."
-        " Each front writes its access log: Apache and nginx `combined`, Traefik and HAProxy"
-        " as they are deployed. Apache has Debian's settings: it ends connections after 100"
-        " requests and when it gives up threads, and what was sent on one at that moment is"
-        " counted as failed. *Apache, tuned* has all its threads from the beginning and keeps"
-        " connections, and so does nginx. Traefik alone has a VM's flags and ends TLS itself."
-        " *N backends* are N containers; for HAProxy → Traefik they are N VMs, each with a"
-        " Traefik and one container. *Load* is the processor time of the load generator."
+        " application (nginx with two files) and the measured programs share the machine's"
+        " processors, so a front gets what the others leave. New connections (ab) make a full"
+        " handshake each, which costs the load generator as much as the server.\n\n"
+        "Each front writes its access log: Apache and nginx `combined`, Traefik and HAProxy as they"
+        " are deployed. Apache has Debian's settings. It closes connections after 100 requests and"
+        " when it ends threads; requests that were sent on one at that moment count as failed."
+        " *Apache, tuned* has all its threads from the start and keeps connections, and so does"
+        " nginx. *Traefik alone* has the flags of a VM's Traefik and ends TLS itself.\n\n"
+        "*N backends* are N containers; for HAProxy → Traefik they are N VMs, each with a Traefik"
+        " and one container. *Load* is the processor time of the load generator."
     )
 
 

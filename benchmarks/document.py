@@ -37,10 +37,10 @@ def document(parts: Sequence[tuple[Measured, Chapter]]) -> str:
         "# Benchmarks",
         *(["## What it means for you", "\n".join(meanings)] if meanings else []),
         "## How it was measured",
-        "Made by `make bench` from the raw data beside each chapter; `make"
-        " bench-document` writes it again without measuring. Figures are medians with the smallest"
-        " and the largest value. Times are of the machine below: on another one, go by the"
-        " ratios.",
+        "`make bench` measures, and writes this page from the raw data beside each chapter. `make"
+        " bench-document` writes the page again without measuring. Figures are medians, with the"
+        " smallest and the largest value in parentheses. Times hold for the machine below; on"
+        " another one, compare the ratios.",
         *(
             ["**A quick run, which only shows that everything is measured.**"]
             if any(measured.quick for measured, _ in parts)

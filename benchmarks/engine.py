@@ -163,11 +163,12 @@ def _meaning(raw: Mapping[str, Any]) -> tuple[str, ...]:
 
 
 _HOW = (
-    "A `pulumi preview` that finds nothing to change, from the start of the CLI to its end, against"
-    " that of a program which only imports the SDK, by turns; the ratios are of neighbours. The"
-    " providers are the lab's ([why](adr/0024-the-real-engine-and-stand-in-providers.md)): no lab"
-    " has 500 resources, and their state can be made up, by applying the program with handlers that"
-    " make nothing. A preview asks no VM and no hypervisor."
+    "This is the time of a `pulumi preview` that finds nothing to change, from the start of the CLI"
+    " to its end. It is compared with a program that only imports the SDK; the two take turns, and"
+    " ratios are of neighbors. The providers are the lab's stand-ins"
+    " ([why](adr/0024-the-real-engine-and-stand-in-providers.md)): no lab has 500 resources, and"
+    " the stand-ins' state can be generated, by applying the program with handlers that create"
+    " nothing. A preview asks neither VMs nor the hypervisor."
 )
 
 
@@ -177,8 +178,9 @@ def _why(raw: Mapping[str, Any]) -> str:
     more = spread(smallest["preview_seconds"]).median - spread(smallest["floor_seconds"]).median
     return (
         f"Of the {number(more)} s that {smallest['resources']} resources take on top of the empty"
-        f" program, {told(imports)} s are imports which that has not got: the providers' packages,"
-        " which import all of their modules at once, pydantic and the models, Jinja."
+        f" program, {told(imports)} s are imports that the empty program does not have: the"
+        " providers' packages, which import all of their modules at once, pydantic with the"
+        " models, and Jinja."
     )
 
 

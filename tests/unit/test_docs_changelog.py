@@ -3,7 +3,7 @@
 import re
 import tomllib
 
-from tests.unit.program import PROJECT
+from lab.commands import PROJECT
 
 TEXT = (PROJECT / "CHANGELOG.md").read_text()
 VERSIONS = re.findall(r"^## (\S+)(?: \((\d{4}-\d\d-\d\d)\))?$", TEXT, re.MULTILINE)

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from docs.hooks import FILES, PAGES, relinked
-from tests.unit.program import PROJECT
+from lab.commands import PROJECT
 
 DOCUMENTS = [*sorted(PROJECT.glob("*.md")), *sorted((PROJECT / "docs").rglob("*.md"))]
 _CODE = re.compile(r"^( *)```.*?^\1```|`[^`\n]*`", re.DOTALL | re.MULTILINE)
