@@ -53,6 +53,16 @@ def test_a_broken_link_or_anchor_is_found() -> None:
     ]
 
 
+def test_each_decision_is_in_the_index_with_its_status() -> None:
+    index = (PROJECT / "docs" / "adr" / "README.md").read_text()
+    rows = {row.split("](")[1].split(")")[0]: row for row in index.splitlines() if "](0" in row}
+    records = {path.name: path for path in (PROJECT / "docs" / "adr").glob("0*.md")}
+    assert rows.keys() == records.keys()
+    for name, path in records.items():
+        superseded = re.search(r"^Superseded by ", path.read_text(), re.MULTILINE) is not None
+        assert ("| superseded by" in rows[name]) == superseded, name
+
+
 def test_what_the_site_takes_from_the_root_is_there() -> None:
     assert [name for name in (*PAGES, *FILES) if not (PROJECT / name).is_file()] == []
 
