@@ -3,6 +3,7 @@
 PROVIDERS ?= auto
 LAB ?= lab
 VENV := .venv
+DOCS_VENV := .venv-docs
 PYTHON := $(VENV)/bin/python
 AS_ROOT := -o APT::Sandbox::User=root
 RUN_LAB = $(PYTHON) -m lab --name $(LAB) --providers $(PROVIDERS) $(if $(ACME),--acme)
@@ -17,7 +18,7 @@ OF_HAPROXY := $(patsubst %,tests/e2e/test_%.py,edge edge_bodies edge_confined ed
 .PHONY: help up preview status smoke scale down shell ssh check-config recover reference requirements \
         image \
         test test-unit test-without-lab fuzz test-e2e test-e2e-edge test-e2e-lab audit scan bench-zero-downtime \
-        bench bench-document lint types venv
+        bench bench-document docs recording lint types venv
 
 help:  ## what there is
 	@sed -n 's/^\([a-z0-9-]*\):.*## /\1\t/p' Makefile
@@ -104,12 +105,22 @@ reference: venv  ## write docs/config.md and Pulumi.schema.json from the models
 	$(PYTHON) -m components.config.reference
 
 requirements: venv  ## UPGRADE=1: compile requirements*.in to requirements*.txt, with hashes
-	@for each in requirements requirements-dev lab/pulumi/go/requirements; do \
+	@for each in requirements requirements-dev requirements-docs lab/pulumi/go/requirements; do \
 	    $(VENV)/bin/uv pip compile --quiet --no-config --universal --python-version 3.11 \
 	        --generate-hashes --no-emit-index-url --custom-compile-command "make requirements" \
 	        $(if $(UPGRADE),--upgrade) $$each.in --output-file $$each.txt || exit 1; done
 
-lint: venv
+# NO_MKDOCS_2_WARNING silences Material's notice of its end of life, for which see requirements-docs.in.
+docs: $(DOCS_VENV)/made  ## the documentation site in site/; a broken link or anchor is an error
+	NO_MKDOCS_2_WARNING=1 $(DOCS_VENV)/bin/mkdocs build --quiet
+
+# Of a new lab: run `make down` first. `script` is of Debian's bsdutils, which is always there.
+recording: venv  ## make the lab, and record that as docs/make-up.svg for the README; as root
+	@script --quiet --return --echo never --log-out $(VENV)/make-up.log --log-timing $(VENV)/make-up.timing \
+	    --command "$(MAKE) --no-print-directory up"
+	@$(PYTHON) -m lab.recording $(VENV)/make-up.log $(VENV)/make-up.timing docs/make-up.svg --title "make up"
+
+lint: venv docs
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/ruff format --check .
 	$(VENV)/bin/lint-imports --no-logo
@@ -121,6 +132,10 @@ venv: $(VENV)/made
 
 $(VENV)/made: requirements.txt requirements-dev.txt
 	@lab/bootstrap.sh $(VENV) requirements-dev.txt
+	@touch $@
+
+$(DOCS_VENV)/made: requirements-docs.txt
+	@lab/bootstrap.sh $(DOCS_VENV) requirements-docs.txt
 	@touch $@
 
 # Only its schema is read; nothing of it runs or is installed.

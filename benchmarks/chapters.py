@@ -77,6 +77,8 @@ class Chapter:
     text: str
     """Markdown without the title: what was measured and how, tables, and where a bar is missed by
     how much and why."""
+    meaning: tuple[str, ...] = ()
+    """What an operator learns from it, as sentences with the figures that matter to them."""
     bars: tuple[Bar, ...] = ()
     plots: tuple[Plot, ...] = ()
 

@@ -33,34 +33,72 @@ def chapter(raw: Mapping[str, Any]) -> Chapter:
                 _how(raw),
                 *(block for load in loads for block in _block(load, cells)),
                 "### What each setting costs",
-                "Both tiers run otherwise than deployed, and side by side with it: kept"
-                f" connections, {SMALL}, one VM. Ratios to as deployed, each to its neighbour in"
-                " time; more requests and less processor time are better.",
+                "Each line is both tiers with one setting changed, in turns with both tiers as they"
+                f" are deployed: kept connections, {SMALL}, one VM. Figures are ratios to the"
+                " neighboring run as deployed. More requests and less processor time are better.",
                 _variations(raw["variations"]),
                 "### More VMs",
-                f"Each VM's container answers {RATE:,} requests/s and no more.",
+                f"Each VM's container is limited to {RATE:,} requests/s.",
                 _vms(raw["vms"]),
             ]
         ),
+        meaning=_meaning(cells, raw["vms"]),
         bars=tuple(_bars(cells, raw["vms"])),
         plots=(_fronts_plot(cells), _vms_plot(raw["vms"])),
     )
 
 
+def _meaning(cells: Sequence[Cell], vms: Sequence[Cell]) -> tuple[str, ...]:
+    both = [cell for cell in cells if cell["front"] == BOTH and cell["backends"] == 1]
+    compared = ", and ".join(
+        f"{min(found):.2f} to {max(found):.2f} times as many requests per second as {front} alone"
+        for front, other in ((APACHE, APACHE), ("Traefik", ALONE))
+        if (found := _of_front(cells, both, other))
+    )
+    cpu = ", ".join(
+        f"{tier} {number(spread(values).median * 1e6)} µs"
+        for tier, values in both[0]["cpu_seconds_per_request"].items()
+        if values
+    )
+    one = spread(vms[0]["requests_per_second"]).median
+    more = ", ".join(
+        f"{each['backends']} VMs answer"
+        f" {spread(each['requests_per_second']).median / one:.1f} times as much"
+        for each in vms[1:]
+    )
+    return (
+        "**Two tiers cost speed.** On the same processors, HAProxy and Traefik together answer"
+        f" {compared}. A request ({both[0]['size']},"
+        f" {both[0]['connections']} connections) takes this processor time: {cpu}.",
+        "**More VMs carry more**, until the edge's processors are the limit. Compared with one VM,"
+        f" {more}.",
+    )
+
+
+def _of_front(cells: Sequence[Cell], both: Sequence[Cell], front: str) -> list[float]:
+    """Return the ratios of both tiers' requests per second to those of a front, by load."""
+    pairs = ((cell, _of(cells, front, _load(cell))) for cell in both)
+    return [
+        paired(cell["requests_per_second"], other["requests_per_second"]).median
+        for cell, other in pairs
+        if other is not None
+    ]
+
+
 def _how(raw: Mapping[str, Any]) -> str:
     return (
-        f"{CONNECTIONS} connections, TLS 1.3 with a key of P-256, HTTP/1.1, runs of"
+        f"There are {CONNECTIONS} connections with TLS 1.3, a key of P-256 and HTTP/1.1, in runs of"
         f" {raw['seconds_of_a_run']:g} s; the fronts take turns. The load generator (wrk), the"
-        " application (an nginx with two files) and what is measured share the machine's"
-        " processors, so what a front answers is what is left for it. New connections (ab)"
-        " make a whole handshake each, which costs the load generator as much as the server."
-        " Each front writes its access log: Apache and nginx `combined`, Traefik and HAProxy"
-        " as they are deployed. Apache has Debian's settings: it ends connections after 100"
-        " requests and when it gives up threads, and what was sent on one at that moment is"
-        " counted as failed. *Apache, tuned* has all its threads from the beginning and keeps"
-        " connections, and so does nginx. Traefik alone has a VM's flags and ends TLS itself."
-        " *N backends* are N containers; for HAProxy → Traefik they are N VMs, each with a"
-        " Traefik and one container. *Load* is the processor time of the load generator."
+        " application (nginx with two files) and the measured programs share the machine's"
+        " processors, so a front gets what the others leave. New connections (ab) make a full"
+        " handshake each, which costs the load generator as much as the server.\n\n"
+        "Each front writes its access log: Apache and nginx `combined`, Traefik and HAProxy as they"
+        " are deployed. Apache has Debian's settings. It closes connections after 100 requests and"
+        " when it ends threads; requests that were sent on one at that moment count as failed."
+        " *Apache, tuned* has all its threads from the start and keeps connections, and so does"
+        " nginx. *Traefik alone* has the flags of a VM's Traefik and ends TLS itself.\n\n"
+        "*N backends* are N containers; for HAProxy → Traefik they are N VMs, each with a Traefik"
+        " and one container. *Load* is the processor time of the load generator."
     )
 
 

@@ -32,20 +32,23 @@ def document(parts: Sequence[tuple[Measured, Chapter]]) -> str:
         parts: In the order in which they are to be read.
     """
     bars = [(measured, bar) for measured, chapter in parts for bar in chapter.bars]
+    meanings = [f"- {sentence}" for _, chapter in parts for sentence in chapter.meaning]
     blocks = [
         "# Benchmarks",
-        "Made by `make bench` from the raw data in [benchmarks/](benchmarks/); `make"
-        " bench-document` writes it again without measuring. Figures are medians with the smallest"
-        " and the largest value. Times are of the machine below: on another one, go by the"
-        " ratios.",
+        *(["## What it means for you", "\n".join(meanings)] if meanings else []),
+        "## How it was measured",
+        "`make bench` measures, and writes this page from the raw data beside each chapter. `make"
+        " bench-document` writes the page again without measuring. Figures are medians, with the"
+        " smallest and the largest value in parentheses. Times hold for the machine below; on"
+        " another one, compare the ratios.",
         *(
             ["**A quick run, which only shows that everything is measured.**"]
             if any(measured.quick for measured, _ in parts)
             else []
         ),
         _machines([measured for measured, _ in parts]),
-        "## What was wanted, and what it is",
-        table(("", "wanted", "measured", ""), [_bar(bar) for _, bar in bars]),
+        "## Goals",
+        table(("", "goal", "measured", ""), [_bar(bar) for _, bar in bars]),
     ]
     for measured, chapter in parts:
         blocks += [

@@ -23,25 +23,41 @@ def chapter(raw: Mapping[str, Any]) -> Chapter:
         title="Growth",
         text="\n\n".join(
             [
-                "The edge with more and more services, each on two VMs: a *pool line* is one server"
-                " of one service. `haproxy -c` reads the whole configuration; a reload is from the"
-                " command to the first answer of the new worker; memory is that worker's. *Checks*"
-                " are what HAProxy is busy with when nobody asks anything, in processors: each pool"
-                " line is checked every 0.8 s. A request to the first and to the last service in"
-                " haproxy.cfg is over kept connections, without TLS and checks, which would hide"
-                " what routing costs.",
+                "The edge has more and more services, each on two VMs. A *server* is a line of"
+                " haproxy.cfg: one service on one VM. `haproxy -c` reads the whole configuration."
+                " A reload lasts from the command to the first answer of the new worker, whose"
+                " memory is given. *Checks* is the load of HAProxy without requests, in processors:"
+                " it checks each server every 0.8 s. *First* and *last* are the processor time of a"
+                " request to the first and to the last service in haproxy.cfg, over kept"
+                " connections, without TLS and checks, which would hide the cost of routing.",
                 table(
                     (
-                        *("pool lines", "haproxy.cfg, KiB", "`haproxy -c`, ms", "reload, ms"),
+                        *("servers", "haproxy.cfg, KiB", "`haproxy -c`, ms", "reload, ms"),
                         *("memory, MiB", "checks, processors", "first, µs", "last, µs"),
                     ),
                     [_row(point) for point in points],
                 ),
             ]
         ),
+        meaning=(_meaning(points),),
         bars=(_bar(points),),
         plots=(_times(points), _routing(points)),
     )
+
+
+def _meaning(points: Sequence[Point]) -> str:
+    most = points[-1]
+    return (
+        f"**Many services.** With {most['lines']:,} servers in haproxy.cfg, a reload takes"
+        f" {number(spread(most['reload_seconds']).median)} s, and HAProxy needs"
+        f" {number(spread(most['resident_bytes']).median / _KIB**2)} MiB of memory. Routing a"
+        f" request costs {_routing_cost(most)} µs of processor time, and"
+        f" {_routing_cost(points[0])} µs with {points[0]['lines']:,} servers."
+    )
+
+
+def _routing_cost(point: Point) -> str:
+    return number(spread(point["cpu_seconds_per_request"]["last"]).median * 1e6)
 
 
 def _row(point: Point) -> Sequence[str]:
@@ -64,7 +80,7 @@ def _bar(points: Sequence[Point]) -> Bar:
     least = points[0]["cpu_seconds_per_request"]
     last = ratio(most["last"], least["first"])
     return Bar(
-        what=f"HAProxy's CPU for a request to the last of {points[-1]['lines']:,} pool lines,"
+        what=f"HAProxy's CPU for a request to the last of {points[-1]['lines']:,} servers,"
         f" to one of {points[0]['lines']:,}",
         wanted=f"the same (at most {_MOST_OF_FIRST})",
         measured=number(last),
@@ -76,9 +92,9 @@ def _times(points: Sequence[Point]) -> Plot:
     return Plot(
         file="growth-times.svg",
         kind="line",
-        title="A change of the edge, by the number of pool lines",
-        alt="Seconds for haproxy -c and for a reload, by the number of pool lines",
-        x_label="pool lines",
+        title="A change of the edge, by the number of servers",
+        alt="Seconds for haproxy -c and for a reload, by the number of servers",
+        x_label="servers",
         y_label="s",
         x_log=True,
         y_log=True,
@@ -93,9 +109,9 @@ def _routing(points: Sequence[Point]) -> Plot:
     return Plot(
         file="growth-routing.svg",
         kind="line",
-        title="HAProxy's CPU for a request, by the number of pool lines",
+        title="HAProxy's CPU for a request, by the number of servers",
         alt="Microseconds of CPU for a request to the first and to the last service",
-        x_label="pool lines",
+        x_label="servers",
         y_label="µs",
         x_log=True,
         series=tuple(

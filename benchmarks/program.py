@@ -32,6 +32,7 @@ _MOST_MS, _MOST_KB = 2.0, 20.0
 """The bars, per resource on top of the floor."""
 _MOST_EXPONENT = 1.1
 _LEAST_VMS = 10
+_TYPICAL_VMS = (10, 100)
 """Below, what a run takes once is much of it, such as compiling the templates of haproxy.cfg."""
 
 
@@ -145,9 +146,22 @@ def chapter(raw: Mapping[str, Any]) -> Chapter:
     return Chapter(
         title="The program itself",
         text=f"{_how(raw)}\n\n{_table(sizes)}\n\n{_WHY}",
+        meaning=(_meaning(raw["sizes"]),),
         bars=tuple(bars),
         plots=(_plot(sizes),),
     )
+
+
+def _meaning(sizes: Sequence[Mapping[str, Any]]) -> str:
+    """Return what a run takes at sizes that operators have."""
+    took = [
+        f"{number(spread(each['program_seconds']).median)} s and"
+        f" {number(spread(each['program_bytes']).median / 1e6)} MB of memory for"
+        f" {each['resources']:,} resources ({each['vms']:,} VMs)"
+        for each in sizes
+        if each["vms"] in _TYPICAL_VMS
+    ] or [f"{number(spread(sizes[0]['program_seconds']).median)} s"]
+    return f"**The program.** Computing what should exist takes {', and '.join(took)}."
 
 
 def _bar(what: str, sizes: Sequence[Size], measured: float, most: float, unit: str) -> Bar:
@@ -162,25 +176,24 @@ def _bar(what: str, sizes: Sequence[Size], measured: float, most: float, unit: s
 
 def _how(raw: Mapping[str, Any]) -> str:
     return (
-        f"One run of `__main__.py` under mocks, with {raw['services']} services of"
-        f" {raw['replicas_per_vm']} containers on each VM, as of an `up` in which every provider"
-        " answers at once. Timed is from reading the config to the answer to the last registration;"
-        " Python's start and all imports are before it. Memory is by how much the largest resident"
-        " memory of the process is above that before the run: what the kernel has to find, also for"
-        " what is not Python's own, and for which nothing has to watch the run and slow it. The"
-        " floor is a program of as many empty resources with the same parents under the same mocks,"
-        " which answer with the inputs as they came. Each run has a process of its own, program and"
-        " floor by turns. With one VM much of it is what a run takes once, such as compiling the"
-        " templates of haproxy.cfg, so the bars are from 10 VMs up. KB is 1000 bytes."
+        f"This is one run of `__main__.py` under Pulumi's mocks, with {raw['services']} services of"
+        f" {raw['replicas_per_vm']} containers on each VM. It corresponds to an `up` in which every"
+        " provider answers at once. The time begins when the config is read and ends with the"
+        " answer to the last registration; the start of Python and all imports are before it."
+        " The memory is the growth of the process's largest resident memory.\n\n"
+        "The floor is a program of as many empty resources with the same parents, under the same"
+        " mocks. Each run has a process of its own, and program and floor take turns. With one VM,"
+        " most of the time is spent once per run, such as on compiling templates, so the goals"
+        " are for 10 VMs and more. A KB is 1000 bytes."
     )
 
 
 _WHY = (
-    "What is on top of the floor is for the most part the SDK's too, which makes an output, with a"
-    " task and four futures, of each property of a resource: six on average, and none of an empty"
-    " one. They are all there at once, because the program registers everything before the first"
-    " answer comes. Properties that are neither given nor read, 28 more on average, are left out"
-    " (`components/outputs.py`)."
+    "Most of what is on top of the floor is spent in Pulumi's SDK, too. It makes an output, with a"
+    " task and four futures, of each property of a resource: six on average, and none for an empty"
+    " resource. All of them exist at once, because the program registers everything before the"
+    " first answer arrives. Properties that are neither given nor read, 28 more on average, are"
+    " left out (`components/outputs.py`)."
 )
 
 

@@ -22,9 +22,9 @@ def chapter(raw: Mapping[str, Any]) -> Chapter:
     """Return what raw data says; of a quick run, which applies nothing, only the floor."""
     alone = spread(raw["alone_seconds"])
     floor = (
-        f"A VM alone, {_VMS[raw['vms']]}, with one processor and 1 GiB, from the lab's image, takes"
-        f" {told(alone)} s from its start until Docker has started. That is the floor: libvirt and"
-        " a cloud-init document with nothing in it."
+        f"The floor is a VM alone, {_VMS[raw['vms']]}, with one processor and 1 GiB, from the lab's"
+        f" image, and with an empty cloud-init document. It takes {told(alone)} s from its start"
+        " until Docker has started."
     )
     if not raw["ups"]:
         return Chapter(title="From nothing to serving", text=floor)
@@ -34,14 +34,14 @@ def chapter(raw: Mapping[str, Any]) -> Chapter:
     text = "\n\n".join(
         (
             floor,
-            "An `up` with one VM and one container begins where the engine begins, in a lab that"
-            " runs, and ends with the first 200 that a client gets through the edge over HTTPS."
-            " `image` is until the VM is defined (the program, the network, the base image);"
-            " `boot` is the rest of the time until Docker answers over SSH; `containers` has"
-            " Traefik and the agent too, and pulls the service's image from the lab's registry;"
-            " Traefik's is in the Docker of the lab's disk image.",
+            "An `up` with one VM and one container is measured in a running lab, from the start of"
+            " the engine until a client gets the first 200 through the edge over HTTPS. `image`"
+            " ends when the VM is defined, and includes the program, the network and the base"
+            " image. `boot` and `Docker` end when Docker answers over SSH. `containers` includes"
+            " Traefik and the agent, and the pull of the service's image from the lab's registry;"
+            " the lab's disk image already has Traefik's.",
             table(("seconds", "median (least–most)"), [*rows, ("**all**", told(spread(answers)))]),
-            "And on what runs already:",
+            "Additions to a stack that runs:",
             table(
                 ("seconds until it answers", "median (least–most)"),
                 [
@@ -54,12 +54,23 @@ def chapter(raw: Mapping[str, Any]) -> Chapter:
     return Chapter(
         title="From nothing to serving",
         text=text,
+        meaning=(_meaning(raw, spread(answers), alone),),
         bars=(
             _beside("`up` from nothing to the first 200", spread(answers), alone),
             _within("one more container", spread(raw["container_seconds"]), _CONTAINER[raw["vms"]]),
             _beside("one more VM", spread(raw["vm_seconds"]), alone),
         ),
         plots=(_plot(stages, alone),),
+    )
+
+
+def _meaning(raw: Mapping[str, Any], answers: Spread, alone: Spread) -> str:
+    return (
+        f"**Waiting for `pulumi up`.** From nothing to the first answer takes"
+        f" {number(answers.median)} s with VMs that are {_VMS[raw['vms']]}; a VM alone needs"
+        f" {number(alone.median)} s of that to boot. One more container takes"
+        f" {number(spread(raw['container_seconds']).median)} s, one more VM"
+        f" {number(spread(raw['vm_seconds']).median)} s."
     )
 
 

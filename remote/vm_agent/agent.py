@@ -239,7 +239,7 @@ class Container:
 
     @property
     def service(self) -> str:
-        """What Traefik calls its service; empty if it is for Traefik at all."""
+        """What Traefik calls its service; empty if Traefik does not serve it."""
         return self._served[1]
 
     @property

@@ -9,7 +9,12 @@ from packaging.requirements import Requirement
 
 from lab.commands import PROJECT
 
-COMPILED = ("requirements.txt", "requirements-dev.txt", "lab/pulumi/go/requirements.txt")
+COMPILED = (
+    "requirements.txt",
+    "requirements-dev.txt",
+    "requirements-docs.txt",
+    "lab/pulumi/go/requirements.txt",
+)
 
 
 def lines(file: str) -> list[str]:

@@ -1,5 +1,6 @@
 """docs/benchmarks.md, from raw data that is small enough to be seen through."""
 
+import shutil
 import xml.etree.ElementTree as ET
 from pathlib import Path
 from typing import Any
@@ -61,6 +62,27 @@ def test_bars_are_in_one_table_and_one_that_is_missed_is_told_as_missed() -> Non
     head = text.split("## The program")[0]
     assert "| time per resource | under 2 ms | 2.40 ms | **missed** |" in head
     assert "| time per resource | under 2 ms | 2.40 ms | met |" in head
+
+
+def test_what_it_means_comes_before_all_tables() -> None:
+    said = Chapter(title="The program", text="| a |", meaning=("It takes **2 s**.",))
+    text = document([(measured(), said)])
+    assert text.startswith("# Benchmarks\n\n## What it means for you\n\n- It takes **2 s**.\n")
+    assert "What it means" not in document([(measured(), chapter())])
+
+
+def test_each_chapter_of_the_raw_data_means_something() -> None:
+    text = (bench.DOCS / "benchmarks.md").read_text()
+    meaning = text.split("## How it was measured")[0]
+    for found in ("The program", "pulumi up", "Two tiers", "More VMs", "Many services"):
+        assert f"- **{found}" in meaning or f" `{found}`" in meaning, found
+
+
+def test_the_document_is_what_the_raw_data_say(tmp_path: Path) -> None:
+    shutil.copytree(bench.DOCS / "benchmarks", tmp_path / "benchmarks")
+    bench.write(tmp_path)
+    written = (tmp_path / "benchmarks.md").read_text()
+    assert written == (bench.DOCS / "benchmarks.md").read_text(), "run `make bench-document`"
 
 
 def test_a_chapter_has_its_text_its_plot_and_a_link_to_its_raw_data() -> None:

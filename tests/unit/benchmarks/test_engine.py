@@ -32,6 +32,17 @@ def test_what_is_on_top_and_the_imports_in_it_are_told() -> None:
     assert "0.25 (0.25–0.25) s are imports" in text
 
 
+def test_figures_of_the_engine_before_are_marked_and_meet_no_goal() -> None:
+    found = engine.chapter({**raw([1.0], [0.5]), "engine": "lab"})
+    assert "former engine" in found.text
+    assert (found.bars, found.meaning) == ((), ())
+    now = engine.chapter(raw([1.0], [0.5]))
+    assert "former engine" not in now.text
+    assert now.meaning == (
+        "**A preview** that finds nothing to change takes 1.00 s with 30 resources.",
+    )
+
+
 def test_handlers_that_make_nothing_take_what_the_real_ones_take() -> None:
     for name in VERSIONS:
         real, made = package(name), pretended.pretending(package(name))
