@@ -276,7 +276,7 @@ def test_processes_are_found_by_name_and_environment() -> None:
     with subprocess.Popen(("sleep", "60"), env=marked) as process:
         try:
             # Just after it is started, a process has its parent's name for a moment.
-            deadline = time.monotonic() + 5
+            deadline = time.monotonic() + 60
             while not (found := processes_with(variable, "sleep")) and time.monotonic() < deadline:
                 time.sleep(0.01)
             assert found == [process.pid]

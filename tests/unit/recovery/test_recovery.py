@@ -255,7 +255,7 @@ def running(stack: Stack, name: str) -> "subprocess.Popen[bytes]":
     """Start a program called so in the project's folder."""
     program = shutil.copy(str(shutil.which("sleep")), stack.folder / name)
     process = subprocess.Popen((program, "60"), cwd=stack.project)
-    deadline = time.monotonic() + 5
+    deadline = time.monotonic() + 60
     # Just after it is started, a process has its parent's name for a moment.
     while processes.name(process.pid) != name[:15] and time.monotonic() < deadline:
         time.sleep(0.01)
