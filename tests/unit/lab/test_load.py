@@ -181,9 +181,9 @@ def test_an_answer_that_does_not_come_is_a_time_out() -> None:
     (section,), _, _ = load(lambda number: "hang" if number in (3, 7, 8) else "ok", timeout=6.0)
     assert section["failed"] == 3
     assert sum(section["reasons"].values()) == 3
-    assert all(reason.endswith("no answer within 2 s") for reason in section["reasons"])
-    assert section["slowest_ms"] >= 2000
-    assert all(each["after_ms"] >= 2000 for each in section["failures"])
+    assert all(reason.endswith("no answer within 6 s") for reason in section["reasons"])
+    assert section["slowest_ms"] >= 6000
+    assert all(each["after_ms"] >= 6000 for each in section["failures"])
 
 
 def test_nobody_there_is_told_as_such() -> None:
