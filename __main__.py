@@ -7,11 +7,11 @@ from components.config import loading
 from components.data.check import check
 from components.edge.edge import Edge, EdgeArgs
 from components.edge.source import sources
+from components.host.container_vm import container_host, farm_generation
 from components.host.host import ContainerHost, ContainerHostArgs
 from components.placement import allowed, slots, spread, vm_names
 from components.service.service import Service, ServiceArgs
 from components.vm.farm import Farm, FarmArgs
-from components.vm.plan import container_host
 from components.vm.ssh_sources import ssh_from
 from components.vm.vm import Vm, VmArgs
 
@@ -29,6 +29,7 @@ farm = Farm(
     FarmArgs(
         config=stack.farm,
         ssh_from=ssh_from(stack.farm, facts.own_addresses),
+        generation=lambda image: farm_generation(image, stack.farm),
         edge=stack.edge.vm,
         staying=len(checked.stays),
         protect=checked.image,

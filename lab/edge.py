@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from components.config.models.edge import Edge as EdgeConfig
-from components.vm.keys import key_folder, write_private
+from controller.key_files import key_folder, write_private
 from lab import live
 from remote.edge_agent import status
 from remote.edge_agent.control import ask

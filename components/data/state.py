@@ -10,9 +10,10 @@ from typing import Any
 
 from components.config.models.farm import Farm
 from components.config.units import MEBIBYTE, format_size
-from components.data.inventory import NETWORK, STACK_NAME, Held, Inventory, Key, Made, Place
+from components.data.inventory import NETWORK, STACK_NAME, Held, Inventory, Key, Place
+from components.host.container_vm import farm_generation, first_boot_text
 from components.placement import on_vm, volume_name
-from components.vm.generation import farm_generation, first_boot_text
+from components.vm.made import Made
 
 UNKNOWN = "unknown"
 """For what an older version of Gatehouse did not keep."""

@@ -13,10 +13,11 @@ import pulumi
 from pulumi_command import local
 
 from components.config.models.edge import Edge as EdgeConfig
+from components.edge.edge_vm import edge_host
 from components.vm.farm import Farm
-from components.vm.keys import key_folder, written
-from components.vm.plan import edge_host
+from components.vm.keys import written
 from components.vm.vm import Vm, VmArgs
+from controller.key_files import key_folder
 from controller.ssh import known_hosts_line, verified
 from remote.edge_agent.archive import version
 from remote.vm_firewall.firewall import Grant

@@ -16,7 +16,7 @@ from typing import Any
 
 import yaml
 
-from components.vm.keys import key_folder
+from controller.key_files import key_folder
 from controller.ssh import SSH_USER, options_in
 from lab import live
 from lab.bench.load import Load

@@ -20,18 +20,19 @@ from components.config.models.edge import Tls
 from components.config.models.http import Http
 from components.config.models.service import Service
 from components.config.models.stack import Stack
+from components.edge.edge_vm import EDGE, edge_host
 from components.edge.haproxy import render
 from components.edge.pools import Pool, TcpPool, any_pool
 from components.edge.routes import MAP
 from components.edge.tls import METRICS
 from components.edge.users import userlists
+from components.host.container_vm import container_host
 from components.host.traefik import SERVICE_HEADER
 from components.placement import allowed, spread, vm_names
 from components.service.labels import SLOT_LABEL, traefik_labels, traefik_name
-from components.vm import cloudinit
+from components.vm import cloudinit, hardening
 from components.vm.addresses import mac_address, static_address
-from components.vm.plan import container_host, edge_host
-from components.vm.role import CONTAINERS, EDGE, ROLES
+from components.vm.role import Role
 from remote.edge_agent.certificates import Spec
 from remote.edge_agent.parts import Parts, take_apart
 from remote.edge_agent.users import digest
@@ -374,8 +375,9 @@ def read_back(guest: cloudinit.Guest, text: str) -> None:
     assert text.startswith("#cloud-config\n")
     document = yaml.safe_load(text)
     packages = sorted(guest.packages)
-    no_mirror = guest.registry_mirror is None
-    assert _shape(document) == _plain_shape(guest.role.name, len(packages), no_mirror)
+    role = guest.role
+    plain = (role.groups, tuple(role.files), role.commands)
+    assert _shape(document) == _plain_shape(len(packages), *plain)
     assert document["hostname"] == guest.hostname
     assert document["ssh_keys"] == {
         "ed25519_private": guest.host_key_private,
@@ -386,22 +388,31 @@ def read_back(guest: cloudinit.Guest, text: str) -> None:
     assert (user["name"], user["lock_passwd"]) == ("gatehouse", True)
     assert document.get("packages", []) == packages
     files = {file["path"]: file["content"] for file in document["write_files"]}
-    assert ("/etc/docker/daemon.json" in files) == (guest.role is CONTAINERS)
-    if guest.role is CONTAINERS:
-        mirrors = json.loads(files["/etc/docker/daemon.json"]).get("registry-mirrors")
-        assert mirrors == (None if guest.registry_mirror is None else [guest.registry_mirror])
+    assert files == {**hardening.FILES, **role.files}
 
 
 @cache
-def _plain_shape(role: str, packages: int, no_mirror: bool) -> Any:
+def _plain_shape(
+    packages: int,
+    groups: tuple[str, ...],
+    files: tuple[str, ...],
+    commands: tuple[tuple[str, ...], ...],
+) -> Any:
+    role = Role(
+        ready="",
+        waits_for="",
+        drain=None,
+        groups=groups,
+        files=dict.fromkeys(files, "a"),
+        commands=commands,
+    )
     plain = cloudinit.Guest(
         hostname="a",
         authorized_key="a",
         host_key_private="a",
         host_key_public="a",
         packages=("a",) * packages,
-        registry_mirror=None if no_mirror else "a",
-        role=ROLES[role],
+        role=role,
     )
     return _shape(yaml.safe_load(cloudinit.user_data(plain)))
 

@@ -35,9 +35,10 @@ from components.config import checks
 from components.config.loading import ConfigError, parse
 from components.config.machine import Facts
 from components.config.models.stack import Stack
+from components.edge.edge_vm import EDGE
 from components.edge.users import userlists
+from components.host.container_vm import container_role
 from components.vm import cloudinit
-from components.vm.role import ROLES
 from remote.edge_agent import parts
 from remote.edge_agent.tls import LIST
 from remote.shipping import archive_command
@@ -222,8 +223,7 @@ _guests = st.builds(
     host_key_private=hostile.text,
     host_key_public=hostile.text,
     packages=st.lists(hostile.text, max_size=3).map(tuple),
-    registry_mirror=st.none() | hostile.text,
-    role=st.sampled_from([*ROLES.values()]),
+    role=st.just(EDGE) | st.builds(container_role, st.none() | hostile.text),
 )
 _statics = st.builds(
     cloudinit.Static,
@@ -238,6 +238,13 @@ _statics = st.builds(
 @given(_guests)
 def test_no_text_breaks_out_of_user_data(guest: cloudinit.Guest) -> None:
     rendering.read_back(guest, cloudinit.user_data(guest))
+
+
+@few
+@given(hostile.text)
+def test_no_text_breaks_out_of_the_docker_daemons_config(mirror: str) -> None:
+    text = container_role(mirror).files["/etc/docker/daemon.json"]
+    assert json.loads(text)["registry-mirrors"] == [mirror]
 
 
 @few
