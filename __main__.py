@@ -15,7 +15,7 @@ from components.vm.farm import Farm, FarmArgs
 from components.vm.ssh_sources import ssh_from
 from components.vm.vm import Vm, VmArgs
 
-pulumi.runtime.register_stack_transformation(outputs.only_read)
+outputs.limit()
 stack, facts = loading.load()
 names = vm_names(stack.farm.name, stack.farm.vms)
 placement = {
