@@ -7,7 +7,7 @@ from components.config import loading
 from components.data.check import check
 from components.edge.edge import Edge, EdgeArgs
 from components.edge.source import sources
-from components.host.container_vm import container_host, farm_generation
+from components.host.container_vm import container_vm_spec, farm_generation
 from components.host.host import ContainerHost, ContainerHostArgs
 from components.placement import allowed, slots, spread, vm_names
 from components.service.service import Service, ServiceArgs
@@ -40,7 +40,7 @@ vms = {
         name,
         VmArgs(
             farm=farm,
-            plan=container_host(stack.farm, name, index),
+            spec=container_vm_spec(stack.farm, name, index),
             made=checked.made[name],
             before=checked.before.get(name),
             data=checked.data.get(name, ()),

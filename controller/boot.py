@@ -272,7 +272,7 @@ class _Waiting:
         return address
 
 
-def evacuate(settings: Settings, address: str) -> None:
+def drain(settings: Settings, address: str) -> None:
     """Have the VM wait for the requests in flight, if there is a command for that."""
     if not settings.drain:
         return
@@ -292,7 +292,7 @@ def evacuate(settings: Settings, address: str) -> None:
         )
         said = done.stdout.strip()
     except subprocess.TimeoutExpired:
-        said = "evacuate: no answer"
+        said = "drain: no answer"
     print(f"{settings.vm}: {said}", file=sys.stderr)
 
 
@@ -305,7 +305,7 @@ def shutdown(settings: Settings, address: str) -> None:
     """
     state = virsh(settings.uri, "domstate", settings.domain)
     if address and state.stdout.strip() == "running":
-        evacuate(settings, address)
+        drain(settings, address)
     deadline = time.monotonic() + settings.shutdown_timeout
     if virsh(settings.uri, "shutdown", settings.domain).returncode != 0:
         return  # gone, or off already

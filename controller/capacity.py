@@ -1,10 +1,10 @@
-"""Whether the hypervisor has room for the VMs to come: ``python3 -m controller.capacity``.
+"""Whether the hypervisor has memory for the VMs to come: ``python3 -m controller.capacity``.
 
 Run before a domain is made. VMs that are replaced run beside the new ones until those serve, which
 takes twice their memory for a while; where that is not there, nothing is begun. libvirt itself
 would promise more than there is, and the hypervisor would kill a VM for it later.
 
-What it prints, it is told when it is asked again, and so knows what has been made meanwhile.
+The next run receives this output, and so knows what has been made meanwhile.
 """
 
 import argparse
@@ -93,7 +93,7 @@ def _told(uri: str, *arguments: str) -> str:
 
 
 def main(arguments: list[str]) -> int:
-    """Ask the hypervisor; code 1 and the reason on stderr if there is no room."""
+    """Ask the hypervisor; code 1 and the reason on stderr if it does not suffice."""
     argparse.ArgumentParser("python3 -m controller.capacity").parse_args(arguments)
     wanted = Wanted(
         generation=os.environ["GATEHOUSE_GENERATION"],

@@ -4,8 +4,8 @@ from ipaddress import IPv4Interface
 
 from components.config.models.edge import EdgeVm
 from components.config.models.farm import Farm
-from components.vm.plan import Plan, network_values
 from components.vm.role import Role
+from components.vm.vm_spec import VmSpec, network_values
 
 EDGE = Role(
     # The first boot may be installing packages until then, and apt lets in one at a time.
@@ -16,9 +16,9 @@ EDGE = Role(
 )
 
 
-def edge_host(farm: Farm, vm: EdgeVm) -> Plan:
-    """Return the plan of the VM that is the edge."""
-    return Plan(
+def edge_vm_spec(farm: Farm, vm: EdgeVm) -> VmSpec:
+    """Return the spec of the VM that is the edge."""
+    return VmSpec(
         name=edge_name(farm),
         role=EDGE,
         vcpus=vm.vcpus,

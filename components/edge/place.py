@@ -13,7 +13,7 @@ import pulumi
 from pulumi_command import local
 
 from components.config.models.edge import Edge as EdgeConfig
-from components.edge.edge_vm import edge_host
+from components.edge.edge_vm import edge_vm_spec
 from components.vm.farm import Farm
 from components.vm.keys import written
 from components.vm.vm import Vm, VmArgs
@@ -118,19 +118,19 @@ def place(
             gives it up before the new one is made.
     """
     if edge.vm is not None:
-        plan = edge_host(farm.config, edge.vm)
-        if plan.address is None:
+        spec = edge_vm_spec(farm.config, edge.vm)
+        if spec.address is None:
             raise ValueError("edge.vm.address: is checked in components.config.checks")
         vm = Vm(
-            plan.name,
-            VmArgs(farm=farm, plan=plan, after=after),
+            spec.name,
+            VmArgs(farm=farm, spec=spec, after=after),
             pulumi.ResourceOptions(parent=parent),
         )
         admitted = vm.admit("edge-firewall", Grant(public=tuple(public)), parent=parent)
         ssh = vm.ssh_command.apply(lambda command: f"{command} {shlex.join(_SUDO)}")
         return Place(
-            address=str(plan.address.ip),
-            elsewhere=Elsewhere(ssh=ssh, key="edge.vm", host=plan.name, vm=vm, admitted=admitted),
+            address=str(spec.address.ip),
+            elsewhere=Elsewhere(ssh=ssh, key="edge.vm", host=spec.name, vm=vm, admitted=admitted),
         )
     if edge.host is None or edge.host_key is None:
         return Place(address=edge.bind)

@@ -7,8 +7,8 @@ from typing import Any
 from components.config.models.farm import Farm
 from components.vm import cloudinit
 from components.vm.digest import digest
-from components.vm.plan import Plan, network_values
 from components.vm.role import Role
+from components.vm.vm_spec import VmSpec, network_values
 from controller.ssh import SSH_USER
 
 DOCKER = ("apparmor", "docker.io")
@@ -86,10 +86,10 @@ def _docker_daemon(registry_mirror: str | None) -> Mapping[str, Any]:
     return settings
 
 
-def container_host(farm: Farm, name: str, index: int) -> Plan:
-    """Return the plan of the farm's VM number ``index``, from 0, called ``name``."""
+def container_vm_spec(farm: Farm, name: str, index: int) -> VmSpec:
+    """Return the spec of the farm's VM number ``index``, from 0, called ``name``."""
     network = farm.network
-    return Plan(
+    return VmSpec(
         name=name,
         role=container_role(farm.registry_mirror),
         vcpus=farm.vcpus,
@@ -115,9 +115,9 @@ def farm_generation(image: str, farm: Farm) -> str:
         image: The id of the volume that their disks are layers of.
         farm: The farm's config.
     """
-    return digest(image, _user_data(farm), *container_host(farm, "", 0).size)
+    return digest(image, _user_data(farm), *container_vm_spec(farm, "", 0).size)
 
 
 def _user_data(farm: Farm) -> str:
-    guest = cloudinit.guest(container_host(farm, "", 0), farm, keys=("", "", ""))
+    guest = cloudinit.guest(container_vm_spec(farm, "", 0), farm, keys=("", "", ""))
     return cloudinit.user_data(guest)

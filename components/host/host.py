@@ -59,7 +59,7 @@ class ContainerHost(pulumi.ComponentResource):
     ) -> None:
         super().__init__("gatehouse:host:ContainerHost", name, None, opts)
         self.vm = args.vm
-        self.memory = rights.memory_limit(args.vm.plan.memory)
+        self.memory = rights.memory_limit(args.vm.spec.memory)
         self.provider = self._docker(name, args.registries)
         network = docker.Network(
             f"{name}-network", docker.NetworkArgs(driver="bridge"), self.on_vm(self)

@@ -12,8 +12,8 @@ import yaml
 
 from components.config.models.farm import Farm
 from components.vm import hardening
-from components.vm.plan import Plan
 from components.vm.role import Role
+from components.vm.vm_spec import VmSpec
 from controller.ssh import SSH_USER
 
 
@@ -29,22 +29,22 @@ class Guest:
     role: Role
 
 
-def guest(plan: Plan, farm: Farm, *, keys: Sequence[str]) -> Guest:
+def guest(spec: VmSpec, farm: Farm, *, keys: Sequence[str]) -> Guest:
     """Return what a VM is told.
 
     Args:
-        plan: What it is to be.
+        spec: What it is to be.
         farm: Its farm's config.
         keys: The user's public key, the host's private one and the host's public one.
     """
-    ours = (*plan.role.packages, *hardening.PACKAGES)
+    ours = (*spec.role.packages, *hardening.PACKAGES)
     return Guest(
-        hostname=plan.name,
+        hostname=spec.name,
         authorized_key=keys[0],
         host_key_private=keys[1],
         host_key_public=keys[2],
-        packages=(*(ours if farm.install_docker else ()), *plan.packages),
-        role=plan.role,
+        packages=(*(ours if farm.install_docker else ()), *spec.packages),
+        role=spec.role,
     )
 
 

@@ -42,7 +42,7 @@ class Farm(pulumi.ComponentResource):
     """None where the VMs are on an existing bridge."""
     base_image_id: pulumi.Output[str]
     """The volume that all disks are copy-on-write layers of."""
-    room: pulumi.Resource
+    capacity: pulumi.Resource
     """Made, or made again, only when the hypervisor has room for the VMs to come."""
     ssh_key: KeyPair
     ssh_key_file: pulumi.Output[str]
@@ -78,7 +78,7 @@ class Farm(pulumi.ComponentResource):
                 here, pulumi.ResourceOptions(protect=args.protect or None)
             ),
         )
-        self.room = self._capacity(name, args, image)
+        self.capacity = self._capacity(name, args, image)
         self.pool = pool.name
         self.base_image_id = image.id
         self.ssh_key = KeyPair(

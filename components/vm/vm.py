@@ -1,6 +1,6 @@
 """A VM: disk, cloud-init and domain as one unit, ready when its role says so.
 
-Its address is known once it has booted, from libvirt's DHCP server, unless its plan has one. The
+Its address is known once it has booted, from libvirt's DHCP server, unless its spec has one. The
 domain itself waits for nothing: the gate does, because it can tell from the console why a VM does
 not come up.
 """
@@ -24,7 +24,7 @@ from components.vm.digest import digest
 from components.vm.farm import Farm
 from components.vm.keys import KeyPair, written
 from components.vm.made import Made, record
-from components.vm.plan import Plan
+from components.vm.vm_spec import VmSpec
 from controller.key_files import key_folder, write_private
 from controller.ssh import SSH_USER, known_hosts_line, options
 from remote.shipping import whole_program
@@ -36,7 +36,7 @@ class VmArgs:
     """Arguments of ``Vm``."""
 
     farm: Farm
-    plan: Plan
+    spec: VmSpec
     after: Sequence[pulumi.Resource] = ()
     """What has to be there before it is touched, be it made or replaced."""
     made: Made | None = None
@@ -57,7 +57,7 @@ class Vm(pulumi.ComponentResource):
     """One VM on a farm's ground."""
 
     name: str
-    plan: Plan
+    spec: VmSpec
     domain: libvirt.Domain
     """What containers are ``deleted_with``; its id changes whenever the VM is a new one."""
     address: pulumi.Output[str]
@@ -73,10 +73,10 @@ class Vm(pulumi.ComponentResource):
     def __init__(self, name: str, args: VmArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("gatehouse:vm:Vm", name, None, opts)
         self.name = name
-        self.plan = args.plan
+        self.spec = args.spec
         self._farm = args.farm
         stack = pulumi.get_stack()
-        card = _card(args.plan, args.farm.config.network, stack)
+        card = _card(args.spec, args.farm.config.network, stack)
         host_key = KeyPair(f"{name}-hostkey", name, pulumi.ResourceOptions(parent=self))
         user_data = self._user_data(host_key)
         generation = self._generation(args, user_data, card)
@@ -86,7 +86,7 @@ class Vm(pulumi.ComponentResource):
             # The provider replaces only the one whose own inputs changed, and would boot a new
             # domain from the old one's disk while that still runs.
             replacement_trigger=generation,
-            depends_on=[args.farm.room, *args.after, *self._reserved(card)],
+            depends_on=[args.farm.capacity, *args.after, *self._reservation(card)],
         )
         # The engine then also spares what these depend on.
         data = pulumi.ResourceOptions.merge(
@@ -116,10 +116,10 @@ class Vm(pulumi.ComponentResource):
         self.register_outputs(self._kept(args, generation))
 
     def _user_data(self, host_key: KeyPair) -> pulumi.Output[str]:
-        spec = self._farm.config
+        config = self._farm.config
         return pulumi.Output.all(
             self._farm.ssh_key.public_key, host_key.private_key, host_key.public_key
-        ).apply(lambda keys: cloudinit.user_data(cloudinit.guest(self.plan, spec, keys=keys)))
+        ).apply(lambda keys: cloudinit.user_data(cloudinit.guest(self.spec, config, keys=keys)))
 
     def _generation(
         self, args: VmArgs, user_data: pulumi.Output[str], card: "_Card"
@@ -127,13 +127,13 @@ class Vm(pulumi.ComponentResource):
         """Return a digest of all that replaces the VM when it changes."""
         if args.made is not None and args.stays:
             return pulumi.Output.from_input(args.made.generation)
-        plan = self.plan
+        spec = self.spec
         kept: tuple[object, ...] = () if card.mac is None else (card.mac,)
-        if plan.address is not None:
-            kept = (card.config, card.mac, str(plan.address))
+        if spec.address is not None:
+            kept = (card.config, card.mac, str(spec.address))
         return pulumi.Output.unsecret(
             pulumi.Output.all(self._farm.base_image_id, user_data).apply(
-                lambda parts: digest(*parts, *plan.size, *kept)
+                lambda parts: digest(*parts, *spec.size, *kept)
             )
         )
 
@@ -143,7 +143,7 @@ class Vm(pulumi.ComponentResource):
             libvirt.VolumeArgs(
                 pool=self._farm.pool,
                 base_volume_id=self._farm.base_image_id,
-                size=self.plan.disk,
+                size=self.spec.disk,
                 format="qcow2",
             ),
             opts,
@@ -182,15 +182,15 @@ class Vm(pulumi.ComponentResource):
     def _new_domain(
         self, card: "_Card", disks: Sequence[libvirt.Volume], opts: pulumi.ResourceOptions
     ) -> libvirt.Domain:
-        plan, bridge = self.plan, self._farm.config.network.bridge
+        spec, bridge = self.spec, self._farm.config.network.bridge
         return libvirt.Domain(
             f"{self.name}-domain",
             libvirt.DomainArgs(
-                type=plan.domain_type,
-                vcpu=plan.vcpus,
-                memory=plan.memory // MEBIBYTE,
+                type=spec.domain_type,
+                vcpu=spec.vcpus,
+                memory=spec.memory // MEBIBYTE,
                 cpu=libvirt.DomainCpuArgs(
-                    mode="host-passthrough" if plan.domain_type == "kvm" else "maximum"
+                    mode="host-passthrough" if spec.domain_type == "kvm" else "maximum"
                 ),
                 disks=[libvirt.DomainDiskArgs(volume_id=each.id) for each in disks],
                 network_interfaces=[
@@ -213,33 +213,33 @@ class Vm(pulumi.ComponentResource):
 
     def _gate(self, known_hosts: pulumi.Output[str]) -> local.Command:
         """Return the command that ends when the VM is ready, and prints its address."""
-        spec, plan = self._farm.config, self.plan
+        config, spec = self._farm.config, self.spec
         return local.Command(
             f"{self.name}-boot",
             local.CommandArgs(
                 create="exec python3 -m controller.boot wait",
                 delete="exec python3 -m controller.boot shutdown",
                 environment={
-                    "GATEHOUSE_URI": spec.hypervisor.uri,
-                    "GATEHOUSE_ADDRESS": str(plan.address.ip) if plan.address else "",
+                    "GATEHOUSE_URI": config.hypervisor.uri,
+                    "GATEHOUSE_ADDRESS": str(spec.address.ip) if spec.address else "",
                     "GATEHOUSE_DOMAIN": self.domain.id,
                     "GATEHOUSE_VM": self.name,
-                    "GATEHOUSE_READY": plan.role.ready,
-                    "GATEHOUSE_WAITS_FOR": plan.role.waits_for,
-                    "GATEHOUSE_DRAIN": plan.role.drain or "",
+                    "GATEHOUSE_READY": spec.role.ready,
+                    "GATEHOUSE_WAITS_FOR": spec.role.waits_for,
+                    "GATEHOUSE_DRAIN": spec.role.drain or "",
                     "GATEHOUSE_KEY_FILE": self._farm.ssh_key_file,
                     "GATEHOUSE_KNOWN_HOSTS": known_hosts,
-                    "GATEHOUSE_BOOT_TIMEOUT": str(spec.boot_timeout),
-                    "GATEHOUSE_DRAIN_TIMEOUT": str(spec.drain_timeout),
-                    "GATEHOUSE_SHUTDOWN_TIMEOUT": str(spec.shutdown_timeout),
+                    "GATEHOUSE_BOOT_TIMEOUT": str(config.boot_timeout),
+                    "GATEHOUSE_DRAIN_TIMEOUT": str(config.drain_timeout),
+                    "GATEHOUSE_SHUTDOWN_TIMEOUT": str(config.shutdown_timeout),
                 },
                 triggers=[self.domain.id],
             ),
             pulumi.ResourceOptions(
                 parent=self,
                 custom_timeouts=pulumi.CustomTimeouts(
-                    create=f"{spec.boot_timeout + 60}s",
-                    delete=f"{2 * spec.drain_timeout + spec.shutdown_timeout + 120}s",
+                    create=f"{config.boot_timeout + 60}s",
+                    delete=f"{2 * config.drain_timeout + config.shutdown_timeout + 120}s",
                 ),
             ),
         )
@@ -287,13 +287,13 @@ class Vm(pulumi.ComponentResource):
             pulumi.ResourceOptions(parent=parent, deleted_with=self.domain),
         )
 
-    def _reserved(self, card: "_Card") -> list[pulumi.Resource]:
+    def _reservation(self, card: "_Card") -> list[pulumi.Resource]:
         """Return what keeps the VM's address for it, where the network is ours."""
-        farm, plan = self._farm, self.plan
-        if plan.address is None or farm.network_id is None or card.mac is None:
+        farm, spec = self._farm, self.spec
+        if spec.address is None or farm.network_id is None or card.mac is None:
             return []
         reservation = local.Command(
-            f"{plan.name}-address",
+            f"{spec.name}-address",
             local.CommandArgs(
                 create="exec python3 -m controller.dhcp_reservation set",
                 delete="exec python3 -m controller.dhcp_reservation remove",
@@ -301,7 +301,7 @@ class Vm(pulumi.ComponentResource):
                     "GATEHOUSE_URI": farm.config.hypervisor.uri,
                     "GATEHOUSE_NETWORK": farm.network_id,
                     "GATEHOUSE_MAC": card.mac,
-                    "GATEHOUSE_ADDRESS": str(plan.address.ip),
+                    "GATEHOUSE_ADDRESS": str(spec.address.ip),
                 },
             ),
             pulumi.ResourceOptions(parent=self),
@@ -319,10 +319,10 @@ class _Card:
     """cloud-init's ``network-config``; None where DHCP configures it."""
 
 
-def _card(plan: Plan, network: Network, stack: str) -> _Card:
-    static = static_address(plan, network, stack)
+def _card(spec: VmSpec, network: Network, stack: str) -> _Card:
+    static = static_address(spec, network, stack)
     config = cloudinit.network_config(static) if static is not None else None
-    return _Card(mac=mac_address(plan, stack), config=config)
+    return _Card(mac=mac_address(spec, stack), config=config)
 
 
 def _seed_file(stack: str, name: str, user_data: str, network: str | None) -> str:

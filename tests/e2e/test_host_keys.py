@@ -224,7 +224,7 @@ def test_the_gate_of_a_boot_stays_shut_for_another(vm: Vm) -> None:
 
 def test_another_machine_is_not_told_to_leave(vm: Vm, capsys: pytest.CaptureFixture[str]) -> None:
     vm.pin(vm.server.other_key)
-    boot.evacuate(settings(vm), ADDRESS)
+    boot.drain(settings(vm), ADDRESS)
     assert REFUSED in capsys.readouterr().err
     assert not vm.mark.exists()
 

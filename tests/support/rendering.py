@@ -20,13 +20,13 @@ from components.config.models.edge import Tls
 from components.config.models.http import Http
 from components.config.models.service import Service
 from components.config.models.stack import Stack
-from components.edge.edge_vm import EDGE, edge_host
+from components.edge.edge_vm import EDGE, edge_vm_spec
 from components.edge.haproxy import render
 from components.edge.pools import Pool, TcpPool, any_pool
 from components.edge.routes import MAP
 from components.edge.tls import METRICS
 from components.edge.users import userlists
-from components.host.container_vm import container_host
+from components.host.container_vm import container_vm_spec
 from components.host.traefik import SERVICE_HEADER
 from components.placement import allowed, spread, vm_names
 from components.service.labels import SLOT_LABEL, traefik_labels, traefik_name
@@ -342,27 +342,27 @@ def _rules(name: str, service: Service, ours: Mapping[str, str]) -> None:
 def user_data(stack: Stack) -> Iterator[str]:
     """Yield each kind of VM's user-data, once it is seen to be read back as it was meant."""
     last = vm_names(stack.farm.name, stack.farm.vms)[-1]
-    plans = [container_host(stack.farm, last, stack.farm.vms - 1)]
-    plans += [edge_host(stack.farm, stack.edge.vm)] if stack.edge.vm is not None else []
+    specs = [container_vm_spec(stack.farm, last, stack.farm.vms - 1)]
+    specs += [edge_vm_spec(stack.farm, stack.edge.vm)] if stack.edge.vm is not None else []
     keys = ("ssh-ed25519 AAAAuser gatehouse-fuzz", _PRIVATE, "ssh-ed25519 AAAAhost")
-    names = {plan.name for plan in plans}
-    assert len(names) == len(plans)
+    names = {spec.name for spec in specs}
+    assert len(names) == len(specs)
     assert names - {last} <= {f"{stack.farm.name}-edge"}
-    for plan in plans:
-        guest = cloudinit.guest(plan, stack.farm, keys=keys)
+    for spec in specs:
+        guest = cloudinit.guest(spec, stack.farm, keys=keys)
         text = cloudinit.user_data(guest)
         read_back(guest, text)
-        assert yaml.safe_load(cloudinit.meta_data(plan.name)) == {
-            "instance-id": plan.name,
-            "local-hostname": plan.name,
+        assert yaml.safe_load(cloudinit.meta_data(spec.name)) == {
+            "instance-id": spec.name,
+            "local-hostname": spec.name,
         }
-        static = static_address(plan, stack.farm.network, STACK)
+        static = static_address(spec, stack.farm.network, STACK)
         assert (static is None) == (stack.farm.network.bridge is None)
         if static is not None:
             network_read_back(static, cloudinit.network_config(static))
-        if plan.role is EDGE:
-            assert plan.address is not None
-            assert mac_address(plan, STACK) is not None
+        if spec.role is EDGE:
+            assert spec.address is not None
+            assert mac_address(spec, STACK) is not None
         assert SECRET not in text
         yield text
 

@@ -205,8 +205,8 @@ def test_shutdown_empties_the_guest_before_it_is_asked(program: Program, tmp_pat
         ' *domstate*) [ -e "$STATE/asked" ] && echo "shut off" || echo running ;; esac',
     )
     boot.shutdown(settings(), "10.90.0.23")
-    evacuated, asked = (tmp_path / "order").read_text().splitlines()
-    assert evacuated.endswith("gatehouse@10.90.0.23 python3 agent.py evacuate 20")
+    drained, asked = (tmp_path / "order").read_text().splitlines()
+    assert drained.endswith("gatehouse@10.90.0.23 python3 agent.py evacuate 20")
     assert asked == "shutdown"
 
 

@@ -8,7 +8,7 @@ from components.vm.role import Role
 
 
 @dataclass(frozen=True, kw_only=True)
-class Plan:
+class VmSpec:
     """One VM."""
 
     name: str
