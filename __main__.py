@@ -69,7 +69,7 @@ pulumi.export(
     "services",
     {
         name: {
-            "url": service.url(stack.edge, edge.place.address),
+            "url": service.url(stack.edge, edge.target.address),
             "containers": {
                 vm: [slot.name for slot in slots(name, placement[name]) if slot.vm == vm]
                 for vm in placement[name]
@@ -78,5 +78,5 @@ pulumi.export(
         for name, service in stack.services.items()
     },
 )
-pulumi.export("edge", {"address": edge.address, **edge.place.outputs})
+pulumi.export("edge", {"address": edge.address, **edge.target.outputs})
 pulumi.export("pools", edge.pools.apply(lambda pools: [each.summary for each in pools]))

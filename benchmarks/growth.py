@@ -45,7 +45,7 @@ class Grown:
     """An edge with many services."""
 
     text: str
-    """Its haproxy.cfg, with what the keeper takes out of it."""
+    """Its haproxy.cfg, with what the edge agent takes out of it."""
     domains: tuple[str, ...]
     """In the order of the text."""
 
@@ -141,7 +141,7 @@ class _Edge:
 
     @contextlib.contextmanager
     def running(self, text: str) -> Iterator[Instance]:
-        """Run it as the keeper does, which first asks all servers; these are known to answer."""
+        """Run it as the edge agent does, but without asking the servers, which answer."""
         instance = Instance(str(self.folder), "bench-growth")
         try:
             with instance.locked():

@@ -7,8 +7,8 @@ import pulumi
 
 from components.config.models.edge import Edge as EdgeConfig
 from components.edge import haproxy
+from components.edge.edge_target import EdgeCommand, EdgeTarget, edge_target
 from components.edge.pages import read_page
-from components.edge.place import Keeper, Place, place
 from components.edge.pools import Pool, TcpPool, any_pool
 from components.edge.ports import public_ports
 from components.edge.users import userlists
@@ -36,7 +36,7 @@ class Edge(pulumi.ComponentResource):
 
     address: str
     """``host:port`` at which clients reach it."""
-    place: Place
+    target: EdgeTarget
     pools: pulumi.Output[tuple[Pool | TcpPool, ...]]
     """In the order of config; known once the VMs' entrypoints are."""
     haproxy_cfg: pulumi.Output[str]
@@ -50,8 +50,8 @@ class Edge(pulumi.ComponentResource):
         folder = f"{edge.folder}/{stack}"
         serving = [each for service in args.services.values() for each in service.serving.values()]
         public = public_ports(edge, [each.config for each in args.services.values()])
-        self.place = place(edge, args.farm, public=public, parent=self, after=serving)
-        self.address = f"{self.place.address}:{edge.entrance[1]}"
+        self.target = edge_target(edge, args.farm, public=public, parent=self, after=serving)
+        self.address = f"{self.target.address}:{edge.entrance[1]}"
         pages = {
             name: {
                 status: read_page(path) for status, path in service.config.http.error_pages.items()
@@ -73,15 +73,15 @@ class Edge(pulumi.ComponentResource):
         listed = []
         if users:
             # A resource of its own, because what is secret in one input hides the whole of it.
-            kept = Keeper(
+            kept = EdgeCommand(
                 create=("users", folder, stack), stdin=pulumi.Output.secret(sealed(users))
             )
             listed.append(
-                self.place.keep(f"{name}-users", kept, pulumi.ResourceOptions(parent=self))
+                self.target.run(f"{name}-users", kept, pulumi.ResourceOptions(parent=self))
             )
-        in_force = self.place.keep(
+        in_force = self.target.run(
             f"{name}-haproxy",
-            Keeper(
+            EdgeCommand(
                 create=("apply", folder, stack, str(edge.ready_timeout)),
                 delete=("remove", folder, stack),
                 stdin=self.haproxy_cfg.apply(sealed),

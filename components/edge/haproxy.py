@@ -129,7 +129,7 @@ def render(pools: Iterable[Pool | TcpPool], edge: Edge, folder: str, users: str 
         pools: In the order of the config, which HTTP keeps; TCP is by port.
         edge: The edge's config.
         folder: The edge's own folder on its host, absolute.
-        users: The digest of the userlists, which the keeper has already; empty if there are none.
+        users: The digest of the userlists, which the edge agent has; empty if there are none.
     """
     given = tuple(pools)
     http = tuple(each for each in given if isinstance(each, Pool))

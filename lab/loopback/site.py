@@ -1,4 +1,4 @@
-"""An edge on loopback, put into force by the real keeper, for servers that are given."""
+"""An edge on loopback, put into force by the real edge agent, for servers that are given."""
 
 from __future__ import annotations
 

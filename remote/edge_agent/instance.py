@@ -94,7 +94,7 @@ class Instance:
             self.folder.chmod(0o700)
 
     def keep_program(self, archive: bytes) -> None:
-        """Leave a copy of the keeper for what runs between two changes."""
+        """Leave a copy of the edge agent for what runs between two changes."""
         if not self.program.exists() or self.program.read_bytes() != archive:
             part = self.program.with_suffix(".part")
             part.write_bytes(archive)
@@ -344,7 +344,7 @@ class Instance:
                 self._signal(number)
                 if poll(self._loop_ended, systemd.STOP_SECONDS):
                     break
-        # The keeper's copy last: it says whose the folder is, also when this is cut short.
+        # The edge agent's copy last: it says whose the folder is, also when this is cut short.
         for path in self.folder.glob("*"):
             if path.is_dir() and not path.is_symlink():
                 shutil.rmtree(path, ignore_errors=True)

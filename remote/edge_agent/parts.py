@@ -1,4 +1,4 @@
-"""What the keeper needs beside haproxy.cfg, in comment lines of the same text.
+"""What the edge agent needs beside haproxy.cfg, in comment lines of the same text.
 
 One text, so that a preview shows what changes. A line ``#+ {"file": "errors/shop-503.http", "text":
 "…"}`` is a file, and lines ``#| …`` after it are more lines of it, which a preview shows each by
@@ -46,7 +46,7 @@ def file_lines(path: str, lines: Iterable[str]) -> str:
 
 
 def fact_line(name: str, value: object) -> str:
-    """Return the line for what the keeper is to know as ``name``."""
+    """Return the line for what the edge agent is to know as ``name``."""
     return f"{_MARK}{json.dumps({name: value})}\n"
 
 

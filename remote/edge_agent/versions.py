@@ -39,7 +39,7 @@ class Version:
     edge: Path
     """The edge's folder."""
     name: str
-    """Empty for one that a keeper put into force that knew no versions."""
+    """Empty for one that an edge agent put into force that knew no versions."""
 
     @property
     def folder(self) -> Path:

@@ -27,7 +27,7 @@ from components.edge.pools import Pool, Server, TcpPool
 from components.edge.routes import MAP
 from lab.loopback.ports import free_ports
 from lab.web import get
-from remote import edge_agent as keeper
+from remote import edge_agent
 from remote.edge_agent import control, logfile, parts, seal, upgraded, users, versions
 from remote.edge_agent.apply import apply
 from remote.edge_agent.archive import archive
@@ -403,7 +403,7 @@ def test_damaged_users_are_not_let_into_force(edge: Edge) -> None:
         assert edge.run("apply", guarded(edge, backend, one)).returncode == 0
 
 
-def test_a_copy_of_the_keeper_stays_with_the_edge(edge: Edge) -> None:
+def test_a_copy_of_the_edge_agent_stays_with_the_edge(edge: Edge) -> None:
     with server() as backend:
         edge.run("apply", edge.text(backend))
     assert (edge.folder / "keeper.pyz").read_bytes() == archive()
@@ -445,14 +445,14 @@ def test_the_checks_are_read_from_the_text_that_haproxy_gets(edge: Edge) -> None
     }
 
 
-def test_the_keeper_is_plain_python_of_the_standard_library_and_itself() -> None:
+def test_the_edge_agent_is_plain_python_of_the_standard_library_and_itself() -> None:
     imported = {
         line.split()[1]
-        for module in Path(keeper.__path__[0]).glob("*.py")
+        for module in Path(edge_agent.__path__[0]).glob("*.py")
         for line in module.read_text().splitlines()
         if line.startswith(("import ", "from "))
     }
-    others = {name for name in imported if not f"{name}.".startswith(f"{keeper.__name__}.")}
+    others = {name for name in imported if not f"{name}.".startswith(f"{edge_agent.__name__}.")}
     assert {name.split(".")[0] for name in others} <= set(sys.stdlib_module_names)
 
 

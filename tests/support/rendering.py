@@ -149,7 +149,7 @@ def haproxy_cfg(stack: Stack) -> str:
 
 
 def _certificates(stack: Stack, parts: Parts) -> None:
-    """Hold what the keeper is told of certificates against the config."""
+    """Hold what the edge agent is told of certificates against the config."""
     tls = stack.edge.tls
     assert "#+" not in parts.config
     assert ("tls.json" in parts.files) == (tls is not None)

@@ -180,15 +180,15 @@ def haproxy_accepts(text: str, folder: str, users: str = "") -> None:
     """Have the real HAProxy check a configuration; it binds nothing.
 
     Args:
-        text: As it is rendered, with the parts that the keeper takes out of it.
+        text: As it is rendered, with the parts that the edge agent takes out of it.
         folder: The edge's, which another one takes the place of.
-        users: The userlists, which the keeper adds.
+        users: The userlists, which the edge agent adds.
     """
     taken = parts.take_apart(text)
     spec = json.loads(taken.files.get("tls.json", '{"domains": []}'))
     with tempfile.TemporaryDirectory() as name:
         temporary = Path(name)
-        # The files that it reads, and that the keeper always makes first.
+        # The files that it reads, and that the edge agent always makes first.
         (temporary / "servers.state").write_text("1\n")
         (temporary / "pem").write_text(_some_pem())
         lines = [f"{temporary}/pem {domain}\n" for domain in spec["domains"]]

@@ -147,7 +147,7 @@ def test_a_tcp_service_has_a_port_of_the_edge_and_no_section_of_http() -> None:
     assert frontend.called("default_backend") == [["default_backend", "http"]]
 
 
-def test_what_the_keeper_asks_is_what_haproxy_asks() -> None:
+def test_what_the_edge_agent_asks_is_what_haproxy_asks() -> None:
     assert checks(render(tcp_pools(), Edge(), "/a")) == {
         Check(pool=pool, server=vm, address=address, host=f"_{pool}._tcp", path="/")
         for pool in ("mqtt", "http")
