@@ -23,7 +23,7 @@ from components.config.loading import parse
 from components.edge.haproxy import render
 from components.edge.pools import pool
 from lab.loopback.ports import free_ports
-from remote.edge_agent import chroot, parts
+from remote.edge_agent import bundle, chroot
 from remote.edge_agent.archive import archive
 from remote.edge_agent.instance import Instance
 from remote.edge_agent.swap import put
@@ -148,7 +148,7 @@ class _Edge:
                 chroot.make(instance.folder)
                 instance.forget_state()
                 instance.keep_program(archive())
-                put(instance, None, parts.take_apart(text))
+                put(instance, None, bundle.take_apart(text))
             yield instance
         finally:
             instance.stop()

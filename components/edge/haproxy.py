@@ -14,7 +14,7 @@ from components.edge.pools import Pool, TcpPool
 from components.edge.quoting import quoted, quoted_format
 from components.edge.routes import ALIAS, MAP, routes
 from components.host.traefik import ENCODED_PERCENT, METRICS_HOST, SERVICE_HEADER
-from remote.edge_agent import chroot, memory, parts
+from remote.edge_agent import bundle, chroot, memory
 from remote.edge_agent.challenges import PATH as CHALLENGE_PATH
 from remote.edge_agent.tls import FACT, LIST
 from remote.edge_agent.users import USERS
@@ -142,11 +142,11 @@ def render(pools: Iterable[Pool | TcpPool], edge: Edge, folder: str, users: str 
         edge=edge,
         folder=folder,
         chroot=chroot.FOLDER,
-        certificates=f"{folder}/{parts.FOLDER}/{LIST}",
-        routes=f"{folder}/{parts.FOLDER}/{MAP}",
-        challenges=f"{folder}/{parts.FOLDER}/{CHALLENGES}",
+        certificates=f"{folder}/{bundle.FOLDER}/{LIST}",
+        routes=f"{folder}/{bundle.FOLDER}/{MAP}",
+        challenges=f"{folder}/{bundle.FOLDER}/{CHALLENGES}",
         challenge_path=CHALLENGE_PATH,
-        certificate_metrics=f"{folder}/{parts.FOLDER}/{tls.METRICS}",
+        certificate_metrics=f"{folder}/{bundle.FOLDER}/{tls.METRICS}",
         alias=ALIAS,
         profile=tls.INTERMEDIATE,
         redirect=edge.tls and tls.redirect(edge.tls),
@@ -165,7 +165,7 @@ def render(pools: Iterable[Pool | TcpPool], edge: Edge, folder: str, users: str 
         shapes=shapes,
         replaced=replies.REPLACED,
         counts_bodies=any(pool.http.counts_bodies for pool in http),
-        bodies=f"{folder}/{parts.FOLDER}/{BODIES}",
+        bodies=f"{folder}/{bundle.FOLDER}/{BODIES}",
         buffer=_BUFFER,
         rewrite=_REWRITE,
         respelt=_RESPELT,
@@ -183,30 +183,30 @@ def _client_timeout(pools: Iterable[Pool]) -> int:
 
 
 def _parts(pools: tuple[Pool, ...], edge: Edge, folder: str, users: str) -> Iterator[str]:
-    yield parts.file_lines(MAP, routes(pools))
+    yield bundle.file_lines(MAP, routes(pools))
     if any(pool.http.counts_bodies for pool in pools):
         script = Path(__file__).with_name("templates") / BODIES
-        yield parts.file_line(BODIES, f"{_cut_pages(pools, folder)}\n{script.read_text()}")
+        yield bundle.file_line(BODIES, f"{_cut_pages(pools, folder)}\n{script.read_text()}")
     if edge.tls is not None:
         names = domains(pools)
-        yield parts.fact_line(FACT, tls.spec(edge.tls, names))
-        known = f"{folder}/{parts.FOLDER}/{STATUS}"
-        yield parts.file_line(STATUS, "")
-        yield parts.file_lines(tls.METRICS, tls.metrics(names, known))
+        yield bundle.fact_line(FACT, tls.spec(edge.tls, names))
+        known = f"{folder}/{bundle.FOLDER}/{STATUS}"
+        yield bundle.file_line(STATUS, "")
+        yield bundle.file_lines(tls.METRICS, tls.metrics(names, known))
         if edge.tls.acme is not None:
-            yield parts.file_line(CHALLENGES, "")
+            yield bundle.file_line(CHALLENGES, "")
     for pool in pools:
         for reply in pool.replies:
             if reply.file is not None:
-                yield parts.file_line(reply.file, reply.text)
+                yield bundle.file_line(reply.file, reply.text)
     if users:
-        yield parts.fact_line(USERS, users)
+        yield bundle.fact_line(USERS, users)
 
 
 def _cut_pages(pools: Iterable[Pool], folder: str) -> str:
     """Return the line of Lua that names the error pages for bodies that are cut."""
     files = (
-        f"{folder}/{parts.FOLDER}/{reply.file}"
+        f"{folder}/{bundle.FOLDER}/{reply.file}"
         for pool in pools
         for reply in pool.replies
         if reply.file is not None and reply.status in _CUT

@@ -18,7 +18,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from remote.edge_agent import chroot, parts, systemd, versions
+from remote.edge_agent import bundle, chroot, systemd, versions
 from remote.edge_agent.checks import NO_STATE, kept_state
 from remote.edge_agent.control import NoAnswerError, ask
 from remote.edge_agent.system import EdgeError, haproxy, poll, run, text_of
@@ -42,7 +42,7 @@ class Instance:
     def __init__(self, folder: str, name: str) -> None:
         self.folder = Path(folder)
         self.live = self.folder / "haproxy.cfg"
-        self.files = self.folder / parts.FOLDER
+        self.files = self.folder / bundle.FOLDER
         self.program = self.folder / "keeper.pyz"
         self.pid_file = self.folder / "haproxy.pid"
         self.master_socket = self.folder / "master.sock"
@@ -293,11 +293,11 @@ class Instance:
             NoAnswerError: It runs and does not answer in time.
         """
         dump = self.ask_master("@1 show servers state") or ""
-        parts.write_file(self.state, kept_state(dump, before, after))
+        bundle.write_file(self.state, kept_state(dump, before, after))
 
     def forget_state(self) -> None:
         """Leave no state to a start in the future, when it will not be true any more."""
-        parts.write_file(self.state, NO_STATE)
+        bundle.write_file(self.state, NO_STATE)
 
     def reload(self) -> bool:
         """Reload HAProxy with the live file, and return whether it took that up.

@@ -28,7 +28,7 @@ from components.edge.routes import MAP
 from lab.loopback.ports import free_ports
 from lab.web import get
 from remote import edge_agent
-from remote.edge_agent import control, logfile, parts, seal, upgraded, users, versions
+from remote.edge_agent import bundle, control, logfile, seal, upgraded, users, versions
 from remote.edge_agent.apply import apply
 from remote.edge_agent.archive import archive
 from remote.edge_agent.checks import Check, checks, kept_state
@@ -112,8 +112,8 @@ class Edge:
         worker = Instance(str(self.folder), "test").worker()
         assert worker is not None
         given = worker.version.given()
-        files = parts.file_lines(MAP, given.files[MAP].splitlines())
-        return given.config + files + parts.file_line(BODIES, given.files[BODIES])
+        files = bundle.file_lines(MAP, given.files[MAP].splitlines())
+        return given.config + files + bundle.file_line(BODIES, given.files[BODIES])
 
     def get(self) -> tuple[int, str]:
         return get(f"127.0.0.1:{self.port}", "http://app.example.org/")
@@ -249,7 +249,7 @@ def with_page(edge: Edge, backend: str, page: str) -> str:
     text = edge.text(backend).replace(
         "frontend http\n", f"frontend http\n    {rule} deny_status 503 if {{ path /page }}\n"
     )
-    return text + parts.file_line("errors/page.http", page)
+    return text + bundle.file_line("errors/page.http", page)
 
 
 def page(edge: Edge) -> str:
@@ -304,7 +304,7 @@ def guarded(edge: Edge, backend: str, userlists: str) -> str:
         "    option httpchk\n",
         "    option httpchk\n    http-request auth realm app unless { http_auth(app) }\n",
     )
-    return text + parts.fact_line("users", users.digest(userlists))
+    return text + bundle.fact_line("users", users.digest(userlists))
 
 
 def hashed(password: str) -> str:
@@ -625,9 +625,9 @@ def test_an_old_worker_that_does_not_leave_is_an_error_until_it_is_gone(
         assert edge.run("apply", edge.text(first)).returncode == 0
         old = worker_of(edge).pid
         os.kill(old, signal.SIGSTOP)
-        parts.write_file(
+        bundle.write_file(
             edge.folder / "haproxy.cfg",
-            versions.write(edge.folder, parts.take_apart(edge.text(second))).config.read_text(),
+            versions.write(edge.folder, bundle.take_apart(edge.text(second))).config.read_text(),
         )
         control.ask(edge.folder / "master.sock", "reload")
         assert poll(lambda: worker_of_now(edge) not in {old, None}, 10)

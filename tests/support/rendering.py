@@ -33,8 +33,8 @@ from components.service.labels import SLOT_LABEL, traefik_labels, traefik_name
 from components.vm import cloudinit, hardening
 from components.vm.addresses import mac_address, static_address
 from components.vm.role import Role
+from remote.edge_agent.bundle import Bundle, take_apart
 from remote.edge_agent.certificates import Spec
-from remote.edge_agent.parts import Parts, take_apart
 from remote.edge_agent.users import digest
 from remote.edge_agent.versions import RUNTIME, STATUS
 from tests.support import routing
@@ -148,14 +148,14 @@ def haproxy_cfg(stack: Stack) -> str:
     return text
 
 
-def _certificates(stack: Stack, parts: Parts) -> None:
+def _certificates(stack: Stack, bundle: Bundle) -> None:
     """Hold what the edge agent is told of certificates against the config."""
     tls = stack.edge.tls
-    assert "#+" not in parts.config
-    assert ("tls.json" in parts.files) == (tls is not None)
+    assert "#+" not in bundle.config
+    assert ("tls.json" in bundle.files) == (tls is not None)
     if tls is None:
         return
-    spec = Spec.from_json(json.loads(parts.files["tls.json"]))
+    spec = Spec.from_json(json.loads(bundle.files["tls.json"]))
     assert set(spec.domains) == {
         host for each in stack.services.values() for host in (*each.hosts, *each.http.aliases)
     }

@@ -39,7 +39,7 @@ from components.edge.edge_vm import EDGE
 from components.edge.users import userlists
 from components.host.container_vm import container_role
 from components.vm import cloudinit
-from remote.edge_agent import parts
+from remote.edge_agent import bundle
 from remote.edge_agent.tls import LIST
 from remote.shipping import archive_command
 from tests.support import hostile, rendering
@@ -184,7 +184,7 @@ def haproxy_accepts(text: str, folder: str, users: str = "") -> None:
         folder: The edge's, which another one takes the place of.
         users: The userlists, which the edge agent adds.
     """
-    taken = parts.take_apart(text)
+    taken = bundle.take_apart(text)
     spec = json.loads(taken.files.get("tls.json", '{"domains": []}'))
     with tempfile.TemporaryDirectory() as name:
         temporary = Path(name)
@@ -198,7 +198,7 @@ def haproxy_accepts(text: str, folder: str, users: str = "") -> None:
             return re.sub(rf"""(?<=[ @("]){re.escape(folder)}(?=/)""", name, text)
 
         files = {path: moved(each) for path, each in taken.files.items()}
-        parts.write(temporary / parts.FOLDER, {**files, LIST: "".join(lines)})
+        bundle.write(temporary / bundle.FOLDER, {**files, LIST: "".join(lines)})
         (temporary / "cfg").write_text(f"{moved(taken.config)}\n{users}")
         checked = subprocess.run(
             ("haproxy", "-c", "-f", temporary / "cfg"), check=False, capture_output=True, text=True

@@ -9,7 +9,7 @@ from components.config.loading import parse
 from components.config.models.edge import Edge
 from components.edge.haproxy import render
 from components.edge.pools import Pool, TcpPool, any_pool, pool
-from remote.edge_agent import parts
+from remote.edge_agent import bundle
 from remote.edge_agent.checks import Check, checks
 from tests.support import golden
 from tests.support.pems import Authority
@@ -132,8 +132,8 @@ def tcp_pools() -> list[Pool | TcpPool]:
 
 
 def test_tcp_changes_nothing_about_http() -> None:
-    both = parts.take_apart(render([*tcp_pools(), *pools()], Edge(), "/var/lib/gatehouse/test"))
-    alone = parts.take_apart(rendered())
+    both = bundle.take_apart(render([*tcp_pools(), *pools()], Edge(), "/var/lib/gatehouse/test"))
+    alone = bundle.take_apart(rendered())
     assert both.config.startswith(alone.config)
     assert both.files == alone.files
 
@@ -161,8 +161,10 @@ def test_what_the_edge_agent_asks_is_what_haproxy_asks() -> None:
 def test_haproxy_accepts_it(tmp_path: Path, edge: Edge, tcp: bool) -> None:
     (tmp_path / "servers.state").write_text("1\n")
     issued = Authority().issue(tmp_path / "live", "*.example.org")
-    taken = parts.take_apart(render([*pools(), *(tcp_pools() if tcp else [])], edge, str(tmp_path)))
-    parts.write(tmp_path / "files", taken.files)
+    taken = bundle.take_apart(
+        render([*pools(), *(tcp_pools() if tcp else [])], edge, str(tmp_path))
+    )
+    bundle.write(tmp_path / "files", taken.files)
     (tmp_path / "files" / "pem").write_text(
         "".join((issued / name).read_text() for name in ("fullchain.pem", "privkey.pem"))
     )

@@ -20,9 +20,9 @@ from components.edge.haproxy import render
 from components.edge.pools import pool
 from components.edge.users import userlists
 from components.service.labels import traefik_labels, traefik_name
-from remote.edge_agent import parts, users
+from remote.edge_agent import bundle, users
+from remote.edge_agent.bundle import Bundle
 from remote.edge_agent.checks import Check, checks
-from remote.edge_agent.parts import Parts
 from remote.edge_agent.system import EdgeError
 from tests.support import golden, program
 from tests.unit.test_fuzz import HAPROXY, haproxy_accepts
@@ -69,7 +69,7 @@ def test_a_service_without_http_is_rendered_without_any_of_it() -> None:
     text = rendered()
     for word in ("peers", "cookie", "compression", "http-error", "acl app.a", "app max"):
         assert word not in text
-    files = parts.take_apart(text).files
+    files = bundle.take_apart(text).files
     assert files.keys() == {"routes.map", "bodies.lua"}
     assert files["routes.map"] == "app.example.org/ app\n"
     assert "timeout client 60s" in text
@@ -156,13 +156,13 @@ def test_userlists_are_kept_for_root_only_and_included_by_their_digest(tmp_path:
     (kept,) = (tmp_path / "users").iterdir()
     assert stat.S_IMODE(kept.stat().st_mode) == 0o600
     assert stat.S_IMODE(kept.parent.stat().st_mode) == 0o700
-    new = parts.take_apart(f"global\n{parts.fact_line('users', digest)}")
+    new = bundle.take_apart(f"global\n{bundle.fact_line('users', digest)}")
     assert users.included(tmp_path, new).config == "global\n\nuserlist b\n"
-    assert users.included(tmp_path, Parts("global\n", {})).config == "global\n"
+    assert users.included(tmp_path, Bundle("global\n", {})).config == "global\n"
     users.keep(tmp_path, "userlist c\n")
     users.forget_others(tmp_path, new)
     assert list((tmp_path / "users").iterdir()) == [kept]
-    users.forget_others(tmp_path, Parts("", {}))
+    users.forget_others(tmp_path, Bundle("", {}))
     assert list((tmp_path / "users").iterdir()) == []
     with pytest.raises(EdgeError, match=r"are not on this machine .*edge-users"):
         users.included(tmp_path, new)

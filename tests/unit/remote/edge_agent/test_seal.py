@@ -14,8 +14,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from remote.edge_agent import __main__ as program
+from remote.edge_agent.bundle import fact_line, file_line, file_lines
 from remote.edge_agent.instance import Instance
-from remote.edge_agent.parts import fact_line, file_line, file_lines
 from remote.edge_agent.seal import opened, sealed
 from remote.edge_agent.system import EdgeError
 from remote.shipping import archive_command

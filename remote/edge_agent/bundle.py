@@ -26,7 +26,7 @@ _NOTHING_CHANGED = "nothing was changed; run `pulumi up` again"
 
 
 @dataclass(frozen=True)
-class Parts:
+class Bundle:
     """A text taken apart."""
 
     config: str
@@ -50,7 +50,7 @@ def fact_line(name: str, value: object) -> str:
     return f"{_MARK}{json.dumps({name: value})}\n"
 
 
-def take_apart(text: str) -> Parts:
+def take_apart(text: str) -> Bundle:
     """Return the haproxy.cfg and the files that are in a text.
 
     Raises:
@@ -72,7 +72,7 @@ def take_apart(text: str) -> Parts:
         else:
             config.append(line)
     _fit(files)
-    return Parts("".join(config), files)
+    return Bundle("".join(config), files)
 
 
 def _marked(number: int, line: str) -> tuple[str, dict[str, str]]:
