@@ -79,4 +79,4 @@ pulumi.export(
     },
 )
 pulumi.export("edge", {"address": edge.address, **edge.target.outputs})
-pulumi.export("pools", edge.pools.apply(lambda pools: [each.summary for each in pools]))
+pulumi.export("pools", edge.backends.apply(lambda backends: [each.summary for each in backends]))

@@ -7,9 +7,9 @@ import pulumi
 
 from components.config.models.edge import Edge as EdgeConfig
 from components.edge import haproxy
+from components.edge.backends import Backend, TcpBackend, any_backend
 from components.edge.edge_target import EdgeCommand, EdgeTarget, edge_target
 from components.edge.pages import read_page
-from components.edge.pools import Pool, TcpPool, any_pool
 from components.edge.ports import public_ports
 from components.edge.users import userlists
 from components.host.host import ContainerHost
@@ -32,12 +32,12 @@ class EdgeArgs:
 
 
 class Edge(pulumi.ComponentResource):
-    """One HAProxy with a pool per service, of exactly the VMs that run it."""
+    """One HAProxy with a backend per service, of exactly the VMs that run it."""
 
     address: str
     """``host:port`` at which clients reach it."""
     target: EdgeTarget
-    pools: pulumi.Output[tuple[Pool | TcpPool, ...]]
+    backends: pulumi.Output[tuple[Backend | TcpBackend, ...]]
     """In the order of config; known once the VMs' entrypoints are."""
     haproxy_cfg: pulumi.Output[str]
 
@@ -59,16 +59,16 @@ class Edge(pulumi.ComponentResource):
             for name, service in args.services.items()
         }
         users = userlists({name: service.config for name, service in args.services.items()})
-        self.pools = pulumi.Output.all(
+        self.backends = pulumi.Output.all(
             **{vm: host.entrypoint for vm, host in args.hosts.items()}
         ).apply(
             lambda entrypoints: tuple(
-                any_pool(name, service.config, service.counts, entrypoints, pages[name])
+                any_backend(name, service.config, service.counts, entrypoints, pages[name])
                 for name, service in args.services.items()
             )
         )
-        self.haproxy_cfg = self.pools.apply(
-            lambda pools: haproxy.render(pools, edge, folder, digest(users) if users else "")
+        self.haproxy_cfg = self.backends.apply(
+            lambda backends: haproxy.render(backends, edge, folder, digest(users) if users else "")
         )
         listed = []
         if users:

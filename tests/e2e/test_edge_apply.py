@@ -22,8 +22,8 @@ import pytest
 
 from components.config.models.edge import Edge as EdgeConfig
 from components.config.models.edge import Stats
+from components.edge.backends import Backend, Server, TcpBackend
 from components.edge.haproxy import BODIES, render
-from components.edge.pools import Pool, Server, TcpPool
 from components.edge.routes import MAP
 from lab.loopback.ports import free_ports
 from lab.web import get
@@ -86,7 +86,7 @@ class Edge:
             Server(name=f"web-{index}", address=address, weight=1)
             for index, address in enumerate(addresses)
         )
-        pool = Pool(
+        app = Backend(
             name="app",
             hosts=("app.example.org",),
             path="",
@@ -95,7 +95,7 @@ class Edge:
             check_timeout=1,
             servers=servers,
         )
-        return render([pool], self.config, str(self.folder))
+        return render([app], self.config, str(self.folder))
 
     def run(
         self, action: str, text: str = "", seconds: float = 10
@@ -209,7 +209,7 @@ def test_the_port_of_the_page_is_named_by_its_own_key(edge: Edge) -> None:
 def test_the_port_of_a_tcp_service_in_use_is_named_by_its_key(edge: Edge) -> None:
     with server() as backend, socket.create_server(("127.0.0.1", 0)) as holder:
         port = holder.getsockname()[1]
-        pool = TcpPool(
+        database = TcpBackend(
             name="db",
             port=port,
             known_as="_db._tcp",
@@ -217,7 +217,7 @@ def test_the_port_of_a_tcp_service_in_use_is_named_by_its_key(edge: Edge) -> Non
             check_timeout=1,
             servers=(Server(name="web-0", address=backend, weight=1),),
         )
-        text = render([pool], edge.config, str(edge.folder))
+        text = render([database], edge.config, str(edge.folder))
         result = edge.run("apply", text)
         assert result.returncode == 1
         assert (
@@ -436,7 +436,7 @@ def test_removing_what_is_not_there_is_fine(edge: Edge) -> None:
 def test_the_checks_are_read_from_the_text_that_haproxy_gets(edge: Edge) -> None:
     assert checks(edge.text("10.0.0.1:80", path="/up")) == {
         Check(
-            pool="app",
+            backend="app",
             server="web-0",
             address="10.0.0.1:80",
             host="app.example.org",
@@ -495,7 +495,7 @@ def test_only_the_state_of_servers_that_stay_is_kept(
     assert state == "1\n" + "".join(f"{lines[server]}\n" for server in kept)
 
 
-def test_the_same_server_in_another_pool_is_another() -> None:
+def test_the_same_server_in_another_backend_is_another() -> None:
     other = CHECKED.format(pool="shop") + "    server a 10.0.0.1:80\n"
     line = "3 app 1 a 10.0.0.1 0 0 1 1\n"
     assert kept_state(f"{HEADER}{line}", config("a 10.0.0.1:80"), other) == "1\n"

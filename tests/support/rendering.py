@@ -20,9 +20,9 @@ from components.config.models.edge import Tls
 from components.config.models.http import Http
 from components.config.models.service import Service
 from components.config.models.stack import Stack
+from components.edge.backends import Backend, TcpBackend, any_backend
 from components.edge.edge_vm import EDGE, edge_vm_spec
 from components.edge.haproxy import render
-from components.edge.pools import Pool, TcpPool, any_pool
 from components.edge.routes import MAP
 from components.edge.tls import METRICS
 from components.edge.users import userlists
@@ -70,22 +70,22 @@ def haproxy_cfg(stack: Stack) -> str:
         for index, vm in enumerate(vm_names(stack.farm.name, stack.farm.vms))
     }
     given = [
-        any_pool(name, service, placed[name], entrypoints, _pages(service))
+        any_backend(name, service, placed[name], entrypoints, _pages(service))
         for name, service in stack.services.items()
     ]
-    pools = tuple(each for each in given if isinstance(each, Pool))
-    tcp_pools = sorted(
-        (each for each in given if isinstance(each, TcpPool)), key=lambda each: each.port
+    backends = tuple(each for each in given if isinstance(each, Backend))
+    tcp_backends = sorted(
+        (each for each in given if isinstance(each, TcpBackend)), key=lambda each: each.port
     )
     edge = stack.edge
     users = userlists(stack.services)
     known_as = digest(users) if users else ""
     text = render(given, edge, f"{edge.folder}/{STACK}", known_as)
-    _kept_beside(text, pools, known_as)
+    _kept_beside(text, backends, known_as)
     _routes(take_apart(text).files[MAP], stack)
     _users_read_back(users, stack)
-    twins = [_twin(each, index) for index, each in enumerate(pools)]
-    tcp_twins = [_tcp_twin(each, index) for index, each in enumerate(tcp_pools)]
+    twins = [_twin(each, index) for index, each in enumerate(backends)]
+    tcp_twins = [_tcp_twin(each, index) for index, each in enumerate(tcp_backends)]
     plain_edge = edge.model_copy(
         update={
             "bind": "192.0.2.99",
@@ -99,9 +99,9 @@ def haproxy_cfg(stack: Stack) -> str:
         "192.0.2.99": edge.bind,
         "192.0.2.98": edge.stats.bind,
     }
-    for each, twin in zip(pools, twins, strict=True):
+    for each, twin in zip(backends, twins, strict=True):
         names |= _names(each, twin)
-    for one, its_twin in zip(tcp_pools, tcp_twins, strict=True):
+    for one, its_twin in zip(tcp_backends, tcp_twins, strict=True):
         names |= {its_twin.name: one.name, its_twin.known_as: one.known_as}
     real = haproxy_sections(text)
     twin_words = _words(haproxy_sections(plain))
@@ -111,27 +111,27 @@ def haproxy_cfg(stack: Stack) -> str:
         ["global"],
         ["defaults"],
         *redirecting,
-        *([["peers", "gatehouse"]] if any(each.http.rate_limit for each in pools) else []),
+        *([["peers", "gatehouse"]] if any(each.http.rate_limit for each in backends) else []),
         ["frontend", edge.entrance[0]],
-        *(["backend", each.name] for each in pools),
-        *(["backend", f"_alias_{each.name}"] for each in pools if each.http.aliases),
+        *(["backend", each.name] for each in backends),
+        *(["backend", f"_alias_{each.name}"] for each in backends if each.http.aliases),
         ["backend", "_next"],
         ["backend", "_nowhere"],
         *([["backend", "_connections"], ["backend", "_requests"]] * bool(edge.client_connections)),
         ["frontend", "_stats"],
         ["backend", "_page"],
         ["backend", "_metrics"],
-        *([["defaults"]] if tcp_pools else []),
+        *([["defaults"]] if tcp_backends else []),
         *(
             heading
-            for each in tcp_pools
+            for each in tcp_backends
             for heading in (["frontend", f"tcp.{each.name}"], ["backend", each.name])
         ),
     ]
-    backends = {section.heading[1]: section for section in real if section.heading[0] == "backend"}
+    sections = {section.heading[1]: section for section in real if section.heading[0] == "backend"}
     for some in given:
-        section = backends[some.name]
-        if isinstance(some, Pool):
+        section = sections[some.name]
+        if isinstance(some, Backend):
             _says(section, some.http)
         servers = [line for line in section.called("server") if "backup" not in line]
         assert [line[1:3] for line in servers] == [
@@ -139,7 +139,7 @@ def haproxy_cfg(stack: Stack) -> str:
         ]
         unchecked = [line[1:3] for line in section.called("server") if "backup" in line]
         assert unchecked == [[f"{vm}_unchecked", entrypoints[vm]] for vm in placed[some.name]]
-    ports = [f"{edge.bind}:{each.port}" for each in tcp_pools]
+    ports = [f"{edge.bind}:{each.port}" for each in tcp_backends]
     at = [each for each in real if each.heading[1:] and each.heading[1].startswith("tcp.")]
     assert [section.called("bind") for section in at] == [[["bind", port]] for port in ports]
     assert not [line for section in real for line in section.lines if len(line) > _WORDS]
@@ -184,10 +184,10 @@ def _pages(service: Service) -> dict[str, str]:
     return dict(service.http.error_pages)
 
 
-def _kept_beside(text: str, pools: Sequence[Pool], users: str) -> None:
+def _kept_beside(text: str, backends: Sequence[Backend], users: str) -> None:
     files = {
         f"errors/{each.name}-{status}.html": page
-        for each in pools
+        for each in backends
         for status, page in each.pages.items()
     }
     facts = {"users.json": f'"{users}"\n'} if users else {}
@@ -236,8 +236,8 @@ def _words(sections: list[Section]) -> list[list[list[str]]]:
     return [[section.heading, *section.lines] for section in sections]
 
 
-def _twin(real: Pool, index: int) -> Pool:
-    """Return a pool with plain values."""
+def _twin(real: Backend, index: int) -> Backend:
+    """Return a backend with plain values."""
     return dataclasses.replace(
         real,
         name=f"twin{index:02}",
@@ -253,7 +253,7 @@ def _twin(real: Pool, index: int) -> Pool:
     )
 
 
-def _tcp_twin(real: TcpPool, index: int) -> TcpPool:
+def _tcp_twin(real: TcpBackend, index: int) -> TcpBackend:
     name = f"tcptwin{index:02}"
     return dataclasses.replace(real, name=name, known_as=f"_{name}._known")
 
@@ -269,7 +269,7 @@ def _twin_http(real: Http, index: int) -> dict[str, Any]:
     }
 
 
-def _names(real: Pool, twin: Pool) -> Iterator[tuple[str, str]]:
+def _names(real: Backend, twin: Backend) -> Iterator[tuple[str, str]]:
     """Yield each value of the twin with the real one in its place."""
     yield twin.name, real.name
     yield from ((twin.check_host, real.check_host), (twin.check_path, real.check_path))

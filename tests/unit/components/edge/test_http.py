@@ -15,9 +15,9 @@ from components.config.models.edge import Edge
 from components.config.models.http import container_cookie, vm_cookie
 from components.config.models.service import Service
 from components.config.models.stack import Stack
+from components.edge.backends import backend
 from components.edge.domains import domains
 from components.edge.haproxy import render
-from components.edge.pools import pool
 from components.edge.users import userlists
 from components.service.labels import traefik_labels, traefik_name
 from remote.edge_agent import bundle, users
@@ -44,7 +44,7 @@ def service(**http: Any) -> Service:
 
 
 def rendered(edge: Edge | None = None, **http: Any) -> str:
-    one = pool("app", service(**http), {"web-0": 1}, {"web-0": "192.0.2.1:80"})
+    one = backend("app", service(**http), {"web-0": 1}, {"web-0": "192.0.2.1:80"})
     return render([one], edge or Edge(), "/srv/edge")
 
 
@@ -55,8 +55,8 @@ def test_the_domains_are_hosts_and_aliases_in_the_order_of_config() -> None:
     )
     named = ("b.example.org", "*.b.example.org", "b.example.net", "a.example.org")
     assert domains(made.services.values()) == named
-    pools = [pool(name, each, {}, {}) for name, each in made.services.items()]
-    assert domains(pools) == named
+    backends = [backend(name, each, {}, {}) for name, each in made.services.items()]
+    assert domains(backends) == named
 
 
 def test_an_alias_redirects_to_the_port_of_the_edge() -> None:
@@ -108,7 +108,7 @@ def test_no_service_changes_the_room_that_others_have_for_headers() -> None:
 
 def test_the_edge_asks_every_kind_of_service_alike_and_its_agent_asks_by_the_labels() -> None:
     expected = Check(
-        pool="app", server="web-0", address="192.0.2.1:80", host="_app._http", path="/"
+        backend="app", server="web-0", address="192.0.2.1:80", host="_app._http", path="/"
     )
     assert checks(rendered(protocol="h2c")) == checks(rendered()) == {expected}
     app = stack(app={"http": {"protocol": "h2c"}, "health": {"path": "/up"}}).services["app"]
