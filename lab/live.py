@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from components.edge.haproxy import UNCHECKED
+from components.edge.haproxy import FALLBACK
 from components.service.labels import SLOT_LABEL
 from controller.ssh import SSH_USER, options_in
 from remote.edge_agent.certificates import day
@@ -73,7 +73,7 @@ def servers(stats: str) -> list[Server]:
         # A backend with an underscore is the edge's own; no service can be called that.
         if row["svname"] != "FRONTEND"
         and not row["pxname"].startswith("_")
-        and not row["svname"].endswith(UNCHECKED)
+        and not row["svname"].endswith(FALLBACK)
     ]
 
 

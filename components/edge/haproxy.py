@@ -118,7 +118,7 @@ _TCP_LOG = {
 """The same per connection of a TCP service, at its end."""
 
 
-UNCHECKED = "_unchecked"
+FALLBACK = "_fallback"
 """The end of the names of servers that get requests when no check passes: each VM's second one."""
 
 
@@ -156,7 +156,7 @@ def render(
         metrics_host=METRICS_HOST,
         service_header=SERVICE_HEADER,
         encoded_percent=ENCODED_PERCENT,
-        unchecked=UNCHECKED,
+        fallback=FALLBACK,
         access_log=_json(_ACCESS_LOG),
         tcp_log=_json(_TCP_LOG),
         limited=any(backend.http.rate_limit for backend in http),

@@ -10,7 +10,7 @@ from dataclasses import replace
 
 from remote.edge_agent.bundle import Bundle
 
-UNSAID = "# edge.max_connections: the keeper says it, by this host's memory"
+UNSAID = "# edge.max_connections: the edge agent sets it, by this host's memory"
 """The line of a haproxy.cfg in the place of which the limit comes."""
 
 _EACH = 256 * 1024

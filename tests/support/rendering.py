@@ -137,8 +137,8 @@ def haproxy_cfg(stack: Stack) -> str:
         assert [line[1:3] for line in servers] == [
             [vm, entrypoints[vm]] for vm in placed[some.name]
         ]
-        unchecked = [line[1:3] for line in section.called("server") if "backup" in line]
-        assert unchecked == [[f"{vm}_unchecked", entrypoints[vm]] for vm in placed[some.name]]
+        fallback = [line[1:3] for line in section.called("server") if "backup" in line]
+        assert fallback == [[f"{vm}_fallback", entrypoints[vm]] for vm in placed[some.name]]
     ports = [f"{edge.bind}:{each.port}" for each in tcp_backends]
     at = [each for each in real if each.heading[1:] and each.heading[1].startswith("tcp.")]
     assert [section.called("bind") for section in at] == [[["bind", port]] for port in ports]
