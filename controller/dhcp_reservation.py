@@ -55,7 +55,7 @@ def holder(leases: str, wanted: Entry, before: Entry | None) -> str | None:
 
 
 @dataclass(frozen=True)
-class Network:
+class DhcpNetwork:
     """One of libvirt's networks, by its UUID."""
 
     uri: str
@@ -113,7 +113,7 @@ def main(arguments: list[str]) -> int:
     parser = argparse.ArgumentParser("python3 -m controller.dhcp_reservation", allow_abbrev=False)
     parser.add_argument("action", choices=("set", "remove"))
     asked = parser.parse_args(arguments)
-    network = Network(os.environ["GATEHOUSE_URI"], os.environ["GATEHOUSE_NETWORK"])
+    network = DhcpNetwork(os.environ["GATEHOUSE_URI"], os.environ["GATEHOUSE_NETWORK"])
     wanted = Entry(mac=os.environ["GATEHOUSE_MAC"], address=os.environ["GATEHOUSE_ADDRESS"])
     printed = os.environ.get("PULUMI_COMMAND_STDOUT", "")
     try:

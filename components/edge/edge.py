@@ -10,8 +10,8 @@ from components.edge import haproxy
 from components.edge.backends import Backend, TcpBackend, any_backend
 from components.edge.edge_target import EdgeCommand, EdgeTarget, edge_target
 from components.edge.pages import read_page
-from components.edge.ports import public_ports
-from components.edge.users import userlists
+from components.edge.public_ports import public_ports
+from components.edge.userlists import userlists
 from components.host.host import ContainerHost
 from components.service.service import Service
 from components.vm.farm import Farm

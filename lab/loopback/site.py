@@ -13,7 +13,7 @@ from components.config.models.stack import Stack
 from components.edge.backends import backend
 from components.edge.haproxy import render
 from components.edge.pages import read_page
-from components.edge.users import userlists
+from components.edge.userlists import userlists
 from lab.loopback.ports import free_ports
 from remote.edge_agent import timer, users
 from remote.edge_agent.apply import apply

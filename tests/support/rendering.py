@@ -25,7 +25,7 @@ from components.edge.edge_vm import EDGE, edge_vm_spec
 from components.edge.haproxy import render
 from components.edge.routes import MAP
 from components.edge.tls import METRICS
-from components.edge.users import userlists
+from components.edge.userlists import userlists
 from components.host.container_vm import container_vm_spec
 from components.host.traefik import SERVICE_HEADER
 from components.placement import allowed, spread, vm_names

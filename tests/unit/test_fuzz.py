@@ -36,7 +36,7 @@ from components.config.loading import ConfigError, parse
 from components.config.machine import Facts
 from components.config.models.stack import Stack
 from components.edge.edge_vm import EDGE
-from components.edge.users import userlists
+from components.edge.userlists import userlists
 from components.host.container_vm import container_role
 from components.vm import cloudinit
 from remote.edge_agent import bundle

@@ -18,7 +18,7 @@ from components.config.models.stack import Stack
 from components.edge.backends import backend
 from components.edge.domains import domains
 from components.edge.haproxy import render
-from components.edge.users import userlists
+from components.edge.userlists import userlists
 from components.service.labels import traefik_labels, traefik_name
 from remote.edge_agent import bundle, users
 from remote.edge_agent.bundle import Bundle
