@@ -124,6 +124,7 @@ lint: venv docs
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/ruff format --check .
 	$(VENV)/bin/lint-imports --no-logo
+	$(PYTHON) -m pytest -q tests/unit/test_layout.py
 
 types: venv
 	$(VENV)/bin/mypy

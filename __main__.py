@@ -7,15 +7,15 @@ from components.config import loading
 from components.data.check import check
 from components.edge.edge import Edge, EdgeArgs
 from components.edge.source import sources
+from components.host.container_vm import container_vm_spec, farm_generation
 from components.host.host import ContainerHost, ContainerHostArgs
 from components.placement import allowed, slots, spread, vm_names
 from components.service.service import Service, ServiceArgs
 from components.vm.farm import Farm, FarmArgs
-from components.vm.plan import container_host
 from components.vm.ssh_sources import ssh_from
 from components.vm.vm import Vm, VmArgs
 
-pulumi.runtime.register_stack_transformation(outputs.only_read)
+outputs.limit()
 stack, facts = loading.load()
 names = vm_names(stack.farm.name, stack.farm.vms)
 placement = {
@@ -29,6 +29,7 @@ farm = Farm(
     FarmArgs(
         config=stack.farm,
         ssh_from=ssh_from(stack.farm, facts.own_addresses),
+        generation=lambda image: farm_generation(image, stack.farm),
         edge=stack.edge.vm,
         staying=len(checked.stays),
         protect=checked.image,
@@ -39,7 +40,7 @@ vms = {
         name,
         VmArgs(
             farm=farm,
-            plan=container_host(stack.farm, name, index),
+            spec=container_vm_spec(stack.farm, name, index),
             made=checked.made[name],
             before=checked.before.get(name),
             data=checked.data.get(name, ()),
@@ -68,7 +69,7 @@ pulumi.export(
     "services",
     {
         name: {
-            "url": service.url(stack.edge, edge.place.address),
+            "url": service.url(stack.edge, edge.target.address),
             "containers": {
                 vm: [slot.name for slot in slots(name, placement[name]) if slot.vm == vm]
                 for vm in placement[name]
@@ -77,5 +78,5 @@ pulumi.export(
         for name, service in stack.services.items()
     },
 )
-pulumi.export("edge", {"address": edge.address, **edge.place.outputs})
-pulumi.export("pools", edge.pools.apply(lambda pools: [each.summary for each in pools]))
+pulumi.export("edge", {"address": edge.address, **edge.target.outputs})
+pulumi.export("pools", edge.backends.apply(lambda backends: [each.summary for each in backends]))

@@ -20,10 +20,10 @@ from benchmarks.path.front import BenchError, Front
 from benchmarks.path.load import plain_load
 from benchmarks.path.variations import replaced
 from components.config.loading import parse
+from components.edge.backends import backend
 from components.edge.haproxy import render
-from components.edge.pools import pool
 from lab.loopback.ports import free_ports
-from remote.edge_agent import chroot, parts
+from remote.edge_agent import bundle, chroot
 from remote.edge_agent.archive import archive
 from remote.edge_agent.instance import Instance
 from remote.edge_agent.swap import put
@@ -31,7 +31,7 @@ from remote.edge_agent.system import haproxy, poll
 
 NAME = "growth"
 LINES = (10, 100, 1_000, 10_000)
-"""Servers in pools: services times VMs."""
+"""Servers in backends: services times VMs."""
 VMS = 2
 _REPETITIONS = 5
 _POLL_SECONDS = 0.002
@@ -45,13 +45,13 @@ class Grown:
     """An edge with many services."""
 
     text: str
-    """Its haproxy.cfg, with what the keeper takes out of it."""
+    """Its haproxy.cfg, with what the edge agent takes out of it."""
     domains: tuple[str, ...]
     """In the order of the text."""
 
 
 def grown(lines: int, folder: str, address: str, ports: tuple[int, int]) -> Grown:
-    """Return an edge's text with so many servers in pools.
+    """Return an edge's text with so many servers in backends.
 
     Args:
         lines: How many; each service has one on each of `VMS` VMs.
@@ -66,11 +66,12 @@ def grown(lines: int, folder: str, address: str, ports: tuple[int, int]) -> Grow
     edge = {"bind": "127.0.0.1", "port": ports[0], "stats": {"port": ports[1]}}
     stack = parse({"farm": {"vms": VMS, "image": "x"}, "services": services, "edge": edge})
     vms = {f"web-{number}": address for number in range(VMS)}
-    pools = [
-        pool(name, service, dict.fromkeys(vms, 1), vms) for name, service in stack.services.items()
+    backends = [
+        backend(name, service, dict.fromkeys(vms, 1), vms)
+        for name, service in stack.services.items()
     ]
     return Grown(
-        text=render(pools, stack.edge, folder),
+        text=render(backends, stack.edge, folder),
         domains=tuple(f"{name}.example.org" for name in names),
     )
 
@@ -81,7 +82,7 @@ def unchecked(text: str) -> str:
 
 
 def measure(*, quick: bool) -> dict[str, Any]:
-    """Measure an edge with 10, 100, 1,000 and 10,000 servers in its pools."""
+    """Measure an edge with 10, 100, 1,000 and 10,000 servers in its backends."""
     repetitions = 2 if quick else _REPETITIONS
     with prepared("growth") as made:
         return {
@@ -141,14 +142,14 @@ class _Edge:
 
     @contextlib.contextmanager
     def running(self, text: str) -> Iterator[Instance]:
-        """Run it as the keeper does, which first asks all servers; these are known to answer."""
+        """Run it as the edge agent does, but without asking the servers, which answer."""
         instance = Instance(str(self.folder), "bench-growth")
         try:
             with instance.locked():
                 chroot.make(instance.folder)
                 instance.forget_state()
                 instance.keep_program(archive())
-                put(instance, None, parts.take_apart(text))
+                put(instance, None, bundle.take_apart(text))
             yield instance
         finally:
             instance.stop()

@@ -23,7 +23,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from components.vm.role import CONTAINERS, ROLES, Role
 from controller import firstboot
 from controller.ssh import SSH_USER, options
 from controller.virsh import virsh
@@ -53,7 +52,12 @@ class Settings:
     known_hosts: str
     address: str
     """The address that it keeps, or empty where libvirt's DHCP server gives it any."""
-    role: Role
+    ready: str
+    """A shell command on the VM that exits with 0 once the VM is ready."""
+    waits_for: str
+    """What that command waits for, in an error's words."""
+    drain: str
+    """A shell command there that ends the requests in flight, with ``{seconds}``; or empty."""
     boot_timeout: float
     drain_timeout: float
     shutdown_timeout: float
@@ -68,7 +72,9 @@ class Settings:
             key_file=os.environ["GATEHOUSE_KEY_FILE"],
             known_hosts=os.environ["GATEHOUSE_KNOWN_HOSTS"],
             address=os.environ["GATEHOUSE_ADDRESS"],
-            role=ROLES[os.environ.get("GATEHOUSE_ROLE", CONTAINERS.name)],
+            ready=os.environ["GATEHOUSE_READY"],
+            waits_for=os.environ["GATEHOUSE_WAITS_FOR"],
+            drain=os.environ["GATEHOUSE_DRAIN"],
             boot_timeout=float(os.environ["GATEHOUSE_BOOT_TIMEOUT"]),
             drain_timeout=float(os.environ["GATEHOUSE_DRAIN_TIMEOUT"]),
             shutdown_timeout=float(os.environ["GATEHOUSE_SHUTDOWN_TIMEOUT"]),
@@ -185,7 +191,7 @@ def problem(settings: Settings, address: str) -> Problem | None:
     Raises:
         BootError: The machine that answers at the address is not the VM.
     """
-    command = f"({settings.role.ready}) && exit 0; cat {firstboot.RESULT} 2>/dev/null; exit 1"
+    command = f"({settings.ready}) && exit 0; cat {firstboot.RESULT} 2>/dev/null; exit 1"
     try:
         answer = _ask(settings, address, command)
     except subprocess.TimeoutExpired:
@@ -240,7 +246,7 @@ class _Waiting:
                 found = problem(settings, self._address)
                 if found is None:
                     return self._address
-                waiting_for = f"{settings.role.waits_for} over SSH at {self._address} ({found.why})"
+                waiting_for = f"{settings.waits_for} over SSH at {self._address} ({found.why})"
                 over_since = (over_since or now) if found.over else None
                 if over_since is not None and now - over_since > _SETTLE_SECONDS:
                     raise BootError(f"its first boot ended with errors, without {waiting_for}")
@@ -266,14 +272,14 @@ class _Waiting:
         return address
 
 
-def evacuate(settings: Settings, address: str) -> None:
-    """Have the VM wait for the requests in flight, where its role has a command for that."""
-    if settings.role.leave is None:
+def drain(settings: Settings, address: str) -> None:
+    """Have the VM wait for the requests in flight, if there is a command for that."""
+    if not settings.drain:
         return
     connection = options(
         key_file=settings.key_file, known_hosts=settings.known_hosts, host=settings.vm
     )
-    command = settings.role.leave.format(seconds=settings.drain_timeout)
+    command = settings.drain.format(seconds=settings.drain_timeout)
     try:
         done = subprocess.run(
             ("ssh", *connection, f"{SSH_USER}@{address}", command),
@@ -286,7 +292,7 @@ def evacuate(settings: Settings, address: str) -> None:
         )
         said = done.stdout.strip()
     except subprocess.TimeoutExpired:
-        said = "evacuate: no answer"
+        said = "drain: no answer"
     print(f"{settings.vm}: {said}", file=sys.stderr)
 
 
@@ -299,7 +305,7 @@ def shutdown(settings: Settings, address: str) -> None:
     """
     state = virsh(settings.uri, "domstate", settings.domain)
     if address and state.stdout.strip() == "running":
-        evacuate(settings, address)
+        drain(settings, address)
     deadline = time.monotonic() + settings.shutdown_timeout
     if virsh(settings.uri, "shutdown", settings.domain).returncode != 0:
         return  # gone, or off already

@@ -1,10 +1,10 @@
-"""Whether the hypervisor has room for the VMs to come: ``python3 -m controller.capacity``.
+"""Whether the hypervisor has memory for the VMs to come: ``python3 -m controller.capacity``.
 
 Run before a domain is made. VMs that are replaced run beside the new ones until those serve, which
 takes twice their memory for a while; where that is not there, nothing is begun. libvirt itself
 would promise more than there is, and the hypervisor would kill a VM for it later.
 
-What it prints, it is told when it is asked again, and so knows what has been made meanwhile.
+The next run receives this output, and so knows what has been made meanwhile.
 """
 
 import argparse
@@ -48,14 +48,14 @@ class Wanted:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Hypervisor:
+class HypervisorMemory:
     """Its memory and how much of it the domains that run may take, in bytes."""
 
     memory: int
     promised: int
 
 
-def shortage(wanted: Wanted, before: Wanted | None, hypervisor: Hypervisor) -> str | None:
+def shortage(wanted: Wanted, before: Wanted | None, hypervisor: HypervisorMemory) -> str | None:
     """Return why the new VMs do not fit, or None if they do."""
     new, edge = wanted.new_vms(before), wanted.more_edge(before)
     if new * wanted.memory + edge <= hypervisor.memory - hypervisor.promised:
@@ -73,7 +73,7 @@ def shortage(wanted: Wanted, before: Wanted | None, hypervisor: Hypervisor) -> s
     )
 
 
-def hypervisor_from(nodeinfo: str, domstats: str) -> Hypervisor:
+def hypervisor_from(nodeinfo: str, domstats: str) -> HypervisorMemory:
     """Return what ``virsh nodeinfo`` and ``virsh domstats --balloon`` tell.
 
     Raises:
@@ -83,7 +83,9 @@ def hypervisor_from(nodeinfo: str, domstats: str) -> Hypervisor:
     if memory is None:
         raise ValueError(f"virsh nodeinfo tells no memory size: {nodeinfo!r}")
     maxima = re.findall(r"^\s*balloon\.maximum=(\d+)", domstats, re.MULTILINE)
-    return Hypervisor(memory=int(memory[1]) * _KIBIBYTE, promised=sum(map(int, maxima)) * _KIBIBYTE)
+    return HypervisorMemory(
+        memory=int(memory[1]) * _KIBIBYTE, promised=sum(map(int, maxima)) * _KIBIBYTE
+    )
 
 
 def _told(uri: str, *arguments: str) -> str:
@@ -93,7 +95,7 @@ def _told(uri: str, *arguments: str) -> str:
 
 
 def main(arguments: list[str]) -> int:
-    """Ask the hypervisor; code 1 and the reason on stderr if there is no room."""
+    """Ask the hypervisor; code 1 and the reason on stderr if it does not suffice."""
     argparse.ArgumentParser("python3 -m controller.capacity").parse_args(arguments)
     wanted = Wanted(
         generation=os.environ["GATEHOUSE_GENERATION"],

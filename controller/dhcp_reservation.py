@@ -4,7 +4,7 @@ As an entry of the network's DHCP server, live and for good, so that a VM that i
 back at the same address and no other VM gets it. The libvirt provider could make the entry with the
 domain, but never takes it away again, and sees a change in every VM that has no lease yet.
 
-What it prints, it is told when it is run again, and so knows which entry is its own.
+The next run receives this output, and so knows which entry is its own.
 """
 
 import argparse
@@ -22,7 +22,7 @@ from controller.virsh import virsh
 _LEASE = re.compile(r"([0-9a-f]{2}(?::[0-9a-f]{2}){5})\s+ipv4\s+(\d+\.\d+\.\d+\.\d+)/\d+\s+(\S+)")
 
 
-class ReserveError(Exception):
+class ReservationError(Exception):
     """The address cannot be reserved; the message says why and what to do."""
 
 
@@ -55,7 +55,7 @@ def holder(leases: str, wanted: Entry, before: Entry | None) -> str | None:
 
 
 @dataclass(frozen=True)
-class Network:
+class DhcpNetwork:
     """One of libvirt's networks, by its UUID."""
 
     uri: str
@@ -69,7 +69,7 @@ class Network:
             before: What was wanted the last time; it goes if it is another.
 
         Raises:
-            ReserveError: Somebody else has the address, or libvirt says no.
+            ReservationError: Somebody else has the address, or libvirt says no.
         """
         there = set(entries(self._ask("net-dumpxml", self.id)))
         other = holder(self._ask("net-dhcp-leases", self.id), wanted, before) or next(
@@ -81,7 +81,7 @@ class Network:
             None,
         )
         if other is not None:
-            raise ReserveError(
+            raise ReservationError(
                 f"edge.vm.address: the network has given it to {other}; choose another one"
                 f" (got {wanted.address})"
             )
@@ -104,7 +104,7 @@ class Network:
     def _ask(self, *arguments: str) -> str:
         told = virsh(self.uri, *arguments)
         if told.returncode != 0:
-            raise ReserveError(f"virsh {arguments[0]} {self.id}: {told.stderr.strip()}")
+            raise ReservationError(f"virsh {arguments[0]} {self.id}: {told.stderr.strip()}")
         return told.stdout
 
 
@@ -113,7 +113,7 @@ def main(arguments: list[str]) -> int:
     parser = argparse.ArgumentParser("python3 -m controller.dhcp_reservation", allow_abbrev=False)
     parser.add_argument("action", choices=("set", "remove"))
     asked = parser.parse_args(arguments)
-    network = Network(os.environ["GATEHOUSE_URI"], os.environ["GATEHOUSE_NETWORK"])
+    network = DhcpNetwork(os.environ["GATEHOUSE_URI"], os.environ["GATEHOUSE_NETWORK"])
     wanted = Entry(mac=os.environ["GATEHOUSE_MAC"], address=os.environ["GATEHOUSE_ADDRESS"])
     printed = os.environ.get("PULUMI_COMMAND_STDOUT", "")
     try:
@@ -122,7 +122,7 @@ def main(arguments: list[str]) -> int:
             print(json.dumps(asdict(wanted)))
         else:
             network.release(wanted)
-    except (ReserveError, subprocess.TimeoutExpired) as error:
+    except (ReservationError, subprocess.TimeoutExpired) as error:
         print(error, file=sys.stderr)
         return 1
     return 0

@@ -10,7 +10,7 @@ import os
 import subprocess
 import sys
 
-from components.vm.keys import key_folder
+from controller.key_files import key_folder
 from controller.ssh import EnterError, entering
 
 

@@ -1,10 +1,10 @@
-"""Runs the keeper on another machine over SSH: ``python3 -m controller.reach apply|remove …``.
+"""Runs the edge agent on another machine over SSH: ``python3 -m controller.reach apply|remove …``.
 
-Its arguments are the keeper's.
+Its arguments are the edge agent's.
 
-The machine is asked for nothing but whether it can run the keeper first: who it is, whether we may
-enter, and whether there is a Python. What is wrong with that is told by the key of the config. Only
-then does the keeper go there, with our standard input as its own and its exit code as ours.
+First it asks the machine only whether it can run the edge agent: its identity, our access, and a
+Python. An error about those names the key of the config. Only then is the edge agent sent there,
+with our standard input as its own and its exit code as ours.
 
 A machine that does not answer has nothing to take away.
 """
@@ -33,7 +33,7 @@ class Gone(ReachError):  # noqa: N818 - what it is
 
 
 def check(ssh: list[str], key: str, host: str) -> None:
-    """Return if the keeper could be run.
+    """Return if the edge agent could be run.
 
     Args:
         ssh: The words that what is to be run there follows.
@@ -81,9 +81,9 @@ def check(ssh: list[str], key: str, host: str) -> None:
 
 
 def main(arguments: list[str], environment: Mapping[str, str]) -> int:
-    """Become the ``ssh`` that runs the keeper; code 1 and the reason on stderr if it cannot.
+    """Become the ``ssh`` that runs the edge agent; code 1 and the reason on stderr if it cannot.
 
-    Code 2 if there is no such command of the keeper's.
+    Code 2 if there is no such command of the edge agent's.
     """
     asked = parsed(arguments, "python3 -m controller.reach")
     missing = [name for name in _VARIABLES if not environment.get(name)]

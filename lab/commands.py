@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from components.vm.keys import key_folder
+from controller.key_files import key_folder
 from controller.ssh import addresses, entering
 from lab import acme, machine, packages, stackfile
 from lab.console import note, step

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from components.config.models.edge import Edge as EdgeConfig
-from components.vm.keys import key_folder, write_private
+from controller.key_files import key_folder, write_private
 from lab import live
 from remote.edge_agent import status
 from remote.edge_agent.control import ask
@@ -27,17 +27,17 @@ _SECONDS = 60.0
 Run = Callable[[Sequence[str]], subprocess.CompletedProcess[str]]
 """Runs a program inside the lab, to its end, and catches what it prints."""
 
-_KEEPER = """import sys
+_EDGE_AGENT = """import sys
 sys.path.insert(0, sys.argv[1] + "/keeper.pyz")
 from remote.edge_agent.control import ask
 from remote.edge_agent.instance import Instance
 """
-_ASK = f"""{_KEEPER}
+_ASK = f"""{_EDGE_AGENT}
 from pathlib import Path
 answer = ask(Path(sys.argv[1], sys.argv[2]), sys.argv[3])
 sys.exit(1) if answer is None else sys.stdout.write(answer)
 """
-_RELOAD = f"""{_KEEPER}
+_RELOAD = f"""{_EDGE_AGENT}
 sys.exit(not Instance(*sys.argv[1:]).reload())
 """
 
@@ -123,7 +123,7 @@ class EdgeHost:
 
         Where it is: its workers have a root of their own, whose paths are those of there.
         """
-        return self._keeper(_RELOAD, self.stack).returncode == 0
+        return self._with_agent(_RELOAD, self.stack).returncode == 0
 
     @property
     def _instance(self) -> Instance:
@@ -136,9 +136,9 @@ class EdgeHost:
                 return ask(self._instance.folder / socket, command)
             except EdgeError:  # there is no answer in time
                 return None
-        told = self._keeper(_ASK, socket, command)
+        told = self._with_agent(_ASK, socket, command)
         return told.stdout if told.returncode == 0 else None
 
-    def _keeper(self, program: str, *arguments: str) -> subprocess.CompletedProcess[str]:
-        """Run a program that uses the copy of the keeper that is with this edge."""
+    def _with_agent(self, program: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+        """Run a program that uses the copy of the edge agent that is with this edge."""
         return self.there("python3", "-c", program, str(self.folder), *arguments)

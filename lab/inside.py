@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from components.vm.keys import key_folder
+from controller.key_files import key_folder
 from lab import live, web
 from lab.edge import EdgeHost
 

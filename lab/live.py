@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from components.edge.haproxy import UNCHECKED
+from components.edge.haproxy import FALLBACK
 from components.service.labels import SLOT_LABEL
 from controller.ssh import SSH_USER, options_in
 from remote.edge_agent.certificates import day
@@ -37,7 +37,7 @@ class Container:
 
 @dataclass(frozen=True, kw_only=True)
 class Server:
-    """A VM in the pool of a service, as HAProxy sees it; or all of the pool."""
+    """A VM in the backend of a service, as HAProxy sees it; or all of the backend."""
 
     service: str
     vm: str | None
@@ -70,10 +70,10 @@ def servers(stats: str) -> list[Server]:
             check=_check_text(row),
         )
         for row in csv.DictReader(io.StringIO(stats.removeprefix("# ")))
-        # A pool with an underscore is the edge's own; no service can be called that.
+        # A backend with an underscore is the edge's own; no service can be called that.
         if row["svname"] != "FRONTEND"
         and not row["pxname"].startswith("_")
-        and not row["svname"].endswith(UNCHECKED)
+        and not row["svname"].endswith(FALLBACK)
     ]
 
 
@@ -168,7 +168,7 @@ def status(
     text = table(("VM", "ADDRESS", "CONTAINERS", "AT THE EDGE"), vms)
     if stats is None:
         return text
-    pools = [
+    backends = [
         (
             each.service,
             each.vm or "all",
@@ -181,7 +181,7 @@ def status(
         for each in servers(stats)
     ]
     head = ("SERVICE", "VM", "STATE", "WEIGHT", "SESSIONS", "RATE", "LAST CHECK")
-    return f"{text}\n\n{table(head, pools)}"
+    return f"{text}\n\n{table(head, backends)}"
 
 
 def certificates(known: Status, now: float) -> str:
@@ -215,4 +215,4 @@ def _containers_text(found: Mapping[str, Container] | None) -> str:
 
 
 def _edge_text(states: Mapping[str, str]) -> str:
-    return ", ".join(f"{pool} {state}" for pool, state in states.items()) or "in no pool"
+    return ", ".join(f"{backend} {state}" for backend, state in states.items()) or "in no backend"

@@ -49,12 +49,7 @@ def configuration(
     modules = "\n".join(
         f"LoadModule {name}_module /usr/lib/apache2/modules/mod_{name}.so" for name in _MODULES
     )
-    urls = [f"http://{each.address}:{each.port}" for each in containers]
-    target, balancer = f"{urls[0]}/", ""
-    if len(urls) > 1:
-        members = "\n".join(f"    BalancerMember {url}" for url in urls)
-        target = "balancer://app/"
-        balancer = f"  <Proxy balancer://app>\n{members}\n  </Proxy>\n"
+    target, balancer = _target([f"http://{each.address}:{each.port}" for each in containers])
     return f"""\
 {modules}
 ServerRoot {folder}
@@ -98,6 +93,14 @@ LogFormat "%h %l %u %t \\"%r\\" %>s %O \\"%{{Referer}}i\\" \\"%{{User-Agent}}i\\
   ProxyPassReverse / {target}
 </VirtualHost>
 """
+
+
+def _target(urls: Sequence[str]) -> tuple[str, str]:
+    """Return where requests go, and the lines of a balancer if there are several containers."""
+    if len(urls) == 1:
+        return f"{urls[0]}/", ""
+    members = "\n".join(f"    BalancerMember {url}" for url in urls)
+    return "balancer://app/", f"  <Proxy balancer://app>\n{members}\n  </Proxy>\n"
 
 
 @contextlib.contextmanager

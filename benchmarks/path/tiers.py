@@ -1,4 +1,4 @@
-"""Traefik alone, and both tiers as they are deployed: on loopback, by the real keeper."""
+"""Traefik alone, and both tiers as they are deployed: on loopback, by the real edge agent."""
 
 from __future__ import annotations
 

@@ -12,7 +12,7 @@ from pulumi.runtime.settings import get_monitor
 
 from components.config.models.stack import Stack
 from components.data import guard, inventory, state
-from components.data.inventory import Made
+from components.vm.made import Made
 
 
 class DataError(pulumi.RunError):

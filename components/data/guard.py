@@ -12,8 +12,8 @@ from components.data.inventory import (
     Held,
     Inventory,
     Key,
-    Made,
 )
+from components.vm.made import Made
 
 _WORD = "`expendable: true`"
 _Change = tuple[str, str, str]

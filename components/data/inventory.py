@@ -1,7 +1,8 @@
 """Which data is on which VM, and what each VM is made of: as the config asks for it.
 
 `components.data.state` reads what exists from the state. Each VM and each service keeps its part
-there as an output (`Made`, `Held`), so that it is true even after an update that failed half-way.
+there as an output (`components.vm.made.Made`, `Held`), so that it is true even after an update that
+failed half-way.
 """
 
 from collections.abc import Iterable, Mapping
@@ -12,8 +13,9 @@ from components.config.models.farm import Farm
 from components.config.models.service import Service, Volume
 from components.config.models.stack import Stack
 from components.config.units import format_size
+from components.host.container_vm import first_boot_text
 from components.placement import vm_names
-from components.vm.generation import first_boot_text
+from components.vm.made import Made
 
 STACK_NAME = "the stack's name"
 """Among a VM's reasons, beside paths of keys."""
@@ -45,27 +47,6 @@ class Held:
     def key(self) -> Key:
         """What it is, on whichever VM."""
         return (self.service, self.place, self.what)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Made:
-    """What a VM was made of, or is to be."""
-
-    reasons: Mapping[str, str]
-    """What of the config replaces it when it changes: the values, by the paths of their keys."""
-    text: str
-    """A digest of the text that it got at its first boot."""
-    generation: str = ""
-    """A digest of all of it, which the engine compares; empty where that is not known."""
-    holds: str = ""
-    """The name of the disk that its data is on; empty if the VM never came up."""
-    begun: bool = False
-    """Whether an update that failed has begun to replace it: the engine completes that, and deletes
-    the disk that the data is on, whatever the config says."""
-    disk: str = ""
-    """The name of its disk when this was kept, and ``domain`` the id of its domain; empty if that
-    is not known."""
-    domain: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)

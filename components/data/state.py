@@ -10,9 +10,10 @@ from typing import Any
 
 from components.config.models.farm import Farm
 from components.config.units import MEBIBYTE, format_size
-from components.data.inventory import NETWORK, STACK_NAME, Held, Inventory, Key, Made, Place
+from components.data.inventory import NETWORK, STACK_NAME, Held, Inventory, Key, Place
+from components.host.container_vm import farm_generation, first_boot_text
 from components.placement import on_vm, volume_name
-from components.vm.generation import farm_generation, first_boot_text
+from components.vm.made import Made
 
 UNKNOWN = "unknown"
 """For what an older version of Gatehouse did not keep."""
@@ -113,7 +114,7 @@ class _State:
         """Return the same of a VM of a version that did not keep it."""
         domain = self._of(_DOMAIN, f"{vm}-domain")
         pool = self._of("libvirt:index/pool:Pool", "farm-pool").get("target") or {}
-        room = self._of(_COMMAND, "farm-room").get("environment") or {}
+        capacity = self._of(_COMMAND, "farm-room").get("environment") or {}
         found = {
             "farm.image": self._of(_DISK, "farm-image").get("source"),
             "farm.memory": _size(domain.get("memory"), MEBIBYTE),
@@ -126,7 +127,7 @@ class _State:
         network = self._of("libvirt:index/network:Network", "farm-network").get("addresses")
         found[f"{NETWORK}cidr"] = network[0] if network else None
         now = farm_generation(str(disk.get("baseVolumeId")), farm)
-        same = room.get("GATEHOUSE_GENERATION") == now
+        same = capacity.get("GATEHOUSE_GENERATION") == now
         return Made(
             reasons={key: str(value) for key, value in found.items() if value},
             text=first_boot_text(farm) if same else UNKNOWN,

@@ -1,1 +1,1 @@
-"""The edge: HAProxy in front of the VMs, its pools computed from their addresses."""
+"""The edge: HAProxy in front of the VMs, its backends computed from their addresses."""

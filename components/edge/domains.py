@@ -15,7 +15,7 @@ class _Served(Protocol):
 
 
 def domains(served: Iterable[_Served]) -> tuple[str, ...]:
-    """Return the domains of services or of their pools, each once; wildcards as they are.
+    """Return the domains of services or of their backends, each once; wildcards as they are.
 
     Aliases are among them: who comes by TLS has to be let in to be redirected.
     """

@@ -7,11 +7,11 @@ import pulumi
 
 from components.config.models.edge import Edge as EdgeConfig
 from components.edge import haproxy
+from components.edge.backends import Backend, TcpBackend, any_backend
+from components.edge.edge_target import EdgeCommand, EdgeTarget, edge_target
 from components.edge.pages import read_page
-from components.edge.place import Keeper, Place, place
-from components.edge.pools import Pool, TcpPool, any_pool
-from components.edge.ports import public_ports
-from components.edge.users import userlists
+from components.edge.public_ports import public_ports
+from components.edge.userlists import userlists
 from components.host.host import ContainerHost
 from components.service.service import Service
 from components.vm.farm import Farm
@@ -32,12 +32,12 @@ class EdgeArgs:
 
 
 class Edge(pulumi.ComponentResource):
-    """One HAProxy with a pool per service, of exactly the VMs that run it."""
+    """One HAProxy with a backend per service, of exactly the VMs that run it."""
 
     address: str
     """``host:port`` at which clients reach it."""
-    place: Place
-    pools: pulumi.Output[tuple[Pool | TcpPool, ...]]
+    target: EdgeTarget
+    backends: pulumi.Output[tuple[Backend | TcpBackend, ...]]
     """In the order of config; known once the VMs' entrypoints are."""
     haproxy_cfg: pulumi.Output[str]
 
@@ -50,8 +50,8 @@ class Edge(pulumi.ComponentResource):
         folder = f"{edge.folder}/{stack}"
         serving = [each for service in args.services.values() for each in service.serving.values()]
         public = public_ports(edge, [each.config for each in args.services.values()])
-        self.place = place(edge, args.farm, public=public, parent=self, after=serving)
-        self.address = f"{self.place.address}:{edge.entrance[1]}"
+        self.target = edge_target(edge, args.farm, public=public, parent=self, after=serving)
+        self.address = f"{self.target.address}:{edge.entrance[1]}"
         pages = {
             name: {
                 status: read_page(path) for status, path in service.config.http.error_pages.items()
@@ -59,29 +59,29 @@ class Edge(pulumi.ComponentResource):
             for name, service in args.services.items()
         }
         users = userlists({name: service.config for name, service in args.services.items()})
-        self.pools = pulumi.Output.all(
+        self.backends = pulumi.Output.all(
             **{vm: host.entrypoint for vm, host in args.hosts.items()}
         ).apply(
             lambda entrypoints: tuple(
-                any_pool(name, service.config, service.counts, entrypoints, pages[name])
+                any_backend(name, service.config, service.counts, entrypoints, pages[name])
                 for name, service in args.services.items()
             )
         )
-        self.haproxy_cfg = self.pools.apply(
-            lambda pools: haproxy.render(pools, edge, folder, digest(users) if users else "")
+        self.haproxy_cfg = self.backends.apply(
+            lambda backends: haproxy.render(backends, edge, folder, digest(users) if users else "")
         )
         listed = []
         if users:
             # A resource of its own, because what is secret in one input hides the whole of it.
-            kept = Keeper(
+            kept = EdgeCommand(
                 create=("users", folder, stack), stdin=pulumi.Output.secret(sealed(users))
             )
             listed.append(
-                self.place.keep(f"{name}-users", kept, pulumi.ResourceOptions(parent=self))
+                self.target.run(f"{name}-users", kept, pulumi.ResourceOptions(parent=self))
             )
-        in_force = self.place.keep(
+        in_force = self.target.run(
             f"{name}-haproxy",
-            Keeper(
+            EdgeCommand(
                 create=("apply", folder, stack, str(edge.ready_timeout)),
                 delete=("remove", folder, stack),
                 stdin=self.haproxy_cfg.apply(sealed),

@@ -1,4 +1,4 @@
-"""haproxy.cfg as text, from pools."""
+"""haproxy.cfg as text, from backends."""
 
 import json
 from collections.abc import Iterable, Iterator, Mapping
@@ -9,12 +9,12 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from components.config.models.edge import Edge
 from components.config.models.http import container_cookie, vm_cookie
 from components.edge import replies, shapes, tls
+from components.edge.backends import Backend, TcpBackend
 from components.edge.domains import domains
-from components.edge.pools import Pool, TcpPool
 from components.edge.quoting import quoted, quoted_format
 from components.edge.routes import ALIAS, MAP, routes
 from components.host.traefik import ENCODED_PERCENT, METRICS_HOST, SERVICE_HEADER
-from remote.edge_agent import chroot, memory, parts
+from remote.edge_agent import bundle, chroot, memory
 from remote.edge_agent.challenges import PATH as CHALLENGE_PATH
 from remote.edge_agent.tls import FACT, LIST
 from remote.edge_agent.users import USERS
@@ -118,35 +118,37 @@ _TCP_LOG = {
 """The same per connection of a TCP service, at its end."""
 
 
-UNCHECKED = "_unchecked"
+FALLBACK = "_fallback"
 """The end of the names of servers that get requests when no check passes: each VM's second one."""
 
 
-def render(pools: Iterable[Pool | TcpPool], edge: Edge, folder: str, users: str = "") -> str:
+def render(
+    backends: Iterable[Backend | TcpBackend], edge: Edge, folder: str, users: str = ""
+) -> str:
     """Return the whole haproxy.cfg, and in comments what else the edge is to know.
 
     Args:
-        pools: In the order of the config, which HTTP keeps; TCP is by port.
+        backends: In the order of the config, which HTTP keeps; TCP is by port.
         edge: The edge's config.
         folder: The edge's own folder on its host, absolute.
-        users: The digest of the userlists, which the keeper has already; empty if there are none.
+        users: The digest of the userlists, which the edge agent has; empty if there are none.
     """
-    given = tuple(pools)
-    http = tuple(each for each in given if isinstance(each, Pool))
-    vms = {server.name: server.address for pool in given for server in pool.servers}
+    given = tuple(backends)
+    http = tuple(each for each in given if isinstance(each, Backend))
+    vms = {server.name: server.address for backend in given for server in backend.servers}
     text = _TEMPLATES.get_template("haproxy.cfg.j2").render(
-        pools=http,
-        tcp_pools=sorted(
-            (each for each in given if isinstance(each, TcpPool)), key=lambda each: each.port
+        backends=http,
+        tcp_backends=sorted(
+            (each for each in given if isinstance(each, TcpBackend)), key=lambda each: each.port
         ),
         edge=edge,
         folder=folder,
         chroot=chroot.FOLDER,
-        certificates=f"{folder}/{parts.FOLDER}/{LIST}",
-        routes=f"{folder}/{parts.FOLDER}/{MAP}",
-        challenges=f"{folder}/{parts.FOLDER}/{CHALLENGES}",
+        certificates=f"{folder}/{bundle.FOLDER}/{LIST}",
+        routes=f"{folder}/{bundle.FOLDER}/{MAP}",
+        challenges=f"{folder}/{bundle.FOLDER}/{CHALLENGES}",
         challenge_path=CHALLENGE_PATH,
-        certificate_metrics=f"{folder}/{parts.FOLDER}/{tls.METRICS}",
+        certificate_metrics=f"{folder}/{bundle.FOLDER}/{tls.METRICS}",
         alias=ALIAS,
         profile=tls.INTERMEDIATE,
         redirect=edge.tls and tls.redirect(edge.tls),
@@ -154,18 +156,18 @@ def render(pools: Iterable[Pool | TcpPool], edge: Edge, folder: str, users: str 
         metrics_host=METRICS_HOST,
         service_header=SERVICE_HEADER,
         encoded_percent=ENCODED_PERCENT,
-        unchecked=UNCHECKED,
+        fallback=FALLBACK,
         access_log=_json(_ACCESS_LOG),
         tcp_log=_json(_TCP_LOG),
-        limited=any(pool.http.rate_limit for pool in http),
+        limited=any(backend.http.rate_limit for backend in http),
         compressed=_COMPRESSED,
         telltale=_TELLTALE,
         not_in_urls=_NOT_IN_URLS,
         proxies_only=_PROXIES_ONLY,
         shapes=shapes,
         replaced=replies.REPLACED,
-        counts_bodies=any(pool.http.counts_bodies for pool in http),
-        bodies=f"{folder}/{parts.FOLDER}/{BODIES}",
+        counts_bodies=any(backend.http.counts_bodies for backend in http),
+        bodies=f"{folder}/{bundle.FOLDER}/{BODIES}",
         buffer=_BUFFER,
         rewrite=_REWRITE,
         respelt=_RESPELT,
@@ -176,39 +178,39 @@ def render(pools: Iterable[Pool | TcpPool], edge: Edge, folder: str, users: str 
     return "".join((text, *_parts(http, edge, folder, users)))
 
 
-def _client_timeout(pools: Iterable[Pool]) -> int:
+def _client_timeout(backends: Iterable[Backend]) -> int:
     """A stream may be silent both ways for as long as its service may be."""
-    streams = (pool.http.timeout for pool in pools if pool.http.protocol == "h2c")
+    streams = (backend.http.timeout for backend in backends if backend.http.protocol == "h2c")
     return max((_CLIENT_TIMEOUT, *streams))
 
 
-def _parts(pools: tuple[Pool, ...], edge: Edge, folder: str, users: str) -> Iterator[str]:
-    yield parts.file_lines(MAP, routes(pools))
-    if any(pool.http.counts_bodies for pool in pools):
+def _parts(backends: tuple[Backend, ...], edge: Edge, folder: str, users: str) -> Iterator[str]:
+    yield bundle.file_lines(MAP, routes(backends))
+    if any(backend.http.counts_bodies for backend in backends):
         script = Path(__file__).with_name("templates") / BODIES
-        yield parts.file_line(BODIES, f"{_cut_pages(pools, folder)}\n{script.read_text()}")
+        yield bundle.file_line(BODIES, f"{_cut_pages(backends, folder)}\n{script.read_text()}")
     if edge.tls is not None:
-        names = domains(pools)
-        yield parts.fact_line(FACT, tls.spec(edge.tls, names))
-        known = f"{folder}/{parts.FOLDER}/{STATUS}"
-        yield parts.file_line(STATUS, "")
-        yield parts.file_lines(tls.METRICS, tls.metrics(names, known))
+        names = domains(backends)
+        yield bundle.fact_line(FACT, tls.spec(edge.tls, names))
+        known = f"{folder}/{bundle.FOLDER}/{STATUS}"
+        yield bundle.file_line(STATUS, "")
+        yield bundle.file_lines(tls.METRICS, tls.metrics(names, known))
         if edge.tls.acme is not None:
-            yield parts.file_line(CHALLENGES, "")
-    for pool in pools:
-        for reply in pool.replies:
+            yield bundle.file_line(CHALLENGES, "")
+    for backend in backends:
+        for reply in backend.replies:
             if reply.file is not None:
-                yield parts.file_line(reply.file, reply.text)
+                yield bundle.file_line(reply.file, reply.text)
     if users:
-        yield parts.fact_line(USERS, users)
+        yield bundle.fact_line(USERS, users)
 
 
-def _cut_pages(pools: Iterable[Pool], folder: str) -> str:
+def _cut_pages(backends: Iterable[Backend], folder: str) -> str:
     """Return the line of Lua that names the error pages for bodies that are cut."""
     files = (
-        f"{folder}/{parts.FOLDER}/{reply.file}"
-        for pool in pools
-        for reply in pool.replies
+        f"{folder}/{bundle.FOLDER}/{reply.file}"
+        for backend in backends
+        for reply in backend.replies
         if reply.file is not None and reply.status in _CUT
     )
     return f"local PAGES = {{ {', '.join(map(json.dumps, files))} }}"

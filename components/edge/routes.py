@@ -7,7 +7,7 @@ kept.
 
 from collections.abc import Iterable
 
-from components.edge.pools import Pool
+from components.edge.backends import Backend
 
 MAP = "routes.map"
 """Below the edge's ``files``."""
@@ -15,14 +15,14 @@ ALIAS = "_alias_"
 """Before a service's name: the backend that redirects its aliases."""
 
 
-def routes(pools: Iterable[Pool]) -> tuple[str, ...]:
+def routes(backends: Iterable[Backend]) -> tuple[str, ...]:
     """Return the lines of the map, sorted: a domain or a wildcard with a path, and a backend.
 
     Each key ends with a slash: so does ``shop.example.org/api/``, which is not the beginning of
     ``shop.example.org/apix/``.
     """
     found: dict[str, str] = {}
-    for pool in pools:
-        found |= {f"{host}{pool.path}/": pool.name for host in pool.hosts}
-        found |= {f"{alias}/": f"{ALIAS}{pool.name}" for alias in pool.http.aliases}
+    for backend in backends:
+        found |= {f"{host}{backend.path}/": backend.name for host in backend.hosts}
+        found |= {f"{alias}/": f"{ALIAS}{backend.name}" for alias in backend.http.aliases}
     return tuple(f"{key} {backend}" for key, backend in sorted(found.items()))

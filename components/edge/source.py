@@ -7,7 +7,7 @@ from ipaddress import IPv4Address
 
 from components.config.machine import Facts
 from components.config.models.stack import Stack
-from components.vm.plan import edge_address
+from components.edge.edge_vm import edge_address
 
 
 def sources(stack: Stack, facts: Facts) -> tuple[str, ...]:

@@ -1,4 +1,4 @@
-"""How HAProxy does TLS, and what the keeper on its host is told of certificates."""
+"""How HAProxy does TLS, and what the edge agent on its host is told of certificates."""
 
 import itertools
 from collections.abc import Iterable, Iterator
@@ -53,7 +53,7 @@ def redirect(tls: Tls) -> Redirect:
 
 
 def spec(tls: Tls, domains: Iterable[str]) -> dict[str, Any]:
-    """Return what the keeper reads as ``Spec``."""
+    """Return what the edge agent reads as ``Spec``."""
     return {
         "domains": list(domains),
         **tls.model_dump(include={"folder", "certificates", "self_signed", "acme"}, mode="json"),
@@ -71,7 +71,7 @@ def metrics(domains: Iterable[str], known: str) -> Iterator[str]:
 
     Args:
         domains: Those that have certificates.
-        known: HAProxy's map of what the keeper knows of them.
+        known: HAProxy's map of what the edge agent knows of them.
     """
 
     def value(key: str) -> str:

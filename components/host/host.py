@@ -59,9 +59,28 @@ class ContainerHost(pulumi.ComponentResource):
     ) -> None:
         super().__init__("gatehouse:host:ContainerHost", name, None, opts)
         self.vm = args.vm
-        self.memory = rights.memory_limit(args.vm.plan.memory)
+        self.memory = rights.memory_limit(args.vm.spec.memory)
+        self.provider = self._docker(name, args.registries)
+        network = docker.Network(
+            f"{name}-network", docker.NetworkArgs(driver="bridge"), self.on_vm(self)
+        )
+        self.network = network.name
+        installed = self._agent(name)
+        admitted = self.vm.admit(
+            f"{name}-firewall",
+            Grant(edges=tuple(args.edge), edge_ports=traefik.PUBLISHED_PORTS),
+            parent=self,
+        )
+        container = self._traefik(name, args.edge, [installed, admitted])
+        self._ready = self._traefik_ready(name, container)
         port = traefik.published_port(args.edge)
-        self.provider = docker.Provider(
+        self.entrypoint = pulumi.Output.all(self.vm.address, self._ready.id).apply(
+            lambda parts: f"{parts[0]}:{port}"
+        )
+        self.register_outputs({"entrypoint": self.entrypoint})
+
+    def _docker(self, name: str, registries: Mapping[str, Registry]) -> docker.Provider:
+        return docker.Provider(
             f"{name}-docker",
             docker.ProviderArgs(
                 host=self.vm.docker_host,
@@ -72,23 +91,18 @@ class ContainerHost(pulumi.ComponentResource):
                         username=login.username,
                         password=pulumi.Output.secret(login.password),
                     )
-                    for address, login in logins(args.registries)
+                    for address, login in logins(registries)
                 ]
                 or None,
             ),
             pulumi.ResourceOptions(parent=self, deleted_with=self.vm.domain),
         )
-        on_vm = self.on_vm(self)
-        network = docker.Network(f"{name}-network", docker.NetworkArgs(driver="bridge"), on_vm)
-        self.network = network.name
-        image = docker.RemoteImage(
-            f"{name}-traefik-image",
-            docker.RemoteImageArgs(name=traefik.IMAGE, keep_locally=True),
-            on_vm,
-        )
+
+    def _agent(self, name: str) -> pulumi.Resource:
+        """Return the command that installs the agent, and ends once that runs."""
         text = Path(agent.__file__).read_text(encoding="utf-8")
         install = f"{whole_file(text, 'agent.py')}; exec python3 agent.py deployed {_AGENT_SECONDS}"
-        self._agent = local.Command(
+        return local.Command(
             f"{name}-agent",
             local.CommandArgs(
                 create=pulumi.Output.concat(
@@ -99,27 +113,32 @@ class ContainerHost(pulumi.ComponentResource):
             ),
             pulumi.ResourceOptions(parent=self, deleted_with=self.vm.domain),
         )
-        admitted = self.vm.admit(
-            f"{name}-firewall",
-            Grant(edges=tuple(args.edge), edge_ports=traefik.PUBLISHED_PORTS),
-            parent=self,
+
+    def _traefik(
+        self, name: str, edge: Sequence[str], after: Sequence[pulumi.Resource]
+    ) -> docker.Container:
+        image = docker.RemoteImage(
+            f"{name}-traefik-image",
+            docker.RemoteImageArgs(name=traefik.IMAGE, keep_locally=True),
+            self.on_vm(self),
         )
-        container = docker.Container(
+        labels = agent.marked({agent.TRAEFIK_LABEL: str(traefik.API_PORT)})
+        return docker.Container(
             f"{name}-traefik",
             docker.ContainerArgs(
                 image=image.image_id,
-                command=network.name.apply(
-                    lambda network: list(traefik.command(network, args.edge))
-                ),
-                envs=list(traefik.environment(args.edge)),
-                networks_advanced=[docker.ContainerNetworksAdvancedArgs(name=network.name)],
+                command=self.network.apply(lambda network: list(traefik.command(network, edge))),
+                envs=list(traefik.environment(edge)),
+                networks_advanced=[docker.ContainerNetworksAdvancedArgs(name=self.network)],
                 labels=[
                     docker.ContainerLabelArgs(label=label, value=value)
-                    for label, value in agent.marked(
-                        {agent.TRAEFIK_LABEL: str(traefik.API_PORT)}
-                    ).items()
+                    for label, value in labels.items()
                 ],
-                ports=[docker.ContainerPortArgs(internal=traefik.ENTRYPOINT_PORT, external=port)],
+                ports=[
+                    docker.ContainerPortArgs(
+                        internal=traefik.ENTRYPOINT_PORT, external=traefik.published_port(edge)
+                    )
+                ],
                 mounts=[
                     docker.ContainerMountArgs(
                         type="bind",
@@ -139,15 +158,18 @@ class ContainerHost(pulumi.ComponentResource):
                 destroy_grace_seconds=traefik.STOP_GRACE + 5,
             ),
             pulumi.ResourceOptions.merge(
-                on_vm,
+                self.on_vm(self),
                 pulumi.ResourceOptions(
                     # The new one publishes another port, so both can be there.
                     delete_before_replace=False,
-                    depends_on=[self._agent, admitted],
+                    depends_on=after,
                 ),
             ),
         )
-        self._ready = local.Command(
+
+    def _traefik_ready(self, name: str, container: docker.Container) -> local.Command:
+        """Return the command that ends once Traefik answers."""
+        return local.Command(
             f"{name}-traefik-ready",
             local.CommandArgs(
                 create=pulumi.Output.all(self.vm.ssh_command, container.id).apply(
@@ -158,10 +180,6 @@ class ContainerHost(pulumi.ComponentResource):
             ),
             pulumi.ResourceOptions(parent=self, deleted_with=self.vm.domain),
         )
-        self.entrypoint = pulumi.Output.all(self.vm.address, self._ready.id).apply(
-            lambda parts: f"{parts[0]}:{port}"
-        )
-        self.register_outputs({"entrypoint": self.entrypoint})
 
     def serving(
         self,

@@ -11,8 +11,8 @@ from collections.abc import Mapping, Sequence
 from components.config.models.http import container_cookie
 from components.config.models.service import Service, check_name, tcp_name
 from components.host.traefik import ENCODED_PERCENT, SERVICE_HEADER
-from components.service.check import check_labels
-from components.service.tcp import tcp_labels
+from components.service.edge_check import check_labels
+from components.service.tcp_labels import tcp_labels
 from remote.vm_agent.agent import INTERVAL_LABEL
 
 SLOT_LABEL = "gatehouse.slot"

@@ -1,5 +1,6 @@
 """What a farm's VMs share: the hypervisor, a storage pool, a network, the image and the SSH key."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import pulumi
@@ -8,8 +9,8 @@ from pulumi_command import local
 
 from components.config.models.edge import EdgeVm
 from components.config.models.farm import Farm as FarmConfig
-from components.vm.generation import farm_generation
-from components.vm.keys import KeyPair, key_folder, written
+from components.vm.keys import KeyPair, written
+from controller.key_files import key_folder
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -19,6 +20,8 @@ class FarmArgs:
     config: FarmConfig
     ssh_from: tuple[str, ...]
     """The networks from which the VMs answer SSH."""
+    generation: Callable[[str], str]
+    """Returns a digest of everything that replaces all VMs when it changes, for the image's id."""
     edge: EdgeVm | None = None
     """The VM that is the edge, if one is: there has to be room for it too."""
     staying: int = 0
@@ -39,7 +42,7 @@ class Farm(pulumi.ComponentResource):
     """None where the VMs are on an existing bridge."""
     base_image_id: pulumi.Output[str]
     """The volume that all disks are copy-on-write layers of."""
-    room: pulumi.Resource
+    capacity: pulumi.Resource
     """Made, or made again, only when the hypervisor has room for the VMs to come."""
     ssh_key: KeyPair
     ssh_key_file: pulumi.Output[str]
@@ -67,19 +70,7 @@ class Farm(pulumi.ComponentResource):
             ),
             here,
         )
-        self.network_id = None
-        if args.config.network.bridge is None:
-            self.network_id = libvirt.Network(
-                f"{name}-network",
-                libvirt.NetworkArgs(
-                    mode="nat",
-                    addresses=[str(args.config.cidr)],
-                    dhcp=libvirt.NetworkDhcpArgs(enabled=True),
-                    dns=libvirt.NetworkDnsArgs(enabled=True),
-                    autostart=True,
-                ),
-                here,
-            ).id
+        self.network_id = self._network(name, here)
         image = libvirt.Volume(
             f"{name}-image",
             libvirt.VolumeArgs(pool=pool.name, source=args.config.image, format="qcow2"),
@@ -87,23 +78,7 @@ class Farm(pulumi.ComponentResource):
                 here, pulumi.ResourceOptions(protect=args.protect or None)
             ),
         )
-        self.room = local.Command(
-            f"{name}-room",
-            local.CommandArgs(
-                create="exec python3 -m controller.capacity",
-                environment={
-                    "GATEHOUSE_URI": args.config.hypervisor.uri,
-                    "GATEHOUSE_GENERATION": image.id.apply(
-                        lambda image: farm_generation(image, args.config)
-                    ),
-                    "GATEHOUSE_VMS": str(args.config.vms),
-                    "GATEHOUSE_MEMORY": str(args.config.memory),
-                    **({"GATEHOUSE_EDGE_MEMORY": str(args.edge.memory)} if args.edge else {}),
-                    **({"GATEHOUSE_STAYING": str(args.staying)} if args.staying else {}),
-                },
-            ),
-            pulumi.ResourceOptions(parent=self),
-        )
+        self.capacity = self._capacity(name, args, image)
         self.pool = pool.name
         self.base_image_id = image.id
         self.ssh_key = KeyPair(
@@ -115,3 +90,37 @@ class Farm(pulumi.ComponentResource):
             key_folder(pulumi.get_stack()) / "id_ed25519", self.ssh_key.private_key
         )
         self.register_outputs({"pool": self.pool})
+
+    def _network(self, name: str, here: pulumi.ResourceOptions) -> pulumi.Output[str] | None:
+        """Return the id of a network for the VMs; None where they are on an existing bridge."""
+        if self.config.network.bridge is not None:
+            return None
+        return libvirt.Network(
+            f"{name}-network",
+            libvirt.NetworkArgs(
+                mode="nat",
+                addresses=[str(self.config.cidr)],
+                dhcp=libvirt.NetworkDhcpArgs(enabled=True),
+                dns=libvirt.NetworkDnsArgs(enabled=True),
+                autostart=True,
+            ),
+            here,
+        ).id
+
+    def _capacity(self, name: str, args: FarmArgs, image: libvirt.Volume) -> pulumi.Resource:
+        """Return the command that fails if the hypervisor has no room for the VMs to come."""
+        return local.Command(
+            f"{name}-room",
+            local.CommandArgs(
+                create="exec python3 -m controller.capacity",
+                environment={
+                    "GATEHOUSE_URI": args.config.hypervisor.uri,
+                    "GATEHOUSE_GENERATION": image.id.apply(args.generation),
+                    "GATEHOUSE_VMS": str(args.config.vms),
+                    "GATEHOUSE_MEMORY": str(args.config.memory),
+                    **({"GATEHOUSE_EDGE_MEMORY": str(args.edge.memory)} if args.edge else {}),
+                    **({"GATEHOUSE_STAYING": str(args.staying)} if args.staying else {}),
+                },
+            ),
+            pulumi.ResourceOptions(parent=self),
+        )

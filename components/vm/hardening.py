@@ -34,24 +34,12 @@ RuntimeMaxUse=50M
 MaxRetentionSec=1month
 """
 
-# Where PAM has a session for what is run over SSH: seconds of a processor, for which requests would
-# wait. The weights of what serves are Traefik's and the agent's business.
-_AFTER_SERVING = """\
-[Slice]
-CPUWeight=25
-"""
-
 FILES: Mapping[str, str] = {
     "/etc/ssh/sshd_config.d/00-gatehouse.conf": _SSHD,
     "/etc/apt/apt.conf.d/52gatehouse": _UPGRADES,
     "/etc/systemd/journald.conf.d/50-gatehouse.conf": _JOURNALD,
 }
 """Text by path, of every VM."""
-
-CONTAINER_HOST_FILES: Mapping[str, str] = {
-    "/etc/systemd/system/user.slice.d/50-gatehouse.conf": _AFTER_SERVING
-}
-"""More of a VM that runs containers."""
 
 # Of what was on that disk, kept by cloud-init for boots to come.
 _COPIES = (

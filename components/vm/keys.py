@@ -1,15 +1,14 @@
-"""SSH keys made in the graph, and the files through which ``ssh`` gets to see them.
+"""SSH keys made in the graph; they live in the state, as secrets.
 
-The keys live in the state, as secrets. The files are a copy of it in ``.gatehouse/<stack>``, below
-the folder that the program runs in, written again at each run: Docker's provider starts ``ssh``,
-which reads keys from files only.
+Each run writes them to files too, which ``controller.key_files`` is about.
 """
 
-import os
 from pathlib import Path
 
 import pulumi
 from pulumi_command import local
+
+from controller.key_files import write_private
 
 _TYPE = "gatehouse:vm:KeyPair"
 
@@ -63,14 +62,6 @@ def split_key_pair(text: str) -> tuple[str, str]:
     return private + separator, public.strip()
 
 
-def key_folder(stack: str) -> Path:
-    """Return the folder for a stack's key files, relative to the program's folder.
-
-    Relative, because the path is kept in the state, and the state moves between machines.
-    """
-    return Path(".gatehouse") / stack
-
-
 def written(path: Path, content: pulumi.Input[str]) -> pulumi.Output[str]:
     """Return ``path`` once ``content`` is in it, readable by this user only.
 
@@ -80,20 +71,3 @@ def written(path: Path, content: pulumi.Input[str]) -> pulumi.Output[str]:
     return pulumi.Output.unsecret(
         pulumi.Output.from_input(content).apply(lambda text: write_private(path, text.encode()))
     )
-
-
-def write_private(path: Path, content: bytes) -> str:
-    """Put ``content`` into ``path``, in a folder of ``.gatehouse``, and return the path.
-
-    This user alone may read it, and look into the folder, whoever made that.
-    """
-    for folder in (path.parent.parent, path.parent):
-        folder.mkdir(mode=0o700, exist_ok=True)
-    path.parent.chmod(0o700)
-    partial = path.with_suffix(".partial")
-    partial.unlink(missing_ok=True)  # what a run that was killed has left, or somebody else
-    descriptor = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    with os.fdopen(descriptor, "wb") as file:
-        file.write(content)
-    partial.replace(path)
-    return str(path)

@@ -1,6 +1,6 @@
 """A VM: disk, cloud-init and domain as one unit, ready when its role says so.
 
-Its address is known once it has booted, from libvirt's DHCP server, unless its plan has one. The
+Its address is known once it has booted, from libvirt's DHCP server, unless its spec has one. The
 domain itself waits for nothing: the gate does, because it can tell from the console why a VM does
 not come up.
 """
@@ -16,14 +16,16 @@ import pulumi
 import pulumi_libvirt as libvirt
 from pulumi_command import local
 
+from components.config.models.farm import Network
 from components.config.units import MEBIBYTE
-from components.data.inventory import Made
 from components.vm import cloudinit, seed
 from components.vm.addresses import mac_address, static_address
+from components.vm.digest import digest
 from components.vm.farm import Farm
-from components.vm.generation import digest
-from components.vm.keys import KeyPair, key_folder, write_private, written
-from components.vm.plan import Plan
+from components.vm.keys import KeyPair, written
+from components.vm.made import Made, record
+from components.vm.vm_spec import VmSpec
+from controller.key_files import key_folder, write_private
 from controller.ssh import SSH_USER, known_hosts_line, options
 from remote.shipping import whole_program
 from remote.vm_firewall import firewall
@@ -34,7 +36,7 @@ class VmArgs:
     """Arguments of ``Vm``."""
 
     farm: Farm
-    plan: Plan
+    spec: VmSpec
     after: Sequence[pulumi.Resource] = ()
     """What has to be there before it is touched, be it made or replaced."""
     made: Made | None = None
@@ -55,7 +57,7 @@ class Vm(pulumi.ComponentResource):
     """One VM on a farm's ground."""
 
     name: str
-    plan: Plan
+    spec: VmSpec
     domain: libvirt.Domain
     """What containers are ``deleted_with``; its id changes whenever the VM is a new one."""
     address: pulumi.Output[str]
@@ -71,81 +73,129 @@ class Vm(pulumi.ComponentResource):
     def __init__(self, name: str, args: VmArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("gatehouse:vm:Vm", name, None, opts)
         self.name = name
-        self.plan = args.plan
-        self._ssh_from = args.farm.ssh_from
-        farm, spec, plan = args.farm, args.farm.config, args.plan
+        self.spec = args.spec
+        self._farm = args.farm
         stack = pulumi.get_stack()
-        mac = mac_address(plan, stack)
-        static = static_address(plan, spec.network, stack)
-        network = cloudinit.network_config(static) if static is not None else None
+        card = _card(args.spec, args.farm.config.network, stack)
         host_key = KeyPair(f"{name}-hostkey", name, pulumi.ResourceOptions(parent=self))
-        user_data = pulumi.Output.all(
-            farm.ssh_key.public_key, host_key.private_key, host_key.public_key
-        ).apply(lambda keys: cloudinit.user_data(cloudinit.guest(plan, spec, keys=keys)))
-        kept: tuple[object, ...] = () if mac is None else (mac,)
-        if plan.address is not None:
-            kept = (network, mac, str(plan.address))
-        generation = (
-            pulumi.Output.from_input(args.made.generation)
-            if args.made is not None and args.stays
-            else pulumi.Output.unsecret(
-                pulumi.Output.all(farm.base_image_id, user_data).apply(
-                    lambda parts: digest(*parts, *plan.size, *kept)
-                )
-            )
-        )
-        # The provider replaces only the one whose own inputs changed, and would boot a new domain
-        # from the old one's disk while that still runs.
+        user_data = self._user_data(host_key)
+        generation = self._generation(args, user_data, card)
         unit = pulumi.ResourceOptions(
             parent=self,
-            provider=farm.provider,
+            provider=args.farm.provider,
+            # The provider replaces only the one whose own inputs changed, and would boot a new
+            # domain from the old one's disk while that still runs.
             replacement_trigger=generation,
-            depends_on=[farm.room, *args.after, *self._reserved(farm, plan, mac)],
+            depends_on=[args.farm.capacity, *args.after, *self._reservation(card)],
         )
         # The engine then also spares what these depend on.
         data = pulumi.ResourceOptions.merge(
             unit, pulumi.ResourceOptions(protect=args.protect or None)
         )
-        disk = libvirt.Volume(
-            f"{name}-disk",
-            libvirt.VolumeArgs(
-                pool=farm.pool, base_volume_id=farm.base_image_id, size=plan.disk, format="qcow2"
-            ),
-            data,
-        )
+        disk = self._disk(data)
         self.disk = disk.name
-        # A disk that is new has not been told anything yet, and the last one's has been wiped.
-        told_once = pulumi.ResourceOptions(
-            replacement_trigger=pulumi.Output.all(generation, disk.id),
-            ignore_changes=["source"] if args.stays else None,
+        seed_disk = self._seed_disk(
+            args,
+            user_data.apply(lambda text: _seed_file(stack, name, text, card.config)),
+            pulumi.Output.all(generation, disk.id),
+            unit if args.seed_goes else data,  # no VM starts without its seed disk
         )
-        seed_disk = libvirt.Volume(
-            f"{name}-cloudinit",
+        self.domain = self._new_domain(card, (disk, seed_disk), data)
+        known_hosts = written(
+            key_folder(stack) / f"{name}.known_hosts",
+            host_key.public_key.apply(lambda key: known_hosts_line(name, key)),
+        )
+        self.address = self._gate(known_hosts).stdout.apply(str.strip)
+        self.docker_host = pulumi.Output.concat("ssh://", SSH_USER, "@", self.address)
+        self.ssh_options = pulumi.Output.all(args.farm.ssh_key_file, known_hosts).apply(
+            lambda files: list(options(key_file=files[0], known_hosts=files[1], host=name))
+        )
+        self.ssh_command = pulumi.Output.all(self.ssh_options, self.address).apply(
+            lambda parts: shlex.join(("ssh", *parts[0], f"{SSH_USER}@{parts[1]}"))
+        )
+        self.register_outputs(self._kept(args, generation))
+
+    def _user_data(self, host_key: KeyPair) -> pulumi.Output[str]:
+        config = self._farm.config
+        return pulumi.Output.all(
+            self._farm.ssh_key.public_key, host_key.private_key, host_key.public_key
+        ).apply(lambda keys: cloudinit.user_data(cloudinit.guest(self.spec, config, keys=keys)))
+
+    def _generation(
+        self, args: VmArgs, user_data: pulumi.Output[str], card: "_Card"
+    ) -> pulumi.Output[str]:
+        """Return a digest of all that replaces the VM when it changes."""
+        if args.made is not None and args.stays:
+            return pulumi.Output.from_input(args.made.generation)
+        spec = self.spec
+        kept: tuple[object, ...] = () if card.mac is None else (card.mac,)
+        if spec.address is not None:
+            kept = (card.config, card.mac, str(spec.address))
+        return pulumi.Output.unsecret(
+            pulumi.Output.all(self._farm.base_image_id, user_data).apply(
+                lambda parts: digest(*parts, *spec.size, *kept)
+            )
+        )
+
+    def _disk(self, opts: pulumi.ResourceOptions) -> libvirt.Volume:
+        return libvirt.Volume(
+            f"{self.name}-disk",
             libvirt.VolumeArgs(
-                pool=farm.pool,
-                source=pulumi.Output.unsecret(
-                    user_data.apply(lambda text: _seed_file(stack, name, text, network))
-                ),
+                pool=self._farm.pool,
+                base_volume_id=self._farm.base_image_id,
+                size=self.spec.disk,
                 format="qcow2",
             ),
+            opts,
+        )
+
+    def _seed_disk(
+        self,
+        args: VmArgs,
+        file: pulumi.Output[str],
+        trigger: pulumi.Output[list[str]],
+        opts: pulumi.ResourceOptions,
+    ) -> libvirt.Volume:
+        """Return the disk that cloud-init reads.
+
+        Args:
+            args: The VM's.
+            file: Its image.
+            trigger: Of its replacement: a new disk has not run cloud-init yet, and the seed disk of
+                the one before has been wiped.
+            opts: Its options.
+        """
+        return libvirt.Volume(
+            f"{self.name}-cloudinit",
+            libvirt.VolumeArgs(
+                pool=self._farm.pool, source=pulumi.Output.unsecret(file), format="qcow2"
+            ),
             pulumi.ResourceOptions.merge(
-                unit if args.seed_goes else data,  # no VM starts without its seed disk
-                told_once,
+                opts,
+                pulumi.ResourceOptions(
+                    replacement_trigger=trigger,
+                    ignore_changes=["source"] if args.stays else None,
+                ),
             ),
         )
-        self.domain = libvirt.Domain(
-            f"{name}-domain",
+
+    def _new_domain(
+        self, card: "_Card", disks: Sequence[libvirt.Volume], opts: pulumi.ResourceOptions
+    ) -> libvirt.Domain:
+        spec, bridge = self.spec, self._farm.config.network.bridge
+        return libvirt.Domain(
+            f"{self.name}-domain",
             libvirt.DomainArgs(
-                type=plan.domain_type,
-                vcpu=plan.vcpus,
-                memory=plan.memory // MEBIBYTE,
+                type=spec.domain_type,
+                vcpu=spec.vcpus,
+                memory=spec.memory // MEBIBYTE,
                 cpu=libvirt.DomainCpuArgs(
-                    mode="host-passthrough" if plan.domain_type == "kvm" else "maximum"
+                    mode="host-passthrough" if spec.domain_type == "kvm" else "maximum"
                 ),
-                disks=[libvirt.DomainDiskArgs(volume_id=each.id) for each in (disk, seed_disk)],
+                disks=[libvirt.DomainDiskArgs(volume_id=each.id) for each in disks],
                 network_interfaces=[
                     libvirt.DomainNetworkInterfaceArgs(
-                        network_id=farm.network_id, bridge=spec.network.bridge, mac=mac
+                        network_id=self._farm.network_id, bridge=bridge, mac=card.mac
                     )
                 ],
                 consoles=[
@@ -154,61 +204,57 @@ class Vm(pulumi.ComponentResource):
                 autostart=True,
             ),
             pulumi.ResourceOptions.merge(
-                data,
+                opts,
                 # Two VMs cannot have the same address, nor the same MAC address for DHCP; the other
                 # VMs serve meanwhile.
-                pulumi.ResourceOptions(delete_before_replace=mac is not None or None),
+                pulumi.ResourceOptions(delete_before_replace=card.mac is not None or None),
             ),
         )
-        known_hosts = written(
-            key_folder(stack) / f"{name}.known_hosts",
-            host_key.public_key.apply(lambda key: known_hosts_line(name, key)),
-        )
-        gate = local.Command(
-            f"{name}-boot",
+
+    def _gate(self, known_hosts: pulumi.Output[str]) -> local.Command:
+        """Return the command that ends when the VM is ready, and prints its address."""
+        config, spec = self._farm.config, self.spec
+        return local.Command(
+            f"{self.name}-boot",
             local.CommandArgs(
                 create="exec python3 -m controller.boot wait",
                 delete="exec python3 -m controller.boot shutdown",
                 environment={
-                    "GATEHOUSE_URI": spec.hypervisor.uri,
-                    "GATEHOUSE_ADDRESS": str(plan.address.ip) if plan.address else "",
+                    "GATEHOUSE_URI": config.hypervisor.uri,
+                    "GATEHOUSE_ADDRESS": str(spec.address.ip) if spec.address else "",
                     "GATEHOUSE_DOMAIN": self.domain.id,
-                    "GATEHOUSE_VM": name,
-                    "GATEHOUSE_ROLE": plan.role.name,
-                    "GATEHOUSE_KEY_FILE": farm.ssh_key_file,
+                    "GATEHOUSE_VM": self.name,
+                    "GATEHOUSE_READY": spec.role.ready,
+                    "GATEHOUSE_WAITS_FOR": spec.role.waits_for,
+                    "GATEHOUSE_DRAIN": spec.role.drain or "",
+                    "GATEHOUSE_KEY_FILE": self._farm.ssh_key_file,
                     "GATEHOUSE_KNOWN_HOSTS": known_hosts,
-                    "GATEHOUSE_BOOT_TIMEOUT": str(spec.boot_timeout),
-                    "GATEHOUSE_DRAIN_TIMEOUT": str(spec.drain_timeout),
-                    "GATEHOUSE_SHUTDOWN_TIMEOUT": str(spec.shutdown_timeout),
+                    "GATEHOUSE_BOOT_TIMEOUT": str(config.boot_timeout),
+                    "GATEHOUSE_DRAIN_TIMEOUT": str(config.drain_timeout),
+                    "GATEHOUSE_SHUTDOWN_TIMEOUT": str(config.shutdown_timeout),
                 },
                 triggers=[self.domain.id],
             ),
             pulumi.ResourceOptions(
                 parent=self,
                 custom_timeouts=pulumi.CustomTimeouts(
-                    create=f"{spec.boot_timeout + 60}s",
-                    delete=f"{2 * spec.drain_timeout + spec.shutdown_timeout + 120}s",
+                    create=f"{config.boot_timeout + 60}s",
+                    delete=f"{2 * config.drain_timeout + config.shutdown_timeout + 120}s",
                 ),
             ),
         )
-        self.address = gate.stdout.apply(str.strip)
-        self.docker_host = pulumi.Output.concat("ssh://", SSH_USER, "@", self.address)
-        self.ssh_options = pulumi.Output.all(farm.ssh_key_file, known_hosts).apply(
-            lambda files: list(options(key_file=files[0], known_hosts=files[1], host=name))
-        )
-        self.ssh_command = pulumi.Output.all(self.ssh_options, self.address).apply(
-            lambda parts: shlex.join(("ssh", *parts[0], f"{SSH_USER}@{parts[1]}"))
-        )
+
+    def _kept(
+        self, args: VmArgs, generation: pulumi.Output[str]
+    ) -> Mapping[str, pulumi.Input[Any]]:
+        """Return the outputs, of which the next run reads all but the address."""
         if (made := args.made) is None:
-            self.register_outputs({"address": self.address})
-            return
+            return {"address": self.address}
         # Written with the domain, not once it is ready: a VM that fails later exists too.
-        kept_of_it = pulumi.Output.all(generation, disk.name, self.domain.id).apply(
+        known = pulumi.Output.all(generation, self.disk, self.domain.id).apply(
             lambda now: record(made, args.before, *now)
         )
-        self.register_outputs(
-            {"made": kept_of_it, "domain": self.domain.id, "data": list(args.data)}
-        )
+        return {"made": known, "domain": self.domain.id, "data": list(args.data)}
 
     def admit(
         self, name: str, grant: firewall.Grant, *, parent: pulumi.Resource
@@ -222,7 +268,7 @@ class Vm(pulumi.ComponentResource):
             grant: Beside SSH, which is answered to who the farm says.
             parent: Who needs it.
         """
-        text = dataclasses.replace(grant, ssh=self._ssh_from).to_json()
+        text = dataclasses.replace(grant, ssh=self._farm.ssh_from).to_json()
         known_as = f"{name}-{digest(text)[:8]}"
         ask = pulumi.Output.concat(self.ssh_command, " ")
         program = Path(firewall.__file__).read_text(encoding="utf-8")
@@ -241,25 +287,42 @@ class Vm(pulumi.ComponentResource):
             pulumi.ResourceOptions(parent=parent, deleted_with=self.domain),
         )
 
-    def _reserved(self, farm: Farm, plan: Plan, mac: str | None) -> list[pulumi.Resource]:
+    def _reservation(self, card: "_Card") -> list[pulumi.Resource]:
         """Return what keeps the VM's address for it, where the network is ours."""
-        if plan.address is None or farm.network_id is None or mac is None:
+        farm, spec = self._farm, self.spec
+        if spec.address is None or farm.network_id is None or card.mac is None:
             return []
         reservation = local.Command(
-            f"{plan.name}-address",
+            f"{spec.name}-address",
             local.CommandArgs(
                 create="exec python3 -m controller.dhcp_reservation set",
                 delete="exec python3 -m controller.dhcp_reservation remove",
                 environment={
                     "GATEHOUSE_URI": farm.config.hypervisor.uri,
                     "GATEHOUSE_NETWORK": farm.network_id,
-                    "GATEHOUSE_MAC": mac,
-                    "GATEHOUSE_ADDRESS": str(plan.address.ip),
+                    "GATEHOUSE_MAC": card.mac,
+                    "GATEHOUSE_ADDRESS": str(spec.address.ip),
                 },
             ),
             pulumi.ResourceOptions(parent=self),
         )
         return [reservation]
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Card:
+    """A VM's network card."""
+
+    mac: str | None
+    """None where libvirt makes one up."""
+    config: str | None
+    """cloud-init's ``network-config``; None where DHCP configures it."""
+
+
+def _card(spec: VmSpec, network: Network, stack: str) -> _Card:
+    static = static_address(spec, network, stack)
+    config = cloudinit.network_config(static) if static is not None else None
+    return _Card(mac=mac_address(spec, stack), config=config)
 
 
 def _seed_file(stack: str, name: str, user_data: str, network: str | None) -> str:
@@ -275,26 +338,3 @@ def _seed_file(stack: str, name: str, user_data: str, network: str | None) -> st
         if older != path:
             older.unlink()
     return str(path) if path.exists() else write_private(path, seed.image(documents))
-
-
-def record(
-    made: Made, before: Made | None, generation: str, disk: str, domain: str
-) -> dict[str, object]:
-    """Return what ``components.data.inventory`` reads of a VM in the next run.
-
-    Only what is true of the VM: an update with ``--target`` or ``--exclude`` may leave it as it is,
-    and has it keep its outputs all the same.
-
-    Args:
-        made: What the config asks for.
-        before: What the last run kept, if anything.
-        generation: The one that the config asks for.
-        disk: The name of the VM's disk now, be it new or not.
-        domain: The id of its domain now.
-    """
-    known = {"generation": generation, "text": made.text, "reasons": dict(made.reasons)}
-    same = before is not None and (before.disk, before.domain) == (disk, domain)
-    if before is not None and same and before.generation:
-        reasons = {**made.reasons, **before.reasons}
-        known = {"generation": before.generation, "text": before.text, "reasons": reasons}
-    return {**known, "disk": disk, "holds": made.holds}

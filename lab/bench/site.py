@@ -16,7 +16,7 @@ from typing import Any
 
 import yaml
 
-from components.vm.keys import key_folder
+from controller.key_files import key_folder
 from controller.ssh import SSH_USER, options_in
 from lab import live
 from lab.bench.load import Load
@@ -328,14 +328,14 @@ class Site:
         return self.datacentre.enter(list(command), cwd=PROJECT, capture=True)
 
     def edge_states(self) -> dict[str, str] | None:
-        """Return the state of each server as ``pool/vm``, or None if the edge does not answer."""
+        """Return the state of each server as ``backend/vm``; None if the edge does not answer."""
         stats = self.edge.ask("show stat")
         if stats is None:
             return None
         return {
-            f"{pool}/{vm}": state
-            for vm, pools in live.edge_states(stats).items()
-            for pool, state in pools.items()
+            f"{backend}/{vm}": state
+            for vm, backends in live.edge_states(stats).items()
+            for backend, state in backends.items()
         }
 
     def all_up(self) -> bool:

@@ -15,7 +15,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from components.vm.cloudinit import DOCKER
+from components.host.container_vm import DOCKER
 from components.vm.hardening import PACKAGES
 from lab.console import step
 from lab.images import disk

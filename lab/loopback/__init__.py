@@ -1,1 +1,1 @@
-"""Both tiers on this machine's loopback, without VMs: the real keeper, HAProxy and Traefik."""
+"""Both tiers on this machine's loopback, without VMs: the real edge agent, HAProxy and Traefik."""

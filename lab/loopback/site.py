@@ -1,4 +1,4 @@
-"""An edge on loopback, put into force by the real keeper, for servers that are given."""
+"""An edge on loopback, put into force by the real edge agent, for servers that are given."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from typing import Any
 
 from components.config.loading import parse
 from components.config.models.stack import Stack
+from components.edge.backends import backend
 from components.edge.haproxy import render
 from components.edge.pages import read_page
-from components.edge.pools import pool
-from components.edge.users import userlists
+from components.edge.userlists import userlists
 from lab.loopback.ports import free_ports
 from remote.edge_agent import timer, users
 from remote.edge_agent.apply import apply
@@ -72,8 +72,8 @@ class Site:
             servers: ``host:port`` by service and VM.
             counts: How many containers each VM runs, by service; one if not given.
         """
-        pools = [
-            pool(
+        backends = [
+            backend(
                 name,
                 service,
                 (counts or {}).get(name) or dict.fromkeys(servers[name], 1),
@@ -84,7 +84,7 @@ class Site:
         ]
         lists = userlists(stack.services)
         folder = str(self.instance.folder)
-        text = render(pools, stack.edge, folder, users.digest(lists) if lists else "")
+        text = render(backends, stack.edge, folder, users.digest(lists) if lists else "")
         return self._changed(text)
 
     def apply(

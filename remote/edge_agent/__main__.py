@@ -1,4 +1,4 @@
-"""The commands of the keeper; see the package."""
+"""The commands of the edge agent; see the package."""
 
 import argparse
 import os

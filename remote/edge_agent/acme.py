@@ -22,9 +22,9 @@ from collections.abc import Collection, Sequence
 from pathlib import Path
 
 from remote.edge_agent import challenges, install
+from remote.edge_agent.bundle import write_file
 from remote.edge_agent.certificates import Acme, Choice, Spec
 from remote.edge_agent.instance import Instance
-from remote.edge_agent.parts import write_file
 from remote.edge_agent.system import EdgeError, run, text_of
 from remote.edge_agent.tls import issued
 

@@ -6,7 +6,7 @@ two, and the next one has to see that.
 
 from contextlib import suppress
 
-from remote.edge_agent import chroot, install, memory, parts, timer, users, versions
+from remote.edge_agent import bundle, chroot, install, memory, timer, users, versions
 from remote.edge_agent.archive import archive
 from remote.edge_agent.checks import await_servers, checks
 from remote.edge_agent.instance import Instance
@@ -18,13 +18,13 @@ from remote.edge_agent.tls import bring_up, spec_in, with_certificates
 from remote.edge_agent.versions import Version
 
 
-def understood(text: str) -> parts.Parts:
+def understood(text: str) -> bundle.Bundle:
     """Return the configuration and the files in a text.
 
     Raises:
         EdgeError: It is not what Gatehouse writes.
     """
-    taken = parts.take_apart(text)
+    taken = bundle.take_apart(text)
     spec_in(taken.files)
     users.named(taken)
     return taken
@@ -42,7 +42,7 @@ def apply(instance: Instance, text: str, ready_seconds: float) -> None:
     instance.keep_program(archive())
     instance.forget_state()
     given = memory.limited(users.included(instance.folder, taken))
-    wanted = parts.Parts(given.config, with_certificates(instance, given.files))
+    wanted = bundle.Bundle(given.config, with_certificates(instance, given.files))
     worker = instance.settled()
     before = None if worker is None else worker.version
     try:
@@ -60,18 +60,18 @@ def apply(instance: Instance, text: str, ready_seconds: float) -> None:
     look_after_certificates(instance, wanted)
 
 
-def _is_read(instance: Instance, running: Version, wanted: parts.Parts) -> bool:
+def _is_read(instance: Instance, running: Version, wanted: bundle.Bundle) -> bool:
     """Whether the worker has read a configuration, and HAProxy would read it at a start."""
     if not running.name or not running.config.exists() or not instance.live.exists():
         return False
-    rendered, files = running.rendered(wanted), parts.read(running.files)
+    rendered, files = running.rendered(wanted), bundle.read(running.files)
     # The first is what was put into force, the second what is there now.
     texts = (text_of(each) for each in (running.config, instance.live))
-    return all(versions.same(parts.Parts(text, files), rendered) for text in texts)
+    return all(versions.same(bundle.Bundle(text, files), rendered) for text in texts)
 
 
 def _exchange(
-    instance: Instance, before: Version | None, wanted: parts.Parts, ready_seconds: float
+    instance: Instance, before: Version | None, wanted: bundle.Bundle, ready_seconds: float
 ) -> None:
     new = checked(instance, wanted)
     old = "" if before is None else before.given().config
@@ -84,7 +84,7 @@ def _exchange(
     swap(instance, before, new)
 
 
-def look_after_certificates(instance: Instance, new: parts.Parts) -> None:
+def look_after_certificates(instance: Instance, new: bundle.Bundle) -> None:
     """Obtain those that are missing, now that the edge serves, and see to the later ones.
 
     What is missing does not stop an update: the edge serves with what it has.

@@ -1,4 +1,4 @@
-"""The keeper as one file that ``python3`` runs: the same bytes for the same program."""
+"""The edge agent as one file that ``python3`` runs: the same bytes for the same program."""
 
 import hashlib
 import io
@@ -8,7 +8,7 @@ from pathlib import Path
 
 _ROOT = Path(__file__).parents[2]
 _PACKAGES = ("remote",)
-_KEEPER = "remote/edge_agent"
+_PROGRAM = "remote/edge_agent"
 _START = """import sys
 from remote.edge_agent.__main__ import main
 sys.exit(main(sys.argv[1:]))
@@ -39,6 +39,8 @@ def version() -> str:
 def _contents() -> Iterator[tuple[str, bytes]]:
     yield "__main__.py", _START.encode()
     names = [f"{package}/__init__.py" for package in _PACKAGES]
-    names += [path.relative_to(_ROOT).as_posix() for path in sorted((_ROOT / _KEEPER).glob("*.py"))]
+    names += [
+        path.relative_to(_ROOT).as_posix() for path in sorted((_ROOT / _PROGRAM).glob("*.py"))
+    ]
     for name in names:
         yield name, (_ROOT / name).read_bytes()

@@ -14,7 +14,7 @@ NO_STATE = "1\n"
 class Check:
     """What HAProxy asks a server before it sends requests there."""
 
-    pool: str
+    backend: str
     server: str
     address: str
     host: str
@@ -30,16 +30,16 @@ def checks(text: str) -> set[Check]:
     Those that are backups are the same servers once more, without a check.
     """
     found: set[Check] = set()
-    pool = ""
+    backend = ""
     asked: dict[str, Any] = {}
     for line in text.splitlines():
         words = line.split()
         if line.startswith("backend "):
-            pool, asked = words[1], {}
+            backend, asked = words[1], {}
         elif words[:2] == ["http-check", "send"]:
             asked = _asked(words)
         elif words[:1] == ["server"] and asked and "backup" not in words:
-            found.add(Check(pool=pool, server=words[1], address=words[2], **asked))
+            found.add(Check(backend=backend, server=words[1], address=words[2], **asked))
     return found
 
 
@@ -64,7 +64,7 @@ def kept_state(state: str, before: str, after: str) -> str:
         before: The haproxy.cfg that it was made under.
         after: The haproxy.cfg that will read it.
     """
-    same = {(check.pool, check.server) for check in checks(before) & checks(after)}
+    same = {(check.backend, check.server) for check in checks(before) & checks(after)}
     lines = (line.split(" ") for line in state.splitlines() if not line.startswith("#"))
     return NO_STATE + "".join(
         f"{' '.join(words)}\n" for words in lines if len(words) > 4 and (words[1], words[3]) in same
@@ -104,7 +104,7 @@ def await_servers(new: set[Check], seconds: float) -> None:
 
     if not poll(all_pass, seconds, pause=0.2):
         lines = [
-            f"  services.{check.pool} on {check.server}: http://{check.address}{check.path} with"
+            f"  services.{check.backend} on {check.server}: http://{check.address}{check.path} with"
             f" Host {check.host}: {why}"
             for check, why in sorted(missing.items(), key=lambda item: str(item[0]))
         ]

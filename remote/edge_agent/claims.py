@@ -12,12 +12,12 @@ from remote.edge_agent.ports import listening
 from remote.edge_agent.system import EdgeError, text_of
 
 _FIRST = {"lock", "chroot.lock", "servers.state", "keeper.part", users.USERS, chroot.FOLDER}
-"""What may be in an edge's folder that has no copy of the keeper yet."""
+"""What may be in an edge's folder that has no copy of the edge agent yet."""
 _USERLISTS = re.compile(r"[0-9a-f]{16}\.cfg(\.part)?")
 
 
 def check_is_edge(instance: Instance) -> None:
-    """Check that the folder is an edge's, which has a copy of the keeper.
+    """Check that the folder is an edge's, which has a copy of the edge agent.
 
     Raises:
         EdgeError: There is none.

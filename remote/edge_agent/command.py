@@ -1,4 +1,4 @@
-"""The keeper's command line. A wrong one prints the usage, and exits with code 2."""
+"""The edge agent's command line. A wrong one prints the usage, and exits with code 2."""
 
 import argparse
 import math

@@ -18,7 +18,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from remote.edge_agent import chroot, parts, systemd, versions
+from remote.edge_agent import bundle, chroot, systemd, versions
 from remote.edge_agent.checks import NO_STATE, kept_state
 from remote.edge_agent.control import NoAnswerError, ask
 from remote.edge_agent.system import EdgeError, haproxy, poll, run, text_of
@@ -42,7 +42,7 @@ class Instance:
     def __init__(self, folder: str, name: str) -> None:
         self.folder = Path(folder)
         self.live = self.folder / "haproxy.cfg"
-        self.files = self.folder / parts.FOLDER
+        self.files = self.folder / bundle.FOLDER
         self.program = self.folder / "keeper.pyz"
         self.pid_file = self.folder / "haproxy.pid"
         self.master_socket = self.folder / "master.sock"
@@ -94,7 +94,7 @@ class Instance:
             self.folder.chmod(0o700)
 
     def keep_program(self, archive: bytes) -> None:
-        """Leave a copy of the keeper for what runs between two changes."""
+        """Leave a copy of the edge agent for what runs between two changes."""
         if not self.program.exists() or self.program.read_bytes() != archive:
             part = self.program.with_suffix(".part")
             part.write_bytes(archive)
@@ -293,11 +293,11 @@ class Instance:
             NoAnswerError: It runs and does not answer in time.
         """
         dump = self.ask_master("@1 show servers state") or ""
-        parts.write_file(self.state, kept_state(dump, before, after))
+        bundle.write_file(self.state, kept_state(dump, before, after))
 
     def forget_state(self) -> None:
         """Leave no state to a start in the future, when it will not be true any more."""
-        parts.write_file(self.state, NO_STATE)
+        bundle.write_file(self.state, NO_STATE)
 
     def reload(self) -> bool:
         """Reload HAProxy with the live file, and return whether it took that up.
@@ -344,7 +344,7 @@ class Instance:
                 self._signal(number)
                 if poll(self._loop_ended, systemd.STOP_SECONDS):
                     break
-        # The keeper's copy last: it says whose the folder is, also when this is cut short.
+        # The edge agent's copy last: it says whose the folder is, also when this is cut short.
         for path in self.folder.glob("*"):
             if path.is_dir() and not path.is_symlink():
                 shutil.rmtree(path, ignore_errors=True)

@@ -8,9 +8,9 @@ import os
 import re
 from dataclasses import replace
 
-from remote.edge_agent.parts import Parts
+from remote.edge_agent.bundle import Bundle
 
-UNSAID = "# edge.max_connections: the keeper says it, by this host's memory"
+UNSAID = "# edge.max_connections: the edge agent sets it, by this host's memory"
 """The line of a haproxy.cfg in the place of which the limit comes."""
 
 _EACH = 256 * 1024
@@ -31,7 +31,7 @@ def connections(memory: int) -> int:
     return max(_LEAST, memory // _EACH)
 
 
-def limited(new: Parts, memory: int | None = None) -> Parts:
+def limited(new: Bundle, memory: int | None = None) -> Bundle:
     """Return a haproxy.cfg with a limit of connections, unless it has one.
 
     Args:

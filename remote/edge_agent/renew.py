@@ -3,7 +3,7 @@
 import time
 from dataclasses import dataclass
 
-from remote.edge_agent import acme, parts, status
+from remote.edge_agent import acme, bundle, status
 from remote.edge_agent.certificates import Certificate, choose
 from remote.edge_agent.control import NoAnswerError
 from remote.edge_agent.instance import Instance
@@ -29,7 +29,7 @@ def renew(instance: Instance, *, at_once: bool = False, ahead: float = 0) -> Ren
         at_once: Ask the ACME server also for what failed only recently.
         ahead: Seconds from now to do it as if it were then.
     """
-    spec = spec_in(parts.read(current(instance).files))
+    spec = spec_in(bundle.read(current(instance).files))
     if spec is None:
         return Renewed((), ())
     choice = choose(spec, time.time() + ahead)

@@ -1,7 +1,7 @@
 """Seals a text with its digest, so that the reader knows that it is complete.
 
-What the keeper reads comes through a pipe or over SSH, and both may end early: half a haproxy.cfg
-can be a right one. So the last line has the digest of all before it.
+What the edge agent reads comes through a pipe or over SSH, and both may end early: half a
+haproxy.cfg can be a right one. So the last line has the digest of all before it.
 """
 
 import hashlib

@@ -5,8 +5,8 @@ Kept until they near their end, so that who has accepted one is not asked again 
 
 from pathlib import Path
 
+from remote.edge_agent.bundle import write_file
 from remote.edge_agent.certificates import Certificate, Files, UnusableError, read
-from remote.edge_agent.parts import write_file
 from remote.edge_agent.system import EdgeError, run
 
 _DAYS = 365  # the longest that Mozilla's profile allows is 366

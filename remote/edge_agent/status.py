@@ -9,9 +9,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from remote.edge_agent.bundle import write_file
 from remote.edge_agent.certificates import Spec
 from remote.edge_agent.instance import Instance
-from remote.edge_agent.parts import write_file
 from remote.edge_agent.system import text_of
 from remote.edge_agent.tls import current, in_force
 from remote.edge_agent.versions import STATUS

@@ -2,13 +2,13 @@
 
 import shutil
 
-from remote.edge_agent import parts, versions
+from remote.edge_agent import bundle, versions
 from remote.edge_agent.instance import Instance
 from remote.edge_agent.system import EdgeError, haproxy, run, text_of
 from remote.edge_agent.versions import Version
 
 
-def checked(instance: Instance, wanted: parts.Parts) -> Version:
+def checked(instance: Instance, wanted: bundle.Bundle) -> Version:
     """Return a new version of the configuration that HAProxy has checked.
 
     Raises:
@@ -35,7 +35,7 @@ def swap(instance: Instance, before: Version | None, new: Version) -> None:
         EdgeError: HAProxy does not take it; what was in force before still is.
     """
     if before is None:
-        parts.write_file(instance.live, text_of(new.config))
+        bundle.write_file(instance.live, text_of(new.config))
         instance.start()
         return
     # The worker's own text, which a run that was killed may have replaced in the live file.
@@ -46,10 +46,10 @@ def swap(instance: Instance, before: Version | None, new: Version) -> None:
         # The state has addresses too, which are others if a text was loaded that somebody changed.
         if old and (instance.live_version() != before or text_of(instance.live) == old):
             instance.save_state(old, text)
-        parts.write_file(instance.live, text)
+        bundle.write_file(instance.live, text)
         if not instance.reload():
             log = instance.last_words()
-            parts.write_file(instance.live, old)
+            bundle.write_file(instance.live, old)
             instance.reload()
             raise EdgeError(
                 "HAProxy could not take up the new configuration when it was reloaded, and goes on"
@@ -59,7 +59,7 @@ def swap(instance: Instance, before: Version | None, new: Version) -> None:
         instance.forget_state()
 
 
-def put(instance: Instance, before: Version | None, wanted: parts.Parts) -> None:
+def put(instance: Instance, before: Version | None, wanted: bundle.Bundle) -> None:
     """Have HAProxy check and read a configuration.
 
     Raises:

@@ -1,4 +1,4 @@
-"""What all parts of the keeper use: its error, waiting, and running programs."""
+"""What all parts of the edge agent use: its error, waiting, and running programs."""
 
 import os
 import shutil

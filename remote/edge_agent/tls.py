@@ -10,7 +10,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from remote.edge_agent import parts
+from remote.edge_agent import bundle
 from remote.edge_agent.certificates import (
     Acme,
     Certificate,
@@ -167,7 +167,7 @@ def _serves(instance: Instance, path: Path, pem: str) -> bool:
     return found is not None and found[1] == fingerprint(pem)
 
 
-def bring_up(instance: Instance, version: Version, wanted: parts.Parts) -> None:
+def bring_up(instance: Instance, version: Version, wanted: bundle.Bundle) -> None:
     """Have the worker serve the certificates of a configuration that it has read otherwise.
 
     Raises:
@@ -199,12 +199,12 @@ def take_up(instance: Instance, name: str, pem: str, what: str) -> None:
     path = version.files / name
     refused = _hand_over(instance, path, pem)
     if refused is None:
-        parts.write_file(path, pem)
+        bundle.write_file(path, pem)
         return
     given = version.given()
     try:
         before = instance.worker()
-        wanted = parts.Parts(given.config, {**given.files, name: pem})
+        wanted = bundle.Bundle(given.config, {**given.files, name: pem})
         put(instance, None if before is None else before.version, wanted)
     except EdgeError as error:
         raise EdgeError(

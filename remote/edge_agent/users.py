@@ -11,7 +11,7 @@ import re
 from dataclasses import replace
 from pathlib import Path
 
-from remote.edge_agent.parts import Parts, write_file
+from remote.edge_agent.bundle import Bundle, write_file
 from remote.edge_agent.system import EdgeError, text_of
 
 USERS = "users"
@@ -29,7 +29,7 @@ def keep(folder: Path, userlists: str) -> None:
     write_file(folder / USERS / f"{digest(userlists)}.cfg", userlists)
 
 
-def named(new: Parts) -> str | None:
+def named(new: Bundle) -> str | None:
     """Return the name of the userlists' file, or None if there are no users.
 
     Raises:
@@ -45,7 +45,7 @@ def named(new: Parts) -> str | None:
     return f"{json.loads(fact)}.cfg"
 
 
-def included(folder: Path, new: Parts) -> Parts:
+def included(folder: Path, new: Bundle) -> Bundle:
     """Return a haproxy.cfg with the userlists that it names.
 
     Raises:
@@ -67,7 +67,7 @@ def included(folder: Path, new: Parts) -> Parts:
     return replace(new, config=f"{new.config}\n{lists}")
 
 
-def forget_others(folder: Path, new: Parts) -> None:
+def forget_others(folder: Path, new: Bundle) -> None:
     """Remove the userlists that a haproxy.cfg in force does not name."""
     wanted = named(new)
     for path in (folder / USERS).glob("*.cfg"):

@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from remote.edge_agent import parts
+from remote.edge_agent import bundle
 from remote.edge_agent.system import text_of
 
 FOLDER = "versions"
@@ -39,7 +39,7 @@ class Version:
     edge: Path
     """The edge's folder."""
     name: str
-    """Empty for one that a keeper put into force that knew no versions."""
+    """Empty for one that an edge agent put into force that knew no versions."""
 
     @property
     def folder(self) -> Path:
@@ -54,33 +54,33 @@ class Version:
     @property
     def files(self) -> Path:
         """Where its files are."""
-        return self.folder / parts.FOLDER
+        return self.folder / bundle.FOLDER
 
-    def rendered(self, given: parts.Parts) -> parts.Parts:
+    def rendered(self, given: bundle.Bundle) -> bundle.Bundle:
         """Return a text and its files as HAProxy is to read them as this version."""
-        moved = _moved(given, self.edge / parts.FOLDER, self.files)
+        moved = _moved(given, self.edge / bundle.FOLDER, self.files)
         ending = "" if given.config.endswith("\n") else "\n"
         named = f"{ending}\nglobal\n    description gatehouse-{self.name}\n"
         return replace(moved, config=moved.config + named)
 
-    def given(self) -> parts.Parts:
+    def given(self) -> bundle.Bundle:
         """Return what it was rendered from, with the certificates that were taken up since.
 
         It is empty if its files are gone.
         """
         try:
-            config, files = text_of(self.config), parts.read(self.files)
+            config, files = text_of(self.config), bundle.read(self.files)
         except OSError:
-            return parts.Parts("", {})
+            return bundle.Bundle("", {})
         unnamed = re.sub(r"\n\nglobal\n    description gatehouse-\w+\n\Z", "\n", config)
-        return _moved(parts.Parts(unnamed, files), self.files, self.edge / parts.FOLDER)
+        return _moved(bundle.Bundle(unnamed, files), self.files, self.edge / bundle.FOLDER)
 
 
-def _moved(given: parts.Parts, before: Path, after: Path) -> parts.Parts:
+def _moved(given: bundle.Bundle, before: Path, after: Path) -> bundle.Bundle:
     """Return a text whose files are in another folder: so are those that files name for HAProxy."""
     # Whole paths only: the edge's folder may be /a.
     path = re.compile(rf"(?<![A-Za-z0-9._/-]){re.escape(str(before))}/")
-    return parts.Parts(
+    return bundle.Bundle(
         path.sub(f"{after}/", given.config),
         {
             name: path.sub(f"{after}/", text) if name.endswith(_WITH_PATHS) else text
@@ -95,16 +95,16 @@ def name_in(text: str) -> str:
     return found[-1] if found else ""
 
 
-def write(edge: Path, given: parts.Parts) -> Version:
+def write(edge: Path, given: bundle.Bundle) -> Version:
     """Write a new version, which nothing uses yet."""
     new = Version(edge, secrets.token_hex(8))
     rendered = new.rendered(given)
-    parts.write(new.files, rendered.files)
-    parts.write_file(new.config, rendered.config)
+    bundle.write(new.files, rendered.files)
+    bundle.write_file(new.config, rendered.config)
     return new
 
 
-def same(one: parts.Parts, other: parts.Parts) -> bool:
+def same(one: bundle.Bundle, other: bundle.Bundle) -> bool:
     """Return whether two are the same but for what the running worker exchanges."""
     return one.config == other.config and _lasting(one.files) == _lasting(other.files)
 
@@ -129,13 +129,13 @@ def tidy(edge: Path, live: str, kept: set[str]) -> None:
         for path in (edge / FOLDER).iterdir():
             if path.name not in kept | {live}:
                 shutil.rmtree(path)
-    shown = edge / parts.FOLDER
-    target = Path(FOLDER) / live / parts.FOLDER
+    shown = edge / bundle.FOLDER
+    target = Path(FOLDER) / live / bundle.FOLDER
     if not live or "" in kept or (shown.is_symlink() and shown.readlink() == target):
         return
     if shown.is_dir() and not shown.is_symlink():
         shutil.rmtree(shown)
-    part = edge / f"{parts.FOLDER}.part"
+    part = edge / f"{bundle.FOLDER}.part"
     part.unlink(missing_ok=True)
     part.symlink_to(target)
     part.replace(shown)

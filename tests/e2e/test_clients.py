@@ -16,8 +16,8 @@ import pytest
 
 from components.config.loading import parse
 from components.config.models.edge import Edge, Stats, Tls
+from components.edge.backends import backend
 from components.edge.haproxy import render
-from components.edge.pools import pool
 from components.host.traefik import SERVICE_HEADER
 from components.service.labels import traefik_labels, traefik_name
 from lab import live
@@ -120,9 +120,9 @@ class Site:
     def apply(self, *, tls: bool = False, name: str = "web-0") -> None:
         """Put the edge into force, with its only VM called ``name``."""
         service = parse({"farm": {"vms": 1, "image": "x"}, "services": SERVICES}).services["app"]
-        pools = [pool("app", service, {name: 1}, {name: self.traefik.web})]
+        backends = [backend("app", service, {name: 1}, {name: self.traefik.web})]
         config = self.config if tls else self.config.model_copy(update={"tls": None})
-        text = render(pools, config, str(self.instance.folder))
+        text = render(backends, config, str(self.instance.folder))
         with self.instance.locked():
             apply(self.instance, text, 30)
 

@@ -22,13 +22,13 @@ import pytest
 
 from components.config.models.edge import Edge as EdgeConfig
 from components.config.models.edge import Stats
+from components.edge.backends import Backend, Server, TcpBackend
 from components.edge.haproxy import BODIES, render
-from components.edge.pools import Pool, Server, TcpPool
 from components.edge.routes import MAP
 from lab.loopback.ports import free_ports
 from lab.web import get
-from remote import edge_agent as keeper
-from remote.edge_agent import control, logfile, parts, seal, upgraded, users, versions
+from remote import edge_agent
+from remote.edge_agent import bundle, control, logfile, seal, upgraded, users, versions
 from remote.edge_agent.apply import apply
 from remote.edge_agent.archive import archive
 from remote.edge_agent.checks import Check, checks, kept_state
@@ -86,7 +86,7 @@ class Edge:
             Server(name=f"web-{index}", address=address, weight=1)
             for index, address in enumerate(addresses)
         )
-        pool = Pool(
+        app = Backend(
             name="app",
             hosts=("app.example.org",),
             path="",
@@ -95,7 +95,7 @@ class Edge:
             check_timeout=1,
             servers=servers,
         )
-        return render([pool], self.config, str(self.folder))
+        return render([app], self.config, str(self.folder))
 
     def run(
         self, action: str, text: str = "", seconds: float = 10
@@ -112,8 +112,8 @@ class Edge:
         worker = Instance(str(self.folder), "test").worker()
         assert worker is not None
         given = worker.version.given()
-        files = parts.file_lines(MAP, given.files[MAP].splitlines())
-        return given.config + files + parts.file_line(BODIES, given.files[BODIES])
+        files = bundle.file_lines(MAP, given.files[MAP].splitlines())
+        return given.config + files + bundle.file_line(BODIES, given.files[BODIES])
 
     def get(self) -> tuple[int, str]:
         return get(f"127.0.0.1:{self.port}", "http://app.example.org/")
@@ -209,7 +209,7 @@ def test_the_port_of_the_page_is_named_by_its_own_key(edge: Edge) -> None:
 def test_the_port_of_a_tcp_service_in_use_is_named_by_its_key(edge: Edge) -> None:
     with server() as backend, socket.create_server(("127.0.0.1", 0)) as holder:
         port = holder.getsockname()[1]
-        pool = TcpPool(
+        database = TcpBackend(
             name="db",
             port=port,
             known_as="_db._tcp",
@@ -217,7 +217,7 @@ def test_the_port_of_a_tcp_service_in_use_is_named_by_its_key(edge: Edge) -> Non
             check_timeout=1,
             servers=(Server(name="web-0", address=backend, weight=1),),
         )
-        text = render([pool], edge.config, str(edge.folder))
+        text = render([database], edge.config, str(edge.folder))
         result = edge.run("apply", text)
         assert result.returncode == 1
         assert (
@@ -249,7 +249,7 @@ def with_page(edge: Edge, backend: str, page: str) -> str:
     text = edge.text(backend).replace(
         "frontend http\n", f"frontend http\n    {rule} deny_status 503 if {{ path /page }}\n"
     )
-    return text + parts.file_line("errors/page.http", page)
+    return text + bundle.file_line("errors/page.http", page)
 
 
 def page(edge: Edge) -> str:
@@ -304,7 +304,7 @@ def guarded(edge: Edge, backend: str, userlists: str) -> str:
         "    option httpchk\n",
         "    option httpchk\n    http-request auth realm app unless { http_auth(app) }\n",
     )
-    return text + parts.fact_line("users", users.digest(userlists))
+    return text + bundle.fact_line("users", users.digest(userlists))
 
 
 def hashed(password: str) -> str:
@@ -403,7 +403,7 @@ def test_damaged_users_are_not_let_into_force(edge: Edge) -> None:
         assert edge.run("apply", guarded(edge, backend, one)).returncode == 0
 
 
-def test_a_copy_of_the_keeper_stays_with_the_edge(edge: Edge) -> None:
+def test_a_copy_of_the_edge_agent_stays_with_the_edge(edge: Edge) -> None:
     with server() as backend:
         edge.run("apply", edge.text(backend))
     assert (edge.folder / "keeper.pyz").read_bytes() == archive()
@@ -436,7 +436,7 @@ def test_removing_what_is_not_there_is_fine(edge: Edge) -> None:
 def test_the_checks_are_read_from_the_text_that_haproxy_gets(edge: Edge) -> None:
     assert checks(edge.text("10.0.0.1:80", path="/up")) == {
         Check(
-            pool="app",
+            backend="app",
             server="web-0",
             address="10.0.0.1:80",
             host="app.example.org",
@@ -445,14 +445,14 @@ def test_the_checks_are_read_from_the_text_that_haproxy_gets(edge: Edge) -> None
     }
 
 
-def test_the_keeper_is_plain_python_of_the_standard_library_and_itself() -> None:
+def test_the_edge_agent_is_plain_python_of_the_standard_library_and_itself() -> None:
     imported = {
         line.split()[1]
-        for module in Path(keeper.__path__[0]).glob("*.py")
+        for module in Path(edge_agent.__path__[0]).glob("*.py")
         for line in module.read_text().splitlines()
         if line.startswith(("import ", "from "))
     }
-    others = {name for name in imported if not f"{name}.".startswith(f"{keeper.__name__}.")}
+    others = {name for name in imported if not f"{name}.".startswith(f"{edge_agent.__name__}.")}
     assert {name.split(".")[0] for name in others} <= set(sys.stdlib_module_names)
 
 
@@ -495,7 +495,7 @@ def test_only_the_state_of_servers_that_stay_is_kept(
     assert state == "1\n" + "".join(f"{lines[server]}\n" for server in kept)
 
 
-def test_the_same_server_in_another_pool_is_another() -> None:
+def test_the_same_server_in_another_backend_is_another() -> None:
     other = CHECKED.format(pool="shop") + "    server a 10.0.0.1:80\n"
     line = "3 app 1 a 10.0.0.1 0 0 1 1\n"
     assert kept_state(f"{HEADER}{line}", config("a 10.0.0.1:80"), other) == "1\n"
@@ -625,9 +625,9 @@ def test_an_old_worker_that_does_not_leave_is_an_error_until_it_is_gone(
         assert edge.run("apply", edge.text(first)).returncode == 0
         old = worker_of(edge).pid
         os.kill(old, signal.SIGSTOP)
-        parts.write_file(
+        bundle.write_file(
             edge.folder / "haproxy.cfg",
-            versions.write(edge.folder, parts.take_apart(edge.text(second))).config.read_text(),
+            versions.write(edge.folder, bundle.take_apart(edge.text(second))).config.read_text(),
         )
         control.ask(edge.folder / "master.sock", "reload")
         assert poll(lambda: worker_of_now(edge) not in {old, None}, 10)

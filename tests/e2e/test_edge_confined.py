@@ -161,7 +161,7 @@ def test_only_root_gets_at_the_edges_files_and_sockets(servers: Servers) -> None
 
 
 def as_before(patch: pytest.MonkeyPatch, edge: Edge, text: str) -> str:
-    """Have the keeper do as it did before there was a chroot, and return the text of then."""
+    """Have the edge agent do as it did before there was a chroot, and return the text of then."""
 
     def open_to_workers(folder: Path) -> None:
         shutil.chown(folder, group="haproxy")

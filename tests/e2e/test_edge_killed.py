@@ -1,6 +1,6 @@
-"""The keeper killed at each of its steps: the same command again does all that is missing.
+"""The edge agent killed at each of its steps: the same command again does all that is missing.
 
-A run of the keeper takes a second, so only every few steps are tried; ``FUZZ=full`` tries all.
+A run of the edge agent takes a second, so only every few steps are tried; ``FUZZ=full`` tries all.
 """
 
 import os

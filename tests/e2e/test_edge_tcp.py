@@ -21,8 +21,8 @@ import pytest
 from components.config.models.edge import Edge as EdgeConfig
 from components.config.models.edge import Stats
 from components.config.models.service import tcp_name
+from components.edge.backends import Server, TcpBackend
 from components.edge.haproxy import render
-from components.edge.pools import Server, TcpPool
 from lab.loopback.vm import BINARY
 from remote.edge_agent import timer
 from remote.edge_agent.system import EdgeError, poll
@@ -82,7 +82,7 @@ class TcpEdge(Edge):
     idle_timeout = 60
 
     def text(self, servers: dict[str, str]) -> str:
-        pool = TcpPool(
+        backend = TcpBackend(
             name=TCP,
             port=TCP_PORT,
             known_as=tcp_name(TCP),
@@ -93,7 +93,7 @@ class TcpEdge(Edge):
             ),
         )
         config = EdgeConfig(bind="127.0.0.1", port=PORT, stats=Stats(port=STATS_PORT))
-        return render([pool], config, str(self.instance.folder))
+        return render([backend], config, str(self.instance.folder))
 
 
 class Site:

@@ -18,7 +18,6 @@ from typing import Any
 
 import pytest
 
-from components.vm.role import Role
 from controller import boot
 from controller.boot import BootError, Settings
 from controller.reach import Gone, check
@@ -202,7 +201,9 @@ def settings(vm: Vm) -> Settings:
         key_file=str(vm.keys / "id_ed25519"),
         known_hosts=str(vm.keys / f"{VM}.known_hosts"),
         address=ADDRESS,
-        role=Role(name="test", ready=command, waits_for="it", leave=command),
+        ready=command,
+        waits_for="it",
+        drain=command,
         boot_timeout=20,
         drain_timeout=20,
         shutdown_timeout=20,
@@ -223,7 +224,7 @@ def test_the_gate_of_a_boot_stays_shut_for_another(vm: Vm) -> None:
 
 def test_another_machine_is_not_told_to_leave(vm: Vm, capsys: pytest.CaptureFixture[str]) -> None:
     vm.pin(vm.server.other_key)
-    boot.evacuate(settings(vm), ADDRESS)
+    boot.drain(settings(vm), ADDRESS)
     assert REFUSED in capsys.readouterr().err
     assert not vm.mark.exists()
 

@@ -15,8 +15,8 @@ from pathlib import Path
 
 import pytest
 
-from components.vm.keys import key_folder
-from components.vm.role import CONTAINERS
+from components.host.container_vm import container_role
+from controller.key_files import key_folder
 from controller.ssh import SSH_USER, options_in
 from lab.commands import PROJECT
 from tests.support.driver import LAB, Driver
@@ -70,11 +70,14 @@ def docker(driver: Driver, keys: Path, vm: str, address: str) -> Ended:
 
 
 def boot_gate(driver: Driver, keys: Path, vm: str, address: str) -> Ended:
+    role = container_role(None)
     settings = {
         "URI": "qemu:///system",
         "DOMAIN": driver.domain(vm),
         "VM": vm,
-        "ROLE": CONTAINERS.name,
+        "READY": role.ready,
+        "WAITS_FOR": role.waits_for,
+        "DRAIN": role.drain or "",
         "KEY_FILE": str(keys / "id_ed25519"),
         "KNOWN_HOSTS": str(keys / f"{vm}.known_hosts"),
         "ADDRESS": address,

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from components.vm.keys import key_folder
+from controller.key_files import key_folder
 from lab.commands import PROJECT
 from lab.pulumi.stack import FOLDER
 from tests.support import secrets

@@ -9,8 +9,8 @@ from pathlib import Path
 
 from components.config.models.edge import Edge as EdgeConfig
 from components.config.models.edge import Stats, Tls
+from components.edge.backends import Backend, Server
 from components.edge.haproxy import render
-from components.edge.pools import Pool, Server
 from lab.loopback.ports import free
 from remote.edge_agent import timer
 from remote.edge_agent.apply import apply
@@ -36,14 +36,14 @@ class Edge:
 
     def text(self, servers: dict[str, str]) -> str:
         """Return the haproxy.cfg for servers by name."""
-        pools = [
-            _pool(
+        backends = [
+            _backend(
                 "app", edge_load.APP, {name: f"{at}:{SERVER_PORT}" for name, at in servers.items()}
             ),
-            _pool("sockets", edge_load.SOCKETS, {"web-9": f"127.0.0.1:{SOCKETS_PORT}"}),
+            _backend("sockets", edge_load.SOCKETS, {"web-9": f"127.0.0.1:{SOCKETS_PORT}"}),
         ]
         folder = str(self.instance.folder)
-        return render(pools, self.config, folder)
+        return render(backends, self.config, folder)
 
     def apply(self, servers: dict[str, str]) -> None:
         with self.instance.locked():
@@ -77,8 +77,8 @@ class Edge:
         return int(found[1])
 
 
-def _pool(name: str, host: str, servers: dict[str, str]) -> Pool:
-    return Pool(
+def _backend(name: str, host: str, servers: dict[str, str]) -> Backend:
+    return Backend(
         name=name,
         hosts=(host,),
         path="",

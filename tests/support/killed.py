@@ -1,4 +1,4 @@
-"""Runs of the keeper that are killed before one change of a file, a program or HAProxy."""
+"""Runs of the edge agent that are killed before one change of a file, a program or HAProxy."""
 
 import contextlib
 import io
@@ -50,7 +50,7 @@ class _Steps:
 
 
 def killed_at(step: int, arguments: Sequence[str], text: str = "") -> bool:
-    """Run the keeper in a process that is killed before a step; return whether it came to that.
+    """Run the edge agent in a process that is killed before a step; return whether it came to that.
 
     Raises:
         AssertionError: It ended before, and not well.

@@ -94,9 +94,9 @@ class Run:
         ]
         return found
 
-    def servers(self, pool: str) -> list[str]:
+    def servers(self, backend: str) -> list[str]:
         """Return the lines of one backend of haproxy.cfg that are servers with a check."""
-        section = self.haproxy_cfg.split(f"\nbackend {pool}\n")[1].split("\n\n")[0]
+        section = self.haproxy_cfg.split(f"\nbackend {backend}\n")[1].split("\n\n")[0]
         lines = [line.strip() for line in section.splitlines() if line.startswith("    server ")]
         return [line for line in lines if "backup" not in line.split()]
 

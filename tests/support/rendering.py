@@ -20,20 +20,21 @@ from components.config.models.edge import Tls
 from components.config.models.http import Http
 from components.config.models.service import Service
 from components.config.models.stack import Stack
+from components.edge.backends import Backend, TcpBackend, any_backend
+from components.edge.edge_vm import EDGE, edge_vm_spec
 from components.edge.haproxy import render
-from components.edge.pools import Pool, TcpPool, any_pool
 from components.edge.routes import MAP
 from components.edge.tls import METRICS
-from components.edge.users import userlists
+from components.edge.userlists import userlists
+from components.host.container_vm import container_vm_spec
 from components.host.traefik import SERVICE_HEADER
 from components.placement import allowed, spread, vm_names
 from components.service.labels import SLOT_LABEL, traefik_labels, traefik_name
-from components.vm import cloudinit
+from components.vm import cloudinit, hardening
 from components.vm.addresses import mac_address, static_address
-from components.vm.plan import container_host, edge_host
-from components.vm.role import CONTAINERS, EDGE, ROLES
+from components.vm.role import Role
+from remote.edge_agent.bundle import Bundle, take_apart
 from remote.edge_agent.certificates import Spec
-from remote.edge_agent.parts import Parts, take_apart
 from remote.edge_agent.users import digest
 from remote.edge_agent.versions import RUNTIME, STATUS
 from tests.support import routing
@@ -69,22 +70,22 @@ def haproxy_cfg(stack: Stack) -> str:
         for index, vm in enumerate(vm_names(stack.farm.name, stack.farm.vms))
     }
     given = [
-        any_pool(name, service, placed[name], entrypoints, _pages(service))
+        any_backend(name, service, placed[name], entrypoints, _pages(service))
         for name, service in stack.services.items()
     ]
-    pools = tuple(each for each in given if isinstance(each, Pool))
-    tcp_pools = sorted(
-        (each for each in given if isinstance(each, TcpPool)), key=lambda each: each.port
+    backends = tuple(each for each in given if isinstance(each, Backend))
+    tcp_backends = sorted(
+        (each for each in given if isinstance(each, TcpBackend)), key=lambda each: each.port
     )
     edge = stack.edge
     users = userlists(stack.services)
     known_as = digest(users) if users else ""
     text = render(given, edge, f"{edge.folder}/{STACK}", known_as)
-    _kept_beside(text, pools, known_as)
+    _kept_beside(text, backends, known_as)
     _routes(take_apart(text).files[MAP], stack)
     _users_read_back(users, stack)
-    twins = [_twin(each, index) for index, each in enumerate(pools)]
-    tcp_twins = [_tcp_twin(each, index) for index, each in enumerate(tcp_pools)]
+    twins = [_twin(each, index) for index, each in enumerate(backends)]
+    tcp_twins = [_tcp_twin(each, index) for index, each in enumerate(tcp_backends)]
     plain_edge = edge.model_copy(
         update={
             "bind": "192.0.2.99",
@@ -98,9 +99,9 @@ def haproxy_cfg(stack: Stack) -> str:
         "192.0.2.99": edge.bind,
         "192.0.2.98": edge.stats.bind,
     }
-    for each, twin in zip(pools, twins, strict=True):
+    for each, twin in zip(backends, twins, strict=True):
         names |= _names(each, twin)
-    for one, its_twin in zip(tcp_pools, tcp_twins, strict=True):
+    for one, its_twin in zip(tcp_backends, tcp_twins, strict=True):
         names |= {its_twin.name: one.name, its_twin.known_as: one.known_as}
     real = haproxy_sections(text)
     twin_words = _words(haproxy_sections(plain))
@@ -110,35 +111,35 @@ def haproxy_cfg(stack: Stack) -> str:
         ["global"],
         ["defaults"],
         *redirecting,
-        *([["peers", "gatehouse"]] if any(each.http.rate_limit for each in pools) else []),
+        *([["peers", "gatehouse"]] if any(each.http.rate_limit for each in backends) else []),
         ["frontend", edge.entrance[0]],
-        *(["backend", each.name] for each in pools),
-        *(["backend", f"_alias_{each.name}"] for each in pools if each.http.aliases),
+        *(["backend", each.name] for each in backends),
+        *(["backend", f"_alias_{each.name}"] for each in backends if each.http.aliases),
         ["backend", "_next"],
         ["backend", "_nowhere"],
         *([["backend", "_connections"], ["backend", "_requests"]] * bool(edge.client_connections)),
         ["frontend", "_stats"],
         ["backend", "_page"],
         ["backend", "_metrics"],
-        *([["defaults"]] if tcp_pools else []),
+        *([["defaults"]] if tcp_backends else []),
         *(
             heading
-            for each in tcp_pools
+            for each in tcp_backends
             for heading in (["frontend", f"tcp.{each.name}"], ["backend", each.name])
         ),
     ]
-    backends = {section.heading[1]: section for section in real if section.heading[0] == "backend"}
+    sections = {section.heading[1]: section for section in real if section.heading[0] == "backend"}
     for some in given:
-        section = backends[some.name]
-        if isinstance(some, Pool):
+        section = sections[some.name]
+        if isinstance(some, Backend):
             _says(section, some.http)
         servers = [line for line in section.called("server") if "backup" not in line]
         assert [line[1:3] for line in servers] == [
             [vm, entrypoints[vm]] for vm in placed[some.name]
         ]
-        unchecked = [line[1:3] for line in section.called("server") if "backup" in line]
-        assert unchecked == [[f"{vm}_unchecked", entrypoints[vm]] for vm in placed[some.name]]
-    ports = [f"{edge.bind}:{each.port}" for each in tcp_pools]
+        fallback = [line[1:3] for line in section.called("server") if "backup" in line]
+        assert fallback == [[f"{vm}_fallback", entrypoints[vm]] for vm in placed[some.name]]
+    ports = [f"{edge.bind}:{each.port}" for each in tcp_backends]
     at = [each for each in real if each.heading[1:] and each.heading[1].startswith("tcp.")]
     assert [section.called("bind") for section in at] == [[["bind", port]] for port in ports]
     assert not [line for section in real for line in section.lines if len(line) > _WORDS]
@@ -147,14 +148,14 @@ def haproxy_cfg(stack: Stack) -> str:
     return text
 
 
-def _certificates(stack: Stack, parts: Parts) -> None:
-    """Hold what the keeper is told of certificates against the config."""
+def _certificates(stack: Stack, bundle: Bundle) -> None:
+    """Hold what the edge agent is told of certificates against the config."""
     tls = stack.edge.tls
-    assert "#+" not in parts.config
-    assert ("tls.json" in parts.files) == (tls is not None)
+    assert "#+" not in bundle.config
+    assert ("tls.json" in bundle.files) == (tls is not None)
     if tls is None:
         return
-    spec = Spec.from_json(json.loads(parts.files["tls.json"]))
+    spec = Spec.from_json(json.loads(bundle.files["tls.json"]))
     assert set(spec.domains) == {
         host for each in stack.services.values() for host in (*each.hosts, *each.http.aliases)
     }
@@ -183,10 +184,10 @@ def _pages(service: Service) -> dict[str, str]:
     return dict(service.http.error_pages)
 
 
-def _kept_beside(text: str, pools: Sequence[Pool], users: str) -> None:
+def _kept_beside(text: str, backends: Sequence[Backend], users: str) -> None:
     files = {
         f"errors/{each.name}-{status}.html": page
-        for each in pools
+        for each in backends
         for status, page in each.pages.items()
     }
     facts = {"users.json": f'"{users}"\n'} if users else {}
@@ -235,8 +236,8 @@ def _words(sections: list[Section]) -> list[list[list[str]]]:
     return [[section.heading, *section.lines] for section in sections]
 
 
-def _twin(real: Pool, index: int) -> Pool:
-    """Return a pool with plain values."""
+def _twin(real: Backend, index: int) -> Backend:
+    """Return a backend with plain values."""
     return dataclasses.replace(
         real,
         name=f"twin{index:02}",
@@ -252,7 +253,7 @@ def _twin(real: Pool, index: int) -> Pool:
     )
 
 
-def _tcp_twin(real: TcpPool, index: int) -> TcpPool:
+def _tcp_twin(real: TcpBackend, index: int) -> TcpBackend:
     name = f"tcptwin{index:02}"
     return dataclasses.replace(real, name=name, known_as=f"_{name}._known")
 
@@ -268,7 +269,7 @@ def _twin_http(real: Http, index: int) -> dict[str, Any]:
     }
 
 
-def _names(real: Pool, twin: Pool) -> Iterator[tuple[str, str]]:
+def _names(real: Backend, twin: Backend) -> Iterator[tuple[str, str]]:
     """Yield each value of the twin with the real one in its place."""
     yield twin.name, real.name
     yield from ((twin.check_host, real.check_host), (twin.check_path, real.check_path))
@@ -341,27 +342,27 @@ def _rules(name: str, service: Service, ours: Mapping[str, str]) -> None:
 def user_data(stack: Stack) -> Iterator[str]:
     """Yield each kind of VM's user-data, once it is seen to be read back as it was meant."""
     last = vm_names(stack.farm.name, stack.farm.vms)[-1]
-    plans = [container_host(stack.farm, last, stack.farm.vms - 1)]
-    plans += [edge_host(stack.farm, stack.edge.vm)] if stack.edge.vm is not None else []
+    specs = [container_vm_spec(stack.farm, last, stack.farm.vms - 1)]
+    specs += [edge_vm_spec(stack.farm, stack.edge.vm)] if stack.edge.vm is not None else []
     keys = ("ssh-ed25519 AAAAuser gatehouse-fuzz", _PRIVATE, "ssh-ed25519 AAAAhost")
-    names = {plan.name for plan in plans}
-    assert len(names) == len(plans)
+    names = {spec.name for spec in specs}
+    assert len(names) == len(specs)
     assert names - {last} <= {f"{stack.farm.name}-edge"}
-    for plan in plans:
-        guest = cloudinit.guest(plan, stack.farm, keys=keys)
+    for spec in specs:
+        guest = cloudinit.guest(spec, stack.farm, keys=keys)
         text = cloudinit.user_data(guest)
         read_back(guest, text)
-        assert yaml.safe_load(cloudinit.meta_data(plan.name)) == {
-            "instance-id": plan.name,
-            "local-hostname": plan.name,
+        assert yaml.safe_load(cloudinit.meta_data(spec.name)) == {
+            "instance-id": spec.name,
+            "local-hostname": spec.name,
         }
-        static = static_address(plan, stack.farm.network, STACK)
+        static = static_address(spec, stack.farm.network, STACK)
         assert (static is None) == (stack.farm.network.bridge is None)
         if static is not None:
             network_read_back(static, cloudinit.network_config(static))
-        if plan.role is EDGE:
-            assert plan.address is not None
-            assert mac_address(plan, STACK) is not None
+        if spec.role is EDGE:
+            assert spec.address is not None
+            assert mac_address(spec, STACK) is not None
         assert SECRET not in text
         yield text
 
@@ -374,8 +375,9 @@ def read_back(guest: cloudinit.Guest, text: str) -> None:
     assert text.startswith("#cloud-config\n")
     document = yaml.safe_load(text)
     packages = sorted(guest.packages)
-    no_mirror = guest.registry_mirror is None
-    assert _shape(document) == _plain_shape(guest.role.name, len(packages), no_mirror)
+    role = guest.role
+    plain = (role.groups, tuple(role.files), role.commands)
+    assert _shape(document) == _plain_shape(len(packages), *plain)
     assert document["hostname"] == guest.hostname
     assert document["ssh_keys"] == {
         "ed25519_private": guest.host_key_private,
@@ -386,22 +388,31 @@ def read_back(guest: cloudinit.Guest, text: str) -> None:
     assert (user["name"], user["lock_passwd"]) == ("gatehouse", True)
     assert document.get("packages", []) == packages
     files = {file["path"]: file["content"] for file in document["write_files"]}
-    assert ("/etc/docker/daemon.json" in files) == (guest.role is CONTAINERS)
-    if guest.role is CONTAINERS:
-        mirrors = json.loads(files["/etc/docker/daemon.json"]).get("registry-mirrors")
-        assert mirrors == (None if guest.registry_mirror is None else [guest.registry_mirror])
+    assert files == {**hardening.FILES, **role.files}
 
 
 @cache
-def _plain_shape(role: str, packages: int, no_mirror: bool) -> Any:
+def _plain_shape(
+    packages: int,
+    groups: tuple[str, ...],
+    files: tuple[str, ...],
+    commands: tuple[tuple[str, ...], ...],
+) -> Any:
+    role = Role(
+        ready="",
+        waits_for="",
+        drain=None,
+        groups=groups,
+        files=dict.fromkeys(files, "a"),
+        commands=commands,
+    )
     plain = cloudinit.Guest(
         hostname="a",
         authorized_key="a",
         host_key_private="a",
         host_key_public="a",
         packages=("a",) * packages,
-        registry_mirror=None if no_mirror else "a",
-        role=ROLES[role],
+        role=role,
     )
     return _shape(yaml.safe_load(cloudinit.user_data(plain)))
 

@@ -35,10 +35,11 @@ from components.config import checks
 from components.config.loading import ConfigError, parse
 from components.config.machine import Facts
 from components.config.models.stack import Stack
-from components.edge.users import userlists
+from components.edge.edge_vm import EDGE
+from components.edge.userlists import userlists
+from components.host.container_vm import container_role
 from components.vm import cloudinit
-from components.vm.role import ROLES
-from remote.edge_agent import parts
+from remote.edge_agent import bundle
 from remote.edge_agent.tls import LIST
 from remote.shipping import archive_command
 from tests.support import hostile, rendering
@@ -179,15 +180,15 @@ def haproxy_accepts(text: str, folder: str, users: str = "") -> None:
     """Have the real HAProxy check a configuration; it binds nothing.
 
     Args:
-        text: As it is rendered, with the parts that the keeper takes out of it.
+        text: As it is rendered, with the parts that the edge agent takes out of it.
         folder: The edge's, which another one takes the place of.
-        users: The userlists, which the keeper adds.
+        users: The userlists, which the edge agent adds.
     """
-    taken = parts.take_apart(text)
+    taken = bundle.take_apart(text)
     spec = json.loads(taken.files.get("tls.json", '{"domains": []}'))
     with tempfile.TemporaryDirectory() as name:
         temporary = Path(name)
-        # The files that it reads, and that the keeper always makes first.
+        # The files that it reads, and that the edge agent always makes first.
         (temporary / "servers.state").write_text("1\n")
         (temporary / "pem").write_text(_some_pem())
         lines = [f"{temporary}/pem {domain}\n" for domain in spec["domains"]]
@@ -197,7 +198,7 @@ def haproxy_accepts(text: str, folder: str, users: str = "") -> None:
             return re.sub(rf"""(?<=[ @("]){re.escape(folder)}(?=/)""", name, text)
 
         files = {path: moved(each) for path, each in taken.files.items()}
-        parts.write(temporary / parts.FOLDER, {**files, LIST: "".join(lines)})
+        bundle.write(temporary / bundle.FOLDER, {**files, LIST: "".join(lines)})
         (temporary / "cfg").write_text(f"{moved(taken.config)}\n{users}")
         checked = subprocess.run(
             ("haproxy", "-c", "-f", temporary / "cfg"), check=False, capture_output=True, text=True
@@ -222,8 +223,7 @@ _guests = st.builds(
     host_key_private=hostile.text,
     host_key_public=hostile.text,
     packages=st.lists(hostile.text, max_size=3).map(tuple),
-    registry_mirror=st.none() | hostile.text,
-    role=st.sampled_from([*ROLES.values()]),
+    role=st.just(EDGE) | st.builds(container_role, st.none() | hostile.text),
 )
 _statics = st.builds(
     cloudinit.Static,
@@ -238,6 +238,13 @@ _statics = st.builds(
 @given(_guests)
 def test_no_text_breaks_out_of_user_data(guest: cloudinit.Guest) -> None:
     rendering.read_back(guest, cloudinit.user_data(guest))
+
+
+@few
+@given(hostile.text)
+def test_no_text_breaks_out_of_the_docker_daemons_config(mirror: str) -> None:
+    text = container_role(mirror).files["/etc/docker/daemon.json"]
+    assert json.loads(text)["registry-mirrors"] == [mirror]
 
 
 @few

@@ -7,8 +7,8 @@ import pytest
 from components.config import checks, loading
 from components.config.loading import ConfigError, parse
 from components.config.models.edge import Edge
+from components.edge.backends import backend
 from components.edge.haproxy import render
-from components.edge.pools import pool
 from tests.support.readers import haproxy_sections
 from tests.support.strategies import SECRET
 
@@ -139,6 +139,6 @@ def test_a_value_of_the_config_that_is_no_json_is_text() -> None:
 def test_more_domains_than_haproxy_reads_words_of_a_line() -> None:
     hosts = [f"a{number}.example.org" for number in range(70)]
     service = parse({**BASE, **app(hosts=hosts)}).services["app"]
-    one = pool("app", service, {"web-0": 1}, {"web-0": "192.0.2.1:80"})
+    one = backend("app", service, {"web-0": 1}, {"web-0": "192.0.2.1:80"})
     sections = haproxy_sections(render([one], Edge(), "/a"))
     assert max(len(line) for section in sections for line in section.lines) <= 64

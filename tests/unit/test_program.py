@@ -34,7 +34,7 @@ def test_the_addresses_that_the_vms_answer_are_in_the_pool(vms: int) -> None:
     ]
 
 
-def test_only_the_vms_that_run_a_service_are_in_its_pool() -> None:
+def test_only_the_vms_that_run_a_service_are_in_its_backend() -> None:
     run = program.run(program.config(farm__vms=3, services__hello__replicas=2))
     assert [line.split()[1] for line in run.servers("hello")] == ["web-0", "web-1"]
 
@@ -200,7 +200,7 @@ def test_a_tcp_service_is_at_a_port_of_the_edge_and_another_one_replaces_no_cont
         "url": "tcp://192.0.2.80:5432",
         "containers": {"web-0": ["db-web-0-0"]},
     }
-    assert [pool["name"] for pool in run.outputs["pools"]] == ["hello", "db"]
+    assert [backend["name"] for backend in run.outputs["pools"]] == ["hello", "db"]
     assert [line.split()[1] for line in run.servers("db")] == ["web-0"]
     db["tcp"] = {"port": 6432}
     moved = program.run(program.config(services__db=db, edge={"bind": "192.0.2.80"}))

@@ -9,7 +9,7 @@ from components.config.checks.text import twice
 from components.config.models.edge import EdgeVm
 from components.config.models.stack import Stack
 from components.edge.domains import domains
-from components.vm.plan import edge_address, edge_name
+from components.edge.edge_vm import edge_address, edge_name
 
 
 def edge(stack: Stack) -> Iterable[str]:

@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 
 from components.config.models.stack import Stack
 from components.edge.domains import domains
-from components.vm.plan import edge_address, edge_name
+from components.edge.edge_vm import edge_address, edge_name
 
 _Address = IPv4Address | IPv6Address
 _EVERY = IPv6Address("::")  # dual-stack: Linux counts IPv4 in unless told otherwise

@@ -9,6 +9,8 @@ import pytest
 from components import outputs
 from tests.support import program
 
+VOLUMES = [{"name": "data", "path": "/data", "shared": True}]
+
 
 @pytest.fixture(autouse=True)
 def _in_a_folder_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -20,24 +22,21 @@ def _in_a_folder_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     [
         {},
         {"edge__vm": {"address": "10.90.0.254/24"}},
-        {"services__hello__volumes": [{"name": "data", "path": "/data", "shared": True}]},
+        {"services__hello__volumes": VOLUMES},
     ],
 )
-def test_every_output_that_the_program_reads_is_there(
-    changes: dict[str, Any], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    missing = []
-    get = pulumi.get
-
-    def watched(resource: Any, name: str) -> Any:
-        value = get(resource, name)
-        if value is None and isinstance(resource, pulumi.Resource):
-            missing.append(f"{resource.pulumi_resource_type}: {name}")
-        return value
-
-    monkeypatch.setattr(pulumi, "get", watched)
+def test_every_output_that_the_program_reads_is_there(changes: dict[str, Any]) -> None:
     program.run(program.config(**changes))
-    assert missing == [], "add them to components.outputs.READ"
+
+
+def test_an_output_that_is_not_listed_cannot_be_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(outputs.READ, "docker:index/volume:Volume", frozenset())
+    with pytest.raises(
+        outputs.UnreadError,
+        match=r"^components\.outputs\.READ: docker:index/volume:Volume: is read without being"
+        r" listed; add name$",
+    ):
+        program.run(program.config(services__hello__volumes=VOLUMES))
 
 
 def test_what_is_neither_given_nor_read_is_left_out() -> None:

@@ -2,13 +2,16 @@
 
 import dataclasses
 import os
+import subprocess
 import time
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from components.vm.role import CONTAINERS, EDGE
+from components.edge.edge_vm import EDGE
+from components.host.container_vm import container_role
+from components.vm.role import Role
 from controller import boot
 from controller.boot import BootError, Console, Settings
 
@@ -32,7 +35,10 @@ def program(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Program:
     return write
 
 
-def settings(timeout: float = 20) -> Settings:
+CONTAINERS = container_role(None)
+
+
+def settings(timeout: float = 20, role: Role = CONTAINERS) -> Settings:
     return Settings(
         uri="test:///default",
         domain="3c8e6c33",
@@ -40,7 +46,9 @@ def settings(timeout: float = 20) -> Settings:
         key_file="key",
         known_hosts="known_hosts",
         address="",
-        role=CONTAINERS,
+        ready=role.ready,
+        waits_for=role.waits_for,
+        drain=role.drain or "",
         boot_timeout=timeout,
         drain_timeout=timeout,
         shutdown_timeout=timeout,
@@ -197,8 +205,8 @@ def test_shutdown_empties_the_guest_before_it_is_asked(program: Program, tmp_pat
         ' *domstate*) [ -e "$STATE/asked" ] && echo "shut off" || echo running ;; esac',
     )
     boot.shutdown(settings(), "10.90.0.23")
-    evacuated, asked = (tmp_path / "order").read_text().splitlines()
-    assert evacuated.endswith("gatehouse@10.90.0.23 python3 agent.py evacuate 20")
+    drained, asked = (tmp_path / "order").read_text().splitlines()
+    assert drained.endswith("gatehouse@10.90.0.23 python3 agent.py evacuate 20")
     assert asked == "shutdown"
 
 
@@ -211,7 +219,7 @@ def test_a_vm_for_the_edge_is_ready_when_its_first_boot_has_ended(
         'for last; do :; done; echo "$last" >"$STATE/asked"; echo x >>"$STATE/tries";'
         ' [ "$(wc -l <"$STATE/tries")" -gt 2 ] || { echo cloud-init is not done >&2; exit 1; }',
     )
-    edge = dataclasses.replace(settings(), vm="web-edge", role=EDGE, address="10.90.0.254")
+    edge = dataclasses.replace(settings(role=EDGE), vm="web-edge", address="10.90.0.254")
     assert boot.wait(edge) == "10.90.0.254", "its own, so nobody has to be asked for it"
     asked = (tmp_path / "asked").read_text()
     assert "cloud-init/result.json" in asked
@@ -229,9 +237,51 @@ def test_a_vm_for_the_edge_has_no_containers_to_empty(program: Program, tmp_path
         'case "$*" in *shutdown*) touch "$STATE/asked" ;;'
         ' *domstate*) [ -e "$STATE/asked" ] && echo "shut off" || echo running ;; esac',
     )
-    boot.shutdown(dataclasses.replace(settings(), role=EDGE), "10.90.0.254")
+    boot.shutdown(settings(role=EDGE), "10.90.0.254")
     assert (tmp_path / "asked").exists()
     assert not (tmp_path / "entered").exists()
+
+
+@pytest.mark.parametrize(
+    ("role", "asked"),
+    [
+        (None, "python3 agent.py evacuate 30\n"),
+        ("containers", "python3 agent.py evacuate 30\n"),
+        ("edge", None),
+    ],
+)
+def test_a_vm_of_an_older_state_is_drained_by_its_role(
+    program: Program, tmp_path: Path, role: str | None, asked: str | None
+) -> None:
+    """The delete command and its environment are those that version 0.1 has kept."""
+    program("ssh", 'for last; do :; done; echo "$last" >"$STATE/asked"')
+    program("virsh", 'case "$*" in *domstate*) echo running ;; *shutdown*) exit 1 ;; esac')
+    environment = {
+        "URI": "test:///default",
+        "ADDRESS": "",
+        "DOMAIN": "3c8e6c33",
+        "VM": "web-0",
+        "KEY_FILE": "key",
+        "KNOWN_HOSTS": "known_hosts",
+        "BOOT_TIMEOUT": "20",
+        "DRAIN_TIMEOUT": "30",
+        "SHUTDOWN_TIMEOUT": "20",
+        **({} if role is None else {"ROLE": role}),
+    }
+    done = subprocess.run(
+        ("sh", "-c", "exec python3 -m components.vm.boot shutdown"),
+        check=False,
+        capture_output=True,
+        text=True,
+        env={
+            **os.environ,
+            **{f"GATEHOUSE_{name}": value for name, value in environment.items()},
+            "PULUMI_COMMAND_STDOUT": "10.90.0.23\n",
+        },
+    )
+    assert done.returncode == 0, done.stderr
+    place = tmp_path / "asked"
+    assert (place.read_text() if place.exists() else None) == asked
 
 
 def test_shutdown_of_a_domain_that_is_gone_is_fine(program: Program) -> None:

@@ -3,7 +3,7 @@ import json
 
 import pytest
 
-from controller.capacity import Hypervisor, Wanted, hypervisor_from, shortage
+from controller.capacity import HypervisorMemory, Wanted, hypervisor_from, shortage
 
 GIB = 2**30
 
@@ -12,8 +12,8 @@ def wanted(vms: int, generation: str = "a") -> Wanted:
     return Wanted(generation=generation, vms=vms, memory=2 * GIB)
 
 
-def promised(gib: int) -> Hypervisor:
-    return Hypervisor(memory=8 * GIB, promised=gib * GIB)
+def promised(gib: int) -> HypervisorMemory:
+    return HypervisorMemory(memory=8 * GIB, promised=gib * GIB)
 
 
 @pytest.mark.parametrize(
@@ -89,6 +89,6 @@ def test_what_virsh_tells() -> None:
         "Domain: 'web-0'\n  balloon.current=1048576\n  balloon.maximum=1048576\n\n"
         "Domain: 'web-1'\n  balloon.current=524288\n  balloon.maximum=2097152\n"
     )
-    assert hypervisor_from(nodeinfo, domstats) == Hypervisor(memory=8 * GIB, promised=3 * GIB)
+    assert hypervisor_from(nodeinfo, domstats) == HypervisorMemory(memory=8 * GIB, promised=3 * GIB)
     with pytest.raises(ValueError, match="tells no memory size"):
         hypervisor_from("", "")

@@ -12,8 +12,8 @@ from components.config.models.stack import Stack
 from components.data import guard, inventory
 from components.data import state as state_of
 from components.data.inventory import Inventory
+from components.host.container_vm import farm_generation, first_boot_text
 from components.placement import allowed, spread, vm_names
-from components.vm.generation import farm_generation, first_boot_text
 from tests.support import program
 
 DATA = {"name": "data", "path": "/data", "shared": True}

@@ -7,9 +7,9 @@ import pytest
 
 from components.config.loading import parse
 from components.config.models.edge import Edge
+from components.edge.backends import Backend, TcpBackend, any_backend, backend
 from components.edge.haproxy import render
-from components.edge.pools import Pool, TcpPool, any_pool, pool
-from remote.edge_agent import parts
+from remote.edge_agent import bundle
 from remote.edge_agent.checks import Check, checks
 from tests.support import golden
 from tests.support.pems import Authority
@@ -33,16 +33,16 @@ SERVICES = {
 ENTRYPOINTS = {"web-0": "10.90.0.10:80", "web-1": "10.90.0.11:80"}
 
 
-def pools() -> list[Pool]:
+def backends() -> list[Backend]:
     services = parse({"farm": {"vms": 2, "image": "x"}, "services": SERVICES}).services
     return [
-        pool("matomo", services["matomo"], {"web-0": 2, "web-1": 1}, ENTRYPOINTS),
-        pool("shop", services["shop"], {"web-0": 1}, ENTRYPOINTS),
+        backend("matomo", services["matomo"], {"web-0": 2, "web-1": 1}, ENTRYPOINTS),
+        backend("shop", services["shop"], {"web-0": 1}, ENTRYPOINTS),
     ]
 
 
 def rendered(folder: str = "/var/lib/gatehouse/test") -> str:
-    return render(pools(), Edge(), folder)
+    return render(backends(), Edge(), folder)
 
 
 def test_the_whole_file() -> None:
@@ -55,11 +55,11 @@ def secure(**tls: Any) -> Edge:
 
 def test_the_whole_file_with_tls() -> None:
     edge = secure(port=8443, self_signed=True, acme={"email": "ops@example.org"})
-    golden.check("haproxy-tls.cfg", render(pools(), edge, "/var/lib/gatehouse/test"))
+    golden.check("haproxy-tls.cfg", render(backends(), edge, "/var/lib/gatehouse/test"))
 
 
 def test_the_usual_port_is_not_in_the_redirect() -> None:
-    text = render(pools(), secure(hsts=False), "/var/lib/gatehouse/test")
+    text = render(backends(), secure(hsts=False), "/var/lib/gatehouse/test")
     assert "location https://%[req.hdr(host),regsub(:[0-9]+$,)]%[pathq] code 301" in text
     assert "Strict-Transport-Security" not in text
     assert "acme-challenge" not in text
@@ -68,7 +68,7 @@ def test_the_usual_port_is_not_in_the_redirect() -> None:
 def test_a_leaving_workers_requests_are_routed_where_tls_has_ended() -> None:
     (https,) = (
         each
-        for each in haproxy_sections(render(pools(), secure(), "/f"))
+        for each in haproxy_sections(render(backends(), secure(), "/f"))
         if each.heading == ["frontend", "https"]
     )
     assert [line[1] for line in https.called("bind")] == ["0.0.0.0:443", "unix@/f/next.sock"]
@@ -98,7 +98,9 @@ def test_more_services_make_no_more_work_of_a_request() -> None:
             for name in names
         }
         services = parse({"farm": {"vms": 1, "image": "x"}, "services": raw}).services
-        text = render([pool(name, each, {}, {}) for name, each in services.items()], Edge(), "/f")
+        text = render(
+            [backend(name, each, {}, {}) for name, each in services.items()], Edge(), "/f"
+        )
         (found,) = (each for each in haproxy_sections(text) if each.heading == ["frontend", "http"])
         return found.lines
 
@@ -112,11 +114,11 @@ def test_a_leaving_worker_asks_the_current_one_before_any_route_of_its_own() -> 
 
 def test_weights_fit_haproxy() -> None:
     services = parse({"farm": {"vms": 2, "image": "x"}, "services": SERVICES}).services
-    many = pool("matomo", services["matomo"], {"web-0": 1024, "web-1": 1}, ENTRYPOINTS)
+    many = backend("matomo", services["matomo"], {"web-0": 1024, "web-1": 1}, ENTRYPOINTS)
     assert [server.weight for server in many.servers] == [256, 1]
 
 
-def tcp_pools() -> list[Pool | TcpPool]:
+def tcp_backends() -> list[Backend | TcpBackend]:
     raw = {"mqtt": 1883, "http": 5432}
     config = {
         "farm": {"vms": 2, "image": "x"},
@@ -126,20 +128,22 @@ def tcp_pools() -> list[Pool | TcpPool]:
     }
     counts = {"web-0": 2, "web-1": 1}
     return [
-        any_pool(name, service, counts, ENTRYPOINTS)
+        any_backend(name, service, counts, ENTRYPOINTS)
         for name, service in parse(config).services.items()
     ]
 
 
 def test_tcp_changes_nothing_about_http() -> None:
-    both = parts.take_apart(render([*tcp_pools(), *pools()], Edge(), "/var/lib/gatehouse/test"))
-    alone = parts.take_apart(rendered())
+    both = bundle.take_apart(
+        render([*tcp_backends(), *backends()], Edge(), "/var/lib/gatehouse/test")
+    )
+    alone = bundle.take_apart(rendered())
     assert both.config.startswith(alone.config)
     assert both.files == alone.files
 
 
 def test_a_tcp_service_has_a_port_of_the_edge_and_no_section_of_http() -> None:
-    sections = haproxy_sections(render(tcp_pools(), Edge(bind="192.0.2.1"), "/a"))
+    sections = haproxy_sections(render(tcp_backends(), Edge(bind="192.0.2.1"), "/a"))
     headings = [section.heading for section in sections]
     assert headings.count(["frontend", "http"]) == 1, "also with a service of that name"
     (frontend,) = [each for each in sections if each.heading == ["frontend", "tcp.http"]]
@@ -147,10 +151,10 @@ def test_a_tcp_service_has_a_port_of_the_edge_and_no_section_of_http() -> None:
     assert frontend.called("default_backend") == [["default_backend", "http"]]
 
 
-def test_what_the_keeper_asks_is_what_haproxy_asks() -> None:
-    assert checks(render(tcp_pools(), Edge(), "/a")) == {
-        Check(pool=pool, server=vm, address=address, host=f"_{pool}._tcp", path="/")
-        for pool in ("mqtt", "http")
+def test_what_the_edge_agent_asks_is_what_haproxy_asks() -> None:
+    assert checks(render(tcp_backends(), Edge(), "/a")) == {
+        Check(backend=backend, server=vm, address=address, host=f"_{backend}._tcp", path="/")
+        for backend in ("mqtt", "http")
         for vm, address in ENTRYPOINTS.items()
     }
 
@@ -161,8 +165,10 @@ def test_what_the_keeper_asks_is_what_haproxy_asks() -> None:
 def test_haproxy_accepts_it(tmp_path: Path, edge: Edge, tcp: bool) -> None:
     (tmp_path / "servers.state").write_text("1\n")
     issued = Authority().issue(tmp_path / "live", "*.example.org")
-    taken = parts.take_apart(render([*pools(), *(tcp_pools() if tcp else [])], edge, str(tmp_path)))
-    parts.write(tmp_path / "files", taken.files)
+    taken = bundle.take_apart(
+        render([*backends(), *(tcp_backends() if tcp else [])], edge, str(tmp_path))
+    )
+    bundle.write(tmp_path / "files", taken.files)
     (tmp_path / "files" / "pem").write_text(
         "".join((issued / name).read_text() for name in ("fullchain.pem", "privkey.pem"))
     )

@@ -15,14 +15,14 @@ from components.config.models.edge import Edge
 from components.config.models.http import container_cookie, vm_cookie
 from components.config.models.service import Service
 from components.config.models.stack import Stack
+from components.edge.backends import backend
 from components.edge.domains import domains
 from components.edge.haproxy import render
-from components.edge.pools import pool
-from components.edge.users import userlists
+from components.edge.userlists import userlists
 from components.service.labels import traefik_labels, traefik_name
-from remote.edge_agent import parts, users
+from remote.edge_agent import bundle, users
+from remote.edge_agent.bundle import Bundle
 from remote.edge_agent.checks import Check, checks
-from remote.edge_agent.parts import Parts
 from remote.edge_agent.system import EdgeError
 from tests.support import golden, program
 from tests.unit.test_fuzz import HAPROXY, haproxy_accepts
@@ -44,7 +44,7 @@ def service(**http: Any) -> Service:
 
 
 def rendered(edge: Edge | None = None, **http: Any) -> str:
-    one = pool("app", service(**http), {"web-0": 1}, {"web-0": "192.0.2.1:80"})
+    one = backend("app", service(**http), {"web-0": 1}, {"web-0": "192.0.2.1:80"})
     return render([one], edge or Edge(), "/srv/edge")
 
 
@@ -55,8 +55,8 @@ def test_the_domains_are_hosts_and_aliases_in_the_order_of_config() -> None:
     )
     named = ("b.example.org", "*.b.example.org", "b.example.net", "a.example.org")
     assert domains(made.services.values()) == named
-    pools = [pool(name, each, {}, {}) for name, each in made.services.items()]
-    assert domains(pools) == named
+    backends = [backend(name, each, {}, {}) for name, each in made.services.items()]
+    assert domains(backends) == named
 
 
 def test_an_alias_redirects_to_the_port_of_the_edge() -> None:
@@ -69,7 +69,7 @@ def test_a_service_without_http_is_rendered_without_any_of_it() -> None:
     text = rendered()
     for word in ("peers", "cookie", "compression", "http-error", "acl app.a", "app max"):
         assert word not in text
-    files = parts.take_apart(text).files
+    files = bundle.take_apart(text).files
     assert files.keys() == {"routes.map", "bodies.lua"}
     assert files["routes.map"] == "app.example.org/ app\n"
     assert "timeout client 60s" in text
@@ -108,7 +108,7 @@ def test_no_service_changes_the_room_that_others_have_for_headers() -> None:
 
 def test_the_edge_asks_every_kind_of_service_alike_and_its_agent_asks_by_the_labels() -> None:
     expected = Check(
-        pool="app", server="web-0", address="192.0.2.1:80", host="_app._http", path="/"
+        backend="app", server="web-0", address="192.0.2.1:80", host="_app._http", path="/"
     )
     assert checks(rendered(protocol="h2c")) == checks(rendered()) == {expected}
     app = stack(app={"http": {"protocol": "h2c"}, "health": {"path": "/up"}}).services["app"]
@@ -156,13 +156,13 @@ def test_userlists_are_kept_for_root_only_and_included_by_their_digest(tmp_path:
     (kept,) = (tmp_path / "users").iterdir()
     assert stat.S_IMODE(kept.stat().st_mode) == 0o600
     assert stat.S_IMODE(kept.parent.stat().st_mode) == 0o700
-    new = parts.take_apart(f"global\n{parts.fact_line('users', digest)}")
+    new = bundle.take_apart(f"global\n{bundle.fact_line('users', digest)}")
     assert users.included(tmp_path, new).config == "global\n\nuserlist b\n"
-    assert users.included(tmp_path, Parts("global\n", {})).config == "global\n"
+    assert users.included(tmp_path, Bundle("global\n", {})).config == "global\n"
     users.keep(tmp_path, "userlist c\n")
     users.forget_others(tmp_path, new)
     assert list((tmp_path / "users").iterdir()) == [kept]
-    users.forget_others(tmp_path, Parts("", {}))
+    users.forget_others(tmp_path, Bundle("", {}))
     assert list((tmp_path / "users").iterdir()) == []
     with pytest.raises(EdgeError, match=r"are not on this machine .*edge-users"):
         users.included(tmp_path, new)

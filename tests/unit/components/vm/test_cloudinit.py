@@ -3,8 +3,9 @@ import json
 
 import yaml
 
+from components.edge.edge_vm import EDGE
+from components.host.container_vm import container_role
 from components.vm import cloudinit
-from components.vm.role import EDGE
 from tests.support import golden
 
 GUEST = cloudinit.Guest(
@@ -13,7 +14,7 @@ GUEST = cloudinit.Guest(
     host_key_private="-----BEGIN OPENSSH PRIVATE KEY-----\nab\n-----END OPENSSH PRIVATE KEY-----\n",
     host_key_public="ssh-ed25519 AAAAhost web-0",
     packages=("docker.io", "apparmor"),
-    registry_mirror="http://192.0.2.1:5000",
+    role=container_role("http://192.0.2.1:5000"),
 )
 
 
@@ -42,7 +43,7 @@ def test_user_data_is_read_back_as_it_was_meant() -> None:
 
 
 def test_an_image_that_has_everything_installs_nothing() -> None:
-    bare = cloudinit.Guest(**{**GUEST.__dict__, "packages": (), "registry_mirror": None})
+    bare = cloudinit.Guest(**{**GUEST.__dict__, "packages": (), "role": container_role(None)})
     text = cloudinit.user_data(bare)
     assert "package" not in text
     assert "registry-mirrors" not in text

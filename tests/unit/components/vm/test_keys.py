@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from components.vm.keys import _GENERATE, key_folder, split_key_pair, write_private
+from components.vm.keys import _GENERATE, split_key_pair
+from controller.key_files import key_folder, write_private
 
 
 @pytest.fixture(autouse=True)

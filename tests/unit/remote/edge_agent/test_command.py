@@ -1,4 +1,4 @@
-"""The command line of the keeper and of what runs it elsewhere: nothing is guessed."""
+"""The command line of the edge agent and of what runs it elsewhere: nothing is guessed."""
 
 import re
 import subprocess
@@ -134,7 +134,7 @@ def refusal(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> Run:
-    """Return the sentence by which the keeper refuses a verb for a folder."""
+    """Return the sentence by which the edge agent refuses a verb for a folder."""
     given = tmp_path_factory.mktemp("given") / "text"
     given.write_text(seal.sealed("global\n"))
     monkeypatch.setenv("CERTBOT_TOKEN", "a")

@@ -1,8 +1,8 @@
 """How many connections the edge takes, by its host's memory."""
 
 from components.config.models.edge import Edge
+from remote.edge_agent.bundle import Bundle, take_apart
 from remote.edge_agent.memory import UNSAID, connections, descriptors, limited
-from remote.edge_agent.parts import Parts, take_apart
 from tests.unit.components.edge.test_http import rendered
 
 
@@ -24,6 +24,6 @@ def test_the_limit_is_the_hosts_unless_the_config_says_one() -> None:
 
 
 def test_this_hosts_own_memory_counts_and_never_differs() -> None:
-    one = limited(Parts(f"    {UNSAID}\n", {}))
-    assert one == limited(Parts(f"    {UNSAID}\n", {}))
+    one = limited(Bundle(f"    {UNSAID}\n", {}))
+    assert one == limited(Bundle(f"    {UNSAID}\n", {}))
     assert "fd-hard-limit" in one.config

@@ -1,4 +1,4 @@
-"""What the keeper reads is whole, or nothing is done with it."""
+"""What the edge agent reads is whole, or nothing is done with it."""
 
 import base64
 import contextlib
@@ -13,9 +13,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from remote.edge_agent import __main__ as keeper
+from remote.edge_agent import __main__ as program
+from remote.edge_agent.bundle import fact_line, file_line, file_lines
 from remote.edge_agent.instance import Instance
-from remote.edge_agent.parts import fact_line, file_line, file_lines
 from remote.edge_agent.seal import opened, sealed
 from remote.edge_agent.system import EdgeError
 from remote.shipping import archive_command
@@ -86,7 +86,7 @@ def test_a_program_that_does_not_arrive_whole_is_not_run(tmp_path: Path) -> None
         assert "did not arrive whole" in cut.stderr, hashlib.sha256(cut.stderr.encode())
 
 
-def test_the_keeper_reads_its_input_before_anything_is_made(tmp_path: Path) -> None:
+def test_the_edge_agent_reads_its_input_before_anything_is_made(tmp_path: Path) -> None:
     for action, *more in (("apply", "10"), ("users",)):
         folder = tmp_path / action
         done = subprocess.run(
@@ -150,7 +150,7 @@ ODD_JSON = (
 def refused(
     text: bytes, folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> str | None:
-    """Return the message by which the keeper refuses a text, or None if it would apply it."""
+    """Return the message by which the edge agent refuses a text, or None if it would apply it."""
     applied: list[object] = []
 
     class Stdin:
@@ -158,9 +158,9 @@ def refused(
 
     with monkeypatch.context() as patched:
         patched.setattr(sys, "stdin", Stdin)
-        patched.setattr(keeper, "apply", lambda *given: applied.append(given))
+        patched.setattr(program, "apply", lambda *given: applied.append(given))
         patched.setattr(Instance, "locked", lambda _: contextlib.nullcontext())
-        code = keeper.main(["apply", str(folder), "test", "10"])
+        code = program.main(["apply", str(folder), "test", "10"])
     assert not folder.exists(), "nothing is made for what is refused"
     told = capsys.readouterr().err
     if applied:

@@ -22,7 +22,7 @@ def read(text: str) -> configparser.ConfigParser:
     return unit
 
 
-def test_the_keeper_that_stayed_with_the_edge_is_run() -> None:
+def test_the_edge_agent_that_stayed_with_the_edge_is_run() -> None:
     python, *rest = command(EDGE)
     folder = "/var/lib/gatehouse/prod"
     assert rest == [f"{folder}/keeper.pyz", "renew", folder, "prod"]

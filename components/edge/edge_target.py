@@ -1,7 +1,7 @@
 """Where the edge runs: on this machine, on another one over SSH, or on a VM made for it.
 
-A place knows at which address clients find the edge, and how the keeper is run there. Nothing else
-in the program has to know which of the three it is.
+An edge target knows at which address clients find the edge, and how the edge agent runs there.
+Nothing else in the program has to know which of the three it is.
 """
 
 import hashlib
@@ -13,10 +13,11 @@ import pulumi
 from pulumi_command import local
 
 from components.config.models.edge import Edge as EdgeConfig
+from components.edge.edge_vm import edge_vm_spec
 from components.vm.farm import Farm
-from components.vm.keys import key_folder, written
-from components.vm.plan import edge_host
+from components.vm.keys import written
 from components.vm.vm import Vm, VmArgs
+from controller.key_files import key_folder
 from controller.ssh import known_hosts_line, verified
 from remote.edge_agent.archive import version
 from remote.vm_firewall.firewall import Grant
@@ -26,8 +27,8 @@ _SUDO = ("sudo", "--non-interactive")
 
 
 @dataclass(frozen=True, kw_only=True)
-class Keeper:
-    """How the keeper is run."""
+class EdgeCommand:
+    """What the edge agent is run with."""
 
     create: Sequence[str]
     """Its words when something is to be put into force."""
@@ -53,7 +54,7 @@ class Elsewhere:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Place:
+class EdgeTarget:
     """One of the three."""
 
     address: str
@@ -69,23 +70,23 @@ class Place:
             return {}
         return {"ssh": there.ssh, **({"vm": there.host} if there.vm is not None else {})}
 
-    def keep(self, name: str, keeper: Keeper, opts: pulumi.ResourceOptions) -> pulumi.Resource:
-        """Return what keeps the edge here, once it is made; its deletion takes the edge away.
+    def run(self, name: str, asked: EdgeCommand, opts: pulumi.ResourceOptions) -> pulumi.Resource:
+        """Return the resource that runs the edge agent when it is made, and when it is deleted.
 
-        Each kind of place has its own name, so that moving the edge makes the new one first.
+        Each kind of target has its own name, so that moving the edge makes the new one first.
         """
         if self.elsewhere is None:
             run = ("exec", "python3", "-m", "remote.edge_agent")
-            return local.Command(name, _command(run, keeper), opts)
+            return local.Command(name, _command(run, asked), opts)
         there = self.elsewhere
         run = ("exec", "python3", "-m", "controller.reach")
-        command = _command(run, keeper)
+        command = _command(run, asked)
         command.environment = {
             "GATEHOUSE_SSH": there.ssh,
             "GATEHOUSE_KEY": there.key,
             "GATEHOUSE_HOST": there.host,
-            # So that another version of the keeper gets there.
-            "GATEHOUSE_KEEPER": version(),
+            # So that another version of the edge agent gets there.
+            "GATEHOUSE_EDGE_AGENT": version(),
         }
         if there.vm is None:
             command.triggers = [there.host]  # one that is no longer it is left without an edge
@@ -98,14 +99,14 @@ class Place:
         return local.Command(f"{name}-on-vm", command, pulumi.ResourceOptions.merge(opts, with_vm))
 
 
-def place(
+def edge_target(
     edge: EdgeConfig,
     farm: Farm,
     *,
     public: Sequence[int],
     parent: pulumi.Resource,
     after: Sequence[pulumi.Resource],
-) -> Place:
+) -> EdgeTarget:
     """Return where the edge runs, and make the VM if it is one.
 
     Args:
@@ -117,28 +118,28 @@ def place(
             gives it up before the new one is made.
     """
     if edge.vm is not None:
-        plan = edge_host(farm.config, edge.vm)
-        if plan.address is None:
+        spec = edge_vm_spec(farm.config, edge.vm)
+        if spec.address is None:
             raise ValueError("edge.vm.address: is checked in components.config.checks")
         vm = Vm(
-            plan.name,
-            VmArgs(farm=farm, plan=plan, after=after),
+            spec.name,
+            VmArgs(farm=farm, spec=spec, after=after),
             pulumi.ResourceOptions(parent=parent),
         )
         admitted = vm.admit("edge-firewall", Grant(public=tuple(public)), parent=parent)
         ssh = vm.ssh_command.apply(lambda command: f"{command} {shlex.join(_SUDO)}")
-        return Place(
-            address=str(plan.address.ip),
-            elsewhere=Elsewhere(ssh=ssh, key="edge.vm", host=plan.name, vm=vm, admitted=admitted),
+        return EdgeTarget(
+            address=str(spec.address.ip),
+            elsewhere=Elsewhere(ssh=ssh, key="edge.vm", host=spec.name, vm=vm, admitted=admitted),
         )
     if edge.host is None or edge.host_key is None:
-        return Place(address=edge.bind)
+        return EdgeTarget(address=edge.bind)
     # One file per host: the one before is still needed, to take the edge away there.
     file = f"{_ALIAS}-{hashlib.sha256(edge.host.encode()).hexdigest()[:16]}.known_hosts"
     known_hosts = written(
         key_folder(pulumi.get_stack()) / file, known_hosts_line(_ALIAS, edge.host_key)
     )
-    return Place(
+    return EdgeTarget(
         address=edge.host,
         elsewhere=Elsewhere(
             ssh=known_hosts.apply(lambda path: shlex.join(ssh_words(edge, path))),
@@ -163,9 +164,9 @@ def ssh_words(edge: EdgeConfig, known_hosts: str) -> tuple[str, ...]:
     )
 
 
-def _command(run: Sequence[str], keeper: Keeper) -> local.CommandArgs:
+def _command(run: Sequence[str], asked: EdgeCommand) -> local.CommandArgs:
     return local.CommandArgs(
-        create=shlex.join((*run, *keeper.create)),
-        delete=None if keeper.delete is None else shlex.join((*run, *keeper.delete)),
-        stdin=keeper.stdin,
+        create=shlex.join((*run, *asked.create)),
+        delete=None if asked.delete is None else shlex.join((*run, *asked.delete)),
+        stdin=asked.stdin,
     )

@@ -1,4 +1,4 @@
-"""What the keeper needs beside haproxy.cfg, in comment lines of the same text.
+"""What the edge agent needs beside haproxy.cfg, in comment lines of the same text.
 
 One text, so that a preview shows what changes. A line ``#+ {"file": "errors/shop-503.http", "text":
 "…"}`` is a file, and lines ``#| …`` after it are more lines of it, which a preview shows each by
@@ -26,7 +26,7 @@ _NOTHING_CHANGED = "nothing was changed; run `pulumi up` again"
 
 
 @dataclass(frozen=True)
-class Parts:
+class Bundle:
     """A text taken apart."""
 
     config: str
@@ -46,11 +46,11 @@ def file_lines(path: str, lines: Iterable[str]) -> str:
 
 
 def fact_line(name: str, value: object) -> str:
-    """Return the line for what the keeper is to know as ``name``."""
+    """Return the line for what the edge agent is to know as ``name``."""
     return f"{_MARK}{json.dumps({name: value})}\n"
 
 
-def take_apart(text: str) -> Parts:
+def take_apart(text: str) -> Bundle:
     """Return the haproxy.cfg and the files that are in a text.
 
     Raises:
@@ -72,7 +72,7 @@ def take_apart(text: str) -> Parts:
         else:
             config.append(line)
     _fit(files)
-    return Parts("".join(config), files)
+    return Bundle("".join(config), files)
 
 
 def _marked(number: int, line: str) -> tuple[str, dict[str, str]]:

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from components.config.models.edge import Edge as EdgeConfig
-from components.edge.place import ssh_words
+from components.edge.edge_target import ssh_words
 from controller.ssh import known_hosts_line
 from lab.commands import PROJECT
 from remote.edge_agent.seal import sealed
@@ -73,7 +73,7 @@ def test_it_is_put_into_force_and_taken_away_over_ssh(
         bad = reach(server, edge, tmp_path, "apply", edge.text({"web-0": ADDRESS}) + "nonsense\n")
         assert bad.returncode == 1
         assert "unknown keyword 'nonsense'" in bad.stderr
-        assert edge.get() == (200, ADDRESS), "the keeper's own words and code come back"
+        assert edge.get() == (200, ADDRESS), "the edge agent's own words and code come back"
         done = reach(server, edge, tmp_path, "remove")
         assert done.returncode == 0, done.stderr
     assert not edge.instance.folder.exists()

@@ -1,4 +1,4 @@
-"""The edge's pools: per service, the VMs that run it, with their addresses and weights."""
+"""The edge's backends: per service, the VMs that run it, with their addresses and weights."""
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
@@ -17,7 +17,7 @@ CHECK_TIMEOUT = 5
 
 @dataclass(frozen=True, kw_only=True)
 class Server:
-    """One VM in a pool."""
+    """One VM in a backend."""
 
     name: str
     address: str
@@ -26,7 +26,7 @@ class Server:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Pool:
+class Backend:
     """A service at the edge: which requests it gets, and the VMs that they go to."""
 
     name: str
@@ -72,7 +72,7 @@ class Pool:
 
 
 @dataclass(frozen=True, kw_only=True)
-class TcpPool:
+class TcpBackend:
     """A service that is not HTTP: the edge's port for it, and the VMs that connections go to."""
 
     name: str
@@ -92,17 +92,17 @@ class TcpPool:
         return {key: told[key] for key in ("name", "port", "servers")}
 
 
-def any_pool(
+def any_backend(
     name: str,
     service: Service,
     counts: Mapping[str, int],
     entrypoints: Mapping[str, str],
     pages: Mapping[str, str] | None = None,
-) -> Pool | TcpPool:
-    """Return the pool of a service of either kind; the arguments are those of ``pool``."""
+) -> Backend | TcpBackend:
+    """Return the backend of a service of either kind; the arguments are those of ``backend``."""
     if service.tcp is None:
-        return pool(name, service, counts, entrypoints, pages)
-    return TcpPool(
+        return backend(name, service, counts, entrypoints, pages)
+    return TcpBackend(
         name=name,
         port=service.tcp.port,
         known_as=tcp_name(name),
@@ -112,14 +112,14 @@ def any_pool(
     )
 
 
-def pool(
+def backend(
     name: str,
     service: Service,
     counts: Mapping[str, int],
     entrypoints: Mapping[str, str],
     pages: Mapping[str, str] | None = None,
-) -> Pool:
-    """Return the pool of a service that is HTTP.
+) -> Backend:
+    """Return the backend of a service that is HTTP.
 
     Args:
         name: The service's name.
@@ -128,7 +128,7 @@ def pool(
         entrypoints: ``host:port`` by VM; VMs that do not run the service are left out.
         pages: The texts of its error pages, by status.
     """
-    return Pool(
+    return Backend(
         name=name,
         hosts=service.hosts,
         path=service.path.rstrip("/"),

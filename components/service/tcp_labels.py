@@ -6,7 +6,7 @@ once a container has taken the connection; if none does, the edge tries another 
 """
 
 from components.config.models.service import Service, Tcp
-from components.service.check import check_labels
+from components.service.edge_check import check_labels
 from remote.vm_agent.agent import PASSED_ON, PASSED_ON_WITH_ADDRESS
 
 

@@ -1,0 +1,123 @@
+"""The VMs that containers run on: what is on them, and the digests of their first boot."""
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from components.config.models.farm import Farm
+from components.vm import cloudinit
+from components.vm.digest import digest
+from components.vm.role import Role
+from components.vm.vm_spec import VmSpec, network_values
+from controller.ssh import SSH_USER
+
+DOCKER = ("apparmor", "docker.io")
+"""A minimal Debian image lacks AppArmor's tools, without which Docker starts no container."""
+
+# The agent's text comes over SSH and may change without another VM. The path unit starts the daemon
+# when the text first comes, and at each boot after that.
+_AGENT = f"""\
+[Unit]
+Description=Gatehouse agent: shows Traefik the containers that may serve
+StartLimitIntervalSec=0
+
+[Service]
+User={SSH_USER}
+StateDirectory=gatehouse
+StateDirectoryMode=0700
+ExecStart=/usr/bin/python3 /home/{SSH_USER}/agent.py serve /var/lib/gatehouse
+Restart=always
+RestartSec=100ms
+"""
+_AGENT_PATH = f"""\
+[Path]
+PathExists=/home/{SSH_USER}/agent.py
+
+[Install]
+WantedBy=multi-user.target
+"""
+
+
+# Where PAM has a session for what is run over SSH: seconds of a processor, for which requests would
+# wait. The weights of what serves are Traefik's and the agent's business.
+_AFTER_SERVING = """\
+[Slice]
+CPUWeight=25
+"""
+
+
+_FILES: Mapping[str, str] = {
+    "/etc/systemd/system/user.slice.d/50-gatehouse.conf": _AFTER_SERVING,
+}
+
+
+def container_role(registry_mirror: str | None) -> Role:
+    """Return the role of a VM that containers run on.
+
+    Args:
+        registry_mirror: The URL of a mirror of Docker Hub, if there is one.
+    """
+    return Role(
+        # Packages may still be coming.
+        ready="test -x /usr/sbin/nft || { echo it has no nftables >&2; exit 1; };"
+        " docker version --format '{{.Server.Version}}'",
+        waits_for="Docker",
+        drain="python3 agent.py evacuate {seconds:.0f}",
+        packages=DOCKER,
+        groups=("docker",),  # who may use Docker is root in all but name, so sudo adds nothing
+        files={
+            **_FILES,
+            "/etc/docker/daemon.json": json.dumps(_docker_daemon(registry_mirror), indent=2) + "\n",
+            "/etc/systemd/system/gatehouse-agent.service": _AGENT,
+            "/etc/systemd/system/gatehouse-agent.path": _AGENT_PATH,
+        },
+        commands=(("systemctl", "enable", "--now", "gatehouse-agent.path"),),
+    )
+
+
+def _docker_daemon(registry_mirror: str | None) -> Mapping[str, Any]:
+    settings: dict[str, Any] = {
+        "live-restore": True,  # containers go on serving while Docker itself is restarted
+        "log-driver": "json-file",
+        "log-opts": {"max-size": "10m", "max-file": "3"},
+    }
+    if registry_mirror is not None:
+        settings["registry-mirrors"] = [registry_mirror]
+    return settings
+
+
+def container_vm_spec(farm: Farm, name: str, index: int) -> VmSpec:
+    """Return the spec of the farm's VM number ``index``, from 0, called ``name``."""
+    network = farm.network
+    return VmSpec(
+        name=name,
+        role=container_role(farm.registry_mirror),
+        vcpus=farm.vcpus,
+        memory=farm.memory,
+        disk=farm.disk,
+        domain_type=farm.domain_type,
+        mac=network.macs[index] if network.macs else None,
+        address=network.addresses[index] if network.bridge is not None else None,
+        packages=farm.packages,
+        network=network_values(farm),
+    )
+
+
+def first_boot_text(farm: Farm) -> str:
+    """Return a digest of the cloud-init document of a farm's VMs, without names and keys."""
+    return digest(_user_data(farm))
+
+
+def farm_generation(image: str, farm: Farm) -> str:
+    """Return a digest of everything that has all VMs replaced when it changes.
+
+    Args:
+        image: The id of the volume that their disks are layers of.
+        farm: The farm's config.
+    """
+    return digest(image, _user_data(farm), *container_vm_spec(farm, "", 0).size)
+
+
+def _user_data(farm: Farm) -> str:
+    guest = cloudinit.guest(container_vm_spec(farm, "", 0), farm, keys=("", "", ""))
+    return cloudinit.user_data(guest)

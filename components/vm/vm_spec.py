@@ -1,0 +1,45 @@
+"""What a VM is to be, from config alone: its role, its size and its address."""
+
+from dataclasses import dataclass
+from ipaddress import IPv4Interface
+
+from components.config.models.farm import DEFAULT_CIDR, Farm
+from components.vm.role import Role
+
+
+@dataclass(frozen=True, kw_only=True)
+class VmSpec:
+    """One VM."""
+
+    name: str
+    """Its host name, and the beginning of its resources' names."""
+    role: Role
+    vcpus: int
+    memory: int
+    """Bytes, as is ``disk``."""
+    disk: int
+    domain_type: str
+    mac: str | None = None
+    """None where it may be made up."""
+    address: IPv4Interface | None = None
+    """The address that it keeps; None where libvirt's DHCP server gives it any."""
+    packages: tuple[str, ...] = ()
+    """To install at its first boot, beside what its role takes."""
+    network: tuple[str, ...] = ()
+    """The bridge or network of its card; empty for the default network."""
+
+    @property
+    def size(self) -> tuple[object, ...]:
+        """What of it cannot be changed while it lives."""
+        return (self.vcpus, self.memory, self.disk, self.domain_type, *self.network)
+
+
+def network_values(farm: Farm) -> tuple[str, ...]:
+    """Return the network values whose change replaces VMs.
+
+    libvirt's provider (0.8.1) accepts another network or bridge for a domain and leaves the domain
+    as it is. The default is left out, so that VMs of older versions stay.
+    """
+    if farm.network.bridge is not None:
+        return (farm.network.bridge,)
+    return () if str(farm.cidr) == DEFAULT_CIDR else (str(farm.cidr),)

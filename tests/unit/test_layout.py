@@ -1,0 +1,110 @@
+"""Where code may run, and how long it may be: what the contracts in pyproject.toml cannot say."""
+
+import ast
+import subprocess
+import sys
+from collections.abc import Iterator
+
+import pytest
+
+from tests.support.program import PROJECT
+
+CODE = ("__main__.py", "benchmarks", "components", "controller", "lab", "recovery", "remote")
+MODULE_LINES, FUNCTION_LINES = 400, 60
+LONG = {"remote/vm_agent/agent.py"}
+"""Modules that may be longer for now; no function may."""
+
+SENT_AS_TEXT = (
+    "remote/vm_agent/agent.py",
+    "remote/vm_agent/ready.py",
+    "remote/vm_firewall/firewall.py",
+)
+"""Programs of one file."""
+
+COMMANDS = (
+    *("controller.boot", "controller.capacity", "controller.dhcp_reservation", "controller.reach"),
+    *("remote.edge_agent", "remote.vm_firewall.firewall"),
+    # Named by delete commands of older states.
+    *("components.edge.keeper", "components.edge.reach"),
+    *("components.vm.boot", "components.vm.reserve"),
+)
+"""Modules that the graph's commands run with any Python."""
+
+
+def modules(*places: str) -> Iterator[str]:
+    """Yield the files of Python below some places, relative to the project."""
+    for place in places:
+        path = PROJECT / place
+        files = [path] if path.is_file() else sorted(path.rglob("*.py"))
+        yield from (str(file.relative_to(PROJECT)) for file in files)
+
+
+# At import, when no other thread runs: Python 3.11 fails to parse in two at once.
+TREES = {file: ast.parse((PROJECT / file).read_text()) for file in modules(*CODE)}
+
+
+def imported(file: str) -> Iterator[str]:
+    """Yield the modules that a file imports, anywhere in it."""
+    for node in ast.walk(TREES[file]):
+        if isinstance(node, ast.ImportFrom):
+            assert node.module is not None, f"{file}: imports relatively"
+            yield node.module
+        elif isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+
+
+def foreign(file: str, *known: str) -> list[str]:
+    """Return what a file imports that is neither the standard library's nor below ``known``."""
+    return [
+        name
+        for name in imported(file)
+        if name.partition(".")[0] not in sys.stdlib_module_names
+        and not any(f"{name}.".startswith(f"{each}.") for each in known)
+    ]
+
+
+def test_what_runs_elsewhere_takes_the_standard_library_only() -> None:
+    files = modules("remote")
+    found = {each: foreign(each, *(() if each in SENT_AS_TEXT else ("remote",))) for each in files}
+    assert {file: names for file, names in found.items() if names} == {}
+
+
+def test_a_command_of_the_graph_takes_the_standard_library_only() -> None:
+    own = ("controller", "remote", "components.config.units")
+    found = {each: foreign(each, *own) for each in modules("controller")}
+    assert {file: names for file, names in found.items() if names} == {}
+
+
+@pytest.mark.parametrize("module", COMMANDS)
+def test_a_command_of_the_graph_runs_without_any_package(module: str) -> None:
+    done = subprocess.run(
+        (sys.executable, "-S", "-m", module, "--no-such-option"),
+        check=False,
+        capture_output=True,
+        text=True,
+        cwd=PROJECT,
+        env={"PATH": ""},
+    )
+    assert (done.returncode, done.stderr[:7]) == (2, "usage: "), done.stderr
+
+
+def test_no_module_is_too_long() -> None:
+    lines = {each: (PROJECT / each).read_text().count("\n") for each in modules(*CODE)}
+    too_long = {file: count for file, count in lines.items() if count > MODULE_LINES}
+    assert too_long.keys() == LONG, f"take them apart, and list here what still is: {too_long}"
+
+
+def test_no_function_is_too_long() -> None:
+    too_long = {
+        f"{file}: {node.name}": lines
+        for file, tree in TREES.items()
+        for node in ast.walk(tree)
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
+        and (lines := (node.end_lineno or 0) - node.lineno + 1) > FUNCTION_LINES
+    }
+    assert too_long == {}, "take them apart"
+
+
+def test_all_code_is_looked_at() -> None:
+    packages = {each.parent.name for each in PROJECT.glob("*/__init__.py")}
+    assert {*packages, "__main__.py"} - {"tests"} == set(CODE)
