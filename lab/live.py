@@ -16,10 +16,10 @@ from pathlib import Path
 from typing import Any
 
 from components.edge.haproxy import FALLBACK
-from components.service.labels import SLOT_LABEL
 from controller.ssh import SSH_USER, options_in
 from remote.edge_agent.certificates import day
 from remote.edge_agent.status import Status
+from remote.names import SLOT_LABEL
 
 SSH_SECONDS = 30.0
 CERTIFICATES = "files/certs"

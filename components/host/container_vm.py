@@ -10,6 +10,7 @@ from components.vm.digest import digest
 from components.vm.role import Role
 from components.vm.vm_spec import VmSpec, network_values
 from controller.ssh import SSH_USER
+from remote.names import AGENT_FOLDER, AGENT_PROGRAM
 
 DOCKER = ("apparmor", "docker.io")
 """A minimal Debian image lacks AppArmor's tools, without which Docker starts no container."""
@@ -25,13 +26,13 @@ StartLimitIntervalSec=0
 User={SSH_USER}
 StateDirectory=gatehouse
 StateDirectoryMode=0700
-ExecStart=/usr/bin/python3 /home/{SSH_USER}/agent.py serve /var/lib/gatehouse
+ExecStart=/usr/bin/python3 /home/{SSH_USER}/{AGENT_PROGRAM} serve {AGENT_FOLDER}
 Restart=always
 RestartSec=100ms
 """
 _AGENT_PATH = f"""\
 [Path]
-PathExists=/home/{SSH_USER}/agent.py
+PathExists=/home/{SSH_USER}/{AGENT_PROGRAM}
 
 [Install]
 WantedBy=multi-user.target
@@ -62,7 +63,7 @@ def container_role(registry_mirror: str | None) -> Role:
         ready="test -x /usr/sbin/nft || { echo it has no nftables >&2; exit 1; };"
         " docker version --format '{{.Server.Version}}'",
         waits_for="Docker",
-        drain="python3 agent.py evacuate {seconds:.0f}",
+        drain=f"python3 {AGENT_PROGRAM} evacuate {{seconds:.0f}}",
         packages=DOCKER,
         groups=("docker",),  # who may use Docker is root in all but name, so sudo adds nothing
         files={

@@ -15,9 +15,6 @@ from components.service.edge_check import check_labels
 from components.service.tcp_labels import tcp_labels
 from remote.vm_agent.agent import INTERVAL_LABEL
 
-SLOT_LABEL = "gatehouse.slot"
-"""Names the slot that a container fills; its own name is generated."""
-
 _PRIORITY = 20_000
 """The priority of every service's router. No two routers take the same request, as each demands its
 own service in a header. It is above 11,025, the highest in version 0.1, whose containers may still

@@ -12,7 +12,8 @@ from components.data.inventory import Held, kept_of_service, volumes_of
 from components.host import rights
 from components.host.host import ContainerHost
 from components.placement import Slot, on_vm, slots, volume_name
-from components.service.labels import SLOT_LABEL, traefik_labels
+from components.service.labels import traefik_labels
+from remote.names import SLOT_LABEL
 from remote.vm_agent.agent import PIDS_LABEL, marked
 
 

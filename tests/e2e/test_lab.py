@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from components.service.labels import SLOT_LABEL
 from lab.commands import PROJECT
 from lab.images.containers import SICK_REASON
 from lab.layout import ADDRESS
 from lab.namespaces import wait_until
+from remote.names import SLOT_LABEL
 from remote.vm_agent import agent
 from tests.support.driver import LAB, Driver, long
 from tests.support.person import in_the_lab

@@ -29,7 +29,7 @@ from components.edge.userlists import userlists
 from components.host.container_vm import container_vm_spec
 from components.host.traefik import SERVICE_HEADER
 from components.placement import allowed, spread, vm_names
-from components.service.labels import SLOT_LABEL, traefik_labels, traefik_name
+from components.service.labels import traefik_labels, traefik_name
 from components.vm import cloudinit, hardening
 from components.vm.addresses import mac_address, static_address
 from components.vm.role import Role
@@ -37,6 +37,7 @@ from remote.edge_agent.bundle import Bundle, take_apart
 from remote.edge_agent.certificates import Spec
 from remote.edge_agent.users import digest
 from remote.edge_agent.versions import RUNTIME, STATUS
+from remote.names import SLOT_LABEL
 from tests.support import routing
 from tests.support.readers import Section, haproxy_map, haproxy_sections, routed, traefik_rule
 from tests.support.strategies import SECRET

@@ -21,9 +21,10 @@ from urllib.parse import parse_qs, urlsplit
 from components.config.loading import parse
 from components.config.models.service import Service
 from components.host import traefik
-from components.service.labels import SLOT_LABEL, traefik_labels
+from components.service.labels import traefik_labels
 from lab.loopback.ports import free_ports
 from lab.loopback.vm import BINARY
+from remote.names import SLOT_LABEL
 from remote.vm_agent import agent
 from remote.vm_agent.agent import Agent
 

@@ -17,8 +17,9 @@ from components.config.models.stack import Stack
 from components.edge.source import sources
 from components.host import rights
 from components.host import traefik as traefik_flags
-from components.service.labels import SLOT_LABEL, traefik_labels, traefik_name
+from components.service.labels import traefik_labels, traefik_name
 from lab.loopback.vm import BINARY
+from remote.names import SLOT_LABEL
 from remote.vm_agent.agent import PIDS_LABEL, marked, own_labels
 from tests.support import program, traefik
 from tests.support.rendering import placement

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from components.service.labels import SLOT_LABEL
 from lab.loopback.vm import BINARY
+from remote.names import SLOT_LABEL
 from remote.vm_agent import agent
 from tests.support.virtual import HOST, Vm, labels_of, service
 
