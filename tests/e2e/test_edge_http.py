@@ -5,6 +5,7 @@ import http.client
 import json
 import os
 import re
+import socket
 import subprocess
 import threading
 import time
@@ -182,6 +183,43 @@ def test_only_clients_of_some_networks_may_in(site: Site, app: App, tmp_path: Pa
     assert statuses(site, 1, "--interface", "127.0.0.9") == [200]
     forged = ("--header", "X-Forwarded-For: 127.0.0.9", "--header", "Forwarded: for=127.0.0.9")
     assert statuses(site, 1, *forged) == [403]
+
+
+def status_for(site: Site, client: str) -> int:
+    """Ask as a client of any address does, through the socket that names it to the next worker."""
+    kind = "TCP6" if ":" in client else "TCP4"
+    local = "2001:db8::1" if ":" in client else "192.0.2.1"
+    with socket.socket(socket.AF_UNIX) as connection:
+        connection.settimeout(10)
+        connection.connect(str(site.instance.folder / "next.sock"))
+        head = f"PROXY {kind} {client} {local} 4000 80\r\nGET / HTTP/1.1\r\n"
+        connection.sendall(f"{head}Host: shop.example.org\r\nConnection: close\r\n\r\n".encode())
+        return int(connection.makefile("rb").readline().split()[1])
+
+
+IPV4_IN_IPV6 = ("2002:c000:207::1", "2002:c000:207:9:8:7:6:5", "::192.0.2.7", "64:ff9b::192.0.2.7")
+"""6to4, IPv4-compatible and NAT64 addresses: other clients than 192.0.2.7."""
+
+
+@pytest.mark.parametrize(
+    ("allow", "allowed", "refused"),
+    [
+        (["192.0.2.7"], ["192.0.2.7", "::ffff:192.0.2.7"], ["192.0.2.8", *IPV4_IN_IPV6, "::1"]),
+        (["192.0.0.0/16"], ["192.0.2.7"], [*IPV4_IN_IPV6]),
+        (
+            ["192.0.2.7", "2001:db8::/32", "2002:c000:208::/48"],
+            ["192.0.2.7", "::ffff:192.0.2.7", "2001:db8::7", "2002:c000:208::1"],
+            ["192.0.2.8", *IPV4_IN_IPV6, "2001:db9::1"],
+        ),
+        (["2002:c000:207::/48"], ["2002:c000:207::1"], ["192.0.2.7", "::ffff:192.0.2.7"]),
+    ],
+)
+def test_an_ipv4_network_has_no_client_of_ipv6(
+    site: Site, app: App, allow: list[str], allowed: list[str], refused: list[str]
+) -> None:
+    serve(site, app, allow=allow)
+    wanted = dict.fromkeys(allowed, 200) | dict.fromkeys(refused, 403)
+    assert {client: status_for(site, client) for client in wanted} == wanted
 
 
 # Maintenance and pages.

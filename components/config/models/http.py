@@ -256,6 +256,16 @@ class Http(Model):
         return not self.maintenance and bool(self.max_body or self.least_rate_after)
 
     @property
+    def allow_ipv4(self) -> tuple[str, ...]:
+        """The IPv4 networks of `allow`."""
+        return tuple(each for each in self.allow if ":" not in each)
+
+    @property
+    def allow_ipv6(self) -> tuple[str, ...]:
+        """The IPv6 networks of `allow`."""
+        return tuple(each for each in self.allow if ":" in each)
+
+    @property
     def headers_set(self) -> Mapping[str, str]:
         """The headers that have a value."""
         return {name: value for name, value in self.headers.items() if value is not False}

@@ -94,7 +94,7 @@ def test_a_service_in_maintenance_asks_for_nothing_but_the_network() -> None:
         for line in text.split("\nbackend app\n")[1].splitlines()
         if "http-request" in line
     ]
-    assert rules[:2] == ["deny", "return"]
+    assert rules[:3] == ["deny", "deny", "return"]
     assert "http_auth" not in text
     assert "track-sc0" not in text
 
