@@ -14,6 +14,7 @@ import shlex
 import shutil
 import ssl
 import sys
+import threading
 import time
 import urllib.error
 import urllib.request
@@ -23,7 +24,7 @@ from pathlib import Path
 
 from remote.edge_agent import challenges, install
 from remote.edge_agent.bundle import write_file
-from remote.edge_agent.certificates import Acme, Choice, Spec
+from remote.edge_agent.certificates import Acme, Choice, Files, Spec, UnusableError, read
 from remote.edge_agent.instance import Instance
 from remote.edge_agent.system import EdgeError, run, text_of
 from remote.edge_agent.tls import issued
@@ -40,6 +41,7 @@ _MOST_DOUBLINGS = 10
 _SECONDS = 300.0  # for one certificate
 _SECONDS_IN_ALL = 900.0  # none is begun later, as an update may wait for this
 _DIRECTORY_SECONDS = 20.0
+_DIRECTORY_BYTES = 2**20
 _LIMITED = "rateLimited"
 """In a server's refusal; RFC 8555 section 6.7."""
 _ALONE = 25
@@ -103,15 +105,12 @@ def _obtain(
                 f" limit for {registered(domains[0])} is reached"
             )
             continue
-        failure = _certbot(instance, acme, domains)
-        failed = list(domains)
-        if failure is None:  # of several, those that were proved are in the certificate
-            failed = [each for each in domains[1:] if issued(instance, acme, each, now) is None]
-        if failure is not None and _LIMITED in failure:
+        failed, said = _attempt(instance, acme, domains, now - began)
+        if _LIMITED in said:
             exhausted.add(registered(domains[0]))
         why = (
             f"edge.tls.acme: no certificate for {', '.join(failed)} from {acme.directory}, tried"
-            f" again later; certbot says:\n{failure or '  not all of its domains were proved'}"
+            f" again later; {said}"
         )
         for domain in domains:
             attempts.note(domain, now, why if domain in failed else None)
@@ -180,16 +179,61 @@ def _unready(acme: Acme) -> str | None:
         install.program("certbot")
     except EdgeError as error:
         return str(error)
+    told: list[str | None] = []
+    # A timeout of a connection is for each read, so a server that trickles would hold the update.
+    asking = threading.Thread(target=lambda: told.append(_silence(acme)), daemon=True)
+    asking.start()
+    asking.join(_DIRECTORY_SECONDS)
+    reason = told[0] if told else f"there is no end of it after {_DIRECTORY_SECONDS:.0f} s"
+    return None if reason is None else f"{acme.directory} does not answer: {reason}"
+
+
+def _silence(acme: Acme) -> str | None:
+    """Return why a server does not answer with its directory, or None if it does."""
     try:
         context = ssl.create_default_context(cafile=acme.ca)
         with urllib.request.urlopen(  # noqa: S310 - the config takes https only
             acme.directory, timeout=_DIRECTORY_SECONDS, context=context
         ) as answer:
-            answer.read()
-    except (OSError, http.client.HTTPException) as error:
-        reason = error.reason if isinstance(error, urllib.error.URLError) else error
-        return f"{acme.directory} does not answer: {reason}"
+            if len(answer.read(_DIRECTORY_BYTES + 1)) > _DIRECTORY_BYTES:
+                return f"it is longer than {_DIRECTORY_BYTES} bytes"
+    except (OSError, http.client.HTTPException, ValueError) as error:
+        return str(error.reason if isinstance(error, urllib.error.URLError) else error)
     return None
+
+
+def _attempt(
+    instance: Instance, acme: Acme, domains: Sequence[str], clock: float
+) -> tuple[list[str], str]:
+    """Ask for one certificate, and return the domains that have none then, and why.
+
+    Args:
+        instance: The edge.
+        acme: The server.
+        domains: What the certificate is to be for.
+        clock: What added to the monotonic clock is the time.
+    """
+    failure = _certbot(instance, acme, domains)
+    if failure is not None:
+        return list(domains), f"certbot says:\n{failure}"
+    now = clock + time.monotonic()
+    failed = [each for each in domains if issued(instance, acme, each, now) is None]
+    return failed, _unusable(instance, acme, domains, now) if failed else ""
+
+
+def _unusable(instance: Instance, acme: Acme, domains: Sequence[str], now: float) -> str:
+    """Return why the certificate that was just obtained is not for all of the domains."""
+    files = Files.below(acme.folder(instance.folder) / "config" / "live" / _lineage(domains))
+    try:
+        certificate = read(files)
+    except UnusableError as error:
+        return f"the server's certificate cannot be used: {error.path} {error.why}"
+    problem = certificate.problem(now)
+    if problem is not None:
+        return f"the server's certificate {problem}; look at the clock of this machine"
+    if not any(certificate.covers(each) for each in domains):
+        return f"the server's certificate is for {', '.join(certificate.names) or 'no name'}"
+    return "certbot says:\n  not all of its domains were proved"
 
 
 def _certbot(instance: Instance, acme: Acme, domains: Sequence[str]) -> str | None:

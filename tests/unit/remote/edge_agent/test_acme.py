@@ -1,10 +1,13 @@
 """When the edge asks an ACME server, and for how long it leaves one alone that refused."""
 
+import contextlib
 import itertools
 import json
+import socket
+import threading
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -34,14 +37,23 @@ def instance(tmp_path: Path) -> Instance:
 def asked(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Have certbot refuse everything but b.example.org, and note what it was asked for."""
     made: list[str] = []
-
-    def certbot(_: Instance, __: Acme, domains: Sequence[str]) -> str | None:
-        made.extend(domains)
-        return "  no" if A in domains else None
-
-    monkeypatch.setattr(acme, "_certbot", certbot)
+    monkeypatch.setattr(acme, "_certbot", certbot(made, refused=A))
     monkeypatch.setattr(acme, "_unready", lambda _: None)
     return made
+
+
+def certbot(made: list[str], refused: str = "", **dates: float) -> Callable[..., str | None]:
+    """Return a certbot that obtains all but one, and notes what it was asked for."""
+
+    def run(instance: Instance, server: Acme, domains: Sequence[str]) -> str | None:
+        made.extend(domains)
+        if refused in domains:
+            return "  no"
+        live = server.folder(instance.folder) / "config" / "live" / acme._lineage(domains)
+        Authority().issue(live, *domains, **dates)
+        return None
+
+    return run
 
 
 def ask(instance: Instance, now: float, spec: Spec = SPEC, **how: Any) -> list[str]:
@@ -79,9 +91,9 @@ def test_what_is_refused_no_more_starts_anew(
 ) -> None:
     now = time.time()
     ask(instance, now)
-    monkeypatch.setattr(acme, "_certbot", lambda *_: asked.append("fine"))
+    monkeypatch.setattr(acme, "_certbot", certbot(asked))
     ask(instance, now + 15 * MINUTE, replace(SPEC, domains=(A,)))
-    assert asked[-1] == "fine"
+    assert asked == [A, B, A]
     kept = SERVER.folder(instance.folder) / "attempts.json"
     assert kept.read_text() == "{}"
 
@@ -192,9 +204,147 @@ def test_why_a_domain_waits_is_known_until_it_has_a_certificate(
     assert acme.waiting(instance, only_a, told) == [], "it is said already"
     assert ask(instance, now + 1, only_a) == []
     assert acme.waiting(instance, only_a, []) == told
-    monkeypatch.setattr(acme, "_certbot", lambda *_: asked.append("fine"))
+    monkeypatch.setattr(acme, "_certbot", certbot(asked))
     ask(instance, now + 15 * MINUTE, only_a)
     assert acme.waiting(instance, only_a, []) == []
+
+
+def other_domain(live: Path) -> None:
+    Authority().issue(live, "other.example.net")
+
+
+def other_key(live: Path) -> None:
+    chain = (Authority().issue(live, A) / "fullchain.pem").read_text()
+    Authority().issue(live, A)
+    (live / "fullchain.pem").write_text(chain)
+
+
+def issuer_first(live: Path) -> None:
+    chain = Authority().issue(live, A) / "fullchain.pem"
+    leaf, end, issuer = chain.read_text().partition("-----END CERTIFICATE-----\n")
+    chain.write_text(issuer + leaf + end)
+
+
+def of_tomorrow(live: Path) -> None:
+    Authority().issue(live, A, begins=1)
+
+
+def of_the_past(live: Path) -> None:
+    Authority().issue(live, A, begins=-9, ends=-1)
+
+
+def empty(live: Path) -> None:
+    live.mkdir(parents=True)
+    (live / "fullchain.pem").touch()
+
+
+@pytest.mark.parametrize(
+    ("issue", "why"),
+    [
+        (other_domain, "the server's certificate is for other.example.net"),
+        (other_key, "privkey.pem is not the key of"),
+        (issuer_first, "privkey.pem is not the key of"),
+        (of_tomorrow, "is not valid before"),
+        (of_the_past, "look at the clock of this machine"),
+        (empty, "fullchain.pem has no CERTIFICATE in it"),
+    ],
+)
+def test_a_certificate_that_is_of_no_use_is_told_and_not_asked_for_each_hour(
+    instance: Instance,
+    asked: list[str],
+    monkeypatch: pytest.MonkeyPatch,
+    issue: Callable[[Path], None],
+    why: str,
+) -> None:
+    def odd(instance: Instance, server: Acme, domains: Sequence[str]) -> None:
+        asked.extend(domains)
+        issue(server.folder(instance.folder) / "config" / "live" / acme._lineage(domains))
+
+    monkeypatch.setattr(acme, "_certbot", odd)
+    only_a, now = replace(SPEC, domains=(A,)), time.time()
+    (told,) = ask(instance, now, only_a)
+    assert why in told
+    assert f"no certificate for {A} from {SERVER.directory}, tried again later; " in told
+    assert ask(instance, now + 14 * MINUTE, only_a) == []
+    assert acme.waiting(instance, only_a, []) == [told]
+    assert asked == [A]
+
+
+def test_the_first_of_a_group_may_be_the_one_that_is_not_proved(
+    instance: Instance, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    names = tuple(f"{number}.example.org" for number in range(26))
+
+    def first_is_left_out(instance: Instance, server: Acme, asked: Sequence[str]) -> None:
+        live = server.folder(instance.folder) / "config" / "live" / acme._lineage(asked)
+        Authority().issue(live, *(asked[1:] or asked))
+
+    monkeypatch.setattr(acme, "_certbot", first_is_left_out)
+    monkeypatch.setattr(acme, "_unready", lambda _: None)
+    (told,) = ask(instance, time.time(), replace(SPEC, domains=names))
+    assert f"no certificate for {names[0]} from" in told
+
+
+@contextlib.contextmanager
+def server(answer: Callable[[socket.socket], None]) -> Iterator[Acme]:
+    """Yield a server whose certificate nobody asks for, as it answers in plain."""
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+
+        def serve() -> None:
+            with contextlib.suppress(OSError):
+                connection, _ = listening.accept()
+                with connection:
+                    connection.recv(4096)
+                    answer(connection)
+
+        threading.Thread(target=serve, daemon=True).start()
+        yield replace(SERVER, directory=f"http://127.0.0.1:{listening.getsockname()[1]}/dir")
+
+
+def trickling(connection: socket.socket) -> None:
+    connection.sendall(b"HTTP/1.1 200 OK\r\n\r\n")
+    for _ in range(100):
+        connection.sendall(b" ")
+        time.sleep(0.1)
+
+
+def trickling_headers(connection: socket.socket) -> None:
+    connection.sendall(b"HTTP/1.1 200 OK\r\nX-Long: ")
+    for _ in range(100):
+        connection.sendall(b"x")
+        time.sleep(0.1)
+
+
+def endless(connection: socket.socket) -> None:
+    connection.sendall(b"HTTP/1.1 200 OK\r\n\r\n")
+    for _ in range(1000):
+        connection.sendall(b" " * 2**20)
+
+
+@pytest.mark.parametrize(
+    ("answer", "why"),
+    [
+        (trickling, "no end of it after 1 s"),
+        (trickling_headers, "no end of it after 1 s"),
+        (endless, "it is longer than 1048576 bytes"),
+        (lambda _: None, "Remote end closed connection without response"),
+        (lambda each: each.sendall(b"HTTP/1.1 200 OK\r\n\r\n{}"), None),
+        (lambda each: each.sendall(b"hello\r\n\r\n"), "hello"),
+        (
+            lambda each: each.sendall(b"HTTP/1.1 301 x\r\nLocation: http://[/\r\n\r\n"),
+            "Invalid IPv6 URL",
+        ),
+    ],
+    ids=["trickles", "trickles in headers", "endless", "nothing", "right", "odd", "odd redirect"],
+)
+def test_a_directory_that_never_ends_holds_nothing_up(
+    monkeypatch: pytest.MonkeyPatch, answer: Callable[[socket.socket], None], why: str | None
+) -> None:
+    monkeypatch.setattr(acme, "_DIRECTORY_SECONDS", 1.0)
+    monkeypatch.setattr(acme.install, "program", lambda name: name)
+    with server(answer) as asked:
+        told = acme._unready(asked)
+    assert (told is None) if why is None else (told is not None and why in told), told
 
 
 labels = st.from_regex(r"[a-z]{1,3}", fullmatch=True)
