@@ -95,5 +95,5 @@ def look_after_certificates(instance: Instance, new: bundle.Bundle) -> None:
     renewed = renew(instance)
     for each in renewed.taken_up:
         print(f"certificate taken up for {each}")
-    for problem in renewed.problems:
+    for problem in (*renewed.problems, *renewed.waiting):
         print(f"warning: {problem}")

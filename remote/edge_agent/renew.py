@@ -19,6 +19,8 @@ class Renewed:
     """The domains that have another one now, each with where it is from."""
     problems: tuple[str, ...]
     """What was wrong with others; these stayed as they were."""
+    waiting: tuple[str, ...] = ()
+    """Why others have none yet, which the ACME server refused in an earlier run."""
 
 
 def renew(instance: Instance, *, at_once: bool = False, ahead: float = 0) -> Renewed:
@@ -53,11 +55,12 @@ def renew(instance: Instance, *, at_once: bool = False, ahead: float = 0) -> Ren
             problems.append(str(error))
         else:
             taken_up.append(f"{domain} from {certificate.source}")
+    waiting = tuple(acme.waiting(instance, spec, problems))
     try:
-        status.note(instance, spec, [*problems, *acme.waiting(instance, spec, problems)])
+        status.note(instance, spec, [*problems, *waiting])
     except NoAnswerError as error:
         problems.append(f"the state of the certificates is not known: {error}")
-    return Renewed(tuple(taken_up), tuple(problems))
+    return Renewed(tuple(taken_up), tuple(problems), waiting)
 
 
 def _is_better(before: Certificate | None, stand_in: Certificate, now: float) -> bool:

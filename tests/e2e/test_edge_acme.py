@@ -9,6 +9,7 @@ import pytest
 
 from components.config.models.edge import Acme, Tls
 from remote.edge_agent import acme, challenges
+from remote.edge_agent.__main__ import main
 from remote.edge_agent.renew import renew
 from tests.e2e.test_edge_tls import curl, s_client, serial
 from tests.support import pebble
@@ -114,6 +115,10 @@ def test_a_server_that_refuses_a_domain_is_told_in_its_words(
         assert is_self_signed(APP)
         orders = server.log.read_text().count("/order-plz")
         assert renew(edge.instance).problems == (), "it is not asked again at once"
+        edge.apply(OTHER_POOL)
+        assert f"warning: edge.tls.acme: no certificate for {APP} from" in capfd.readouterr().out
+        assert main(["renew", str(edge.instance.folder), edge.instance.name]) == 1
+        assert "urn:ietf:params:acme:error:rejectedIdentifier" in capfd.readouterr().err
         assert server.log.read_text().count("/order-plz") == orders
         assert len(renew(edge.instance, at_once=True).problems) == 1
         assert server.log.read_text().count("/order-plz") > orders
