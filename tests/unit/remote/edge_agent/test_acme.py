@@ -16,7 +16,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from remote.edge_agent import acme
+from remote.edge_agent import acme, install
 from remote.edge_agent.certificates import Acme, Spec, choose
 from remote.edge_agent.instance import Instance
 from remote.edge_agent.tls import issued
@@ -42,7 +42,7 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     return made
 
 
-def certbot(made: list[str], refused: str = "", **dates: float) -> Callable[..., str | None]:
+def certbot(made: list[str], refused: str = "") -> Callable[..., str | None]:
     """Return a certbot that obtains all but one, and notes what it was asked for."""
 
     def run(instance: Instance, server: Acme, domains: Sequence[str]) -> str | None:
@@ -50,7 +50,7 @@ def certbot(made: list[str], refused: str = "", **dates: float) -> Callable[...,
         if refused in domains:
             return "  no"
         live = server.folder(instance.folder) / "config" / "live" / acme._lineage(domains)
-        Authority().issue(live, *domains, **dates)
+        Authority().issue(live, *domains)
         return None
 
     return run
@@ -341,7 +341,7 @@ def test_a_directory_that_never_ends_holds_nothing_up(
     monkeypatch: pytest.MonkeyPatch, answer: Callable[[socket.socket], None], why: str | None
 ) -> None:
     monkeypatch.setattr(acme, "_DIRECTORY_SECONDS", 1.0)
-    monkeypatch.setattr(acme.install, "program", lambda name: name)
+    monkeypatch.setattr(install, "program", lambda name: name)
     with server(answer) as asked:
         told = acme._unready(asked)
     assert (told is None) if why is None else (told is not None and why in told), told
