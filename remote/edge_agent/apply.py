@@ -77,7 +77,7 @@ def _exchange(
     old = "" if before is None else before.given().config
     # The worker's own text may be damaged or gone; the live one mostly names the same ports.
     live = text_of(instance.live) if before is not None and instance.live.is_file() else ""
-    taken = in_use(wanted.config, f"{old}\n{live}")
+    taken = in_use(wanted.config, f"{old}\n{live}", instance.workers())
     if taken:
         raise EdgeError("\n".join(taken) + "; free the port, or choose another one in the config")
     await_servers(checks(wanted.config) - checks(old), ready_seconds)

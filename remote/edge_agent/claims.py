@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 
-from remote.edge_agent import chroot, systemd, users
+from remote.edge_agent import chroot, systemd, users, versions
 from remote.edge_agent.instance import Instance
 from remote.edge_agent.ports import listening
 from remote.edge_agent.system import EdgeError, text_of
@@ -42,11 +42,13 @@ def check(instance: Instance, text: str = "") -> None:
     folder = instance.folder
     if folder.exists() and not folder.is_dir():
         raise EdgeError(f"edge.folder: is not a folder; choose another one (got {folder})")
-    foreign = [] if instance.program.is_file() else sorted(_foreign(folder))
+    foreign = [] if _is_edge(instance) else sorted(_foreign(folder))
     if foreign:
         raise EdgeError(
             "edge.folder: holds files of others, which would be deleted with the edge:"
-            f" {', '.join(foreign[:3])}; choose an empty folder (got {folder})"
+            f" {', '.join(foreign[:3])}; choose an empty folder, or if they are an edge's that has"
+            f" lost its {instance.program.name}, run `touch {instance.program}` and this again"
+            f" (got {folder})"
         )
     for name in _other_names(instance):
         raise EdgeError(
@@ -60,6 +62,22 @@ def check(instance: Instance, text: str = "") -> None:
             " or stop that edge first, which ends all that it serves, with `python3"
             f" {other}/keeper.pyz remove {other} {instance.name}` there (got {folder.parent})"
         )
+
+
+def _is_edge(instance: Instance) -> bool:
+    """Whether the folder is an edge's, also without the copy of the keeper."""
+    if instance.program.is_file():
+        return True
+    if any(
+        versions.name_in(text_of(path)) == path.parent.name
+        for path in (instance.folder / versions.FOLDER).glob("*/haproxy.cfg")
+        if path.is_file()
+    ):
+        return True
+    if instance.under_systemd:
+        return systemd.folder_of(instance.unit) == instance.folder
+    # As HAProxy's command says; only an edge's has this socket.
+    return any(f"{instance.master_socket},mode,600" in words for words in _processes())
 
 
 def _foreign(folder: Path) -> Iterator[str]:

@@ -333,6 +333,8 @@ class Instance:
 
     def stop(self) -> None:
         """End HAProxy, requests in flight first, and remove what it left."""
+        with suppress(OSError):  # the folder is full, or gone
+            self.program.touch()
         if self.under_systemd:
             # Another folder's edge may have this name, and then the unit.
             if systemd.folder_of(self.unit) in {None, self.folder}:

@@ -6,6 +6,7 @@ import http.client
 import http.server
 import json
 import os
+import re
 import shutil
 import signal
 import socket
@@ -370,8 +371,38 @@ def no_versions(folder: Path) -> None:
     shutil.rmtree(folder / "versions")
 
 
+def no_keeper(folder: Path) -> None:
+    (folder / "keeper.pyz").unlink()
+
+
+def all_configs(folder: Path) -> None:
+    damaged_live(folder)
+    damaged_version(folder)
+
+
+def no_keeper_nor_versions(folder: Path) -> None:
+    no_keeper(folder)
+    no_versions(folder)
+
+
+def no_keeper_nor_live(folder: Path) -> None:
+    no_keeper(folder)
+    (folder / "haproxy.cfg").write_text("")
+
+
+def only_empty_files(folder: Path) -> None:
+    for path in folder.rglob("*"):
+        if path.is_file() and not path.is_symlink():
+            path.write_text("")
+
+
 @pytest.mark.parametrize(
-    "damage", [damaged_live, damaged_version, damaged_files, no_versions], ids=lambda f: f.__name__
+    "damage",
+    [
+        *(damaged_live, damaged_version, damaged_files, no_versions, no_keeper, all_configs),
+        *(no_keeper_nor_versions, no_keeper_nor_live, only_empty_files),
+    ],
+    ids=lambda f: f.__name__,
 )
 @pytest.mark.parametrize("same", [True, False], ids=["same", "changed"])
 def test_what_was_damaged_is_replaced_by_the_next_update(
@@ -387,6 +418,44 @@ def test_what_was_damaged_is_replaced_by_the_next_update(
         assert result.returncode == 0, result.stderr
         assert edge.get() == (200, wanted.split(":")[1])
         assert edge.live() == edge.text(wanted)
+
+
+def test_an_edge_that_lost_the_keepers_copy_is_removed(edge: Edge) -> None:
+    with server() as backend:
+        assert edge.run("apply", edge.text(backend)).returncode == 0
+        no_keeper(edge.folder)
+        removed = edge.run("remove")
+    assert removed.returncode == 0, removed.stderr
+    assert not edge.folder.exists()
+
+
+def test_files_that_may_be_of_an_edge_are_left_alone_until_somebody_says_so(edge: Edge) -> None:
+    with server() as backend:
+        edge.folder.mkdir()
+        (edge.folder / "access.log").write_text("{}\n")
+        refused = edge.run("apply", edge.text(backend))
+        assert "edge.folder: holds files of others" in refused.stderr
+        said = re.search(r"`(touch \S+)`", refused.stderr)
+        assert said is not None
+        assert not (edge.folder / "lock").exists()
+        subprocess.run(said[1].split(), check=True)
+        assert edge.run("apply", edge.text(backend)).returncode == 0
+        assert edge.get()[0] == 200
+
+
+def test_the_same_port_at_another_address_is_the_edges_own(edge: Edge) -> None:
+    with server() as backend:
+        for bind in ("127.0.0.1", "0.0.0.0", "127.0.0.1"):  # noqa: S104 - as the default has it
+            edge.config = edge.config.model_copy(update={"bind": bind})
+            result = edge.run("apply", edge.text(backend))
+            assert result.returncode == 0, result.stderr
+            assert edge.get()[0] == 200
+        everywhere = edge.config.model_copy(update={"bind": "0.0.0.0"})  # noqa: S104
+        edge.config = everywhere
+        with socket.create_server(("127.0.0.2", edge.port)):
+            refused = edge.run("apply", edge.text(backend))
+            assert f"edge.port {edge.port}: Address already in use" in refused.stderr
+        assert edge.get()[0] == 200
 
 
 def test_damaged_users_are_not_let_into_force(edge: Edge) -> None:
