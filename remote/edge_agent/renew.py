@@ -44,7 +44,7 @@ def renew(instance: Instance, *, at_once: bool = False, ahead: float = 0) -> Ren
         what = f"{certificate.source} for {domain}"
         try:
             before = in_force(instance, current(instance), domain)
-            stays = domain in assembled.stand_ins and _is_better(before, certificate, now)
+            stays = domain in assembled.stand_ins and _is_better(before, certificate)
             if stays or (before is not None and before.pem == certificate.pem):
                 continue
             take_up(instance, pem_name(domain), certificate.pem, what)
@@ -63,6 +63,10 @@ def renew(instance: Instance, *, at_once: bool = False, ahead: float = 0) -> Ren
     return Renewed(tuple(taken_up), tuple(problems), waiting)
 
 
-def _is_better(before: Certificate | None, stand_in: Certificate, now: float) -> bool:
-    """Whether a certificate is valid and none that the edge itself signed."""
-    return before is not None and before.problem(now) is None and before.key != stand_in.key
+def _is_better(before: Certificate | None, stand_in: Certificate) -> bool:
+    """Whether a certificate is none that the edge itself signed.
+
+    That is so for an expired one too: clients trust the other one no more, and the clock may be
+    wrong.
+    """
+    return before is not None and before.key != stand_in.key

@@ -69,6 +69,9 @@ def assemble(instance: Instance, spec: Spec, choice: Choice, now: float) -> Asse
         options: list[Certificate | None] = [choice.found.get(domain)]
         options += [issued(instance, spec.acme, domain, now)] if spec.acme else []
         good = [each for each in options if each is not None]
+        if not good and spec.acme and domain in choice.own:
+            # No worse than one that nobody trusts, and right if it is the clock that is wrong.
+            good = _obtained(instance, spec.acme, domain)
         if good:
             certificates[domain] = max(good, key=lambda each: each.ends)
         elif domain in choice.own:
@@ -80,14 +83,16 @@ def assemble(instance: Instance, spec: Spec, choice: Choice, now: float) -> Asse
 
 def issued(instance: Instance, acme: Acme, domain: str, now: float) -> Certificate | None:
     """Return the valid certificate that was obtained by ACME for a domain, if there is one."""
+    found = _obtained(instance, acme, domain)
+    valid = [each for each in found if each.problem(now) is None]
+    return max(valid, key=lambda each: each.ends, default=None)
+
+
+def _obtained(instance: Instance, acme: Acme, domain: str) -> list[Certificate]:
+    """Return the certificates that were obtained by ACME for a domain, valid or not."""
     folders = sorted((acme.folder(instance.folder) / "config" / "live").glob("*/"))
     found = [_kept(Files.below(each)) for each in folders]
-    valid = [
-        each
-        for each in found
-        if each is not None and each.covers(domain) and each.problem(now) is None
-    ]
-    return max(valid, key=lambda each: each.ends, default=None)
+    return [each for each in found if each is not None and each.covers(domain)]
 
 
 def _kept(files: Files) -> Certificate | None:

@@ -1,6 +1,7 @@
 """Certificates by ACME: certbot at the edge, Pebble as the server, HTTP-01 through HAProxy."""
 
 import os
+import shutil
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -10,6 +11,7 @@ import pytest
 from components.config.models.edge import Acme, Tls
 from remote.edge_agent import acme, challenges
 from remote.edge_agent.__main__ import main
+from remote.edge_agent.certificates import Acme as Server
 from remote.edge_agent.renew import renew
 from tests.e2e.test_edge_tls import curl, s_client, serial
 from tests.support import pebble
@@ -122,6 +124,46 @@ def test_a_server_that_refuses_a_domain_is_told_in_its_words(
         assert server.log.read_text().count("/order-plz") == orders
         assert len(renew(edge.instance, at_once=True).problems) == 1
         assert server.log.read_text().count("/order-plz") > orders
+
+
+@pytest.mark.parametrize("days", [-20_000, 100, 20_000], ids=["1971", "expired", "far ahead"])
+def test_a_wrong_clock_puts_no_certificate_of_the_edges_own_in_the_place_of_one(
+    edge: Edge, authority: Authority, days: float
+) -> None:
+    assert edge.config.tls is not None
+    assert edge.config.tls.acme is not None
+    directory = edge.config.tls.acme.directory
+    live = (
+        Server(email="", directory=directory, ca=None).folder(edge.instance.folder) / "config/live"
+    )
+    for name in (APP, SOCKETS):
+        authority.issue(live / name, name)
+    edge.apply(POOL)
+    assert trusted_by(edge, authority.pem)
+    first = serial()
+    renewed = renew(edge.instance, ahead=days * DAY)
+    assert renewed.taken_up == ()
+    assert "does not answer" in "".join(renewed.problems), "and it is told"
+    assert serial() == first
+    # And so with one from a file, which is gone.
+    shutil.rmtree(live)
+    assert renew(edge.instance, ahead=days * DAY).taken_up == ()
+    assert serial() == first
+
+
+def test_an_update_at_a_wrong_clock_keeps_what_was_obtained(
+    edge: Edge, authority: Authority
+) -> None:
+    assert edge.config.tls is not None
+    assert edge.config.tls.acme is not None
+    directory = edge.config.tls.acme.directory
+    live = (
+        Server(email="", directory=directory, ca=None).folder(edge.instance.folder) / "config/live"
+    )
+    authority.issue(live / APP, APP, begins=-91, ends=-1)
+    edge.apply(POOL)
+    assert not is_self_signed(APP)
+    assert is_self_signed(SOCKETS)
 
 
 def test_a_challenge_that_does_not_arrive_is_told_in_certbots_words(
