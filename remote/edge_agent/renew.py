@@ -7,8 +7,18 @@ from remote.edge_agent import acme, bundle, status
 from remote.edge_agent.certificates import Certificate, choose
 from remote.edge_agent.control import NoAnswerError
 from remote.edge_agent.instance import Instance
-from remote.edge_agent.system import EdgeError
-from remote.edge_agent.tls import assemble, current, in_force, pem_name, spec_in, take_up
+from remote.edge_agent.system import EdgeError, text_of
+from remote.edge_agent.tls import (
+    FACT,
+    LIST,
+    assemble,
+    current,
+    in_force,
+    pem_name,
+    spec_in,
+    take_up,
+)
+from remote.edge_agent.versions import Version
 
 
 @dataclass(frozen=True)
@@ -30,9 +40,14 @@ def renew(instance: Instance, *, at_once: bool = False, ahead: float = 0) -> Ren
         instance: The edge.
         at_once: Ask the ACME server also for what failed only recently.
         ahead: Seconds from now to do it as if it were then.
+
+    Raises:
+        EdgeError: It is not known what the config says of certificates.
     """
-    spec = spec_in(bundle.read(current(instance).files))
+    version = current(instance)
+    spec = spec_in(bundle.read(version.files))
     if spec is None:
+        _check_has_no_tls(instance, version)
         return Renewed((), ())
     choice = choose(spec, time.time() + ahead)
     problems = [*choice.problems]
@@ -70,3 +85,17 @@ def _is_better(before: Certificate | None, stand_in: Certificate) -> bool:
     wrong.
     """
     return before is not None and before.key != stand_in.key
+
+
+def _check_has_no_tls(instance: Instance, version: Version) -> None:
+    """Check that HAProxy serves no certificates, of which nothing is known.
+
+    Raises:
+        EdgeError: It does.
+    """
+    for path in (version.config, instance.live):
+        if path.is_file() and f"/{LIST} " in text_of(path):
+            raise EdgeError(
+                f"{version.files / FACT}.json, which names the certificates, is missing, so none is"
+                " renewed; run `pulumi up` again"
+            )

@@ -2,12 +2,13 @@
 
 import contextlib
 import os
+import shutil
 import signal
 import socket
 import ssl
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ import pytest
 
 from components.config.models.edge import Tls
 from remote.edge_agent import control, status, timer, tls
+from remote.edge_agent.__main__ import main
 from remote.edge_agent.archive import archive
 from remote.edge_agent.certificates import Files, read
 from remote.edge_agent.renew import renew
@@ -220,6 +222,41 @@ def test_a_wrong_new_certificate_is_told_and_the_old_one_stays(
     assert f"{live / APP / 'privkey.pem'} is not the key of" in problem
     assert serial() == before
     assert serving.get()[0] == 200
+
+
+def no_spec(folder: Path) -> None:
+    (folder / "files" / "tls.json").unlink()
+
+
+def odd_spec(folder: Path) -> None:
+    (folder / "files" / "tls.json").write_bytes(b"\xff{")
+
+
+def no_files(folder: Path) -> None:
+    shutil.rmtree((folder / "files").resolve())
+
+
+def no_versions(folder: Path) -> None:
+    shutil.rmtree(folder / "versions")
+
+
+@pytest.mark.parametrize("damage", [no_spec, odd_spec, no_files, no_versions])
+def test_a_renewal_that_knows_no_certificates_any_more_says_so(
+    serving: Edge,
+    live: Path,
+    authority: Authority,
+    capfd: pytest.CaptureFixture[str],
+    damage: Callable[[Path], None],
+) -> None:
+    before = serial()
+    damage(serving.instance.folder)
+    authority.issue(live / APP, APP, ends=91)
+    assert main(["renew", str(serving.instance.folder), serving.instance.name]) == 1
+    assert "tls.json, which names the certificates, " in capfd.readouterr().err
+    assert serial() == before
+    serving.apply({"web-0": ADDRESSES[0]})
+    assert serial() != before
+    assert main(["renew", str(serving.instance.folder), serving.instance.name]) == 0
 
 
 def test_a_long_chain_is_taken_up_too(serving: Edge, live: Path, authority: Authority) -> None:
