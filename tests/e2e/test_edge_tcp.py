@@ -4,6 +4,7 @@ import contextlib
 import json
 import os
 import random
+import re
 import socket
 import subprocess
 import sys
@@ -397,6 +398,33 @@ def test_a_connection_is_a_line_of_the_log_when_it_has_ended(site: Site) -> None
     )
     assert told["sent"] == 16
     assert told["bytes"] == 64 + 16 + len(BYE)
+
+
+def test_so_is_one_whose_client_says_nothing(site: Site) -> None:
+    app = site.app("web-0")
+    site.pool("web-0")
+    with connected():
+        pass
+    (line,) = lines(site, 1)
+    assert (line["sent"], line["bytes"] >= 64) == (0, True)
+    site.vms["web-0"].traefik.process.kill()
+    app.die()
+    with socket.create_connection(("127.0.0.1", TCP_PORT), timeout=30) as connection:
+        assert connection.recv(1) == b"", "nobody greets"
+    told = lines(site, 2)[1]
+    assert (told["sent"], told["bytes"], told["retries"] != "0") == (0, 0, True)
+
+
+def lines(site: Site, count: int) -> list[dict[str, Any]]:
+    """Return the lines about connections in the edge's log as soon as there are so many."""
+    log = site.edge.instance.access_log
+
+    def found() -> list[str]:
+        text = log.read_text() if log.exists() else ""
+        return [line for line in text.splitlines(keepends=True) if re.match(r"\{.*\n", line)]
+
+    assert poll(lambda: len(found()) >= count, 10)
+    return [json.loads(line) for line in found()]
 
 
 def test_a_vm_without_a_container_of_the_service_does_not_get_in(site: Site) -> None:
