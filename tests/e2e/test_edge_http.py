@@ -169,6 +169,9 @@ def test_a_password_is_asked_for(site: Site, app: App, algorithm: str) -> None:
     ]
     assert statuses(site, 1, *both[:2]) == [200]
     assert statuses(site, 1, *both) == [400], "an application might believe the other one"
+    for other in ("Bearer admin", both[3].removeprefix("Authorization: ")):
+        one = (both[0], f"{both[1]}, {other}")
+        assert statuses(site, 1, *one) == [400], "which is the same as two headers"
     serve(site, app, basic_auth={"alice": hashed("changed")})
     assert statuses(site, 1, "--user", "alice:open sesame") == [401]
     assert statuses(site, 1, "--user", "alice:changed") == [200]

@@ -214,7 +214,7 @@ class Http(Model):
     timeout: ProxyTime = Field(
         default=parse_duration("60s"),
         description="How long the service may stay silent while a client waits for it; then the"
-        " client gets a 504.",
+        " client gets a 504, a GET that is retried after both attempts.",
         examples=["5m"],
     )
     compression: bool = Field(
