@@ -22,7 +22,7 @@ from collections import Counter
 from collections.abc import Collection, Sequence
 from pathlib import Path
 
-from remote.edge_agent import challenges, install
+from remote.edge_agent import certbot, challenges, install
 from remote.edge_agent.bundle import write_file
 from remote.edge_agent.certificates import Acme, Choice, Files, Spec, UnusableError, read
 from remote.edge_agent.instance import Instance
@@ -213,17 +213,20 @@ def _attempt(
         domains: What the certificate is to be for.
         clock: What added to the monotonic clock is the time.
     """
-    failure = _certbot(instance, acme, domains)
+    config = acme.folder(instance.folder) / "config"
+    certbot.forget_damaged_accounts(config)
+    name = certbot.lineage(config, _lineage(domains))
+    failure = _certbot(instance, acme, domains, name)
     if failure is not None:
         return list(domains), f"certbot says:\n{failure}"
     now = clock + time.monotonic()
     failed = [each for each in domains if issued(instance, acme, each, now) is None]
-    return failed, _unusable(instance, acme, domains, now) if failed else ""
+    files = Files.below(config / "live" / name)
+    return failed, _unusable(files, domains, now) if failed else ""
 
 
-def _unusable(instance: Instance, acme: Acme, domains: Sequence[str], now: float) -> str:
+def _unusable(files: Files, domains: Sequence[str], now: float) -> str:
     """Return why the certificate that was just obtained is not for all of the domains."""
-    files = Files.below(acme.folder(instance.folder) / "config" / "live" / _lineage(domains))
     try:
         certificate = read(files)
     except UnusableError as error:
@@ -236,10 +239,10 @@ def _unusable(instance: Instance, acme: Acme, domains: Sequence[str], now: float
     return "certbot says:\n  not all of its domains were proved"
 
 
-def _certbot(instance: Instance, acme: Acme, domains: Sequence[str]) -> str | None:
+def _certbot(instance: Instance, acme: Acme, domains: Sequence[str], name: str) -> str | None:
     """Obtain a certificate for domains, and return certbot's words if that fails.
 
-    Of several, those that cannot be proved are left out.
+    Of several, those that cannot be proved are left out. The certificate is called ``name``.
     """
     folder = acme.folder(instance.folder)
     trust = {} if acme.ca is None else {"REQUESTS_CA_BUNDLE": acme.ca}
@@ -251,7 +254,7 @@ def _certbot(instance: Instance, acme: Acme, domains: Sequence[str]) -> str | No
         *(f"--{name}-dir={folder / name}" for name in ("config", "work", "logs")),
         *("--manual", "--preferred-challenges", "http", "--manual-auth-hook", shlex.join(hook)),
         *("--key-type", "ecdsa", "--elliptic-curve", "secp256r1"),
-        *("--cert-name", _lineage(domains), "--domain", ",".join(domains), "--force-renewal"),
+        *("--cert-name", name, "--domain", ",".join(domains), "--force-renewal"),
         # The name may be of one for other domains, which are those that could be proved then.
         *(("--allow-subset-of-names", "--renew-with-new-domains") if len(domains) > 1 else ()),
         # So that its log is this run's.

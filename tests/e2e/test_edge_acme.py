@@ -2,7 +2,7 @@
 
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -164,6 +164,43 @@ def test_an_update_at_a_wrong_clock_keeps_what_was_obtained(
     edge.apply(POOL)
     assert not is_self_signed(APP)
     assert is_self_signed(SOCKETS)
+
+
+def emptied_all(config: Path) -> None:
+    for path in config.rglob("*"):
+        if path.is_file() and not path.is_symlink():
+            path.write_bytes(b"")
+
+
+def emptied_renewal(config: Path) -> None:
+    (config / "renewal" / f"{APP}.conf").write_bytes(b"")
+
+
+def no_renewal(config: Path) -> None:
+    (config / "renewal" / f"{APP}.conf").unlink()
+
+
+def no_live(config: Path) -> None:
+    shutil.rmtree(config / "live" / APP)
+
+
+def no_archive(config: Path) -> None:
+    shutil.rmtree(config / "archive" / APP)
+
+
+@pytest.mark.parametrize("damage", [emptied_all, emptied_renewal, no_renewal, no_live, no_archive])
+def test_certbots_own_files_may_be_damaged(
+    edge: Edge, tmp_path: Path, authority: Authority, damage: Callable[[Path], None]
+) -> None:
+    config = Server("", pebble.DIRECTORY, None).folder(edge.instance.folder) / "config"
+    with pebble.running(tmp_path, authority) as server:
+        edge.apply(POOL)
+        damage(config)
+        for days in (61, 62):
+            renewed = renew(edge.instance, ahead=days * DAY, at_once=True)
+            assert renewed.problems == ()
+            assert {each.split()[0] for each in renewed.taken_up} >= {APP}
+        assert trusted_by(edge, server.root())
 
 
 def test_a_challenge_that_does_not_arrive_is_told_in_certbots_words(

@@ -45,12 +45,11 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 def certbot(made: list[str], refused: str = "") -> Callable[..., str | None]:
     """Return a certbot that obtains all but one, and notes what it was asked for."""
 
-    def run(instance: Instance, server: Acme, domains: Sequence[str]) -> str | None:
+    def run(instance: Instance, server: Acme, domains: Sequence[str], name: str) -> str | None:
         made.extend(domains)
         if refused in domains:
             return "  no"
-        live = server.folder(instance.folder) / "config" / "live" / acme._lineage(domains)
-        Authority().issue(live, *domains)
+        Authority().issue(server.folder(instance.folder) / "config" / "live" / name, *domains)
         return None
 
     return run
@@ -256,9 +255,9 @@ def test_a_certificate_that_is_of_no_use_is_told_and_not_asked_for_each_hour(
     issue: Callable[[Path], None],
     why: str,
 ) -> None:
-    def odd(instance: Instance, server: Acme, domains: Sequence[str]) -> None:
+    def odd(instance: Instance, server: Acme, domains: Sequence[str], name: str) -> None:
         asked.extend(domains)
-        issue(server.folder(instance.folder) / "config" / "live" / acme._lineage(domains))
+        issue(server.folder(instance.folder) / "config" / "live" / name)
 
     monkeypatch.setattr(acme, "_certbot", odd)
     only_a, now = replace(SPEC, domains=(A,)), time.time()
@@ -275,8 +274,10 @@ def test_the_first_of_a_group_may_be_the_one_that_is_not_proved(
 ) -> None:
     names = tuple(f"{number}.example.org" for number in range(26))
 
-    def first_is_left_out(instance: Instance, server: Acme, asked: Sequence[str]) -> None:
-        live = server.folder(instance.folder) / "config" / "live" / acme._lineage(asked)
+    def first_is_left_out(
+        instance: Instance, server: Acme, asked: Sequence[str], name: str
+    ) -> None:
+        live = server.folder(instance.folder) / "config" / "live" / name
         Authority().issue(live, *(asked[1:] or asked))
 
     monkeypatch.setattr(acme, "_certbot", first_is_left_out)
@@ -372,10 +373,10 @@ def test_one_domain_that_is_refused_keeps_no_others_from_a_certificate(
     live = SERVER.folder(instance.folder) / "config" / "live"
     authority = Authority()
 
-    def certbot(_: Instance, __: Acme, asked: Sequence[str]) -> str | None:
+    def certbot(_: Instance, __: Acme, asked: Sequence[str], name: str) -> str | None:
         if bad & set(asked):
             return "  urn:ietf:params:acme:error:rejectedIdentifier"
-        authority.issue(live / acme._lineage(asked), *asked)
+        authority.issue(live / name, *asked)
         return None
 
     monkeypatch.setattr(acme, "_certbot", certbot)
@@ -400,7 +401,7 @@ def test_a_limit_that_is_reached_stops_the_others_of_its_domain(
 ) -> None:
     made: list[Sequence[str]] = []
 
-    def certbot(_: Instance, __: Acme, asked: Sequence[str]) -> str:
+    def certbot(_: Instance, __: Acme, asked: Sequence[str], ___: str) -> str:
         made.append(asked)
         return "  urn:ietf:params:acme:error:rateLimited :: too many certificates (50)"
 
