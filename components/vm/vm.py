@@ -274,14 +274,16 @@ class Vm(pulumi.ComponentResource):
         program = Path(firewall.__file__).read_text(encoding="utf-8")
         run = f"sudo --non-interactive {whole_program(program)}"
         allow = f'{run} allow {known_as} {shlex.quote(text)} "$SSH_CONNECTION"'
-        forbid = f"{run} forbid {known_as}"
+        # The local shell puts in what the command printed when it was made.
+        forbid = shlex.quote(f"{run} forbid {known_as} --printed ") + "\"'$PULUMI_COMMAND_STDOUT'\""
         return local.Command(
             known_as,
             local.CommandArgs(
                 create=pulumi.Output.concat("exec ", ask, shlex.quote(allow)),
                 # 255 is ssh's own: a VM that cannot be reached lets nobody in.
-                delete=pulumi.Output.concat(ask, shlex.quote(forbid), " || [ $? = 255 ]"),
+                delete=pulumi.Output.concat(ask, forbid, " || [ $? = 255 ]"),
                 stdin=program,
+                logging=local.Logging.STDERR,  # a mark is for no reader
                 triggers=[self.domain.id],
             ),
             pulumi.ResourceOptions(parent=parent, deleted_with=self.domain),

@@ -1,9 +1,11 @@
 """The firewall of a VM, run there as root: ``firewall.py allow|forbid NAME …``.
 
     allow NAME GRANT CONNECTION   let in what a grant says, a JSON document, under a name
-    forbid NAME                   no longer, unless another grant lets it in too
+    forbid NAME --printed TEXT    no longer, unless another grant lets it in too
 
-Anything else changes nothing.
+Anything else changes nothing. ``allow`` prints a mark. ``forbid`` leaves a grant whose mark is not
+in the text: it was allowed again since, as when Pulumi replaces the command that did it. The last
+grant for SSH stays for SSH, or nobody could enter the VM any more.
 
 What no grant lets in does not get past the first hook, ahead of Docker's translation of published
 ports, which go past the chains that filter what is for the machine itself. In force are all grants
@@ -23,10 +25,11 @@ import ipaddress
 import json
 import os
 import re
+import secrets
 import subprocess
 import sys
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 FOLDER = Path("/etc/gatehouse")
@@ -147,10 +150,15 @@ class Grant:
     """One port, or the first and the last with a hyphen between them."""
     public: tuple[int, ...] = ()
     """TCP ports for everybody."""
+    mark: str = ""
+    """Of the ``allow`` that has put it into force last."""
 
     def to_json(self) -> str:
         """Return it as one line."""
-        return json.dumps(asdict(self), sort_keys=True)
+        known = asdict(self)
+        if not self.mark:
+            del known["mark"]
+        return json.dumps(known, sort_keys=True)
 
     @classmethod
     def from_json(cls, text: str) -> "Grant":
@@ -161,6 +169,7 @@ class Grant:
             edges=tuple(told["edges"]),
             edge_ports=told["edge_ports"],
             public=tuple(told["public"]),
+            mark=str(told.get("mark", "")),
         )
 
 
@@ -208,8 +217,17 @@ def shuts_out(grant: Grant, address: str) -> bool:
     return not any(client in ipaddress.ip_network(network) for network in grant.ssh)
 
 
-def change(name: str, grant: Grant | None, connection: str = "") -> None:
+def change(name: str, grant: Grant | None, connection: str = "", printed: str | None = None) -> str:
     """Put a grant into force, or take it out of force if it is None.
+
+    Args:
+        name: Its name.
+        grant: What to let in.
+        connection: The ``SSH_CONNECTION`` of who brings it.
+        printed: What the ``allow`` printed that is to be undone; None if any is.
+
+    Returns:
+        What there is to say of it: the mark of a grant.
 
     Raises:
         FirewallError: It cannot be.
@@ -218,32 +236,66 @@ def change(name: str, grant: Grant | None, connection: str = "") -> None:
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     with (folder / "lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        grants = {each.stem: Grant.from_json(each.read_text()) for each in folder.glob("*.json")}
+        # One that is given again need not be readable.
+        others = {each.stem: each for each in folder.glob("*.json") if each.stem != name}
+        grants = {each: _read(file) for each, file in others.items()}
         file = folder / f"{name}.json"
+        said = ""
         if grant is None:
-            grants.pop(name, None)
+            last = _read(file) if file.exists() else None
+            if last is not None and printed is not None and last.mark not in printed:
+                return f"{name} was allowed again since, so it stays"
+            if last is not None and last.ssh and not any(each.ssh for each in grants.values()):
+                grant = Grant(ssh=last.ssh, mark=last.mark)
         else:
+            _check_lets_in(grant, connection)
+            said = secrets.token_hex(8)
+            grant = replace(grant, mark=said)
+        if grant is not None:
             grants[name] = grant
-            client = connection.split(" ")[0]
-            if client and shuts_out(grant, client):
-                raise FirewallError(
-                    f"farm.ssh_from: would shut out this machine, which the VM sees as {client};"
-                    f" add that (got {', '.join(grant.ssh)})"
-                )
-        in_force = [grants[each] for each in sorted(grants)]
-        text = ruleset(in_force)
-        _nft(text, "--check")
-        if grant is None:
-            file.unlink(missing_ok=True)
-        else:
-            _write(file, grant.to_json())
-        _write(FOLDER / "firewall-ssh.nft", fallback(in_force))
-        _write(FOLDER / "firewall.nft", text)
-        _nft(text)
-        _keep_in_mind()
-        if not _UNIT_FILE.exists() or _UNIT_FILE.read_text() != unit():
-            _write(_UNIT_FILE, unit())
-            subprocess.run(("systemctl", "enable", "--now", _UNIT_FILE.name), check=True)
+        _put_into_force([grants[each] for each in sorted(grants)], file, grant)
+    return said
+
+
+def _check_lets_in(grant: Grant, connection: str) -> None:
+    client = connection.split(" ")[0]
+    if client and shuts_out(grant, client):
+        raise FirewallError(
+            f"farm.ssh_from: would shut out this machine, which the VM sees as {client};"
+            f" add that (got {', '.join(grant.ssh)})"
+        )
+
+
+def _put_into_force(grants: list[Grant], file: Path, changed: Grant | None) -> None:
+    """Have all grants in force, after one of them was written to its file, or deleted."""
+    text = ruleset(grants)
+    _nft(text, "--check")
+    if changed is None:
+        file.unlink(missing_ok=True)
+    else:
+        _write(file, changed.to_json())
+    _write(FOLDER / "firewall-ssh.nft", fallback(grants))
+    _write(FOLDER / "firewall.nft", text)
+    _nft(text)
+    _keep_in_mind()
+    if not _UNIT_FILE.exists() or _UNIT_FILE.read_text() != unit():
+        _write(_UNIT_FILE, unit())
+        subprocess.run(("systemctl", "enable", "--now", _UNIT_FILE.name), check=True)
+
+
+def _read(file: Path) -> Grant:
+    """Return a grant that was put into force before.
+
+    Raises:
+        FirewallError: The file is damaged.
+    """
+    try:
+        return Grant.from_json(file.read_text())
+    except (OSError, ValueError, TypeError, LookupError, AttributeError) as error:
+        raise FirewallError(
+            f"{file}: is no grant, so nothing was changed; delete it, and run"
+            f" `pulumi up --replace '**::{file.stem}'` to have it written again (got {error!r})"
+        ) from None
 
 
 def _keep_in_mind() -> None:
@@ -302,6 +354,7 @@ def _parser() -> argparse.ArgumentParser:
         each.add_argument("name", type=_name, metavar="NAME")
     allow.add_argument("grant", type=_grant, metavar="GRANT")
     allow.add_argument("connection", nargs="?", default="", metavar="CONNECTION")
+    forbid.add_argument("--printed", metavar="TEXT")
     return parser
 
 
@@ -309,10 +362,15 @@ def main(arguments: list[str]) -> int:
     """Run one of the commands; code 1 and the reason on stderr if it fails."""
     told = _parser().parse_args(arguments)
     try:
-        change(told.name, *((told.grant, told.connection) if told.what == "allow" else (None,)))
+        if told.what == "allow":
+            said = change(told.name, told.grant, told.connection)
+        else:
+            said = change(told.name, None, printed=told.printed)
     except (FirewallError, subprocess.CalledProcessError, OSError, ValueError) as error:
         print(error, file=sys.stderr)
         return 1
+    if said:
+        print(said)
     return 0
 
 

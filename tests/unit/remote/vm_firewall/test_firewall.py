@@ -107,6 +107,61 @@ def test_what_nft_refuses_changes_nothing(
     assert len(nft) == 1
 
 
+def test_the_last_grant_for_ssh_stays_for_ssh(nft: list[str]) -> None:
+    assert allow("a", GRANT) == 0
+    assert allow("b", Grant(public=(80,))) == 1, "no SSH at all"
+    assert firewall.main(["forbid", "a"]) == 0
+    assert accepted(nft[-1]) == ["ip saddr { 10.90.0.1/32 } tcp dport 22 accept"]
+    assert firewall.main(["forbid", "a"]) == 0, "and again"
+    assert accepted(nft[-1]) == ["ip saddr { 10.90.0.1/32 } tcp dport 22 accept"]
+    moved = Grant(ssh=("10.90.0.0/30",))
+    assert allow("b", moved) == 0
+    assert firewall.main(["forbid", "a"]) == 0
+    assert accepted(nft[-1]) == ["ip saddr { 10.90.0.0/30 } tcp dport 22 accept"]
+
+
+def test_what_was_allowed_again_since_stays(
+    nft: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    printed = []
+    for _ in range(2):
+        assert allow("a", GRANT) == 0
+        printed.append(capsys.readouterr().out)
+    before = nft[-1]
+    for earlier in (printed[0], ""):
+        assert firewall.main(["forbid", "a", "--printed", earlier]) == 0
+        assert nft[-1] == before
+        assert capsys.readouterr().out == "a was allowed again since, so it stays\n"
+    assert firewall.main(["forbid", "a", "--printed", printed[1]]) == 0
+    assert "8000" not in nft[-1]
+
+
+def test_a_grant_without_a_mark_goes_whatever_was_printed(nft: list[str]) -> None:
+    assert allow("a", GRANT) == 0
+    file = firewall.FOLDER / "firewall" / "a.json"
+    file.write_text(GRANT.to_json())  # as an older version wrote it
+    assert firewall.main(["forbid", "a", "--printed", ""]) == 0
+    assert "8000" not in nft[-1]
+
+
+@pytest.mark.parametrize(
+    "content",
+    [b"", b"{", b"{}", b"[]", b"null", b"\xff", b'{"ssh": 5, "edges": [], "public": []}', None],
+)
+def test_a_damaged_grant_is_named(
+    nft: list[str], content: bytes | None, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert allow("a", GRANT) == 0
+    file = firewall.FOLDER / "firewall" / "b.json"
+    file.mkdir() if content is None else file.write_bytes(content)
+    assert allow("a", GRANT) == 1
+    said = capsys.readouterr().err
+    assert said.startswith(f"{file}: is no grant, so nothing was changed; delete it")
+    assert len(nft) == 1
+    if content is not None:
+        assert allow("b", GRANT) == 0, "it is written again"
+
+
 @pytest.mark.parametrize(
     "typed",
     [
