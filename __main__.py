@@ -33,6 +33,7 @@ farm = Farm(
         edge=stack.edge.vm,
         staying=len(checked.stays),
         protect=checked.image,
+        keep_key=bool(checked.protected),
     ),
 )
 vms = {

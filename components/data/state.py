@@ -69,6 +69,8 @@ class _State:
         self._used = {slot.rpartition("-")[0] for slot in slots}
         # Each VM's disk after the last successful update.
         self._complete: Mapping[str, Any] = self._of(_EDGE, "edge").get("disks") or {}
+        # The folders that containers had then, by VM and service.
+        self._had = {tuple(each) for each in self._of(_EDGE, "edge").get("folders") or ()}
 
     def names(self, kind: str) -> list[str]:
         return sorted(self._outputs.get(kind, {}))
@@ -141,7 +143,10 @@ class _State:
 
     def protected(self, vm: str) -> tuple[str, ...]:
         """Return the URNs of a VM's resources that the engine can protect."""
-        parts = ((_DOMAIN, "domain"), (_DISK, "disk"), (_DISK, "cloudinit"))
+        parts = (
+            *((_DOMAIN, "domain"), (_DISK, "disk"), (_DISK, "cloudinit")),
+            (_COMMAND, "hostkey-keygen"),
+        )
         found = (self._urns.get((kind, f"{vm}-{part}")) for kind, part in parts)
         return tuple(urn for urn in found if urn is not None)
 
@@ -155,7 +160,8 @@ class _State:
         if held.place == "name":
             name = volume_name(held.service, held.vm, held.what)
             return name in self._outputs.get(_VOLUME, {})
-        return on_vm(held.service, held.vm) in self._used
+        used = on_vm(held.service, held.vm) in self._used
+        return used or (held.vm, held.service, held.what) in self._had
 
     def known_to_vms(self, vms: Iterable[str]) -> Mapping[tuple[str, *Key], Held]:
         """Return the data that the VMs' own outputs have, where no service can say more.

@@ -28,6 +28,8 @@ class FarmArgs:
     """How many VMs stay as an older version of Gatehouse made them."""
     protect: bool = False
     """Whether Pulumi has to refuse to delete the image: disks with data are layers of it."""
+    keep_key: bool = False
+    """Whether it has to refuse to make another SSH key: VMs with data would not let it in."""
 
 
 class Farm(pulumi.ComponentResource):
@@ -85,6 +87,7 @@ class Farm(pulumi.ComponentResource):
             f"{name}-ssh",
             f"gatehouse-{pulumi.get_stack()}",
             pulumi.ResourceOptions(parent=self),
+            keep=args.keep_key,
         )
         self.ssh_key_file = written(
             key_folder(pulumi.get_stack()) / "id_ed25519", self.ssh_key.private_key

@@ -28,7 +28,23 @@ class KeyPair(pulumi.ComponentResource):
     public_key: pulumi.Output[str]
     """The public key: its type, its base64, and a comment."""
 
-    def __init__(self, name: str, comment: str, opts: pulumi.ResourceOptions | None = None) -> None:
+    def __init__(
+        self,
+        name: str,
+        comment: str,
+        opts: pulumi.ResourceOptions | None = None,
+        *,
+        keep: bool = False,
+    ) -> None:
+        """Make the pair, or take it from the state.
+
+        Args:
+            name: Of the resource.
+            comment: Of the key.
+            opts: Of the resource.
+            keep: Whether the engine has to refuse to make another one, as nothing would be let in
+                with that.
+        """
         super().__init__(_TYPE, name, None, opts)
         generated = local.Command(
             f"{name}-keygen",
@@ -39,6 +55,7 @@ class KeyPair(pulumi.ComponentResource):
             ),
             pulumi.ResourceOptions(
                 parent=self,
+                protect=keep or None,
                 additional_secret_outputs=["stdout"],
                 # Another text of the script must never mean another key.
                 ignore_changes=["create", "environment"],

@@ -77,7 +77,9 @@ class Vm(pulumi.ComponentResource):
         self._farm = args.farm
         stack = pulumi.get_stack()
         card = _card(args.spec, args.farm.config.network, stack)
-        host_key = KeyPair(f"{name}-hostkey", name, pulumi.ResourceOptions(parent=self))
+        host_key = KeyPair(
+            f"{name}-hostkey", name, pulumi.ResourceOptions(parent=self), keep=args.protect
+        )
         user_data = self._user_data(host_key)
         generation = self._generation(args, user_data, card)
         unit = pulumi.ResourceOptions(

@@ -64,7 +64,7 @@ def test_the_engine_protects_what_holds_data() -> None:
 
     vms = of_vm(0, 1)
     # The disks are layers of the image, and cannot be read without it.
-    needed = {"farm-image", *vms}
+    needed = {"farm-image", "farm-ssh-keygen", *vms}
     assert those(DATA) == {*needed, "hello-web-0-data", "hello-web-1-data"}
     assert those(FOLDER) == needed
     assert those(expendable(DATA)) == set()
@@ -205,7 +205,7 @@ def protected(run: program.Run) -> set[str]:
 
 
 def of_vm(*numbers: int) -> set[str]:
-    parts = ("disk", "cloudinit", "domain")
+    parts = ("disk", "cloudinit", "domain", "hostkey-keygen")
     return {f"web-{number}-{part}" for number in numbers for part in parts}
 
 
@@ -359,9 +359,10 @@ def test_data_outlives_a_service_that_was_destroyed_alone(volume: dict[str, Any]
 def test_a_folder_that_was_used_is_data_without_its_containers_too() -> None:
     before = program.run(config(FOLDER))
     used = program.run(config(FOLDER), before=before)
-    half = forgetting(used, "Container::hello", "Command::hello")
-    (problem, *_) = refused(config(FOLDER, farm__memory="512MiB"), half)
-    assert problem.startswith("services.hello.volumes.0: the folder ")
+    for complete in (before, used):
+        half = forgetting(complete, "Container::hello", "Command::hello")
+        (problem, *_) = refused(config(FOLDER, farm__memory="512MiB"), half)
+        assert problem.startswith("services.hello.volumes.0: the folder ")
 
 
 def forgetting(run: program.Run, *parts: str) -> program.Run:
