@@ -165,8 +165,11 @@ def ssh_words(edge: EdgeConfig, known_hosts: str) -> tuple[str, ...]:
 
 
 def _command(run: Sequence[str], asked: EdgeCommand) -> local.CommandArgs:
+    delete = None
+    if asked.delete is not None:
+        delete = f'{shlex.join((*run, *asked.delete))} --printed "$PULUMI_COMMAND_STDOUT"'
     return local.CommandArgs(
         create=shlex.join((*run, *asked.create)),
-        delete=None if asked.delete is None else shlex.join((*run, *asked.delete)),
+        delete=delete,
         stdin=asked.stdin,
     )

@@ -3,7 +3,7 @@
     python3 -m remote.edge_agent users FOLDER NAME < userlists
     python3 -m remote.edge_agent apply FOLDER NAME READY_SECONDS < haproxy.cfg
     python3 -m remote.edge_agent renew FOLDER NAME [now]
-    python3 -m remote.edge_agent remove FOLDER NAME
+    python3 -m remote.edge_agent remove FOLDER NAME [--printed TEXT]
     python3 -m remote.edge_agent log FOLDER NAME < HAProxy's output
     python3 -m remote.edge_agent link FOLDER NAME
 

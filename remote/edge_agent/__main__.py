@@ -11,6 +11,7 @@ from remote.edge_agent import (
     claims,
     install,
     logfile,
+    mark,
     seal,
     timer,
     upgraded,
@@ -70,10 +71,13 @@ def _run(instance: Instance, asked: argparse.Namespace, given: str) -> None:
     with instance.locked():
         if asked.action == "apply":
             apply(instance, given, asked.ready_seconds)
+            print(f"in force, with the mark {mark.made(instance.folder)}")
         elif asked.action == "users":
             users.keep(instance.folder, given)
         elif asked.action == "renew":
             _renew(instance, at_once=asked.when == "now")
+        elif asked.action == "remove" and mark.is_another(instance.folder, asked.printed):
+            print(f"the edge {asked.name} was put into force again since, so it stays")
         elif asked.action == "remove":
             timer.stop(instance)
             instance.stop()

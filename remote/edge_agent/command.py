@@ -36,6 +36,12 @@ def parser(words: str = WORDS) -> argparse.ArgumentParser:
                 metavar="READY_SECONDS",
                 help="how long new servers may take to pass their health check",
             )
+        if name == "remove":
+            each.add_argument(
+                *("--printed",),
+                metavar="TEXT",
+                help="the output of an apply: an edge that was applied again since stays",
+            )
         if name == "renew":
             each.add_argument(
                 *("when",),

@@ -38,7 +38,12 @@ def edge() -> Iterator[Edge]:
 
 
 def reach(
-    server: sshd.Server, edge: Edge, folder: Path, action: str, text: str = ""
+    server: sshd.Server,
+    edge: Edge,
+    folder: Path,
+    action: str,
+    text: str = "",
+    printed: str | None = None,
 ) -> subprocess.CompletedProcess[str]:
     """Run the command that the graph runs, with what it is given there."""
     known_hosts = folder / "known_hosts"
@@ -51,6 +56,7 @@ def reach(
     }
     arguments = [action, str(edge.instance.folder), edge.instance.name]
     arguments += ["10"] if action == "apply" else []
+    arguments += [] if printed is None else ["--printed", printed]
     return subprocess.run(
         (sys.executable, "-m", "controller.reach", *arguments),
         check=False,
@@ -75,6 +81,23 @@ def test_it_is_put_into_force_and_taken_away_over_ssh(
         assert "unknown keyword 'nonsense'" in bad.stderr
         assert edge.get() == (200, ADDRESS), "the edge agent's own words and code come back"
         done = reach(server, edge, tmp_path, "remove")
+        assert done.returncode == 0, done.stderr
+    assert not edge.instance.folder.exists()
+
+
+def test_the_command_that_was_replaced_does_not_take_the_edge_away(
+    server: sshd.Server, edge: Edge, tmp_path: Path
+) -> None:
+    # As Pulumi does for `--replace`, and for an edge.host that is another name of the machine.
+    with Servers(SERVER_PORT).running(ADDRESS):
+        text = edge.text({"web-0": ADDRESS})
+        old, new = (reach(server, edge, tmp_path, "apply", text) for _ in range(2))
+        assert (old.returncode, new.returncode) == (0, 0), new.stderr
+        done = reach(server, edge, tmp_path, "remove", printed=old.stdout)
+        assert (done.returncode, done.stderr) == (0, "")
+        assert "was put into force again since, so it stays" in done.stdout
+        assert edge.get() == (200, ADDRESS)
+        done = reach(server, edge, tmp_path, "remove", printed=new.stdout)
         assert done.returncode == 0, done.stderr
     assert not edge.instance.folder.exists()
 

@@ -343,7 +343,7 @@ def test_a_card_with_an_address_of_its_own_has_no_twin(
     assert run.resources["web-0-domain"].options.deleteBeforeReplace == alone
 
 
-@pytest.mark.parametrize("name", ["web-0-host-firewall-"])
+@pytest.mark.parametrize("name", ["web-0-host-firewall-", "edge-haproxy"])
 @pytest.mark.parametrize("printed", ["0123456789abcdef", "", "two\nlines; touch broken $(touch b)"])
 def test_what_undoes_a_command_gets_what_the_command_has_printed(
     name: str, printed: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
