@@ -26,7 +26,7 @@ _READY_SECONDS = 120
 
 _JOIN = "exec {} python3 agent.py join {} {}"
 # 255 is ssh's own: a VM that cannot be reached has nothing to leave.
-_LEAVE = "{} python3 agent.py leave {} {} || [ $? = 255 ]"
+_LEAVE = "{} python3 agent.py leave {} {} mark=\"'$PULUMI_COMMAND_STDOUT'\" || [ $? = 255 ]"
 
 
 _READY = Path(ready.__file__).read_text(encoding="utf-8")
@@ -206,6 +206,7 @@ class ContainerHost(pulumi.ComponentResource):
             local.CommandArgs(
                 create=parts.apply(lambda known: _JOIN.format(*known, ready)),
                 delete=parts.apply(lambda known: _LEAVE.format(*known, grace)),
+                logging=local.Logging.STDERR,  # a mark is for no reader
                 triggers=[container.id],
             ),
             pulumi.ResourceOptions(

@@ -3,7 +3,8 @@
     python3 agent.py serve FOLDER            the daemon, under systemd
     python3 agent.py deployed SECONDS        wait until the daemon runs this very text
     python3 agent.py join CONTAINER SECONDS  show a container once it is healthy, wait for Traefik
-    python3 agent.py leave CONTAINER GRACE   hide it, wait until its requests in flight are over
+    python3 agent.py leave CONTAINER GRACE MARK
+                                             hide it, wait until its requests in flight are over
     python3 agent.py evacuate GRACE          wait for all requests in flight, stop all containers
 
 Traefik's Docker provider has no drain: it sends requests to whatever runs. So it does not talk to
@@ -12,6 +13,9 @@ nothing else. A container may serve when it has joined and has answered its heal
 last start, until its process ends. One that leaves is hidden first, and stopped only when nothing
 is in flight; Traefik forgets it without touching its open requests. While the daemon is away,
 Traefik keeps what it has.
+
+``join`` prints a mark. A container that has got another mark since does not leave: Pulumi replaces
+a command by making the new one and then undoing the old one.
 
 Sent to the VM as text, so it imports nothing but the standard library.
 """
@@ -584,11 +588,23 @@ def listed(label: str) -> list[dict[str, Any]]:
     Raises:
         OSError: Docker does not answer, or not with a list.
     """
-    status, body = ask_docker(f'/containers/json?filters={{"label":["{label}"]}}')
-    told = json.loads(body) if status == 200 else None
-    if not isinstance(told, list):
-        raise DockerError(f"it says {status}: {body[:_SAID].decode(errors='replace')}")
-    return told
+    return _list(f'/containers/json?filters={{"label":["{label}"]}}')
+
+
+def _list(path: str) -> list[dict[str, Any]]:
+    status, body = ask_docker(path)
+    with contextlib.suppress(ValueError, RecursionError):
+        told = json.loads(body) if status == 200 else None
+        if isinstance(told, list) and all(_is_listed(each) for each in told):
+            return told
+    raise DockerError(f"it says {status}: {body[:_SAID].decode(errors='replace')}")
+
+
+def _is_listed(told: object) -> bool:
+    found = told if isinstance(told, dict) else {}
+    labels = found.get("Labels")
+    created = isinstance(found.get("Created"), int | float)
+    return is_id(found.get("Id")) and created and (labels is None or isinstance(labels, dict))
 
 
 def limit(container: Container) -> None:
@@ -658,6 +674,8 @@ class Member:
     id: str
     healthy_since: str | None = None
     """The ``started_at`` for which its health check has passed."""
+    mark: str = ""
+    """Of the last ``join``; empty if that was an older agent's, or is not known."""
 
 
 class Kept:
@@ -742,7 +760,7 @@ class Members:
             found = each if isinstance(each, dict) else {}
             since = found.get("healthy_since")
             if is_id(found.get("id")) and isinstance(since, str | None):
-                self._members[found["id"]] = Member(found["id"], since)
+                self._members[found["id"]] = Member(found["id"], since, str(found.get("mark", "")))
             else:
                 self._dropped.append(each)
         if self._dropped and not self._members:
@@ -761,8 +779,18 @@ class Members:
     def put(self, container: str, healthy_since: str | None) -> None:
         """Add a member, or note since which start it is healthy."""
         with self._lock:
-            self._members[container] = Member(container, healthy_since)
+            known = self._members.get(container, Member(container))
+            self._members[container] = replace(known, healthy_since=healthy_since)
         self._kept.save()
+
+    def mark(self, container: str) -> str:
+        """Give a member a new mark, and return it."""
+        mark = secrets.token_hex(8)
+        with self._lock:
+            if container in self._members:
+                self._members[container] = replace(self._members[container], mark=mark)
+        self._kept.save()
+        return mark
 
     def remove(self, container: str) -> None:
         """Forget a member, if it is one."""
@@ -1136,8 +1164,11 @@ class Agent:
 
     # What Gatehouse asks for.
 
-    def join(self, container: str, seconds: float) -> None:
+    def join(self, container: str, seconds: float) -> str:
         """Show a container to Traefik once it is healthy, and wait until Traefik has taken it up.
+
+        Returns:
+            The mark with which it may leave.
 
         Raises:
             AgentError: It is not healthy in time; it stays hidden.
@@ -1157,6 +1188,7 @@ class Agent:
         insist(lambda: self._remove_leftovers(found))
         self.images.serves(found, *insist(traefiks))
         threading.Thread(target=self.images.sweep, daemon=True).start()
+        return self.members.mark(container)
 
     def _await_listed(self, container: Container, seconds: float) -> None:
         if not poll(lambda: all(self._listed(container)), seconds):
@@ -1171,20 +1203,27 @@ class Agent:
         if slot is None:
             return
         wanted = json.dumps({"label": [f"{_SLOT_LABEL}={slot}"]})
-        status, body = ask_docker(f"/containers/json?all=1&filters={wanted}".replace(" ", ""))
-        there = json.loads(body) if status == 200 else []
+        there = _list(f"/containers/json?all=1&filters={wanted}".replace(" ", ""))
         own = next((each["Created"] for each in there if each["Id"] == joined.id), 0)
         for each in there:
             ours = _SLOT_LABEL in (each["Labels"] or {}).get(OWN_LABEL, "").split()
             if ours and each["Created"] < own and self.members.get(each["Id"]) is None:
                 subprocess.run(("docker", "rm", "--force", each["Id"]), check=False)
 
-    def leave(self, container: str, grace: float) -> str:
+    def leave(self, container: str, grace: float, mark: str | None = None) -> str:
         """Hide a container, and wait until its requests in flight are over or the time is.
+
+        Args:
+            container: Its id.
+            grace: The time, in seconds.
+            mark: That of the join to undo; None for any.
 
         Returns:
             What there is to say of it.
         """
+        member = self.members.get(container)
+        if member is not None and mark is not None and member.mark not in ("", mark):
+            return "it has joined again since, so it stays"
         self.members.remove(container)
         self._hide(container)
         found = insist(lambda: find(container))
@@ -1335,7 +1374,7 @@ class FilteredDocker(BaseHTTPRequestHandler):
                 else:
                     self._answer(200, json.dumps(found.told).encode())
             elif _ASKED_DOCKER.fullmatch(path):
-                self._answer(*ask_docker(self.path))
+                self._answer(*ask_docker(path))  # and nothing that may follow it
             else:
                 self._answer(403, b'{"message":"not for Traefik"}')
         except (BrokenPipeError, ConnectionResetError):
@@ -1403,10 +1442,11 @@ class Control(socketserver.StreamRequestHandler):
             threading.Thread(target=self.server.shutdown, daemon=True).start()
             return ""
         if what == "join":
-            agent.join(arguments[0], float(arguments[1]))
-            return ""
+            return agent.join(arguments[0], float(arguments[1]))
         if what == "leave":
-            return agent.leave(arguments[0], float(arguments[1]))
+            # An update from before there were marks says none.
+            mark = arguments[2].removeprefix("mark=") if arguments[2:] else None
+            return agent.leave(arguments[0], float(arguments[1]), mark)
         if what == "evacuate":
             return agent.evacuate(float(arguments[0]))
         raise AgentError(f"{what}: unknown request")
@@ -1587,7 +1627,7 @@ def main(arguments: list[str]) -> int:
         else:
             said = ask(folder, what, *rest)
             if said:
-                print(f"{what}: {said}")
+                print(said if what == "join" else f"{what}: {said}")
     except (AgentError, OSError) as error:
         print(error, file=sys.stderr)
         return 1

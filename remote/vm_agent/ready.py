@@ -7,34 +7,50 @@ runs says nothing about one that starts, fails and is started again.
 Sent to the VM as text, so it imports nothing but the standard library.
 """
 
+import http.client
 import subprocess
 import sys
 import time
-import urllib.error
 import urllib.request
 
 _ADDRESS = "{{range .NetworkSettings.Networks}}{{.IPAddress}} {{end}}"
 _LOG_LINES = "15"
+_DOCKER_SECONDS = 30.0
+"""For Docker to answer: without a limit, a log that does not end would hold up the update."""
+
+
+def docker(*words: str) -> tuple[bool, str]:
+    """Return whether a command of Docker's ended well in time, and what it printed."""
+    try:
+        done = subprocess.run(
+            ("docker", *words),
+            check=False,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            errors="replace",
+            timeout=_DOCKER_SECONDS,
+        )
+    except subprocess.TimeoutExpired as late:
+        said = bytes(late.output or b"").decode(errors="replace")
+        return False, f"{said}(Docker does not answer within {_DOCKER_SECONDS:.0f} s)"
+    return done.returncode == 0, done.stdout
 
 
 def problem(container: str, port: str, path: str) -> str | None:
     """Return why the container does not answer with a status below 400, or None if it does."""
-    inspected = subprocess.run(
-        ("docker", "inspect", "--format", _ADDRESS, container),
-        check=False,
-        capture_output=True,
-        text=True,
-    )
-    if inspected.returncode != 0:
-        return inspected.stderr.strip()
-    addresses = inspected.stdout.split()
+    inspected, said = docker("inspect", "--format", _ADDRESS, container)
+    if not inspected:
+        return said.strip()
+    addresses = said.split()
     if not addresses:
         return "it is not running"
     try:
         with urllib.request.urlopen(f"http://{addresses[0]}:{port}{path}", timeout=5):
             return None
-    except (urllib.error.URLError, OSError) as error:
-        return str(error)
+    except (http.client.HTTPException, OSError) as error:
+        return str(error) or type(error).__name__
 
 
 def main(container: str, port: str, path: str, seconds: str) -> int:
@@ -42,16 +58,10 @@ def main(container: str, port: str, path: str, seconds: str) -> int:
     deadline = time.monotonic() + float(seconds)
     while (why := problem(container, port, path)) is not None:
         if time.monotonic() > deadline:
-            logs = subprocess.run(
-                ("docker", "logs", "--tail", _LOG_LINES, container),
-                check=False,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.STDOUT,
-                text=True,
-            )
+            _, logs = docker("logs", "--tail", _LOG_LINES, container)
             print(
                 f"did not answer http://:{port}{path} within {seconds} s: {why}\n"
-                f"  Its last log lines:\n{logs.stdout}",
+                f"  Its last log lines:\n{logs}",
                 file=sys.stderr,
             )
             return 1

@@ -349,8 +349,14 @@ def test_the_agent_asks_and_answers_over_its_socket(vm: Vm, tmp_path: Path) -> N
     control = agent.UnixServer(tmp_path / "control.sock", agent.Control, vm.agent)
     threading.Thread(target=control.serve_forever, daemon=True).start()
     app = vm.app(1)
-    assert agent.ask(tmp_path, "join", app.id, "60") == ""
+    first, second = (agent.ask(tmp_path, "join", app.id, "60") for _ in range(2))
     assert vm.answering() == {app.id}
+    for mark in (first, ""):  # as Pulumi does for `--replace`: the new command, then the old one
+        said = agent.ask(tmp_path, "leave", app.id, "0", f"mark={mark}")
+        assert said == "it has joined again since, so it stays"
+        assert vm.answering() == {app.id}
+    assert agent.ask(tmp_path, "leave", app.id, "60", f"mark={second}").startswith("nothing in")
+    assert vm.traefik.get()[0] == 503
     with pytest.raises(AgentError, match="there is no such container"):
         agent.ask(tmp_path, "join", "a" * 64, "60")
     began = time.monotonic()

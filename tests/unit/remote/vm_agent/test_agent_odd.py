@@ -172,3 +172,29 @@ def test_logs_that_docker_does_not_give_are_not_waited_for(
 
     monkeypatch.setattr(subprocess, "run", late)
     assert "cannot be read" in agent.last_lines("a")
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        *(b"", b"[", b'[{"Id": "a"', b"null", b"{}", b"[null]", b"[1]", b"[{}]", b"[" * 99_999),
+        *(b'[{"Id": "a"}]', b'[{"Id": 1, "Created": 1}]', b'[{"Id": "a", "Created": null}]'),
+        b'[{"Id": "a", "Created": 1, "Labels": "x"}]',
+    ],
+)
+def test_a_list_of_docker_that_is_none_is_no_answer(
+    body: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """So that it is asked again, and a join that fails is undone."""
+    monkeypatch.setattr(agent, "ask_docker", lambda *_: (200, body))
+    with pytest.raises(agent.DockerError, match="it says 200"):
+        agent.listed("x")
+
+
+def test_a_member_keeps_its_mark_in_the_file(tmp_path: Path) -> None:
+    members = agent.Members(tmp_path / "members.json")
+    members.put("a", None)
+    mark = members.mark("a")
+    members.put("a", "now")
+    (again,) = agent.Members(tmp_path / "members.json")
+    assert (again.healthy_since, again.mark) == ("now", mark)
