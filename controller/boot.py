@@ -1,9 +1,11 @@
 """The gate of a VM, run on the controller: ``python3 -m controller.boot wait|shutdown``.
 
 ``wait`` ends when the VM is ready for its role, as when a container host's Docker answers over SSH,
-with the VM's address as the only line on stdout.
+with the VM's address and a mark on stdout. A VM that is off is started.
 ``shutdown`` lets the requests in flight end, asks the guest to power off, and ends when it has or
 when its time is over; a domain that is gone already is fine. The edge sends it no requests by then.
+A VM with another mark stays on: Pulumi replaces a command by making the new one, which waits for
+the VM, and then undoing the old one.
 
 A program of its own, with the standard library only, because only a running command can watch the
 console while the VM boots: the domain resource could only say that no address came.
@@ -14,6 +16,7 @@ import collections
 import os
 import pty
 import re
+import secrets
 import signal
 import subprocess
 import sys
@@ -33,6 +36,8 @@ _SETTLE_SECONDS = 60.0
 """How long the VM may take to become ready after cloud-init has ended with errors: Docker may be
 starting, and an error may have been about something else."""
 _CONSOLE_LINES, _CONSOLE_KEPT = 25, 5000
+_MARK = "gatehouse-gate"
+"""A file on the VM with the mark of the last ``wait``."""
 _CONTROL = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]|\x1b[()][A-Z0-9]|[\x00-\x08\x0b-\x1f\x7f]")
 _LEASE = re.compile(r"\sipv4\s+(\d+\.\d+\.\d+\.\d+)/")
 
@@ -214,6 +219,7 @@ def wait(settings: Settings) -> str:
         BootError: It did not within the time limit, or its first boot failed; the message has the
             line that says why, if one does, and ends with the console's tail.
     """
+    _start_if_off(settings)
     waiting = _Waiting(settings)
     with attached_console(settings) as console:
         try:
@@ -272,6 +278,32 @@ class _Waiting:
         return address
 
 
+def _start_if_off(settings: Settings) -> None:
+    """Start a VM that was powered off, as when only its gate was deleted; not a paused one."""
+    if virsh(settings.uri, "domstate", settings.domain).stdout.strip() == "shut off":
+        virsh(settings.uri, "start", settings.domain)
+
+
+def marked(settings: Settings, address: str) -> str:
+    """Give the VM a new mark, and return it; empty if the VM does not take it."""
+    mark = secrets.token_hex(8)
+    try:
+        done = _ask(settings, address, f"echo {mark} > {_MARK}")
+    except subprocess.TimeoutExpired:
+        return ""
+    return mark if done.returncode == 0 else ""
+
+
+def waited_for_again(settings: Settings, address: str, printed: str) -> bool:
+    """Whether the VM has another mark than a ``wait`` has printed."""
+    try:
+        told = _ask(settings, address, f"cat {_MARK}")
+    except subprocess.TimeoutExpired:
+        return False
+    mark = told.stdout.strip() if told.returncode == 0 else ""
+    return bool(re.fullmatch("[0-9a-f]{16}", mark)) and mark not in printed
+
+
 def drain(settings: Settings, address: str) -> None:
     """Have the VM wait for the requests in flight, if there is a command for that."""
     if not settings.drain:
@@ -296,15 +328,20 @@ def drain(settings: Settings, address: str) -> None:
     print(f"{settings.vm}: {said}", file=sys.stderr)
 
 
-def shutdown(settings: Settings, address: str) -> None:
+def shutdown(settings: Settings, printed: str) -> None:
     """Empty the guest and power it off by ACPI; deleting the domain does the rest.
 
     Args:
         settings: Which VM, and the time limits.
-        address: Where it was reached last; empty if it never was.
+        printed: What the `wait` to undo has printed: the address, and perhaps the mark. Empty if
+            it printed nothing.
     """
+    address = printed.partition(" ")[0]
     state = virsh(settings.uri, "domstate", settings.domain)
     if address and state.stdout.strip() == "running":
+        if waited_for_again(settings, address, printed):
+            print(f"{settings.vm}: was waited for again since, so it stays on", file=sys.stderr)
+            return
         drain(settings, address)
     deadline = time.monotonic() + settings.shutdown_timeout
     if virsh(settings.uri, "shutdown", settings.domain).returncode != 0:
@@ -325,7 +362,8 @@ def main(arguments: list[str]) -> int:
     settings = Settings.from_environment()
     try:
         if asked.action == "wait":
-            print(wait(settings))
+            address = wait(settings)
+            print(address, marked(settings, address))
         else:
             # What ``wait`` has printed, which the command's provider keeps.
             shutdown(settings, os.environ.get("PULUMI_COMMAND_STDOUT", "").strip())

@@ -107,7 +107,8 @@ class Vm(pulumi.ComponentResource):
             key_folder(stack) / f"{name}.known_hosts",
             host_key.public_key.apply(lambda key: known_hosts_line(name, key)),
         )
-        self.address = self._gate(known_hosts).stdout.apply(str.strip)
+        printed = self._gate(known_hosts).stdout
+        self.address = printed.apply(lambda line: line.partition(" ")[0].strip())
         self.docker_host = pulumi.Output.concat("ssh://", SSH_USER, "@", self.address)
         self.ssh_options = pulumi.Output.all(args.farm.ssh_key_file, known_hosts).apply(
             lambda files: list(options(key_file=files[0], known_hosts=files[1], host=name))

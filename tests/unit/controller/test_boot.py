@@ -205,9 +205,41 @@ def test_shutdown_empties_the_guest_before_it_is_asked(program: Program, tmp_pat
         ' *domstate*) [ -e "$STATE/asked" ] && echo "shut off" || echo running ;; esac',
     )
     boot.shutdown(settings(), "10.90.0.23")
-    drained, asked = (tmp_path / "order").read_text().splitlines()
+    looked, drained, asked = (tmp_path / "order").read_text().splitlines()
+    assert looked.endswith("gatehouse@10.90.0.23 cat gatehouse-gate")
     assert drained.endswith("gatehouse@10.90.0.23 python3 agent.py evacuate 20")
     assert asked == "shutdown"
+
+
+def test_a_vm_that_was_waited_for_again_stays_on(
+    program: Program, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    program("virsh", 'case "$*" in *shutdown*) touch "$STATE/asked" ;; *) echo running ;; esac')
+    # The VM's own shell, in whose home the mark is.
+    program("ssh", 'for last; do :; done; cd "$STATE" && eval "$last"')
+    first, second = (boot.marked(settings(), "10.90.0.23") for _ in range(2))
+    for printed in (f"10.90.0.23 {first}", "10.90.0.23"):
+        boot.shutdown(settings(), printed)
+        assert "was waited for again since, so it stays on" in capsys.readouterr().err
+        assert not (tmp_path / "asked").exists()
+    boot.shutdown(settings(timeout=0), f"10.90.0.23 {second}")
+    assert (tmp_path / "asked").exists()
+
+
+@pytest.mark.parametrize("vm", ["exit 255", "echo no mark", "true", "exit 1"])
+def test_a_vm_without_a_mark_is_shut_down(program: Program, tmp_path: Path, vm: str) -> None:
+    program("virsh", 'case "$*" in *shutdown*) touch "$STATE/asked" ;; *) echo running ;; esac')
+    program("ssh", vm)
+    boot.shutdown(settings(timeout=0), "10.90.0.23 0123456789abcdef")
+    assert (tmp_path / "asked").exists()
+
+
+def test_a_vm_that_is_off_is_started(program: Program) -> None:
+    off = '[ -e "$STATE/on" ] && echo running || echo "shut off"'
+    started = f'case "$*" in *start*) touch "$STATE/on" ;; *domstate*) {off} ;; esac'
+    program("virsh", f'{started}\ncase "$*" in *domifaddr*) {LEASE} ;; esac')
+    program("ssh", "echo 20.10.24")
+    assert boot.wait(settings()) == "10.90.0.23"
 
 
 def test_a_vm_for_the_edge_is_ready_when_its_first_boot_has_ended(
@@ -231,7 +263,7 @@ def test_a_vm_for_the_edge_is_ready_when_its_first_boot_has_ended(
 
 
 def test_a_vm_for_the_edge_has_no_containers_to_empty(program: Program, tmp_path: Path) -> None:
-    program("ssh", 'touch "$STATE/entered"')
+    program("ssh", 'case "$*" in *gatehouse-gate) ;; *) touch "$STATE/entered" ;; esac')
     program(
         "virsh",
         'case "$*" in *shutdown*) touch "$STATE/asked" ;;'
