@@ -13,10 +13,11 @@ from typing import Any
 
 import yaml
 
+from components import goyaml, secure
 from components.config.checks.text import part
 from components.config.loading import ConfigError, parse
 
-_PREFIX = "gatehouse:"
+_PREFIX = secure.PREFIX
 _QUOTED = re.compile(r"'[^']{2,}'|\"[^\"]{2,}\"")
 # The latter three are what PyYAML raises for a wrong value behind `!!bool` and such.
 _UNREADABLE = (
@@ -37,10 +38,10 @@ def raw_config(text: str) -> dict[str, Any]:
         ConfigError: It is no stack file.
     """
     try:
-        node = yaml.compose(text, yaml.SafeLoader)
+        node = goyaml.compose(text)
         twice = tuple(_given_twice(node))
         _not_too_many(node)
-        document = yaml.safe_load(text)
+        document = goyaml.load(text)
     except _UNREADABLE as error:
         raise ConfigError(
             [f"config: cannot be read, as the file is no YAML: {_reason(error)}"]
@@ -52,6 +53,9 @@ def raw_config(text: str) -> dict[str, Any]:
         raise ConfigError(
             ["config: is required, with the keys gatehouse:farm and gatehouse:services"]
         )
+    problems = tuple(secure.lost(config))
+    if problems:
+        raise ConfigError(problems)
     return {
         str(key).removeprefix(_PREFIX): _without_secrets(value)
         for key, value in config.items()
@@ -145,7 +149,7 @@ def _below(path: str, key: str) -> str:
 
 def _without_secrets(value: Any, stand_in: str = "encrypted") -> Any:
     if isinstance(value, dict):
-        if set(value) == {"secure"}:
+        if secure.is_secure(value):
             return stand_in
         return {
             key: _without_secrets(each, _STAND_INS.get(key, stand_in))

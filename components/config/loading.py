@@ -9,6 +9,7 @@ are elsewhere.
 import json
 import re
 from collections.abc import Iterable, Mapping
+from pathlib import Path
 from typing import Any, get_args, get_origin
 
 import pulumi
@@ -17,6 +18,7 @@ from pulumi.runtime import get_config
 from pulumi.runtime.config import CONFIG, get_config_env
 from pydantic import BaseModel, ValidationError
 
+from components import secure
 from components.config import checks, machine, spelling, vocabulary
 from components.config.checks.text import cut, is_hash, part
 from components.config.models.stack import Stack
@@ -62,6 +64,9 @@ def load() -> tuple[Stack, machine.Facts]:
     prefix = f"{pulumi.get_project()}:"
     given = {**get_config_env(), **CONFIG.get()}  # the SDK's Config can only look up known keys
     keys = [key for key in given if key.startswith(prefix)]
+    lost = secure.lost_in_file(Path(f"Pulumi.{pulumi.get_stack()}.yaml"))
+    if lost:
+        raise ConfigError(lost)
     stack = parse({key.removeprefix(prefix): _value(get_config(key)) for key in keys})
     facts = machine.facts(stack)
     problems = (

@@ -121,7 +121,7 @@ def test_what_is_no_stack_file_is_told() -> None:
 
 
 @pytest.mark.parametrize(
-    "value", ["2026-13-45", "9" * 5000, "[" * 3000 + "]" * 3000, "&a {b: *a}"], ids=len
+    "value", ["!!int x", "!foo 5", "[" * 3000 + "]" * 3000, "&a {b: *a}"], ids=len
 )
 def test_what_yaml_cannot_make_of_a_file_is_an_error_of_the_config(value: str) -> None:
     with pytest.raises(ConfigError, match=r"^the stack config is wrong") as error:

@@ -1,0 +1,129 @@
+"""Reads YAML as Pulumi does, whose parser (go-yaml 3) goes by YAML 1.2 for the most part.
+
+PyYAML goes by YAML 1.1: it takes `yes` for true and `1:20` for 80, which are text to Pulumi, and
+`1e3` and `0o17` for text, which are numbers to Pulumi. Each value here is what Pulumi gives the
+program, or of a type that no key takes.
+"""
+
+import math
+import re
+from typing import Any
+
+import yaml
+
+_TAG = "tag:yaml.org,2002:"
+_WORDS: dict[str, object] = {
+    **dict.fromkeys(("", "~", "null", "Null", "NULL")),
+    **dict.fromkeys(("true", "True", "TRUE"), True),
+    **dict.fromkeys(("false", "False", "FALSE"), False),
+    **dict.fromkeys((".nan", ".NaN", ".NAN"), math.nan),
+    **dict.fromkeys((".inf", ".Inf", ".INF", "+.inf", "+.Inf", "+.INF"), math.inf),
+    **dict.fromkeys(("-.inf", "-.Inf", "-.INF"), -math.inf),
+}
+_INTEGER = re.compile(
+    r"[-+]?(0[xX](?P<x>[0-9a-fA-F]+)|0[bB](?P<b>[01]+)|0[oO]?(?P<o>[0-7]+)|0|[1-9][0-9]*)"
+)
+_FLOAT = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?")
+_DATE = re.compile(r"[0-9]{4}-[0-9]{1,2}-[0-9]{1,2}([Tt ].*)?", re.DOTALL)
+_LARGEST, _SMALLEST = 2**64 - 1, -(2**63)
+_WRITTEN_OUT = 1e21  # from which on Go's JSON has an exponent
+
+
+class Date:
+    """A date or time, which Pulumi rewrites to text of another form."""
+
+    def __init__(self, text: str) -> None:
+        self._text = text
+
+    def __repr__(self) -> str:
+        """Return it as it is in the file."""
+        return self._text
+
+    __str__ = __repr__
+
+
+def scalar(text: str) -> object:
+    """Return what a value without quotes and tag is to the program that Pulumi runs."""
+    if text in _WORDS:
+        return _WORDS[text]
+    if not text[:1].isascii() or text[:1] not in "+-.0123456789":
+        return text
+    if _DATE.fullmatch(text):
+        return Date(text)
+    # With a point in front Go takes no underscores.
+    plain = text if text.startswith(".") else text.replace("_", "")
+    found = _INTEGER.fullmatch(plain)
+    if found is not None and len(plain) < 100:
+        number = _integer(plain, found)
+        if _SMALLEST <= number <= _LARGEST:
+            return number
+    if _FLOAT.fullmatch(plain) and math.isfinite(float(plain)):
+        return _as_json(float(plain))
+    return text
+
+
+def _integer(plain: str, found: re.Match[str]) -> int:
+    for group, base in (("x", 16), ("b", 2), ("o", 8)):
+        if found[group]:
+            return int(found[group], base) * (-1 if plain.startswith("-") else 1)
+    return int(plain)
+
+
+def _as_json(number: float) -> int | float:
+    """Return a number after its way to the program, as JSON without a needless `.0`."""
+    return int(number) if abs(number) < _WRITTEN_OUT and number.is_integer() else number
+
+
+class Loader(yaml.SafeLoader):
+    """PyYAML's parser with Pulumi's understanding of values."""
+
+    def resolve(self, kind: Any, value: Any, implicit: Any) -> str:
+        """Return the tag of a node that has none."""
+        if kind is not yaml.ScalarNode:
+            return str(super().resolve(kind, value, implicit))  # type: ignore[no-untyped-call]
+        if not implicit[0]:
+            return f"{_TAG}str"
+        if value == "<<":
+            return f"{_TAG}merge"
+        return _TAG + _KINDS[type(scalar(value))]
+
+
+_KINDS: dict[type, str] = {
+    type(None): "null",
+    bool: "bool",
+    int: "int",
+    float: "float",
+    str: "str",
+    Date: "timestamp",
+}
+
+
+def _constructed(loader: Loader, node: yaml.ScalarNode) -> object:
+    """Return the value of a node, whose tag may have been given."""
+    value = scalar(loader.construct_scalar(node))
+    kind = "float" if isinstance(value, int) and node.tag == f"{_TAG}float" else None
+    if node.tag != _TAG + (kind or _KINDS[type(value)]) or isinstance(value, str):
+        raise yaml.constructor.ConstructorError(
+            None, None, "a value does not fit its tag", node.start_mark
+        )
+    return value
+
+
+for _kind in ("null", "bool", "int", "float", "timestamp"):
+    Loader.add_constructor(_TAG + _kind, _constructed)
+
+
+def load(text: str) -> Any:
+    """Return what a document is.
+
+    Raises:
+        yaml.YAMLError, ValueError, RecursionError, LookupError, AttributeError, TypeError: It
+            cannot be read.
+    """
+    return yaml.load(text, Loader)  # noqa: S506 - a SafeLoader
+
+
+def compose(text: str) -> yaml.Node | None:
+    """Return the nodes of a document; errors are those of `load`."""
+    node: yaml.Node | None = yaml.compose(text, Loader)
+    return node

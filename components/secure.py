@@ -1,0 +1,92 @@
+"""What of a stack file is lost before the program gets it.
+
+Pulumi gives the program all values in plain text. Those of the keys for secrets are secret in the
+state too; any other would be in plain text there, whatever the operator wanted. And it rewrites
+dates.
+"""
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from components import goyaml
+from components.config.checks.text import part
+from components.config.models.stack import Stack
+
+PREFIX = "gatehouse:"
+
+
+def lost_in_file(path: Path) -> tuple[str, ...]:
+    """Return the problems of a stack file; none if it is elsewhere, or cannot be read."""
+    try:
+        document = goyaml.load(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, LookupError, AttributeError, TypeError, yaml.YAMLError):
+        return ()
+    config = document.get("config") if isinstance(document, dict) else None
+    return tuple(lost(config if isinstance(config, dict) else {}))
+
+
+def lost(config: Mapping[Any, Any]) -> Iterator[str]:
+    """Yield ``path: what is wrong`` for each date, and each secret at a key that is not for one.
+
+    Args:
+        config: The part of a stack file below ``config``.
+    """
+    schema = Stack.model_json_schema()
+    for key, value in config.items():
+        if str(key).startswith(PREFIX):
+            name = str(key).removeprefix(PREFIX)
+            yield from _below(schema, _inside(schema, schema, name), (name,), value)
+
+
+def is_secure(value: object) -> bool:
+    """Whether Pulumi takes a value of a stack file for an encrypted one."""
+    return isinstance(value, dict) and set(value) == {"secure"} and isinstance(value["secure"], str)
+
+
+def _below(
+    schema: Mapping[str, Any], nodes: list[Any], path: tuple[str, ...], value: object
+) -> Iterator[str]:
+    if is_secure(value):
+        if nodes and not any(each.get("secret") for each in nodes):
+            way_out = "set it without --secret"
+            if path[0] == "services" and path[2:3] == ("env",):
+                way_out = f"move it to services.{part(path[1])}.secret_env"
+            yield (
+                f"{'.'.join(map(part, path))}: would be in plain text in the state, because this"
+                f" key is not for secrets; {way_out} (value hidden: it may be secret)"
+            )
+        return
+    if isinstance(value, goyaml.Date):
+        yield (
+            f"{'.'.join(map(part, path))}: must be in quotes, or Pulumi writes the date in another"
+            " way (got a date)"
+        )
+    inside = dict(enumerate(value)) if isinstance(value, list) else value
+    for key, each in inside.items() if isinstance(inside, dict) else ():
+        found = [node for parent in nodes for node in _inside(schema, parent, str(key))]
+        yield from _below(schema, found, (*path, str(key)), each)
+
+
+def _inside(schema: Mapping[str, Any], node: Any, key: str) -> list[Any]:
+    """Return what a JSON schema says of a key of a map, or of an entry of a list."""
+    properties = node.get("properties") or {}
+    others = [
+        node.get("items"),
+        node.get("additionalProperties"),
+        *(node.get("patternProperties") or {}).values(),
+    ]
+    found = [properties[key]] if key in properties else [each for each in others if each]
+    return [each for one in found for each in _alternatives(schema, one)]
+
+
+def _alternatives(schema: Mapping[str, Any], node: Any) -> Iterator[Any]:
+    if not isinstance(node, dict):
+        return
+    if "$ref" in node:
+        yield from _alternatives(schema, schema["$defs"][node["$ref"].rpartition("/")[2]])
+    yield node
+    for each in node.get("anyOf") or ():
+        yield from _alternatives(schema, each)
