@@ -50,6 +50,9 @@ SSH_NETWORKS = (
 )
 LABEL_KEYS = ("team", "a.b/c-d", "traefik", "gatehouse", "x_y", "0", "com.docker.compose.service")
 
+HOST_KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAICDZWmBJxt0ifMPUQBmGSq7kB8/CXFJ1DfYxmsu6SzFY"
+"""A whole one, of which nobody has the private half."""
+
 PIECES = (
     *("a", "Z", "0", " ", "-", "_", ".", "..", "/", "//", "../", ":", ": ", "- ", ", ", "1e3"),
     *("\t", "\n", "\r\n", "\0", "\x1b[31m", "\x7f", "\x85", "\u2028", "\u202e", "\ufeff"),

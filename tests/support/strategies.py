@@ -15,6 +15,7 @@ from typing import Any, TypeVar
 from hypothesis import strategies as st
 
 from tests.support import hostile
+from tests.support.hostile import HOST_KEY
 
 T = TypeVar("T")
 
@@ -39,7 +40,6 @@ _URIS = (
     ),
     *("qemu+ssh://192.0.2.80:2222/session?keyfile=/a.b", "qemu+tcp://localhost/system"),
 )
-_HOST_KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIHIcKmz9Q9KUrmNFcK0RkNqsAJYAow0cEEr0AA2keG"
 
 
 class _Choices:
@@ -275,7 +275,7 @@ def _edge(pick: _Choices, farm: dict[str, Any]) -> dict[str, Any]:
     )
     if pick.sometimes(3):
         edge["host"] = pick.one(("edge.example.org", "192.0.2.80", "2001:db8::80"))
-        edge["host_key"] = _HOST_KEY
+        edge["host_key"] = HOST_KEY
     elif pick.sometimes(3):
         edge["vm"] = _edge_vm(pick, farm.get("network", {}))
         edge["bind"] = pick.one(("0.0.0.0", "::"))  # noqa: S104

@@ -13,6 +13,7 @@ from components.config.check import raw_config
 from components.config.loading import model_in, parse
 from components.config.models.base import Model
 from components.config.models.stack import Stack
+from tests.support.hostile import HOST_KEY
 from tests.unit.components.config.test_config import BASE
 
 
@@ -43,7 +44,7 @@ NEEDS: dict[str, Any] = {
     "services.app.http.rate_limit": {"services.app.http.rate_limit": {"requests": 1, "per": "1s"}},
     "edge.tls": {"edge.tls": {"self_signed": True}},
     "edge.tls.acme": {"edge.tls.acme": {"email": "ops@example.org"}},
-    "edge.host": {"edge.host_key": "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5"},
+    "edge.host": {"edge.host_key": HOST_KEY},
     "registries": {"registries.hub": {"username": "a", "password": "b"}},
 }
 """What keys and those below them cannot do without."""

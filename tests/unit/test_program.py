@@ -12,6 +12,7 @@ from components.config.loading import ConfigError
 from components.host import traefik
 from remote.vm_firewall.firewall import Grant
 from tests.support import program
+from tests.support.hostile import HOST_KEY
 
 EDGE = ("10.90.0.1",)
 PORT = traefik.published_port(EDGE)
@@ -217,9 +218,6 @@ def test_a_tcp_service_changes_nothing_about_traefik() -> None:
     )
     traefik = "web-0-host-traefik"
     assert with_it.resources[traefik].inputs == without.resources[traefik].inputs
-
-
-HOST_KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5"
 
 
 def test_a_remote_edge_is_reached_with_its_host_key_only() -> None:

@@ -24,7 +24,7 @@ from components.config.models.base import (
     Switch,
     VmMemory,
 )
-from components.config.models.hosts import in_ascii
+from components.config.models.hosts import in_ascii, whole_key
 from components.config.units import DURATION, parse_duration, parse_size
 
 _HOST_KEY = r"(ssh-ed25519|ecdsa-sha2-nistp256|ssh-rsa) [A-Za-z0-9+/]{16,}={0,2}"
@@ -220,13 +220,16 @@ class Edge(Model):
         Annotated[
             str,
             Matching(_HOST_KEY, "a public host key such as `ssh-ed25519 AAAA…`, without a comment"),
+            AfterValidator(whole_key),
         ]
         | None
     ) = Field(
         default=None,
         description="Its SSH host key, so that the first connection is verified already. Needed"
         " with `host`.",
-        examples=["ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIHIcKmz9Q9KUrmNFcK0RkNqsAJYAow0cEEr0AA2keG"],
+        examples=[
+            "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAICDZWmBJxt0ifMPUQBmGSq7kB8/CXFJ1DfYxmsu6SzFY"
+        ],
     )
     source: Ipv4Address | None = Field(
         default=None,

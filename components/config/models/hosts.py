@@ -3,6 +3,7 @@
 Each function returns the value, or raises ``ValueError`` with what it must be.
 """
 
+import base64
 import ipaddress
 import re
 from urllib.parse import urlsplit
@@ -180,4 +181,35 @@ def card(value: str) -> str:
         raise ValueError("must be a network card's address, not all zeros")
     if value.startswith("fe:"):
         raise ValueError("must not begin with fe, which libvirt keeps for its own interfaces")
+    return value
+
+
+_ED25519_BYTES = 32
+
+
+def whole_key(value: str) -> str:
+    """Return a public SSH key, or raise ``ValueError`` if it is not complete.
+
+    By RFC 4253, section 6.6: fields with their lengths ahead of them, of which the first is the
+    algorithm.
+    """
+    algorithm, _, text = value.partition(" ")
+    try:
+        rest = base64.b64decode(text, validate=True)
+    except ValueError:
+        rest = b""
+    fields: list[bytes] = []
+    while rest:
+        end = 4 + int.from_bytes(rest[:4], "big")
+        if len(rest) < 4 or len(rest) < end:
+            break
+        fields.append(rest[4:end])
+        rest = rest[end:]
+    whole = len(fields) > 1 and not rest and all(fields)
+    short = algorithm == "ssh-ed25519" and [len(each) for each in fields[1:]] != [_ED25519_BYTES]
+    if not whole or short or fields[0] != algorithm.encode():
+        raise ValueError(
+            "must be a whole public host key, as `ssh-keyscan` and /etc/ssh/ssh_host_*_key.pub have"
+            " it"
+        )
     return value

@@ -37,10 +37,19 @@ _RegistryHost = Annotated[
 ]
 
 
+def _user(value: str) -> str:
+    """Return a user, or raise ``ValueError`` if HTTP cannot tell it from the password."""
+    if not value or ":" in value:
+        raise ValueError("must be a user's name, without a colon")
+    return value
+
+
 class Registry(Model):
     """How to log in to a registry of container images."""
 
-    username: PrintableText = Field(description="The user.", examples=["deploy"])
+    username: Annotated[PrintableText, AfterValidator(_user)] = Field(
+        description="The user.", examples=["deploy"]
+    )
     password: Secret = Field(
         description="The password or token: set it with `pulumi config set --secret --path`.",
         examples=[{"secure": "v1:…"}],

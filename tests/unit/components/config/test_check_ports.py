@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from components.config.checks.ports import Listener, others, ours, ports
 from components.config.loading import ConfigError, parse
+from tests.support.hostile import HOST_KEY
 from tests.unit.components.config.test_config import BASE
 from tests.unit.components.config.test_config_values import problems
 
@@ -72,7 +73,7 @@ def configs(draw: st.DrawFn) -> dict[str, Any]:
         case "host":
             edge |= {
                 "host": draw(st.sampled_from(("192.0.2.80", "kvm1.example.org", "127.0.0.1"))),
-                "host_key": "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5",
+                "host_key": HOST_KEY,
                 "ssh_port": draw(_PORTS),
             }
         case "vm":
@@ -161,7 +162,10 @@ def test_a_registry_on_this_machine_is_seen_by_its_address() -> None:
     ]
 
 
-KVM = {"host": "kvm1.example.org", "host_key": "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5"}
+KVM = {
+    "host": "kvm1.example.org",
+    "host_key": HOST_KEY,
+}
 BRIDGE = {
     "hypervisors": [{"uri": "qemu+tcp://kvm1.example.org/system"}],
     "network": {

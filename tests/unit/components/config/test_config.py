@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from components.config.loading import ConfigError, parse
+from tests.support.hostile import HOST_KEY
 
 BASE: dict[str, Any] = {
     "farm": {"vms": 2, "image": "/images/debian.qcow2"},
@@ -480,7 +481,11 @@ WRONG = [
     ),
     (
         "edge",
-        {"vm": True, "host": "edge.example.org", "host_key": "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5"},
+        {
+            "vm": True,
+            "host": "edge.example.org",
+            "host_key": HOST_KEY,
+        },
         "edge.host: cannot be combined with edge.vm; the edge is either another machine or a"
         " VM made here (got edge.example.org)",
     ),

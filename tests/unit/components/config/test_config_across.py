@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from components.config.loading import ConfigError, parse
+from tests.support.hostile import HOST_KEY
 from tests.unit.components.config.test_config import BASE, BRIDGE, HTTP, another, changed, tcp
 
 
@@ -113,7 +114,10 @@ def test_the_hashes_that_openssl_makes_are_taken(algorithm: str) -> None:
 
 def test_a_remote_edge_does_not_listen_on_its_ssh_port() -> None:
     raw = changed("edge/host", "192.0.2.7")
-    raw["edge"] |= {"host_key": "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5", "port": 22}
+    raw["edge"] |= {
+        "host_key": HOST_KEY,
+        "port": 22,
+    }
     with pytest.raises(ConfigError, match=r"edge\.port: is taken by edge\.ssh_port; .* \(got 22\)"):
         parse(raw)
 
@@ -134,7 +138,7 @@ def test_acme_cannot_prove_a_wildcard() -> None:
 def test_a_remote_edge_does_not_speak_tls_on_its_ssh_port() -> None:
     raw = changed("edge/host", "192.0.2.7")
     raw["edge"] |= {
-        "host_key": "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5",
+        "host_key": HOST_KEY,
         "ssh_port": 443,
         "tls": {"self_signed": True},
     }
@@ -186,7 +190,10 @@ def test_two_tcp_services_at_one_port() -> None:
 def test_a_remote_edge_does_not_serve_tcp_on_its_ssh_port() -> None:
     raw = changed("services/git", tcp(tcp={"port": 22}))
     assert parse(raw), "of this machine, the edge cannot tell"
-    raw["edge"] = {"host": "192.0.2.7", "host_key": "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5"}
+    raw["edge"] = {
+        "host": "192.0.2.7",
+        "host_key": HOST_KEY,
+    }
     with pytest.raises(ConfigError, match=r"services\.git\.tcp\.port: is taken by edge\.ssh_port"):
         parse(raw)
 

@@ -11,12 +11,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from components.config.units import parse_size
+from tests.support.hostile import HOST_KEY
 from tests.unit.components.config.test_config import APP, BRIDGE, changed
 from tests.unit.components.config.test_config_values import problems
 
-EDGE_HOST = {
-    "host_key": "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIHIcKmz9Q9KUrmNFcK0RkNqsAJYAow0cEEr0AA"
-}
+EDGE_HOST = {"host_key": HOST_KEY}
 
 
 def bridged(**changes: Any) -> dict[str, Any]:

@@ -1,5 +1,6 @@
 """Values that are right although they are odd, and wrong ones that look right."""
 
+import base64
 import json
 from pathlib import Path
 from typing import Any
@@ -401,3 +402,42 @@ def test_a_secret_behind_its_name_is_not_shown(path: str, value: Any) -> None:
 def test_other_values_are_shown(name: str) -> None:
     (problem,) = problems(changed(f"{APP}/env", {name: 31337}))
     assert problem == f"services.app.env.{name}: must be text; put it in quotes (got 31337)"
+
+
+def key(kind: str, *fields: bytes) -> str:
+    wire = b"".join(len(each).to_bytes(4, "big") + each for each in fields)
+    return f"{kind} {base64.b64encode(wire).decode()}"
+
+
+WHOLE = (
+    key("ssh-ed25519", b"ssh-ed25519", bytes(32)),
+    key("ecdsa-sha2-nistp256", b"ecdsa-sha2-nistp256", b"nistp256", bytes(65)),
+    key("ssh-rsa", b"ssh-rsa", b"\1\0\1", bytes(385)),
+)
+NO_KEYS = (
+    key("ssh-rsa", b"ssh-ed25519", bytes(32)),
+    key("ssh-ed25519", b"ssh-ed25519", bytes(31)),
+    key("ssh-ed25519", b"ssh-ed25519", bytes(32), b"x"),
+    key("ssh-rsa", b"ssh-rsa", b""),
+    key("ssh-rsa", b"ssh-rsa"),
+)
+
+
+def test_a_host_key_is_whole() -> None:
+    def said(given: str) -> tuple[str, ...]:
+        return problems({**BASE, "edge": {"host": "192.0.2.9", "host_key": given}})
+
+    for right in WHOLE:
+        assert said(right) == ()
+    cut = [each[:length] for each in WHOLE for length in range(40, 60)]
+    for wrong in (*NO_KEYS, *cut):
+        (problem,) = said(wrong)
+        assert problem.startswith("edge.host_key: must be a ")
+
+
+def test_a_registrys_user_has_no_colon() -> None:
+    for user in ("a:b", ":", ""):
+        (problem,) = problems({**BASE, "registries": {"docker.io": {**LOGIN, "username": user}}})
+        assert problem.startswith(
+            "registries.docker.io.username: must be a user's name, without a colon (got "
+        )

@@ -12,9 +12,10 @@ from components.config.machine import Facts
 from components.config.models.stack import Stack
 from components.edge.source import sources
 from components.vm.ssh_sources import ssh_from
+from tests.support.hostile import HOST_KEY
 from tests.unit.components.config.test_config import BASE
 
-KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5"
+KEY = HOST_KEY
 BRIDGE = {
     "bridge": "br0",
     "addresses": ["192.0.2.10/24", "192.0.2.11/24"],

@@ -12,6 +12,7 @@ from components.config import checks, machine
 from components.config.loading import parse
 from remote.edge_agent.certificates import Choice, Files, Spec, UnusableError, choose, day, read
 from remote.edge_agent.selfsigned import self_signed
+from tests.support.hostile import HOST_KEY
 from tests.support.pems import Authority, Key, key_pem
 from tests.unit.components.config.test_config import changed
 
@@ -233,5 +234,8 @@ def test_a_local_edges_certificates_are_judged_before_anything_is_made(tmp_path:
     assert problems[0].startswith("edge.tls.folder: has no valid certificate for a.example.org;")
     facts = machine.Facts(certificate_problems=problems)
     assert tuple(checks.on_this_machine(parse(raw), facts)) == problems
-    raw["edge"] |= {"host": "192.0.2.7", "host_key": "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5"}
+    raw["edge"] |= {
+        "host": "192.0.2.7",
+        "host_key": HOST_KEY,
+    }
     assert machine.facts(parse(raw)).certificate_problems == (), "its files are not these"
