@@ -198,8 +198,8 @@ def problem(settings: Settings, address: str) -> Problem | None:
         return Problem(f"no answer within {_SSH_SECONDS:.0f} s")
     if "Host key verification failed" in answer.stderr:
         raise BootError(
-            f"{address} answered with another host key than {settings.vm} was given: it is another"
-            " machine's address, or farm.image has no cloud-init, which would have set the key"
+            f"{address} answers with a host key that is not {settings.vm}'s: another machine has"
+            " this address, or farm.image has no cloud-init, which would have set the key"
         )
     if answer.returncode == 0:
         return None

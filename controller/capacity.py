@@ -68,20 +68,20 @@ def shortage(wanted: Wanted, before: Wanted | None, hypervisor: HypervisorMemory
         f"{key}.memory: {' and '.join(what)} do not fit{beside}: of the hypervisor's"
         f" {hypervisor.memory / 2**30:.1f}GiB, running domains may"
         f" take {hypervisor.promised / 2**30:.1f}GiB. Nothing was changed. Lower {key}.memory or"
-        " farm.vms, stop other domains, or, if the service may be away meanwhile, shut this farm's"
-        f" VMs down with virsh and run it again (got {format_size(memory)})"
+        " farm.vms, stop other domains, or, if an outage is acceptable, shut this farm's VMs down"
+        f" with virsh and run this again (got {format_size(memory)})"
     )
 
 
 def hypervisor_from(nodeinfo: str, domstats: str) -> HypervisorMemory:
-    """Return what ``virsh nodeinfo`` and ``virsh domstats --balloon`` tell.
+    """Parse the output of ``virsh nodeinfo`` and ``virsh domstats --balloon``.
 
     Raises:
         ValueError: The hypervisor's memory is not in it.
     """
     memory = re.search(r"^Memory size:\s+(\d+) KiB", nodeinfo, re.MULTILINE)
     if memory is None:
-        raise ValueError(f"virsh nodeinfo tells no memory size: {nodeinfo!r}")
+        raise ValueError(f"virsh nodeinfo shows no memory size: {nodeinfo!r}")
     maxima = re.findall(r"^\s*balloon\.maximum=(\d+)", domstats, re.MULTILINE)
     return HypervisorMemory(
         memory=int(memory[1]) * _KIBIBYTE, promised=sum(map(int, maxima)) * _KIBIBYTE
@@ -113,7 +113,7 @@ def main(arguments: list[str]) -> int:
         )
     except (subprocess.SubprocessError, ValueError) as error:
         told = getattr(error, "stderr", None) or error
-        print(f"farm.hypervisors.0.uri: {uri} does not tell its memory: {told}", file=sys.stderr)
+        print(f"farm.hypervisors.0.uri: cannot read {uri}'s memory: {told}", file=sys.stderr)
         return 1
     problem = shortage(wanted, before, found)
     if problem is not None:

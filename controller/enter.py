@@ -27,13 +27,13 @@ def words(stack: str, vm: str, command: str) -> tuple[str, ...]:
     """
     ask = ("pulumi", "stack", "output", "--json", "--stack", stack)
     try:
-        # With our other streams: it may ask for a passphrase, and says itself what is wrong.
+        # stdin and stderr stay ours: Pulumi may ask for a passphrase, and reports its own errors.
         told = subprocess.run(ask, check=False, stdout=subprocess.PIPE, text=True)
     except FileNotFoundError:
-        raise EnterError("pulumi is not on PATH, and it alone knows where the VMs are") from None
+        raise EnterError("pulumi is not on PATH; it is needed for the VMs' addresses") from None
     if told.returncode != 0:
         raise EnterError(f"`{' '.join(ask)}` failed, see above")
-    # The program knows no more of a name than what is after the organization and the project.
+    # In the program, `pulumi.get_stack()` is the name without the organization and project.
     keys = key_folder(stack.rpartition("/")[2])
     missing = f"run `pulumi preview --stack {stack}` in this folder, which writes it"
     return entering(json.loads(told.stdout), vm, keys, command=command, missing=missing)
@@ -44,7 +44,7 @@ def main(arguments: list[str]) -> int:
     parser = argparse.ArgumentParser("python3 -m controller.enter", description=__doc__)
     parser.add_argument("vm", nargs="?", default="", metavar="VM")
     parser.add_argument("--stack", required=True)
-    parser.add_argument("--command", default="", help="run this, rather than open a shell")
+    parser.add_argument("--command", default="", help="run this instead of a shell")
     args = parser.parse_args(arguments)
     try:
         found = words(args.stack, args.vm, args.command)

@@ -45,8 +45,8 @@ _SIGNS = (
         r"is not valid yet \(invalid for another|is expired \(invalid since"
         r"|certificate .*(not yet (valid|activated)|has expired)"
         r"|uses (not yet valid|expired) certificate|invalid: EXPKEYSIG",
-        "the VM's clock is wrong, which it has from its hypervisor, or the mirror is out of date:"
-        " compare `date` on the hypervisor",
+        "the VM's clock is wrong (it gets the time from the hypervisor), or the mirror is out of"
+        " date: check `date` on the hypervisor",
     ),
     _sign(
         r"temporary failure resolving|could not resolve|name or service not known"
@@ -54,8 +54,8 @@ _SIGNS = (
         r"|cannot initiate the connection|network is unreachable|no route to host"
         r"|certificate verification failed|does not have a release file",
         "the VM does not reach a mirror: it needs name servers (farm.network.dns with a bridge) and"
-        " a way to its image's apt sources; or give it an image that has all it needs, with"
-        " farm.install_docker false",
+        " a route to its image's apt sources; or use an image that contains Docker, with"
+        " farm.install_docker: false",
     ),
     _sign(
         r"^e: (unable to locate package|package .* has no installation candidate"
@@ -77,7 +77,7 @@ _SIGNS = (
         r"|bad geometry: block count|you are in emergency mode|error: no such (device|partition)"
         r"|^grub( rescue)?>|no bootable device|beyond end of|unknown filesystem",
         "the image does not boot on this VM: it needs virtio drivers, a boot loader for BIOS, and"
-        " farm.disk at least as large as it is",
+        " a farm.disk of at least the image's size",
     ),
     _sign(
         r"failed to start docker|failed to start daemon",
@@ -87,7 +87,7 @@ _SIGNS = (
 _LOGIN = re.compile(r"\blogin:\s*$", re.MULTILINE)
 _CLOUD_INIT = re.compile(r"cloud-init", re.IGNORECASE)
 _PREFIX = re.compile(r"^(\[ *\d+\.\d+\] *)?(cloud-init\[\d+\]: *)?")
-"""Before each line of a console: the kernel's time, and whose line it is."""
+"""What precedes the text of a console's line: the kernel's time, and the name of the program."""
 
 
 def cause(text: str) -> Cause | None:
@@ -105,8 +105,8 @@ def cause(text: str) -> Cause | None:
     if login is not None and not _CLOUD_INIT.search(text):
         return Cause(
             next(line for line in lines if _LOGIN.search(line)),
-            "it booted, and cloud-init said nothing: farm.image needs cloud-init, as Debian's"
-            " generic and genericcloud images have it and its nocloud image has not",
+            "it booted without any output of cloud-init: farm.image needs cloud-init. Debian's"
+            " generic and genericcloud images have it; the nocloud image does not",
         )
     return None
 

@@ -59,22 +59,22 @@ def check(ssh: list[str], key: str, host: str) -> None:
     line = (told.stderr.strip() or "no answer").splitlines()[-1]
     if told.returncode != _SSH:
         raise ReachError(
-            f"{key}: {host} cannot run the edge's program: {line}; it takes python3, and for"
-            " anybody but root sudo without a password"
+            f"{key}: {host} cannot run the edge agent: {line}; it needs python3 and, for users"
+            " other than root, sudo without a password"
         )
     if "Host key verification failed" in told.stderr:
         if key == "edge.vm":
             raise Gone(
-                f"{key}: who answers at the address of {host} has another host key than it was"
-                " given; is it another machine's address?"
+                f"{key}: the machine at the address of {host} has a different host key; has another"
+                " machine taken the address?"
             )
         raise ReachError(
-            f"{key}_key: {host} has another host key, so nothing was touched there; if the machine"
-            f" was made anew, take its new key from `ssh-keyscan {host}`"
+            f"{key}_key: {host} has a different host key, so nothing was changed there; if it was"
+            f" reinstalled, get its new key with `ssh-keyscan {host}`"
         )
     if "Permission denied" in told.stderr:
         raise ReachError(
-            f"edge.user: {host} refuses the keys that ssh has here: {line}; have one of them in its"
+            f"edge.user: {host} refuses this machine's SSH keys: {line}; add one of them to its"
             " authorized_keys"
         )
     raise Gone(f"{key}: {host} does not answer over SSH: {line}")
@@ -83,12 +83,12 @@ def check(ssh: list[str], key: str, host: str) -> None:
 def main(arguments: list[str], environment: Mapping[str, str]) -> int:
     """Become the ``ssh`` that runs the edge agent; code 1 and the reason on stderr if it cannot.
 
-    Code 2 if there is no such command of the edge agent's.
+    Code 2 if the edge agent has no such command.
     """
     asked = parsed(arguments, "python3 -m controller.reach")
     missing = [name for name in _VARIABLES if not environment.get(name)]
     if missing:
-        print(f"the environment has no {', '.join(missing)}; Pulumi gives them", file=sys.stderr)
+        print(f"the environment has no {', '.join(missing)}; Pulumi sets them", file=sys.stderr)
         return 2
     ssh = shlex.split(environment["GATEHOUSE_SSH"])
     try:
@@ -96,10 +96,10 @@ def main(arguments: list[str], environment: Mapping[str, str]) -> int:
     except ReachError as error:
         print(error, file=sys.stderr)
         if isinstance(error, Gone) and asked.action == "remove":
-            print("so its edge is left as it is, if there still is one", file=sys.stderr)
+            print("its edge is left as it is, if it still exists", file=sys.stderr)
             return 0
     else:
-        # In our place, so that a Pulumi that is told to stop finds nobody between it and ssh.
+        # Replace this process, so that a signal from Pulumi reaches ssh directly.
         words = (*ssh, archive_command(archive(), *arguments))
         os.execvp(ssh[0], words)  # noqa: S606 - no shell reads them
     return 1

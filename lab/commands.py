@@ -108,7 +108,7 @@ class Lab:
             with step(f"remove the lab {self.name!r}"):
                 datacentre.stop()
                 shutil.rmtree(PROJECT / key_folder(self.name), ignore_errors=True)
-        print(f"lab {self.name}: nothing of it is left; its images stay in the cache")
+        print(f"lab {self.name}: removed; its images stay in the cache")
         return 0
 
     @property

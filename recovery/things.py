@@ -164,7 +164,7 @@ def thing(type_token: str, inputs: Mapping[str, Any], provider: Mapping[str, Any
     }
     for key, value in told.items():
         if not isinstance(value, str):
-            raise Unreachable(f"the notes of a {kinds[type_token].noun} do not tell its {key}")
+            raise Unreachable(f"the pending operation of a {kinds[type_token].noun} has no {key}")
     common = {"kind": kinds[type_token], **told}
     if type_token in _LIBVIRT:
         command = ("env", "LC_ALL=C", "virsh", "--quiet", "--connect", str(told["where"]))
@@ -174,7 +174,7 @@ def thing(type_token: str, inputs: Mapping[str, Any], provider: Mapping[str, Any
     options = json.loads(options) if isinstance(options, str) else options
     at = urlsplit(str(told["where"]))
     if at.scheme != "ssh" or at.hostname is None:
-        raise Unreachable(f"{told['where']}: is no ssh://user@host")
+        raise Unreachable(f"{told['where']}: is not ssh://user@host")
     command = (
         *("ssh", *options, "-o", "BatchMode=yes", "-o", "ConnectTimeout=30"),
         *(("-l", at.username) if at.username else ()),

@@ -49,7 +49,7 @@ def main(arguments: Sequence[str]) -> int:
     except OSError as error:
         # Such as a full disk, which says no path.
         told = f"{error.strerror or error} ({error.filename or f'below {asked.folder}'})"
-        print(f"edge {asked.name}: {told}; mend that, and run this again", file=sys.stderr)
+        print(f"edge {asked.name}: {told}; fix that, and run this again", file=sys.stderr)
         return 1
     return 0
 
@@ -83,12 +83,12 @@ def _renew(instance: Instance, *, at_once: bool) -> None:
     problems = []
     try:
         if upgraded.run_what_is_installed(instance):
-            print("HAProxy was upgraded, and runs as it is installed now")
+            print("HAProxy was upgraded, and now runs the new version")
     except EdgeError as error:
         problems.append(str(error))
     renewed = renew(instance, at_once=at_once)
     for each in renewed.taken_up:
-        print(f"certificate taken up for {each}")
+        print(f"certificate loaded for {each}")
     problems += renewed.problems
     if problems:
         raise EdgeError("\n".join(problems))

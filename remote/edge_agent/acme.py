@@ -111,7 +111,7 @@ def _obtain(
             exhausted.add(registered(domains[0]))
         why = (
             f"edge.tls.acme: no certificate for {', '.join(failed)} from {acme.directory}, tried"
-            f" again later; certbot says:\n{failure or '  not all of its domains were proved'}"
+            f" again later; certbot says:\n{failure or '  not all domains passed the challenge'}"
         )
         for domain in domains:
             attempts.note(domain, now, why if domain in failed else None)

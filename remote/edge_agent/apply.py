@@ -94,6 +94,6 @@ def look_after_certificates(instance: Instance, new: bundle.Bundle) -> None:
         return
     renewed = renew(instance)
     for each in renewed.taken_up:
-        print(f"certificate taken up for {each}")
+        print(f"certificate loaded for {each}")
     for problem in renewed.problems:
         print(f"warning: {problem}")

@@ -26,13 +26,13 @@ def answer(instance: Instance, environment: Mapping[str, str]) -> None:
     token = environment.get("CERTBOT_TOKEN", "")
     given = environment.get("CERTBOT_VALIDATION", "")
     if not re.fullmatch(_BASE64URL, token) or not re.fullmatch(rf"{token}\.{_BASE64URL}", given):
-        raise EdgeError("an answer to a challenge is for certbot to give, which sets CERTBOT_TOKEN")
+        raise EdgeError("only certbot runs this command, and sets CERTBOT_TOKEN for it")
     path = current(instance).files / CHALLENGES
     told = instance.ask_master(f"@1 add map {path} {PATH}{token} {given}")
     if told is None:
         raise EdgeError("HAProxy does not run, so it answers no challenge")
     if told.strip():
-        raise EdgeError(f"HAProxy does not take the answer to a challenge: {told.strip()}")
+        raise EdgeError(f"HAProxy refuses the answer to a challenge: {told.strip()}")
 
 
 def forget(instance: Instance) -> None:

@@ -48,7 +48,7 @@ def haproxy() -> str:
     version = haproxy_version(told)
     oldest = ".".join(map(str, OLDEST_HAPROXY))
     if version is None:
-        raise EdgeError(f"{found} on {socket.gethostname()} does not tell its version: {told!r}")
+        raise EdgeError(f"{found} -v on {socket.gethostname()} shows no version: {told!r}")
     if version < OLDEST_HAPROXY:
         have = ".".join(map(str, version))
         raise EdgeError(

@@ -193,8 +193,8 @@ class Instance:
         if not poll(self.all_old_leave, _START_SECONDS):
             pids = ", ".join(map(str, set(self.workers()) - {self._serving_pid()}))
             raise EdgeError(
-                "the new configuration serves, but old workers do not say that they leave"
-                f" (pid {pids}), and may send requests to servers that are gone; end them with"
+                f"the new configuration serves, but old workers (pid {pids}) do not confirm that"
+                " they are stopping, and may send requests to servers that are gone; end them with"
                 " `kill`, and run this again"
             )
 
@@ -238,7 +238,7 @@ class Instance:
         worker = self.worker()
         # It may just have been started again with the file from before.
         if worker is not None and worker.version != self.live_version() and not self.reload():
-            raise EdgeError(f"HAProxy does not take {self.live}:\n{self.last_words()}")
+            raise EdgeError(f"HAProxy refuses {self.live}:\n{self.last_words()}")
 
     def keep_running(self) -> None:
         """Make everything that a start makes, also if a run was killed after HAProxy's start."""

@@ -47,7 +47,7 @@ def renew(instance: Instance, *, at_once: bool = False, ahead: float = 0) -> Ren
                 continue
             take_up(instance, pem_name(domain), certificate.pem, what)
         except NoAnswerError as error:
-            problems.append(f"{what} is not taken up yet: {error}")
+            problems.append(f"{what} is not loaded yet: {error}")
             break  # it would not answer for the others either
         except EdgeError as error:
             problems.append(str(error))

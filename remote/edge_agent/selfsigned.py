@@ -63,6 +63,6 @@ def _sign(files: Files, domain: str) -> None:
 def _openssl(*arguments: str, text: str = "") -> str:
     result = run("openssl", *arguments, text=text)
     if result.returncode != 0:
-        raise EdgeError(f"openssl {arguments[0]} makes no certificate:\n{result.stdout}")
+        raise EdgeError(f"openssl {arguments[0]} fails:\n{result.stdout}")
     found = result.stdout.find("-----BEGIN")
     return result.stdout[max(found, 0) :]

@@ -52,8 +52,8 @@ def swap(instance: Instance, before: Version | None, new: Version) -> None:
             bundle.write_file(instance.live, old)
             instance.reload()
             raise EdgeError(
-                "HAProxy could not take up the new configuration when it was reloaded, and goes on"
-                f" with the old one:\n{log}"
+                "HAProxy could not load the new configuration, and keeps serving with the old"
+                f" one:\n{log}"
             )
     finally:
         instance.forget_state()

@@ -208,7 +208,7 @@ def take_up(instance: Instance, name: str, pem: str, what: str) -> None:
         put(instance, None if before is None else before.version, wanted)
     except EdgeError as error:
         raise EdgeError(
-            f"HAProxy does not take {what}, and goes on with the certificate before it:\n"
+            f"HAProxy refuses {what}, and keeps serving the certificate before it:\n"
             f"{refused.strip()}\n{error}"
         ) from error
     finally:

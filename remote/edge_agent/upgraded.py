@@ -38,7 +38,7 @@ def run_what_is_installed(instance: Instance) -> bool:
     if tested.returncode != 0:
         raise EdgeError(
             "HAProxy was upgraded, and the new program refuses the edge's configuration; the old"
-            f" one goes on:\n{tested.stdout}"
+            f" one keeps serving:\n{tested.stdout}"
         )
     config = text_of(current(instance).config)
     instance.save_state(config, config)
@@ -46,7 +46,7 @@ def run_what_is_installed(instance: Instance) -> bool:
         if not instance.reload():
             raise EdgeError(
                 "HAProxy was upgraded, but did not load its configuration with the new"
-                f" program; the old one goes on:\n{instance.last_words()}"
+                f" program; the old one keeps serving:\n{instance.last_words()}"
             )
     finally:
         instance.forget_state()

@@ -891,7 +891,7 @@ class Agent:
         """
         with self._changed:
             if not self._changed.wait_for(lambda: not self._unknown, _FIRST_LOOK_SECONDS):
-                raise OSError(f"Docker has not told of {', '.join(self._unknown)} yet")
+                raise OSError(f"Docker has not described {', '.join(self._unknown)} yet")
             served = {each.plain_service for each in self._shown.values()}
             slow = (self._failed[each] for each in self._slow)
             left = (each for each in slow if each.plain_service not in served)
@@ -1021,7 +1021,7 @@ class Agent:
                     if told["Action"].startswith(_TELLING) and self.members.get(container):
                         self._look(container)
             except Exception as odd:  # without this thread nothing is noticed any more
-                print(f"Docker does not tell its events: {odd!r}", flush=True)
+                print(f"Docker's events cannot be read: {odd!r}", flush=True)
             finally:
                 connection.close()
             time.sleep(_POLL_SECONDS)  # Docker is being restarted
@@ -1098,7 +1098,7 @@ class Agent:
                     self._tell(container)  # the others need not wait for it
                 return self._looks.get(container) is not look
         except Exception as odd:  # or it would never be looked at again
-            print(f"container {container[:12]} cannot be looked at: {odd!r}", flush=True)
+            print(f"container {container[:12]} cannot be inspected: {odd!r}", flush=True)
             time.sleep(_SAVE_SECONDS)
             return self._looks.get(container) is not look
 
@@ -1545,7 +1545,7 @@ def ask(folder: Path, *words: str) -> str:
         with connection.makefile() as reader:
             text = reader.read()
     if not text:
-        raise OSError("the agent ended while it was asked")
+        raise OSError("the agent ended before it answered")
     answer: dict[str, str] = json.loads(text)
     if "error" in answer:
         raise AgentError(answer["error"])

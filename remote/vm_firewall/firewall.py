@@ -273,7 +273,7 @@ def _nft(text: str, *options: str) -> None:
         )
     except FileNotFoundError:
         raise FirewallError(
-            "farm.install_docker: the image has no nft; with false it has to bring nftables too"
+            "farm.install_docker: the image has no nft; with false it must have nftables too"
         ) from None
     if told.returncode != 0:
         raise FirewallError(f"nft refuses the firewall's rules:\n{told.stdout}")
