@@ -37,7 +37,7 @@ def main(arguments: Sequence[str]) -> int:
             _run_beside(instance, asked.action)
             return 0
         install.mend_if_left()
-        # Before anything is made or waited for.
+        # Before any file is created, and before waiting for the lock.
         given = seal.opened(sys.stdin.buffer.read()) if asked.action in _READING else ""
         if asked.action == "apply":
             understood(given)
@@ -47,7 +47,7 @@ def main(arguments: Sequence[str]) -> int:
         print(f"edge {asked.name}: {error}", file=sys.stderr)
         return 1
     except OSError as error:
-        # Such as a full disk, which says no path.
+        # A full disk, for instance, names no path.
         told = f"{error.strerror or error} ({error.filename or f'below {asked.folder}'})"
         print(f"edge {asked.name}: {told}; fix that, and run this again", file=sys.stderr)
         return 1

@@ -29,16 +29,16 @@ from remote.edge_agent.system import EdgeError, run, text_of
 from remote.edge_agent.tls import issued
 
 _RENEWED_AT = 1 / 3
-"""Of its life that is left, as Let's Encrypt recommends."""
+"""Renew at this share of the lifetime, as Let's Encrypt recommends."""
 _OTHERS_RENEWED_AT = 1 / 6
-"""Of its life: a certificate from a file is late then, and whoever renewed it may have stopped."""
+"""At this share of the lifetime, a certificate from a file is late: its renewal may have ended."""
 _FIRST_PAUSE = 15 * 60.0
 """Seconds after a failure; doubles with each. Let's Encrypt allows five an hour."""
 _LONGEST_PAUSE = 24 * 3600.0
 _MOST_DOUBLINGS = 10
-"""More make no pause longer, and 1,024 (three years of daily failures) are no float any more."""
-_SECONDS = 300.0  # for one certificate
-_SECONDS_IN_ALL = 900.0  # none is begun later, as an update may wait for this
+"""More failures do not make the pause longer; 2**1024 would overflow a float."""
+_SECONDS = 300.0  # seconds for one certificate
+_SECONDS_IN_ALL = 900.0  # seconds after which none is begun, because an update may wait for this
 _DIRECTORY_SECONDS = 20.0
 _LIMITED = "rateLimited"
 """In a server's refusal; RFC 8555 section 6.7."""
@@ -56,7 +56,7 @@ def obtain(
     """Ask the ACME server for the certificates that are due, once each.
 
     Returns:
-        What went wrong, a text each.
+        The problems, one text each.
     """
     acme = spec.acme
     if acme is None:
@@ -105,7 +105,7 @@ def _obtain(
             continue
         failure = _certbot(instance, acme, domains)
         failed = list(domains)
-        if failure is None:  # of several, those that were proved are in the certificate
+        if failure is None:  # a certificate for several domains has those that passed
             failed = [each for each in domains[1:] if issued(instance, acme, each, now) is None]
         if failure is not None and _LIMITED in failure:
             exhausted.add(registered(domains[0]))
@@ -175,7 +175,7 @@ def _due(instance: Instance, acme: Acme, domain: str, choice: Choice, now: float
 
 
 def _unready(acme: Acme) -> str | None:
-    """Return why no certificate can be had now, whatever the domain."""
+    """Return why no certificate can be obtained now for any domain."""
     try:
         install.program("certbot")
     except EdgeError as error:
@@ -208,9 +208,9 @@ def _certbot(instance: Instance, acme: Acme, domains: Sequence[str]) -> str | No
         *("--manual", "--preferred-challenges", "http", "--manual-auth-hook", shlex.join(hook)),
         *("--key-type", "ecdsa", "--elliptic-curve", "secp256r1"),
         *("--cert-name", _lineage(domains), "--domain", ",".join(domains), "--force-renewal"),
-        # The name may be of one for other domains, which are those that could be proved then.
+        # An older certificate of this name may have other domains: those that passed then.
         *(("--allow-subset-of-names", "--renew-with-new-domains") if len(domains) > 1 else ()),
-        # So that its log is this run's.
+        # So that its log is from this run.
         *("--max-log-backups", "10"),
         seconds=_SECONDS,
         environment=trust,
@@ -224,7 +224,7 @@ def _certbot(instance: Instance, acme: Acme, domains: Sequence[str]) -> str | No
 
 
 def _lineage(domains: Sequence[str]) -> str:
-    """Return certbot's name of a certificate: never that of one for some of the others."""
+    """Return certbot's name for the certificate of these domains, unique to them."""
     if len(domains) == 1:
         return domains[0]
     return f"group-{hashlib.sha256(' '.join(domains).encode()).hexdigest()[:16]}"
@@ -244,7 +244,7 @@ class _Attempts:
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        # What cannot be read counts for nothing: one attempt too many does no harm.
+        # An unreadable record is ignored: one attempt too many does no harm.
         try:
             self._failed: dict[str, tuple[int, float, str]] = {
                 domain: (int(times), float(at), str(*why))
@@ -272,14 +272,14 @@ class _Attempts:
         return now - at >= min(_FIRST_PAUSE * 2.0**doubled, _LONGEST_PAUSE)
 
     def note(self, domain: str, now: float, why: str | None) -> None:
-        """Keep how an attempt ended: why it failed, or None if it did not."""
+        """Record the result of an attempt: why it failed, or None."""
         times, *_ = self._failed.pop(domain, (0, now, ""))
         if why is not None:
             self._failed[domain] = (times + 1, now, why)
         self._write()
 
     def forget_others(self, domains: tuple[str, ...]) -> None:
-        """Keep nothing of domains that are served no more."""
+        """Forget domains that are no longer served."""
         others = self._failed.keys() - set(domains)
         if others:
             for domain in others:

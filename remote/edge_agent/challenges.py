@@ -1,7 +1,7 @@
-"""Answers to ACME challenges over HTTP, which HAProxy itself gives.
+"""ACME challenges over HTTP, answered by HAProxy itself.
 
 Nothing listens for them: certbot's hook puts the answer into a map of the worker that serves, and
-HAProxy answers from it. So nobody but root can answer a challenge for the edge's domains.
+HAProxy answers from it. So only root can answer a challenge for the edge's domains.
 """
 
 import re
@@ -18,10 +18,10 @@ _BASE64URL = r"[A-Za-z0-9_-]+"
 
 
 def answer(instance: Instance, environment: Mapping[str, str]) -> None:
-    """Have HAProxy give the answer that certbot tells its hook.
+    """Put the answer that certbot gives its hook into HAProxy's map.
 
     Raises:
-        EdgeError: HAProxy does not take it, or this is not certbot's hook.
+        EdgeError: HAProxy refuses it, or certbot's hook did not call this.
     """
     token = environment.get("CERTBOT_TOKEN", "")
     given = environment.get("CERTBOT_VALIDATION", "")
@@ -36,6 +36,6 @@ def answer(instance: Instance, environment: Mapping[str, str]) -> None:
 
 
 def forget(instance: Instance) -> None:
-    """Have HAProxy answer none any more."""
+    """Remove all answers from HAProxy's map."""
     with suppress(EdgeError):
         instance.ask_master(f"@1 clear map {current(instance).files / CHALLENGES}")

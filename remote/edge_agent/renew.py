@@ -1,4 +1,4 @@
-"""What a timer does: certificates that were renewed are taken up, and due ones renewed by ACME."""
+"""The timer's work: load certificates that were renewed, and renew due ones by ACME."""
 
 import time
 from dataclasses import dataclass
@@ -13,12 +13,12 @@ from remote.edge_agent.tls import assemble, current, in_force, pem_name, spec_in
 
 @dataclass(frozen=True)
 class Renewed:
-    """What became of the certificates."""
+    """The result for all certificates."""
 
     taken_up: tuple[str, ...]
-    """The domains that have another one now, each with where it is from."""
+    """The domains with a new certificate, each with its source."""
     problems: tuple[str, ...]
-    """What was wrong with others; these stayed as they were."""
+    """The problems of others, which stayed as they were."""
 
 
 def renew(instance: Instance, *, at_once: bool = False, ahead: float = 0) -> Renewed:
@@ -26,8 +26,8 @@ def renew(instance: Instance, *, at_once: bool = False, ahead: float = 0) -> Ren
 
     Args:
         instance: The edge.
-        at_once: Ask the ACME server also for what failed only recently.
-        ahead: Seconds from now to do it as if it were then.
+        at_once: Ask the ACME server also for domains that failed only recently.
+        ahead: Act as if it were so many seconds later.
     """
     spec = spec_in(bundle.read(current(instance).files))
     if spec is None:
@@ -48,7 +48,7 @@ def renew(instance: Instance, *, at_once: bool = False, ahead: float = 0) -> Ren
             take_up(instance, pem_name(domain), certificate.pem, what)
         except NoAnswerError as error:
             problems.append(f"{what} is not loaded yet: {error}")
-            break  # it would not answer for the others either
+            break  # HAProxy would not answer for the others either
         except EdgeError as error:
             problems.append(str(error))
         else:

@@ -1,6 +1,7 @@
 """Certificates that the edge signs itself, for domains that have none.
 
-Kept until they near their end, so that who has accepted one is not asked again at each change.
+They are kept until shortly before they expire, so that a client that has accepted one is not asked
+again after each change.
 """
 
 from pathlib import Path
@@ -31,7 +32,7 @@ subjectAltName = DNS:{domain}
 def self_signed(folder: Path, domain: str, now: float) -> Certificate:
     """Return the certificate of a domain that is kept in a folder.
 
-    If need be, it is made; near its end it is signed anew, with the same key.
+    Create it if it is missing; shortly before it expires, sign it again with the same key.
 
     Raises:
         EdgeError: openssl fails.

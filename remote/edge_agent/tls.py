@@ -108,7 +108,7 @@ def with_certificates(instance: Instance, files: Mapping[str, str]) -> dict[str,
     """Return an edge's files with its certificates.
 
     Raises:
-        EdgeError: A domain has none; all that is wrong is told.
+        EdgeError: A domain has none; the message lists all problems.
     """
     spec = spec_in(files)
     if spec is None:
@@ -190,7 +190,7 @@ def take_up(instance: Instance, name: str, pem: str, what: str) -> None:
         instance: The edge.
         name: Of the file, below those of a version.
         pem: The certificate with its chain and its key.
-        what: What to call it in a message.
+        what: Its name in messages.
 
     Raises:
         EdgeError: HAProxy refuses it, or does not answer; the one before stays.
@@ -217,7 +217,7 @@ def take_up(instance: Instance, name: str, pem: str, what: str) -> None:
 
 
 def _hand_over(instance: Instance, path: Path, pem: str) -> str | None:
-    """Exchange a certificate in the worker that serves; return its answer if it does not take it.
+    """Exchange a certificate in the serving worker; return its answer if it refuses it.
 
     A command has 16 KiB (tune.bufsize), which is enough for keys and chains as they usually are.
     """

@@ -1,4 +1,4 @@
-"""Whether HAProxy runs what is installed: its package or a library may have been upgraded.
+"""Detect that an upgrade has replaced HAProxy or one of its libraries, and reload it.
 
 A reload starts the master anew from its file, and the workers with it, so it is all that it takes.
 """
@@ -26,10 +26,10 @@ def is_outdated(pid: int, proc: Path = _PROC) -> bool:
 
 
 def run_what_is_installed(instance: Instance) -> bool:
-    """Reload HAProxy if it runs what is no longer installed, and return whether it was.
+    """Reload HAProxy if it runs a replaced program, and return whether that was needed.
 
     Raises:
-        EdgeError: It does not take up what it runs with already.
+        EdgeError: The new program refuses the configuration.
     """
     worker = instance.worker()
     if worker is None or not is_outdated(worker.pid):
