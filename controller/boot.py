@@ -1,12 +1,12 @@
 """The gate of a VM, run on the controller: ``python3 -m controller.boot wait|shutdown``.
 
-``wait`` ends when the VM is ready for its role, as when a container host's Docker answers over SSH,
-with the VM's address as the only line on stdout.
-``shutdown`` lets the requests in flight end, asks the guest to power off, and ends when it has or
-when its time is over; a domain that is gone already is fine. The edge sends it no requests by then.
+``wait`` ends when the VM is ready for its role: on a container host, when Docker answers over SSH.
+The VM's address is the only line on stdout.
+``shutdown`` waits for the requests in flight, asks the guest to power off, and ends when it is off
+or the time is over. A missing domain is no error. By then, the edge sends it no requests.
 
-A program of its own, with the standard library only, because only a running command can watch the
-console while the VM boots: the domain resource could only say that no address came.
+A separate program with only the standard library, because only a running command can watch the
+console while the VM boots: the domain resource could only report that it got no address.
 """
 
 import argparse
@@ -43,7 +43,7 @@ class BootError(Exception):
 
 @dataclass(frozen=True, kw_only=True)
 class Settings:
-    """What the graph hands over in ``GATEHOUSE_*`` variables; times are in seconds."""
+    """The settings in the ``GATEHOUSE_*`` variables; times are in seconds."""
 
     uri: str
     domain: str
@@ -51,11 +51,11 @@ class Settings:
     key_file: str
     known_hosts: str
     address: str
-    """The address that it keeps, or empty where libvirt's DHCP server gives it any."""
+    """Its static address, or empty if libvirt's DHCP server assigns one."""
     ready: str
     """A shell command on the VM that exits with 0 once the VM is ready."""
     waits_for: str
-    """What that command waits for, in an error's words."""
+    """The condition that the command tests, in words for errors."""
     drain: str
     """A shell command there that ends the requests in flight, with ``{seconds}``; or empty."""
     boot_timeout: float
@@ -88,7 +88,7 @@ class Console:
         self._lines: collections.deque[str] = collections.deque([""], maxlen=_CONSOLE_KEPT)
 
     def feed(self, data: bytes) -> None:
-        """Take up raw terminal output; control sequences are left out."""
+        """Add raw terminal output, without control sequences."""
         text = _CONTROL.sub("", data.decode(errors="replace").replace("\r\n", "\n"))
         first, *rest = text.split("\n")
         self._lines[-1] += first
@@ -99,7 +99,7 @@ class Console:
         return "\n".join(self._lines)
 
     def tail(self) -> str:
-        """Return the last lines, or a sentence that says that there was nothing."""
+        """Return the last lines, or a note that there were none."""
         lines = [f"    {line}" for line in self._lines if line.strip()][-_CONSOLE_LINES:]
         return "\n".join(lines) or "    (nothing; does the image's kernel write to ttyS0?)"
 
@@ -257,7 +257,7 @@ class _Waiting:
         )
 
     def log(self) -> str:
-        """Return cloud-init's log, if the VM lets us in."""
+        """Return cloud-init's log, or an empty text if SSH fails."""
         if self._address is None:
             return ""
         try:

@@ -1,10 +1,10 @@
-"""Whether the hypervisor has memory for the VMs to come: ``python3 -m controller.capacity``.
+"""Check that the hypervisor has memory for new VMs: ``python3 -m controller.capacity``.
 
-Run before a domain is made. VMs that are replaced run beside the new ones until those serve, which
-takes twice their memory for a while; where that is not there, nothing is begun. libvirt itself
-would promise more than there is, and the hypervisor would kill a VM for it later.
+Runs before any domain is created. Replaced VMs run beside the new ones until those serve, which
+takes twice their memory. If there is too little, the update ends here: libvirt itself would promise
+more than there is, and the hypervisor would kill a VM for it later.
 
-The next run receives this output, and so knows what has been made meanwhile.
+The next run receives this output, and so knows which VMs exist.
 """
 
 import argparse
@@ -26,7 +26,7 @@ class Wanted:
     """The VMs of a farm."""
 
     generation: str
-    """Another one means that all VMs are replaced."""
+    """A different generation means that all VMs are replaced."""
     vms: int
     memory: int
     """Of each, in bytes."""
@@ -36,7 +36,7 @@ class Wanted:
     """How many VMs stay although their generation differs."""
 
     def new_vms(self, before: "Wanted | None") -> int:
-        """Return how many VMs have to be made beside what was wanted before."""
+        """Return how many VMs have to be created in addition to those wanted before."""
         if before is None or before.generation != self.generation:
             return max(0, self.vms - self.staying)
         more, replaced = self.vms - before.vms, before.staying - self.staying

@@ -1,7 +1,7 @@
 """A shell on a VM, or a command there: ``python3 -m controller.enter --stack prod VM``.
 
-For people, in the program's folder. Where the VM is, ``pulumi`` tells, with the backend that it has
-here; who it is, the key files tell that the program has written on this machine.
+For people, in the program's folder. The VM's address comes from ``pulumi`` and its current backend,
+the VM's host key from the key files that the program has written on this machine.
 """
 
 import argparse
@@ -15,7 +15,7 @@ from controller.ssh import EnterError, entering
 
 
 def words(stack: str, vm: str, command: str) -> tuple[str, ...]:
-    """Return what is to be run, in this folder, to enter a VM.
+    """Return the command that enters a VM; run it in this folder.
 
     Args:
         stack: Its name, as ``pulumi --stack`` takes it.

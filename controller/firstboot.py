@@ -1,4 +1,4 @@
-"""What went wrong at a VM's first boot, by what its console and cloud-init's log say.
+"""Find the cause of a failed first boot in the VM's console and cloud-init's log.
 
 cloud-init goes on after most errors and ends with a summary that names none of them, hundreds of
 lines after the one that matters. The texts are those of apt 2.6 and 3.0, cloud-init 22.4 and 25.1,
@@ -10,15 +10,15 @@ import re
 from dataclasses import dataclass
 
 RESULT = "/run/cloud-init/result.json"
-"""Where cloud-init says how it went, once it has ended."""
+"""The file with cloud-init's result, once it has ended."""
 
 LOG = "sudo -n tail -n 2000 /var/log/cloud-init-output.log"
-"""A shell command on the VM that prints what it and the programs that it ran have said."""
+"""A shell command on the VM that prints the log of cloud-init and of the programs that it ran."""
 
 
 @dataclass(frozen=True)
 class Cause:
-    """The line that matters, and what it means."""
+    """The decisive line, and its meaning."""
 
     line: str
     advice: str
@@ -34,8 +34,8 @@ def _sign(pattern: str, advice: str) -> _Sign:
     return _Sign(re.compile(pattern, re.IGNORECASE), advice)
 
 
-# The first one that is found counts, wherever it is: a full disk and a wrong clock make everything
-# after them fail, and without a mirror no package is known.
+# The first match in this order counts, wherever it is: after a full disk or a wrong clock everything
+# else fails too, and without a mirror no package is found.
 _SIGNS = (
     _sign(
         r"no space left on device|(do not|don't) have enough free space|not enough free disk space",

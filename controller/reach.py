@@ -1,12 +1,12 @@
-"""Runs the edge agent on another machine over SSH: ``python3 -m controller.reach apply|remove …``.
+"""Run the edge agent on another machine over SSH: ``python3 -m controller.reach apply|remove …``.
 
-Its arguments are the edge agent's.
+It takes the edge agent's arguments.
 
-First it asks the machine only whether it can run the edge agent: its identity, our access, and a
-Python. An error about those names the key of the config. Only then is the edge agent sent there,
-with our standard input as its own and its exit code as ours.
+It first checks whether the machine can run the edge agent: its host key, our access, and Python.
+Errors about these name the key of the config. Only then it sends the edge agent there, with our
+standard input, and ends with its exit code.
 
-A machine that does not answer has nothing to take away.
+On a machine that does not answer, ``remove`` has nothing to do.
 """
 
 import os
@@ -25,23 +25,23 @@ _SECONDS = 60.0
 
 
 class ReachError(Exception):
-    """The machine cannot be entered; the message starts with the key that says where it is."""
+    """The edge agent cannot run on the machine; the message starts with the key of its address."""
 
 
 class Gone(ReachError):  # noqa: N818 - what it is
-    """There is nobody to enter."""
+    """The machine does not answer."""
 
 
 def check(ssh: list[str], key: str, host: str) -> None:
-    """Return if the edge agent could be run.
+    """Check that the machine can run the edge agent.
 
     Args:
-        ssh: The words that what is to be run there follows.
+        ssh: The words of ``ssh``, without the remote command.
         key: ``edge.host`` or ``edge.vm``.
-        host: What it is called there.
+        host: That key's value.
 
     Raises:
-        ReachError: It could not.
+        ReachError: It cannot.
     """
     try:
         told = subprocess.run(

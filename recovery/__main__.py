@@ -1,8 +1,8 @@
-"""Brings a stack back after an update that was cut short: ``python -m recovery --stack prod``.
+"""Repair a stack after an interrupted update: ``python -m recovery --stack prod``.
 
-Shows what it will do, asks, and does it: ends what the killed Pulumi has left running, takes its
-lock away, removes what it was creating at that moment and the notes of it, and updates the stack.
-Uses ``pulumi`` as it is set up here, with its backend and its secrets.
+Shows its steps, asks for confirmation, and carries them out: end the processes of the killed
+Pulumi, remove its lock, the half-created resources and the pending operations, and update the
+stack. It uses ``pulumi`` as it is set up here, with its backend and its secrets.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _PLUGIN = "pulumi-"  # resource providers and language hosts are called so
 
 
 class RecoverError(Exception):
-    """The stack cannot be brought back now; the text says why."""
+    """The stack cannot be repaired now; the text says why."""
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""Processes by what they are, for ending what a run that was killed has left."""
+"""Find and end the processes that a killed run has left."""
 
 from __future__ import annotations
 
