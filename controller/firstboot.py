@@ -34,8 +34,8 @@ def _sign(pattern: str, advice: str) -> _Sign:
     return _Sign(re.compile(pattern, re.IGNORECASE), advice)
 
 
-# The first match in this order counts, wherever it is: after a full disk or a wrong clock everything
-# else fails too, and without a mirror no package is found.
+# The first match in this order counts, wherever it is: after a full disk or a wrong clock,
+# everything else fails too, and without a mirror no package is found.
 _SIGNS = (
     _sign(
         r"no space left on device|(do not|don't) have enough free space|not enough free disk space",

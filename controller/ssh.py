@@ -83,7 +83,7 @@ def entering(
         if not file.is_file():
             raise EnterError(f"{file} is not on this machine: {missing}")
     words = ("ssh", *options_in(keys, vm), f"{SSH_USER}@{found[vm]}")
-    # ssh would take a word with a hyphen for an option of its own.
+    # ssh would read a word that begins with a hyphen as its own option.
     return (*words, "--", command) if command else words
 
 
