@@ -45,7 +45,7 @@ def get(
     Args:
         edge: ``host:port`` of the edge, which is asked.
         url: ``http`` or ``https``.
-        trusted: For ``https``: a PEM file, or a folder of them, of whom to trust.
+        trusted: For ``https``: a PEM file with certificates to trust, or a folder of such files.
         timeout: In seconds.
 
     Raises:
