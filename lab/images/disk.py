@@ -246,6 +246,5 @@ def run(command: list[str], folder: Path, stdin: str = "") -> None:
         tail = "\n".join(f"  {line}" for line in done.stdout.splitlines()[-TAIL_LINES:])
         raise ImageError(
             f"building the Debian image: {' '.join(command)}: exit code {done.returncode}; "
-            f"its last lines:\n{tail}\n"
-            "fix the cause and run this again; nothing of this build was kept"
+            f"its last lines:\n{tail}\nput that right and run again; nothing of this build was kept"
         )
