@@ -250,5 +250,5 @@ def test_an_edge_that_is_a_vm_is_not_put_on_another_machine(vm: Vm) -> None:
     check(words, "edge.vm", "web-edge")
     vm.hang_up()
     vm.pin(vm.server.other_key)
-    with pytest.raises(Gone, match=r"the address of web-edge has another host key than it was"):
+    with pytest.raises(Gone, match=r"the address of web-edge has a different host key"):
         check(words, "edge.vm", "web-edge")
