@@ -64,7 +64,7 @@ class Facts:
     edge_addresses: tuple[str, ...] = ()
     """The IPv4 addresses that an edge outside of the VMs' own network has towards them."""
     own_addresses: tuple[str, ...] = ()
-    """The IPv4 addresses that this machine has towards VMs with addresses of their own."""
+    """The IPv4 addresses that this machine has towards VMs with static addresses."""
     certificate_problems: tuple[str, ...] = ()
     """What is wrong with the edge's certificates, each with its key and what to do."""
     page_problems: Mapping[str, str] = field(default_factory=dict)

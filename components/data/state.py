@@ -174,7 +174,7 @@ class _State:
         return found
 
     def held(self, vms: Iterable[str]) -> Iterator[Held]:
-        """Yield all volumes: as the services kept them, else as their resources tell."""
+        """Yield all volumes, from the services' outputs or else from the resources."""
         for service in self.names(_SERVICE):
             records = self._of(_SERVICE, service).get("data")
             if records is not None:

@@ -9,7 +9,7 @@ MAINTENANCE_SECONDS = 300
 """The value of ``Retry-After``, in seconds."""
 
 REPLACED = ("502", "503", "504")
-"""What a page stands for also where Traefik or the application answers it: nobody could tell."""
+"""Statuses whose page also replaces the answers of Traefik and the application."""
 
 _HTML, _TEXT = "text/html; charset=utf-8", "text/plain; charset=utf-8"
 _MAINTENANCE = (

@@ -73,8 +73,8 @@ def command(network: str, edge: Sequence[str]) -> tuple[str, ...]:
         # And its PROXY protocol, ahead of connections of TCP services; HTTP comes without.
         f"--entrypoints.web.proxyprotocol.trustedips={','.join(edge)}",
         f"--entrypoints.web.transport.lifecycle.gracetimeout={STOP_GRACE}s",
-        # Paths and queries arrive as they were sent, but for `;` in a query, of which Traefik would
-        # make `&`: `%3B` means the same to whoever reads it. docs/adr/0017 has the rest.
+        # Paths and queries arrive as they were sent, except `;` in a query, which Traefik would
+        # turn into `&`: it arrives as `%3B`, which means the same. docs/adr/0017 has the rest.
         "--entrypoints.web.http.sanitizepath=false",
         "--entrypoints.web.http.encodequerysemicolons=true",
         # 60 s by default, after which it cuts long uploads and streams; the edge has time limits.

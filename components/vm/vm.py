@@ -1,7 +1,7 @@
 """A VM: disk, cloud-init and domain as one unit, ready when its role says so.
 
 Its address is known once it has booted, from libvirt's DHCP server, unless its spec has one. The
-domain itself waits for nothing: the gate does, because it can tell from the console why a VM does
+domain itself waits for nothing: the gate does, because it can see on the console why a VM does
 not come up.
 """
 
@@ -328,7 +328,7 @@ def _card(spec: VmSpec, network: Network, stack: str) -> _Card:
 def _seed_file(stack: str, name: str, user_data: str, network: str | None) -> str:
     """Write the image of the disk for cloud-init, and return its path; older ones of the VM go.
 
-    The path tells the content, as libvirt's provider only looks at the path.
+    The path has a digest of the content, because libvirt's provider compares paths only.
     """
     documents = {"user-data": user_data, "meta-data": cloudinit.meta_data(name)}
     if network is not None:

@@ -120,7 +120,7 @@ def _obtain(
 
 
 def waiting(instance: Instance, spec: Spec, told: Sequence[str]) -> list[str]:
-    """Return why domains wait for their next attempt, without the reasons in ``told``."""
+    """Return why domains wait for their next attempt, without the known reasons in ``told``."""
     if spec.acme is None:
         return []
     attempts = _Attempts(spec.acme.folder(instance.folder) / "attempts.json")

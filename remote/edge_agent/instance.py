@@ -256,7 +256,7 @@ class Instance:
     def _supervise(self) -> None:
         """Start HAProxy in a loop that starts it again until it ends well or its file is gone.
 
-        A master whose worker was killed ends with that worker's code, one that was told to stop
+        A master whose worker was killed ends with that worker's code, one that was asked to stop
         with 0 (HAProxy 2.6.12). HAProxy itself writes to no file, and drops what a pipe does not
         take.
         """

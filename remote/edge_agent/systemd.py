@@ -7,7 +7,7 @@ from pathlib import Path
 from remote.edge_agent.system import run, text_of
 
 UNITS = Path("/etc/systemd/system")
-"""Where the units of systemd are that a machine has of its own."""
+"""The folder for a machine's own systemd units."""
 RESTART_SECONDS = 0.2
 """The pause before an HAProxy that ended is started again."""
 STOP_SECONDS = 30.0
@@ -15,7 +15,7 @@ STOP_SECONDS = 30.0
 _CAPABILITIES = (
     "CHOWN",  # gives the workers their sockets,
     "FOWNER",  # and sets the mode of them then
-    "KILL",  # the master tells workers to leave
+    "KILL",  # the master sends signals to its workers
     "NET_BIND_SERVICE",
     *("SETGID", "SETUID", "SYS_CHROOT"),  # how a worker comes to have no rights
 )

@@ -29,7 +29,7 @@ from remote.edge_agent.system import EdgeError, text_of
 from remote.edge_agent.versions import CERTIFICATES, Version
 
 FACT = "tls"
-"""By this name a text tells what the config says of certificates."""
+"""The name of the value with the config of certificates, in a text."""
 LIST = "certs.list"
 """The list of certificates for HAProxy, below ``files`` in the edge's folder."""
 _LONGEST_NAME = 200  # of a file; most systems take 255, and more is added

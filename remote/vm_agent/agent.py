@@ -1059,7 +1059,7 @@ class Agent:
             self._tell(_WHO_SERVED)
 
     def _look(self, container: str) -> None:
-        """Show or hide a member by what Docker says of it now, in a thread of its own."""
+        """Show or hide a member by its present state in Docker, in a separate thread."""
         look = object()
         with self._changed:
             self._looks[container] = look

@@ -289,10 +289,10 @@ class Farm(Model):
 
     @property
     def cidr(self) -> IPv4Network:
-        """The own network's addresses; meaningless with a bridge."""
+        """The addresses of Gatehouse's own network; meaningless with a bridge."""
         return self.network.cidr or IPv4Network(DEFAULT_CIDR)
 
     @property
     def host_address(self) -> str:
-        """The hypervisor's address in the own network, the first one; nobody else comes in."""
+        """The hypervisor's address in Gatehouse's network: the first, and the only way in."""
         return str(self.cidr[1])
