@@ -20,19 +20,19 @@ OF_HAPROXY := $(patsubst %,tests/e2e/test_%.py,edge edge_bodies edge_confined ed
         test test-unit test-without-lab fuzz test-e2e test-e2e-edge test-e2e-lab audit scan bench-zero-downtime \
         bench bench-document docs recording lint types venv
 
-help:  ## what there is
+help:  ## list the targets
 	@sed -n 's/^\([a-z0-9-]*\):.*## /\1\t/p' Makefile
 
-up: venv  ## make the lab and apply the stack `lab` in it
+up: venv  ## build the lab and apply the stack `lab` in it
 	@$(RUN_LAB) up
 
-preview: venv  ## what `make up` would change
+preview: venv  ## show what `make up` would change
 	@$(RUN_LAB) preview
 
-status: venv  ## the VMs, their containers and their state at the edge, as they are now
+status: venv  ## show the VMs, their containers and their state at the edge
 	@$(RUN_LAB) status
 
-smoke: venv  ## ask the edge until every container has answered
+smoke: venv  ## send requests to the edge until every container has answered
 	@$(RUN_LAB) smoke
 
 scale: venv  ## VMS=3 and/or SERVICE=hello REPLICAS=5: set the number in the lab only, and apply it
@@ -46,7 +46,7 @@ ssh: export SSH_COMMAND = $(value CMD)
 ssh: venv  ## VM=web-0 CMD="docker ps" STACK=prod: a shell on a VM, or a command there; in the lab without STACK
 	@$(if $(STACK),$(PYTHON) -m controller.enter --stack $(STACK),$(RUN_LAB) ssh) $(VM) --command "$$SSH_COMMAND"
 
-down: venv  ## destroy the stack and leave nothing of the lab behind
+down: venv  ## destroy the stack and remove the lab
 	@$(RUN_LAB) down
 
 # Side by side: the lab waits for its VMs at times. What each prints comes when it has ended.
@@ -70,35 +70,35 @@ test-e2e-edge: venv  ## the edge alone with the HAProxy of Debian 12 and with th
 	    tests/e2e/test_edge*.py tests/e2e/test_benchmarks.py tests/e2e/test_pulumi*.py -x
 	HAPROXY=3.0 nice $(PYTHON) -m pytest --durations 15 $(OF_HAPROXY) -x
 
-test-e2e-lab: venv  ## the whole graph; E2E_LONG=1 has more boots: of a VM that was gone, of an edge that is one, of stock images, and of what fails on the first day
+test-e2e-lab: venv  ## the whole graph; E2E_LONG=1 has more boots: a lost VM, an edge VM, Debian's own images, and first boots that fail
 	PROVIDERS=$(PROVIDERS) $(PYTHON) -m pytest --durations 25 $(LAB_TESTS) -x
 
-audit: venv  ## the scans, and as root what an applied lab lets nobody do; `make test` has them too
+audit: venv  ## the scans, and as root attacks on a running lab; `make test` includes them
 	@PROVIDERS=$(PROVIDERS) $(PYTHON) -m tests.audit
 
-scan: venv  ## bandit, known vulnerabilities of packages, and whether all that is fetched is pinned
+scan: venv  ## bandit, known vulnerabilities of packages, and whether all downloads are pinned
 	$(PYTHON) -m pytest tests/audit
 
 # A lab of its own, unless LAB is given: its stack is changed a lot.
 bench-zero-downtime: LAB = bench
-bench-zero-downtime: venv  ## RATE=10|highest SHORT=1 SCENARIOS="new image; new env" REQUESTS=100000 OUT=folder: count what clients notice of changes and faults; as root
+bench-zero-downtime: venv  ## RATE=10|highest SHORT=1 SCENARIOS="new image; new env" REQUESTS=100000 OUT=folder: count failed requests during changes and faults; as root
 	@$(PYTHON) -m lab.bench --name $(LAB) --providers $(PROVIDERS) $(if $(RATE),--rate $(RATE)) $(if $(SHORT),--short) \
 	    $(if $(SCENARIOS),--scenarios "$(SCENARIOS)") $(if $(REQUESTS),--requests $(REQUESTS)) $(if $(OUT),--out $(OUT))
 
-bench: venv  ## QUICK=1 ONLY=program,engine OUT=folder: measure what it costs, and write docs/benchmarks.md
+bench: venv  ## QUICK=1 ONLY=program,engine OUT=folder: measure time, memory and throughput, and write docs/benchmarks.md
 	@$(PYTHON) -m benchmarks $(if $(QUICK),--quick) $(if $(ONLY),--only $(ONLY)) $(if $(OUT),--out $(OUT))
 
 bench-document: venv  ## write docs/benchmarks.md and its plots from the raw data again
 	@$(PYTHON) -m benchmarks --document-only $(if $(OUT),--out $(OUT))
 
-image: venv  ## OUT=file.qcow2: a disk image for production that serves seconds after its first boot; RELEASE=trixie TRAEFIK=docker://registry.example.org/library/traefik:TAG; as root
+image: venv  ## OUT=file.qcow2: build a disk image for production with Docker on it; RELEASE=trixie TRAEFIK=docker://registry.example.org/library/traefik:TAG; as root
 	@$(PYTHON) -m lab.images.ready $(or $(OUT),$(error OUT=file.qcow2 is missing)) $(if $(RELEASE),--suite $(RELEASE)) \
 	    $(if $(TRAEFIK),--traefik $(TRAEFIK)) --stack-file $(or $(FILE),Pulumi.prod.yaml)
 
-check-config: venv  ## FILE=Pulumi.prod.yaml: all that is wrong in a stack file, touching nothing
+check-config: venv  ## FILE=Pulumi.prod.yaml: list all errors of a stack file; changes nothing
 	@$(PYTHON) -m components.config.check $(or $(FILE),Pulumi.prod.yaml)
 
-recover: venv  ## STACK=prod YES=1: bring a stack back after an update that was cut short, and update it
+recover: venv  ## STACK=prod YES=1: repair a stack after an interrupted update, and update it
 	@$(PYTHON) -m recovery $(if $(STACK),--stack $(STACK)) $(if $(YES),--yes)
 
 reference: venv  ## write docs/config.md and Pulumi.schema.json from the models
@@ -115,7 +115,7 @@ docs: $(DOCS_VENV)/made  ## the documentation site in site/; a broken link or an
 	NO_MKDOCS_2_WARNING=1 $(DOCS_VENV)/bin/mkdocs build --quiet
 
 # Of a new lab: run `make down` first. `script` is of Debian's bsdutils, which is always there.
-recording: venv  ## make the lab, and record that as docs/make-up.svg for the README; as root
+recording: venv  ## build the lab, and record that as docs/make-up.svg for the README; as root
 	@script --quiet --return --echo never --log-out $(VENV)/make-up.log --log-timing $(VENV)/make-up.timing \
 	    --command "$(MAKE) --no-print-directory up"
 	@$(PYTHON) -m lab.recording $(VENV)/make-up.log $(VENV)/make-up.timing docs/make-up.svg --title "make up"

@@ -1,1 +1,1 @@
-"""What runs on the deploying machine beside the program: commands of the graph, and of people."""
+"""Programs on the deploying machine, run by Pulumi's Command resources or by people."""

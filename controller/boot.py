@@ -1,14 +1,14 @@
 """The gate of a VM, run on the controller: ``python3 -m controller.boot wait|shutdown``.
 
-``wait`` ends when the VM is ready for its role, as when a container host's Docker answers over SSH,
-with the VM's address and a mark on stdout. A VM that is off is started.
-``shutdown`` lets the requests in flight end, asks the guest to power off, and ends when it has or
-when its time is over; a domain that is gone already is fine. The edge sends it no requests by then.
-A VM with another mark stays on: Pulumi replaces a command by making the new one, which waits for
-the VM, and then undoing the old one.
+``wait`` ends when the VM is ready for its role: on a container host, when Docker answers over SSH.
+It prints the VM's address and a mark. It starts a VM that is off.
+``shutdown`` waits for the requests in flight, asks the guest to power off, and ends when it is off
+or the time is over. A missing domain is no error. By then, the edge sends it no requests. A VM with
+another mark stays on: Pulumi replaces a command by creating the new one, which waits for the VM,
+and then undoing the old one.
 
-A program of its own, with the standard library only, because only a running command can watch the
-console while the VM boots: the domain resource could only say that no address came.
+A separate program with only the standard library, because only a running command can watch the
+console while the VM boots: the domain resource could only report that it got no address.
 """
 
 import argparse
@@ -48,7 +48,7 @@ class BootError(Exception):
 
 @dataclass(frozen=True, kw_only=True)
 class Settings:
-    """What the graph hands over in ``GATEHOUSE_*`` variables; times are in seconds."""
+    """The settings in the ``GATEHOUSE_*`` variables; times are in seconds."""
 
     uri: str
     domain: str
@@ -56,11 +56,11 @@ class Settings:
     key_file: str
     known_hosts: str
     address: str
-    """The address that it keeps, or empty where libvirt's DHCP server gives it any."""
+    """Its static address, or empty if libvirt's DHCP server assigns one."""
     ready: str
     """A shell command on the VM that exits with 0 once the VM is ready."""
     waits_for: str
-    """What that command waits for, in an error's words."""
+    """The condition that the command tests, in words for errors."""
     drain: str
     """A shell command there that ends the requests in flight, with ``{seconds}``; or empty."""
     boot_timeout: float
@@ -93,7 +93,7 @@ class Console:
         self._lines: collections.deque[str] = collections.deque([""], maxlen=_CONSOLE_KEPT)
 
     def feed(self, data: bytes) -> None:
-        """Take up raw terminal output; control sequences are left out."""
+        """Add raw terminal output, without control sequences."""
         text = _CONTROL.sub("", data.decode(errors="replace").replace("\r\n", "\n"))
         first, *rest = text.split("\n")
         self._lines[-1] += first
@@ -104,7 +104,7 @@ class Console:
         return "\n".join(self._lines)
 
     def tail(self) -> str:
-        """Return the last lines, or a sentence that says that there was nothing."""
+        """Return the last lines, or a note that there were none."""
         lines = [f"    {line}" for line in self._lines if line.strip()][-_CONSOLE_LINES:]
         return "\n".join(lines) or "    (nothing; does the image's kernel write to ttyS0?)"
 
@@ -203,8 +203,8 @@ def problem(settings: Settings, address: str) -> Problem | None:
         return Problem(f"no answer within {_SSH_SECONDS:.0f} s")
     if "Host key verification failed" in answer.stderr:
         raise BootError(
-            f"{address} answered with another host key than {settings.vm} was given: it is another"
-            " machine's address, or farm.image has no cloud-init, which would have set the key"
+            f"{address} answers with a host key that is not {settings.vm}'s: another machine has"
+            " this address, or farm.image has no cloud-init, which would have set the key"
         )
     if answer.returncode == 0:
         return None
@@ -263,7 +263,7 @@ class _Waiting:
         )
 
     def log(self) -> str:
-        """Return cloud-init's log, if the VM lets us in."""
+        """Return cloud-init's log, or an empty text if SSH fails."""
         if self._address is None:
             return ""
         try:

@@ -1,10 +1,10 @@
-"""Whether the hypervisor has memory for the VMs to come: ``python3 -m controller.capacity``.
+"""Check that the hypervisor has memory for new VMs: ``python3 -m controller.capacity``.
 
-Run before a domain is made. VMs that are replaced run beside the new ones until those serve, which
-takes twice their memory for a while; where that is not there, nothing is begun. libvirt itself
-would promise more than there is, and the hypervisor would kill a VM for it later.
+Runs before any domain is created. Replaced VMs run beside the new ones until those serve, which
+takes twice their memory. If there is too little, the update ends here: libvirt itself would promise
+more than there is, and the hypervisor would kill a VM for it later.
 
-The next run receives this output, and so knows what has been made meanwhile.
+The next run receives this output, and so knows which VMs exist.
 """
 
 import argparse
@@ -26,7 +26,7 @@ class Wanted:
     """The VMs of a farm."""
 
     generation: str
-    """Another one means that all VMs are replaced."""
+    """A different generation means that all VMs are replaced."""
     vms: int
     memory: int
     """Of each, in bytes."""
@@ -36,7 +36,7 @@ class Wanted:
     """How many VMs stay although their generation differs."""
 
     def new_vms(self, before: "Wanted | None") -> int:
-        """Return how many VMs have to be made beside what was wanted before."""
+        """Return how many VMs have to be created in addition to those wanted before."""
         if before is None or before.generation != self.generation:
             return max(0, self.vms - self.staying)
         more, replaced = self.vms - before.vms, before.staying - self.staying
@@ -68,20 +68,20 @@ def shortage(wanted: Wanted, before: Wanted | None, hypervisor: HypervisorMemory
         f"{key}.memory: {' and '.join(what)} do not fit{beside}: of the hypervisor's"
         f" {hypervisor.memory / 2**30:.1f}GiB, running domains may"
         f" take {hypervisor.promised / 2**30:.1f}GiB. Nothing was changed. Lower {key}.memory or"
-        " farm.vms, stop other domains, or, if the service may be away meanwhile, shut this farm's"
-        f" VMs down with virsh and run it again (got {format_size(memory)})"
+        " farm.vms, stop other domains, or, if an outage is acceptable, shut this farm's VMs down"
+        f" with virsh and run this again (got {format_size(memory)})"
     )
 
 
 def hypervisor_from(nodeinfo: str, domstats: str) -> HypervisorMemory:
-    """Return what ``virsh nodeinfo`` and ``virsh domstats --balloon`` tell.
+    """Parse the output of ``virsh nodeinfo`` and ``virsh domstats --balloon``.
 
     Raises:
         ValueError: The hypervisor's memory is not in it.
     """
     memory = re.search(r"^Memory size:\s+(\d+) KiB", nodeinfo, re.MULTILINE)
     if memory is None:
-        raise ValueError(f"virsh nodeinfo tells no memory size: {nodeinfo!r}")
+        raise ValueError(f"virsh nodeinfo shows no memory size: {nodeinfo!r}")
     maxima = re.findall(r"^\s*balloon\.maximum=(\d+)", domstats, re.MULTILINE)
     return HypervisorMemory(
         memory=int(memory[1]) * _KIBIBYTE, promised=sum(map(int, maxima)) * _KIBIBYTE
@@ -113,7 +113,7 @@ def main(arguments: list[str]) -> int:
         )
     except (subprocess.SubprocessError, ValueError) as error:
         told = getattr(error, "stderr", None) or error
-        print(f"farm.hypervisors.0.uri: {uri} does not tell its memory: {told}", file=sys.stderr)
+        print(f"farm.hypervisors.0.uri: cannot read {uri}'s memory: {told}", file=sys.stderr)
         return 1
     problem = shortage(wanted, before, found)
     if problem is not None:

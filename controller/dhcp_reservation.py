@@ -1,10 +1,10 @@
-"""Reserves a VM's address in its network: ``python3 -m controller.dhcp_reservation set|remove``.
+"""Reserve a VM's address in its network: ``python3 -m controller.dhcp_reservation set|remove``.
 
-As an entry of the network's DHCP server, live and for good, so that a VM that is replaced comes
-back at the same address and no other VM gets it. The libvirt provider could make the entry with the
-domain, but never takes it away again, and sees a change in every VM that has no lease yet.
+It adds an entry to the network's DHCP server, both live and persistent, so that a replaced VM comes
+back at the same address and no other VM gets it. The libvirt provider could add the entry with the
+domain, but never removes it, and reports a change for every VM without a lease.
 
-The next run receives this output, and so knows which entry is its own.
+The next run receives this output, and so knows which entry belongs to it.
 """
 
 import argparse
@@ -28,7 +28,7 @@ class ReservationError(Exception):
 
 @dataclass(frozen=True, kw_only=True)
 class Entry:
-    """Which network card gets which address."""
+    """A reservation: the address of one network card."""
 
     mac: str
     address: str
@@ -40,13 +40,13 @@ class Entry:
 
 
 def entries(network: str) -> Iterator[Entry]:
-    """Yield what is reserved in a network, from its XML."""
+    """Yield the reservations in a network's XML."""
     for host in ET.fromstring(network).iterfind("./ip/dhcp/host"):  # noqa: S314 - libvirt's own
         yield Entry(mac=host.get("mac", "").lower(), address=host.get("ip", ""))
 
 
 def holder(leases: str, wanted: Entry, before: Entry | None) -> str | None:
-    """Return who else has the address, from what ``virsh net-dhcp-leases`` prints."""
+    """Return the other holder of the address in the output of ``virsh net-dhcp-leases``."""
     own = {wanted.mac, before.mac if before is not None else ""}
     for mac, address, name in _LEASE.findall(leases):
         if address == wanted.address and mac not in own:
@@ -65,11 +65,11 @@ class DhcpNetwork:
         """Have the network's DHCP server give an address to one card and to no other.
 
         Args:
-            wanted: Which to which.
-            before: What was wanted the last time; it goes if it is another.
+            wanted: The reservation.
+            before: The previous one, which is removed if it differs.
 
         Raises:
-            ReservationError: Somebody else has the address, or libvirt says no.
+            ReservationError: Another card has the address, or libvirt refuses.
         """
         there = set(entries(self._ask("net-dumpxml", self.id)))
         other = holder(self._ask("net-dhcp-leases", self.id), wanted, before) or next(
@@ -93,7 +93,7 @@ class DhcpNetwork:
         self._update("add-last", wanted)
 
     def release(self, entry: Entry) -> None:
-        """Take the entry away; one that is gone, or whose network is, is fine."""
+        """Remove the entry; a missing entry or network is no error."""
         told = virsh(self.uri, "net-dumpxml", self.id)
         if told.returncode == 0 and entry in entries(told.stdout):
             self._update("delete", entry)

@@ -1,7 +1,7 @@
 """A shell on a VM, or a command there: ``python3 -m controller.enter --stack prod VM``.
 
-For people, in the program's folder. Where the VM is, ``pulumi`` tells, with the backend that it has
-here; who it is, the key files tell that the program has written on this machine.
+For people, in the program's folder. The VM's address comes from ``pulumi`` and its current backend,
+the VM's host key from the key files that the program has written on this machine.
 """
 
 import argparse
@@ -15,7 +15,7 @@ from controller.ssh import EnterError, entering
 
 
 def words(stack: str, vm: str, command: str) -> tuple[str, ...]:
-    """Return what is to be run, in this folder, to enter a VM.
+    """Return the command that enters a VM; run it in this folder.
 
     Args:
         stack: Its name, as ``pulumi --stack`` takes it.
@@ -27,13 +27,13 @@ def words(stack: str, vm: str, command: str) -> tuple[str, ...]:
     """
     ask = ("pulumi", "stack", "output", "--json", "--stack", stack)
     try:
-        # With our other streams: it may ask for a passphrase, and says itself what is wrong.
+        # stdin and stderr stay ours: Pulumi may ask for a passphrase, and reports its own errors.
         told = subprocess.run(ask, check=False, stdout=subprocess.PIPE, text=True)
     except FileNotFoundError:
-        raise EnterError("pulumi is not on PATH, and it alone knows where the VMs are") from None
+        raise EnterError("pulumi is not on PATH; it is needed for the VMs' addresses") from None
     if told.returncode != 0:
         raise EnterError(f"`{' '.join(ask)}` failed, see above")
-    # The program knows no more of a name than what is after the organization and the project.
+    # In the program, `pulumi.get_stack()` is the name without the organization and project.
     keys = key_folder(stack.rpartition("/")[2])
     missing = f"run `pulumi preview --stack {stack}` in this folder, which writes it"
     return entering(json.loads(told.stdout), vm, keys, command=command, missing=missing)
@@ -44,7 +44,7 @@ def main(arguments: list[str]) -> int:
     parser = argparse.ArgumentParser("python3 -m controller.enter", description=__doc__)
     parser.add_argument("vm", nargs="?", default="", metavar="VM")
     parser.add_argument("--stack", required=True)
-    parser.add_argument("--command", default="", help="run this, rather than open a shell")
+    parser.add_argument("--command", default="", help="run this instead of a shell")
     args = parser.parse_args(arguments)
     try:
         found = words(args.stack, args.vm, args.command)

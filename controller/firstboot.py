@@ -1,4 +1,4 @@
-"""What went wrong at a VM's first boot, by what its console and cloud-init's log say.
+"""Find the cause of a failed first boot in the VM's console and cloud-init's log.
 
 cloud-init goes on after most errors and ends with a summary that names none of them, hundreds of
 lines after the one that matters. The texts are those of apt 2.6 and 3.0, cloud-init 22.4 and 25.1,
@@ -10,15 +10,15 @@ import re
 from dataclasses import dataclass
 
 RESULT = "/run/cloud-init/result.json"
-"""Where cloud-init says how it went, once it has ended."""
+"""The file with cloud-init's result, once it has ended."""
 
 LOG = "sudo -n tail -n 2000 /var/log/cloud-init-output.log"
-"""A shell command on the VM that prints what it and the programs that it ran have said."""
+"""A shell command on the VM that prints the log of cloud-init and of the programs that it ran."""
 
 
 @dataclass(frozen=True)
 class Cause:
-    """The line that matters, and what it means."""
+    """The decisive line, and its meaning."""
 
     line: str
     advice: str
@@ -34,8 +34,8 @@ def _sign(pattern: str, advice: str) -> _Sign:
     return _Sign(re.compile(pattern, re.IGNORECASE), advice)
 
 
-# The first one that is found counts, wherever it is: a full disk and a wrong clock make everything
-# after them fail, and without a mirror no package is known.
+# The first match in this order counts, wherever it is: after a full disk or a wrong clock,
+# everything else fails too, and without a mirror no package is found.
 _SIGNS = (
     _sign(
         r"no space left on device|(do not|don't) have enough free space|not enough free disk space",
@@ -45,8 +45,8 @@ _SIGNS = (
         r"is not valid yet \(invalid for another|is expired \(invalid since"
         r"|certificate .*(not yet (valid|activated)|has expired)"
         r"|uses (not yet valid|expired) certificate|invalid: EXPKEYSIG",
-        "the VM's clock is wrong, which it has from its hypervisor, or the mirror is out of date:"
-        " compare `date` on the hypervisor",
+        "the VM's clock is wrong (it gets the time from the hypervisor), or the mirror is out of"
+        " date: check `date` on the hypervisor",
     ),
     _sign(
         r"temporary failure resolving|could not resolve|name or service not known"
@@ -54,8 +54,8 @@ _SIGNS = (
         r"|cannot initiate the connection|network is unreachable|no route to host"
         r"|certificate verification failed|does not have a release file",
         "the VM does not reach a mirror: it needs name servers (farm.network.dns with a bridge) and"
-        " a way to its image's apt sources; or give it an image that has all it needs, with"
-        " farm.install_docker false",
+        " a route to its image's apt sources; or use an image that contains Docker, with"
+        " farm.install_docker: false",
     ),
     _sign(
         r"^e: (unable to locate package|package .* has no installation candidate"
@@ -77,7 +77,7 @@ _SIGNS = (
         r"|bad geometry: block count|you are in emergency mode|error: no such (device|partition)"
         r"|^grub( rescue)?>|no bootable device|beyond end of|unknown filesystem",
         "the image does not boot on this VM: it needs virtio drivers, a boot loader for BIOS, and"
-        " farm.disk at least as large as it is",
+        " a farm.disk of at least the image's size",
     ),
     _sign(
         r"failed to start docker|failed to start daemon",
@@ -87,7 +87,7 @@ _SIGNS = (
 _LOGIN = re.compile(r"\blogin:\s*$", re.MULTILINE)
 _CLOUD_INIT = re.compile(r"cloud-init", re.IGNORECASE)
 _PREFIX = re.compile(r"^(\[ *\d+\.\d+\] *)?(cloud-init\[\d+\]: *)?")
-"""Before each line of a console: the kernel's time, and whose line it is."""
+"""What precedes the text of a console's line: the kernel's time, and the name of the program."""
 
 
 def cause(text: str) -> Cause | None:
@@ -105,8 +105,8 @@ def cause(text: str) -> Cause | None:
     if login is not None and not _CLOUD_INIT.search(text):
         return Cause(
             next(line for line in lines if _LOGIN.search(line)),
-            "it booted, and cloud-init said nothing: farm.image needs cloud-init, as Debian's"
-            " generic and genericcloud images have it and its nocloud image has not",
+            "it booted without any output of cloud-init: farm.image needs cloud-init. Debian's"
+            " generic and genericcloud images have it; the nocloud image does not",
         )
     return None
 

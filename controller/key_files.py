@@ -1,7 +1,7 @@
-"""The files through which ``ssh`` gets to see the keys of a stack.
+"""The files from which ``ssh`` reads the keys of a stack.
 
-A copy of what the state has, in ``.gatehouse/<stack>`` below the folder that the program runs in,
-written again at each run: Docker's provider starts ``ssh``, which reads keys from files only.
+They copy the keys in the state to ``.gatehouse/<stack>`` below the program's folder, at each run:
+Docker's provider starts ``ssh``, which reads keys from files only.
 """
 
 import os
@@ -19,7 +19,7 @@ def key_folder(stack: str) -> Path:
 def write_private(path: Path, content: bytes) -> str:
     """Put ``content`` into ``path``, in a folder of ``.gatehouse``, and return the path.
 
-    This user alone may read it, and look into the folder, whoever made that.
+    Only this user may read the file and the folder, even if another user created the folder.
     """
     for folder in (path.parent.parent, path.parent):
         folder.mkdir(mode=0o700, exist_ok=True)

@@ -1,12 +1,12 @@
-"""Runs the edge agent on another machine over SSH: ``python3 -m controller.reach apply|remove …``.
+"""Run the edge agent on another machine over SSH: ``python3 -m controller.reach apply|remove …``.
 
-Its arguments are the edge agent's.
+It takes the edge agent's arguments.
 
-First it asks the machine only whether it can run the edge agent: its identity, our access, and a
-Python. An error about those names the key of the config. Only then is the edge agent sent there,
-with our standard input as its own and its exit code as ours.
+It first checks whether the machine can run the edge agent: its host key, our access, and Python.
+Errors about these name the key of the config. Only then it sends the edge agent there, with our
+standard input, and ends with its exit code.
 
-A machine that does not answer has nothing to take away.
+On a machine that does not answer, ``remove`` has nothing to do.
 """
 
 import os
@@ -25,23 +25,23 @@ _SECONDS = 60.0
 
 
 class ReachError(Exception):
-    """The machine cannot be entered; the message starts with the key that says where it is."""
+    """The edge agent cannot run on the machine; the message starts with the key of its address."""
 
 
 class Gone(ReachError):  # noqa: N818 - what it is
-    """There is nobody to enter."""
+    """The machine does not answer."""
 
 
 def check(ssh: list[str], key: str, host: str) -> None:
-    """Return if the edge agent could be run.
+    """Check that the machine can run the edge agent.
 
     Args:
-        ssh: The words that what is to be run there follows.
+        ssh: The words of ``ssh``, without the remote command.
         key: ``edge.host`` or ``edge.vm``.
-        host: What it is called there.
+        host: That key's value.
 
     Raises:
-        ReachError: It could not.
+        ReachError: It cannot.
     """
     try:
         told = subprocess.run(
@@ -59,22 +59,22 @@ def check(ssh: list[str], key: str, host: str) -> None:
     line = (told.stderr.strip() or "no answer").splitlines()[-1]
     if told.returncode != _SSH:
         raise ReachError(
-            f"{key}: {host} cannot run the edge's program: {line}; it takes python3, and for"
-            " anybody but root sudo without a password"
+            f"{key}: {host} cannot run the edge agent: {line}; it needs python3 and, for users"
+            " other than root, sudo without a password"
         )
     if "Host key verification failed" in told.stderr:
         if key == "edge.vm":
             raise Gone(
-                f"{key}: who answers at the address of {host} has another host key than it was"
-                " given; is it another machine's address?"
+                f"{key}: the machine at the address of {host} has a different host key; has another"
+                " machine taken the address?"
             )
         raise ReachError(
-            f"{key}_key: {host} has another host key, so nothing was touched there; if the machine"
-            f" was made anew, take its new key from `ssh-keyscan {host}`"
+            f"{key}_key: {host} has a different host key, so nothing was changed there; if it was"
+            f" reinstalled, get its new key with `ssh-keyscan {host}`"
         )
     if "Permission denied" in told.stderr:
         raise ReachError(
-            f"edge.user: {host} refuses the keys that ssh has here: {line}; have one of them in its"
+            f"edge.user: {host} refuses this machine's SSH keys: {line}; add one of them to its"
             " authorized_keys"
         )
     raise Gone(f"{key}: {host} does not answer over SSH: {line}")
@@ -83,12 +83,12 @@ def check(ssh: list[str], key: str, host: str) -> None:
 def main(arguments: list[str], environment: Mapping[str, str]) -> int:
     """Become the ``ssh`` that runs the edge agent; code 1 and the reason on stderr if it cannot.
 
-    Code 2 if there is no such command of the edge agent's.
+    Code 2 if the edge agent has no such command.
     """
     asked = parsed(arguments, "python3 -m controller.reach")
     missing = [name for name in _VARIABLES if not environment.get(name)]
     if missing:
-        print(f"the environment has no {', '.join(missing)}; Pulumi gives them", file=sys.stderr)
+        print(f"the environment has no {', '.join(missing)}; Pulumi sets them", file=sys.stderr)
         return 2
     ssh = shlex.split(environment["GATEHOUSE_SSH"])
     try:
@@ -96,10 +96,10 @@ def main(arguments: list[str], environment: Mapping[str, str]) -> int:
     except ReachError as error:
         print(error, file=sys.stderr)
         if isinstance(error, Gone) and asked.action == "remove":
-            print("so its edge is left as it is, if there still is one", file=sys.stderr)
+            print("its edge is left as it is, if it still exists", file=sys.stderr)
             return 0
     else:
-        # In our place, so that a Pulumi that is told to stop finds nobody between it and ssh.
+        # Replace this process, so that a signal from Pulumi reaches ssh directly.
         words = (*ssh, archive_command(archive(), *arguments))
         os.execvp(ssh[0], words)  # noqa: S606 - no shell reads them
     return 1

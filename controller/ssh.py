@@ -1,4 +1,4 @@
-"""How another machine is reached: verified from the first connection on."""
+"""SSH to other machines, verified from the first connection."""
 
 import hashlib
 import os
@@ -11,7 +11,7 @@ SSH_USER = "gatehouse"
 # and 16 letters until the connection is there.
 _SOCKET_LIMIT = 104 - 1 - 17
 _ADDRESS_LIMIT = len("255.255.255.255")
-# Over 10 s passed until the sshd of a VM that requests filled said its first word.
+# On a VM under full load, sshd took over 10 s for its first message.
 _PATIENCE = ("ConnectTimeout=30", "ServerAliveInterval=15")
 
 
@@ -42,13 +42,13 @@ def options(*, key_file: str, known_hosts: str, host: str) -> tuple[str, ...]:
 
 
 def options_in(keys: Path, vm: str) -> tuple[str, ...]:
-    """Return the same for a VM of the stack whose key files are in the folder ``keys``."""
+    """Return these options for a VM of the stack whose key files are in the folder ``keys``."""
     key_file, known_hosts = _files(keys, vm)
     return options(key_file=str(key_file), known_hosts=str(known_hosts), host=vm)
 
 
 def addresses(outputs: Mapping[str, Any]) -> dict[str, str]:
-    """Return the address of each VM that a stack's outputs tell of; the edge's last, if it is one.
+    """Return the address of each VM in a stack's outputs; an edge VM is the last one.
 
     Args:
         outputs: Of the whole stack, as ``pulumi stack output --json`` prints them.
@@ -83,7 +83,7 @@ def entering(
         if not file.is_file():
             raise EnterError(f"{file} is not on this machine: {missing}")
     words = ("ssh", *options_in(keys, vm), f"{SSH_USER}@{found[vm]}")
-    # ssh would take a word with a hyphen for an option of its own.
+    # ssh would read a word that begins with a hyphen as its own option.
     return (*words, "--", command) if command else words
 
 

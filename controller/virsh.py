@@ -1,4 +1,4 @@
-"""virsh, as the programs beside it use it: without a prompt and with a time limit."""
+"""Run virsh without a prompt and with a time limit."""
 
 import subprocess
 

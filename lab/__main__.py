@@ -71,7 +71,7 @@ def main(arguments: list[str]) -> int:
         print(f"error: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
-        print("interrupted; the same command run again goes on from here", file=sys.stderr)
+        print("interrupted; run the same command again to continue", file=sys.stderr)
         return 130
 
 
@@ -90,11 +90,11 @@ def _parser() -> argparse.ArgumentParser:
     )
     commands = parser.add_subparsers(dest="command", required=True)
     for name, meaning in {
-        "up": "make the lab and apply the stack in it",
-        "preview": "tell what `up` would change",
+        "up": "build the lab and apply the stack in it",
+        "preview": "show what `up` would change",
         "status": "show the VMs, their containers and their state at the edge",
-        "smoke": "ask the edge until every container has answered",
-        "down": "destroy the stack and leave nothing of the lab",
+        "smoke": "send requests to the edge until every container has answered",
+        "down": "destroy the stack and remove the lab",
         "shell": "open a shell inside the lab",
     }.items():
         commands.add_parser(name, help=meaning)

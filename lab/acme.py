@@ -1,7 +1,7 @@
 """The lab's own ACME server, for ``make up ACME=1``: Pebble, and a name server for it.
 
-The name server sends every domain to the lab's edge address. Neither keeps anything: with the lab
-they are gone.
+The name server resolves every domain to the lab's edge address. Neither stores anything outside of
+the lab.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ PACKAGES = ("certbot", "pebble")
 
 _API, _MANAGEMENT, _DNS, _DNS_MANAGEMENT = 14000, 15000, 8053, 8055
 PORTS = (_API, _MANAGEMENT, _DNS, _DNS_MANAGEMENT)
-"""At the lab's address, for whoever is in the lab."""
+"""At the lab's address, for programs in the lab."""
 _ENVIRONMENT = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "PEBBLE_VA_NOSLEEP": "1"}
 _READY_SECONDS = 30.0
 _VALID = 90 * 86400  # s, as Let's Encrypt's
@@ -31,7 +31,7 @@ class AcmeError(Exception):
 
 
 def ensure(datacentre: Datacentre) -> Mapping[str, str]:
-    """Run it if it does not run yet, and return what ``edge.tls.acme`` is to say of it.
+    """Start it if it does not run yet, and return the value for ``edge.tls.acme``.
 
     Raises:
         AcmeError: It does not start.

@@ -1,7 +1,7 @@
-"""What the lab's commands do, step by step.
+"""The lab's commands, step by step.
 
-What has to be inside the lab (Pulumi, the questions to the edge and to Docker) runs there as a
-program of its own: ``lab.pulumi.operations``, or ``lab.inside``.
+Everything that has to be inside the lab (Pulumi, requests to the edge and to Docker) runs there as
+a separate program: ``lab.pulumi.operations`` or ``lab.inside``.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ class LabError(Exception):
 
 @dataclass(frozen=True, kw_only=True)
 class Lab:
-    """One lab and how it is to be driven."""
+    """One lab, and the options of its commands."""
 
     name: str
     providers: str
@@ -51,7 +51,7 @@ class Lab:
             return self._applied(*self._started())
 
     def preview(self) -> int:
-        """Tell what ``up`` would change, and change nothing in the stack."""
+        """Show what ``up`` would change, and change nothing in the stack."""
         with self._datacentre.lock:
             stack, _ = self._started()
             return stack.preview(self._config())
@@ -76,7 +76,7 @@ class Lab:
         return self._inside("status", self._outputs())
 
     def smoke(self) -> int:
-        """Ask the edge until every container has answered."""
+        """Send requests to the edge until every container has answered."""
         return self._inside("smoke", self._outputs())
 
     def shell(self) -> int:
@@ -108,7 +108,7 @@ class Lab:
             with step(f"remove the lab {self.name!r}"):
                 datacentre.stop()
                 shutil.rmtree(PROJECT / key_folder(self.name), ignore_errors=True)
-        print(f"lab {self.name}: nothing of it is left; its images stay in the cache")
+        print(f"lab {self.name}: removed; its images stay in the cache")
         return 0
 
     @property
@@ -207,7 +207,7 @@ class Lab:
                 raise LabError(f"a VM's Docker does not answer {_BOOT_SECONDS} s after its start")
 
     def _remove_disks(self, vm: str) -> None:
-        """Leave nothing of a VM: what was installed knows another network card by its address."""
+        """Remove a VM's disks: the system on them expects the old network card's MAC address."""
         for pool in self._virsh("pool-list", "--name"):
             for word in self._virsh("vol-list", pool):
                 if word.startswith((f"{vm}-disk-", f"{vm}-cloudinit-")):

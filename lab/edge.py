@@ -1,6 +1,6 @@
-"""The edge of a stack, asked wherever it runs: in the lab itself, or over SSH as the outputs tell.
+"""Access to a stack's edge: in the lab itself, or over SSH by the stack's outputs.
 
-The one way to its sockets and its process, for ``make status`` and for the bench.
+``make status`` and the bench reach its sockets and its process only through this module.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ sys.exit(not Instance(*sys.argv[1:]).reload())
 
 
 def run(argv: Sequence[str]) -> subprocess.CompletedProcess[str]:
-    """Run a program here; for who is inside the lab already."""
+    """Run a program here; for callers that are inside the lab already."""
     try:
         return subprocess.run(
             argv,
@@ -63,7 +63,7 @@ class EdgeHost:
 
     stack: str
     ssh: str
-    """The shell command that what is to be run there, as root, follows; empty for the lab."""
+    """The shell command to which a command for root is appended; empty for the lab."""
     root: Path = Path("/")
     """Where the lab's own files are seen from here."""
     run: Run = run
@@ -91,7 +91,7 @@ class EdgeHost:
         return self._asked("master.sock", command)
 
     def certificates(self) -> Path:
-        """Return where those are that clients in the lab are to trust; another machine's copied."""
+        """Return the path of the certificates to trust; another machine's are copied."""
         folder = self.folder / live.CERTIFICATES
         if not self.ssh:
             return folder
@@ -107,7 +107,7 @@ class EdgeHost:
         return status.parsed(told.stdout)
 
     def access_log(self) -> str:
-        """Return what it has told of requests, a line of JSON each."""
+        """Return its access log, one line of JSON per request."""
         if not self.ssh:
             return self._instance.access_log.read_text()
         unit = Instance(str(self.folder), self.stack).unit
@@ -121,7 +121,7 @@ class EdgeHost:
     def reload(self) -> bool:
         """Reload it, and return whether that succeeded.
 
-        Where it is: its workers have a root of their own, whose paths are those of there.
+        It runs on the edge's machine: the paths in the workers' chroot are those of that machine.
         """
         return self._with_agent(_RELOAD, self.stack).returncode == 0
 

@@ -1,4 +1,4 @@
-"""The machine that results were measured on, without which they say nothing."""
+"""A description of the machine, without which results mean nothing."""
 
 from __future__ import annotations
 

@@ -63,7 +63,7 @@ class Inside:
         for url in tcp:
             print(f"{url} takes connections", flush=True)
         for url, (status, body) in answers.items():
-            first = body.strip().splitlines()[:1] if status == 200 else ["a login is wanted"]
+            first = body.strip().splitlines()[:1] if status == 200 else ["login required"]
             print(f"GET {url} through the edge at {edge}: {status} {' '.join(first)}", flush=True)
         return 0
 

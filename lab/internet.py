@@ -1,4 +1,4 @@
-"""What a lab has of the Internet, for VMs that are as Debian made them: two hosts, by their names.
+"""The lab's part of the Internet, for VMs with Debian's own images: two hosts, by their names.
 
 `deb.debian.org` has the packages of a first boot, and `registry-1.docker.io` is the lab's registry,
 where plain names of images such as `hello:1` lead without a mirror. The VMs' network resolves both,
@@ -31,7 +31,7 @@ class Internet:
 
 
 def made(names: Sequence[str]) -> Internet:
-    """Build or find what the stock images with these names take.
+    """Build or find everything that the stock images with these names need.
 
     Raises:
         disk.ImageError: It cannot be built.

@@ -1,4 +1,4 @@
-"""What really runs, asked of the edge and of each VM's Docker; never of a state file.
+"""The live state, read from the edge and each VM's Docker, never from a state file.
 
 Runs inside the lab, where both can be reached.
 """
@@ -50,7 +50,7 @@ class Server:
     rate: int
     """Requests that began in the last second."""
     check: str
-    """What came of the last check and how long it took; empty where there is none."""
+    """The result of the last check and its duration; empty if there was none."""
 
 
 def servers(stats: str) -> list[Server]:
@@ -137,7 +137,7 @@ def ask_docker(vm: str, address: str, keys: Path) -> dict[str, Container] | None
 
 
 def ask_all(addresses: Mapping[str, str], keys: Path) -> dict[str, dict[str, Container] | None]:
-    """Return what ``ask_docker`` says of each VM, asked at the same time."""
+    """Return the result of ``ask_docker`` for each VM, called in parallel."""
     with ThreadPoolExecutor() as pool:
         found = pool.map(lambda vm: ask_docker(vm, addresses[vm], keys), addresses)
         return dict(zip(addresses, found, strict=True))
@@ -185,7 +185,7 @@ def status(
 
 
 def certificates(known: Status, now: float) -> str:
-    """Return the table of certificates, and what was wrong when the edge last looked at them."""
+    """Return the table of certificates, and the problems of the edge's last check."""
     rows = [
         (domain, day(ends), f"{(ends - now) / 86400:.0f}") for domain, ends in known.ends.items()
     ]

@@ -1,4 +1,4 @@
-"""One command at a time per lab: a lock that ends with its holder and says who that is."""
+"""One command at a time per lab: a lock that ends with its holder, and names it."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ POLL = 0.05  # s
 
 
 class LockError(Exception):
-    """Somebody else holds the lock, or this user may not; the text says who, and what to do."""
+    """Another process holds the lock, or this user may not; the text names it, and the way out."""
 
 
 class Lock:
@@ -92,7 +92,7 @@ def describe(pid: int, argv: list[str]) -> str:
 
 
 def busy(path: Path, holder: str) -> str:
-    """The message for the one who finds the lock taken; `holder` is what `describe` wrote."""
+    """The message for a process that finds the lock taken; `describe` wrote `holder`."""
     try:
         told = json.loads(holder)
         who = f"pid {told['pid']} ({told['command']}), since {told['since']}"

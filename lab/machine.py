@@ -1,4 +1,4 @@
-"""What the lab asks of the machine before it touches anything: root, room on the disk, memory."""
+"""The lab's requirements, checked before any change: root, disk space, memory."""
 
 from __future__ import annotations
 

@@ -124,14 +124,14 @@ def check_machine(euid: int, os_release: str, apt_get: str | None, wanted: Itera
         have = release.get("PRETTY_NAME", "an unknown system")
         raise PackagesError(
             f"the lab is made for Debian 12 (this is {have}): "
-            f"install the equal of these yourself: {names}"
+            f"install the equivalents of these packages yourself: {names}"
         )
     if apt_get is None:
         raise PackagesError(f"apt-get is not on PATH: install these packages yourself: {names}")
     if euid != 0:
         raise PackagesError(
             f"the lab needs packages that only root can install (this is uid {euid}): "
-            f"run again as root, or have these installed: {names}"
+            f"run this as root, or install them first: {names}"
         )
 
 
@@ -192,5 +192,5 @@ def apt(*args: str) -> None:
         tail = "\n".join(f"  {line}" for line in done.stdout.splitlines()[-TAIL_LINES:])
         raise PackagesError(
             f"{' '.join(command)}: exit code {done.returncode}; its last lines:\n{tail}\n"
-            "put that right (network, apt sources, another apt that runs) and run again"
+            "fix the cause (network, apt sources, another running apt) and run this again"
         )

@@ -1,4 +1,4 @@
-"""Whom the lab's clients trust: the very certificates that the edge has."""
+"""Trust for the lab's clients: exactly the certificates that the edge has."""
 
 from __future__ import annotations
 

@@ -45,7 +45,7 @@ def get(
     Args:
         edge: ``host:port`` of the edge, which is asked.
         url: ``http`` or ``https``.
-        trusted: For ``https``: a PEM file, or a folder of them, of whom to trust.
+        trusted: For ``https``: a PEM file with certificates to trust, or a folder of such files.
         timeout: In seconds.
 
     Raises:
@@ -64,7 +64,7 @@ def _get(edge: str, url: str, trusted: Path | str | None, timeout: float) -> tup
     elif trusted is not None:
         connection = _Https(edge, parts.hostname or "", trusted, timeout)
     else:
-        raise WebError(f"{url}: whom to trust has to be said")
+        raise WebError(f"{url}: https needs the certificates to trust")
     try:
         connection.request("GET", parts.path or "/", headers={"Host": parts.netloc})
         answer = connection.getresponse()

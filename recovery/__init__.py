@@ -1,8 +1,8 @@
-"""What is to be done after an update was cut short: ``make recover STACK=prod``.
+"""Repair a stack after an interrupted update: ``make recover STACK=prod``.
 
-A killed Pulumi leaves its lock, its plugins, and notes of what it was creating at that moment,
-which is in no state and which it would never look for. All of that is found and removed here, on
-whatever backend the stack has, and then the update is made again.
+A killed Pulumi leaves its lock, its plugins, and pending operations in the state (`Note` in the
+code). The resources that it was creating may exist, but are not in the state, and Pulumi never
+looks for them. This program finds and removes all of that, on any backend, and updates again.
 
-Deliberately knows neither the lab nor the program: only what the state and its notes say.
+Deliberately, it imports neither the lab nor the program: it uses only the state.
 """

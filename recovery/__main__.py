@@ -1,8 +1,8 @@
-"""Brings a stack back after an update that was cut short: ``python -m recovery --stack prod``.
+"""Repair a stack after an interrupted update: ``python -m recovery --stack prod``.
 
-Shows what it will do, asks, and does it: ends what the killed Pulumi has left running, takes its
-lock away, removes what it was creating at that moment and the notes of it, and updates the stack.
-Uses ``pulumi`` as it is set up here, with its backend and its secrets.
+Shows its steps, asks for confirmation, and carries them out: end the processes of the killed
+Pulumi, remove its lock, the half-created resources and the pending operations, and update the
+stack. It uses ``pulumi`` as it is set up here, with its backend and its secrets.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _PLUGIN = "pulumi-"  # resource providers and language hosts are called so
 
 
 class RecoverError(Exception):
-    """The stack cannot be brought back now; the text says why."""
+    """The stack cannot be repaired now; the text says why."""
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,7 @@ class Pulumi:
         """Return the state, its secrets encrypted.
 
         Raises:
-            RecoverError: The CLI does not give it.
+            RecoverError: The CLI fails.
         """
         with tempfile.TemporaryDirectory() as folder:
             file = Path(folder, "state.json")
@@ -81,10 +81,10 @@ class Pulumi:
             )
 
     def put_back(self, exported: dict[str, Any]) -> None:
-        """Make this the state.
+        """Import a state.
 
         Raises:
-            RecoverError: The CLI does not take it.
+            RecoverError: The CLI refuses it.
         """
         with tempfile.TemporaryDirectory() as folder:
             file = Path(folder, "state.json")
@@ -95,21 +95,23 @@ class Pulumi:
 
 
 def plan(left: list[int], found: list[Note]) -> list[str]:
-    """Return, line by line, what is going to be done.
+    """Return the steps, one a line.
 
     Args:
-        left: Processes of the update that was cut short.
-        found: What it was doing.
+        left: Processes of the interrupted update.
+        found: Its pending operations.
     """
     lines = [f"end {processes.command_line(pid)} (pid {pid})" for pid in left]
-    lines.append("pulumi cancel: take the lock of the update that was cut short away")
+    lines.append("pulumi cancel: remove the lock of the interrupted update")
     for note in found:
         if note.unknown:
-            lines.append(f"keep the notes, as what {note} has left cannot be told: {note.unknown}")
+            lines.append(
+                f"keep the pending operations: what {note} left is unclear: {note.unknown}"
+            )
         elif note.left is not None:
-            lines.append(f"REMOVE {note.left}, which was left at {note}")
+            lines.append(f"REMOVE {note.left}, left by {note}")
         else:
-            lines.append(f"do again: {note}, of which nothing is left")
+            lines.append(f"repeat: {note}, which left nothing behind")
     return [*lines, "pulumi refresh: read what really exists", "pulumi up"]
 
 
@@ -130,12 +132,12 @@ def recover(pulumi: Pulumi, *, sure: bool) -> int:
     ]
     if alive:
         running = ", ".join(f"{processes.command_line(pid)} (pid {pid})" for pid in alive)
-        raise RecoverError(f"is still under way here: {running}; wait for it, or end it first")
+        raise RecoverError(f"is still running here: {running}; wait for it, or end it first")
     left = processes.programs_in(pulumi.project, _PLUGIN)
     exported = pulumi.export()
     pulumi.unlock(exported)
     found = notes(exported["deployment"])
-    print("This is going to be done:")
+    print("Steps:")
     print("\n".join(f"  {line}" for line in plan(left, found)), flush=True)
     if not sure and not _agreed():
         print("Nothing was changed.")
@@ -148,11 +150,11 @@ def recover(pulumi: Pulumi, *, sure: bool) -> int:
             print(f"removing {note.left}", flush=True)
             note.left.remove()
     if found and not any(note.unknown for note in found):
-        # Whatever is in it: Pulumi drops all notes of a state that it is given.
+        # Pulumi drops all pending operations from a state that is imported.
         pulumi.put_back(pulumi.export())
     yes = ("--yes", "--skip-preview") if sure else ()
     if pulumi("refresh", "--yes", "--skip-preview", "--skip-pending-creates") != 0:
-        print("not all could be read; the update goes by what the state says of the rest")
+        print("some resources could not be read; the update uses their last known state")
     return pulumi("up", *yes)
 
 
@@ -160,7 +162,7 @@ def _agreed() -> bool:
     try:
         return input("Go on? [y/N] ").strip().lower() in {"y", "yes"}
     except EOFError:
-        print("nobody to ask: say YES=1", flush=True)
+        print("no terminal to ask for confirmation; set YES=1 to continue", flush=True)
         return False
 
 

@@ -1,4 +1,4 @@
-"""What a state notes of operations that were cut short, and what becomes of the notes."""
+"""The pending operations in a state, which an interrupted update leaves."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ class Note:
     operation: dict[str, Any]
     """As in the state."""
     left: Thing | None
-    """What it has left; None if that is nothing, or if it is simply done again."""
+    """The resource that it left; None if there is none, or if Pulumi can simply repeat it."""
     unknown: str = ""
-    """Why that cannot be told now; all notes are kept then, as Pulumi forgets all or none."""
+    """Why that is unclear; all notes are kept then, because Pulumi can only drop all of them."""
 
     def __str__(self) -> str:
         """Return what was under way, for people."""

@@ -1,4 +1,4 @@
-"""Processes by what they are, for ending what a run that was killed has left."""
+"""Find and end the processes that a killed run has left."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def command_line(pid: int) -> str:
 def kill_tree(root: int) -> None:
     """Kill a process and all below it: the CLI's plugins are in process groups of their own.
 
-    And what is in a group that one of these leads: a plugin that has just been told to end may
+    And the process groups that one of these leads: a plugin that has just got a signal may
     have left its children to the first process.
     """
     below: dict[int, list[int]] = {}

@@ -1,6 +1,6 @@
-"""What a creation may have left: how it is looked up by the name chosen for it, and removed.
+"""Resources that an interrupted creation may have left: found by their names, and removed.
 
-By libvirt's own means and Docker's, as an operator would.
+It uses `virsh` and `docker`, as an operator would.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ Run = Callable[..., subprocess.CompletedProcess[str]]
 
 
 class Unreachable(Exception):  # noqa: N818 - what it is
-    """Whoever would know does not answer; the text says who and how."""
+    """The hypervisor or Docker does not answer; the text names it."""
 
 
 class RemoveError(Exception):
-    """It is there and cannot be removed; the text says why."""
+    """The resource exists and cannot be removed; the text says why."""
 
 
 @dataclass(frozen=True)
@@ -32,9 +32,9 @@ class Kind:
 
     noun: str
     look: tuple[str, ...]
-    """The command that ends well if there is one."""
+    """The command that succeeds if the resource exists."""
     remove: tuple[tuple[str, ...], ...]
-    """The commands that take it away; only the last one has to end well."""
+    """The commands that remove it; only the last one has to succeed."""
 
 
 _LIBVIRT = {
@@ -93,7 +93,7 @@ class Thing:
     command: tuple[str, ...]
     """The words that those of ``kind`` follow."""
     gone: tuple[str, ...]
-    """What is said of one that is not there, in lower case."""
+    """Messages about a resource that does not exist, in lower case."""
     over_ssh: bool
     run: Run = subprocess.run
 
@@ -105,7 +105,7 @@ class Thing:
         """Return whether it is there.
 
         Raises:
-            Unreachable: That cannot be told.
+            Unreachable: There is no answer.
         """
         done = self._run(self.kind.look)
         if done.returncode == 0:
@@ -115,7 +115,7 @@ class Thing:
         raise Unreachable(f"{self.where}: {_last(done.stderr)}")
 
     def remove(self) -> None:
-        """Take it away.
+        """Remove it.
 
         Raises:
             Unreachable: There is no answer.
@@ -152,7 +152,7 @@ def thing(type_token: str, inputs: Mapping[str, Any], provider: Mapping[str, Any
         provider: The inputs of its provider.
 
     Raises:
-        Unreachable: The notes do not say where or what it is.
+        Unreachable: The pending operation has no name or address of it.
     """
     kinds = {**_LIBVIRT, **_DOCKER}
     if type_token not in kinds:
@@ -164,7 +164,7 @@ def thing(type_token: str, inputs: Mapping[str, Any], provider: Mapping[str, Any
     }
     for key, value in told.items():
         if not isinstance(value, str):
-            raise Unreachable(f"the notes of a {kinds[type_token].noun} do not tell its {key}")
+            raise Unreachable(f"the pending operation of a {kinds[type_token].noun} has no {key}")
     common = {"kind": kinds[type_token], **told}
     if type_token in _LIBVIRT:
         command = ("env", "LC_ALL=C", "virsh", "--quiet", "--connect", str(told["where"]))
@@ -174,7 +174,7 @@ def thing(type_token: str, inputs: Mapping[str, Any], provider: Mapping[str, Any
     options = json.loads(options) if isinstance(options, str) else options
     at = urlsplit(str(told["where"]))
     if at.scheme != "ssh" or at.hostname is None:
-        raise Unreachable(f"{told['where']}: is no ssh://user@host")
+        raise Unreachable(f"{told['where']}: is not ssh://user@host")
     command = (
         *("ssh", *options, "-o", "BatchMode=yes", "-o", "ConnectTimeout=30"),
         *(("-l", at.username) if at.username else ()),

@@ -1,1 +1,1 @@
-"""The stack config: models, what is checked beyond them, facts of this machine, the reference."""
+"""The stack config: models, further checks, facts about this machine, the reference."""

@@ -148,7 +148,7 @@ _SHORT_FORMS: Mapping[tuple[str, str | None], str] = {
     ("model_type", "Hypervisor"): ", such as {uri: qemu:///system}",
     ("tuple_type", None): ", such as [first, second]",
 }
-"""What to write instead of another tool's short form, by the type of the error and the model."""
+"""The spelling instead of another tool's short form, by the type of the error and the model."""
 
 
 def _explain(item: Any) -> str:

@@ -1,4 +1,4 @@
-"""What this machine can tell about itself and its ways, for the checks that a config fits it.
+"""Facts about this machine and its routes, for the checks that a config fits it.
 
 Another hypervisor's memory and networks are not judged by ours. Another edge's certificates are
 judged there, before it is changed.
@@ -49,7 +49,7 @@ _OTHERS = {
 
 @dataclass(frozen=True, kw_only=True)
 class Facts:
-    """What was found; None or empty where it could not be told or does not matter."""
+    """Facts; None or empty if they are unknown or do not matter."""
 
     memory: int | None = None
     """Bytes installed."""
@@ -64,7 +64,7 @@ class Facts:
     edge_addresses: tuple[str, ...] = ()
     """The IPv4 addresses that an edge outside of the VMs' own network has towards them."""
     own_addresses: tuple[str, ...] = ()
-    """The IPv4 addresses that this machine has towards VMs with addresses of their own."""
+    """The IPv4 addresses that this machine has towards VMs with static addresses."""
     certificate_problems: tuple[str, ...] = ()
     """What is wrong with the edge's certificates, each with its key and what to do."""
     page_problems: Mapping[str, str] = field(default_factory=dict)
@@ -176,7 +176,7 @@ def _image(image: str) -> tuple[str | None, int | None]:
 
 
 def qcow2(head: bytes) -> tuple[str | None, int | None]:
-    """Return what is wrong with a disk image that begins like this, and its disk's size if not."""
+    """Return the problem of a disk image that begins like this, or its disk's size."""
     if not head.startswith(_MAGIC):
         what = next((what for magic, what in _OTHERS.items() if head.startswith(magic)), None)
         if what is None and not head.strip(b"\0"):

@@ -1,6 +1,6 @@
-"""The config's reference and the editors' schema, both made from the models.
+"""The config reference and the schema for editors, both generated from the models.
 
-``python -m components.config.reference`` writes them; a test sees to it that they are fresh.
+``python -m components.config.reference`` writes them; a test checks that they are up to date.
 """
 
 import json
@@ -16,14 +16,14 @@ MARKDOWN = Path("docs/config.md")
 
 _HEAD = """# The config
 
-Every key of a stack file, as in `Pulumi.prod.yaml`. Made from the models by `make reference`; edits
-here are lost. In the file, the first part of a key has the prefix `gatehouse:`, and
+Every key of a stack file such as `Pulumi.prod.yaml`. `make reference` generates this page from the
+models. In the file, the first part of a key has the prefix `gatehouse:`, and
 `pulumi config set --path gatehouse:farm.vms 3` sets one value.
 
 Sizes are `512MiB`, `2GiB` or `1TiB`, durations `30s`, `10m` or `1h30m`. A key that is not listed is
-an error, as is a value of another type; `make check-config FILE=Pulumi.prod.yaml` tells all of them
-without touching anything. Secret values are set with `pulumi config set --secret --path`; only the
-keys below that say so can have them. Values are as Pulumi reads them: `yes` and `1:20` are text,
+an error, as is a value of another type; `make check-config FILE=Pulumi.prod.yaml` lists all errors,
+and changes nothing. Set secret values with `pulumi config set --secret --path`; only the keys below
+that say so can have them. Values are as Pulumi reads them: `yes` and `1:20` are text,
 and a date needs quotes.
 """
 

@@ -1,4 +1,4 @@
-"""What other tools call things, for the errors about keys that Gatehouse does not know.
+"""Keys of other tools, for errors about keys that Gatehouse does not have.
 
 From the schema of the Compose Specification (with Swarm's `deploy`), Kamal 2's deploy.yml, Nomad's
 jobs and Kubernetes' workloads; `directives` has those of proxies. By the model with the key.
@@ -189,7 +189,7 @@ RENAMED: Mapping[str, Mapping[str, str]] = {
         **dict.fromkeys(("key", "private_key", "private_key_pem"), "certificates"),
     },
 }
-"""What a key is called here: keys of the model, of its parts with dots, or words around them."""
+"""Gatehouse's keys for other tools' keys: keys of the model, with dots for parts, or a phrase."""
 
 ABSENT: Mapping[str, Mapping[str, str]] = {
     "Stack": {
@@ -363,7 +363,7 @@ ABSENT: Mapping[str, Mapping[str, str]] = {
     "Acme": {"port": "HAProxy itself answers challenges; leave it out"},
     "Edge": {"ssh": "see host, user, ssh_port and host_key", "ssl_redirect": "see tls"},
 }
-"""What to do instead of a key without a counterpart here."""
+"""The advice for keys without a counterpart in Gatehouse."""
 
 
 def hint(model: str, key: str) -> str | None:

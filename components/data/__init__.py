@@ -1,1 +1,1 @@
-"""Data that exists only on a VM: what there is, and what an update would delete of it."""
+"""Data that exists only on VMs, and the data that an update would delete."""

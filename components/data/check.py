@@ -26,14 +26,14 @@ class DataError(pulumi.RunError):
 
 @dataclass(frozen=True, kw_only=True)
 class Checked:
-    """What the check found out about the VMs."""
+    """The check's results for the VMs."""
 
     made: Mapping[str, Made]
     """What each VM is made of: for those that stay, the older values."""
     before: Mapping[str, Made]
     """What each VM was made of until now."""
     data: Mapping[str, tuple[dict[str, Any], ...]]
-    """What each VM is to keep of the data on it."""
+    """The record of the data on each VM, for its outputs."""
     stays: frozenset[str]
     """The VMs that keep an older first-boot text."""
     protected: frozenset[str]
@@ -45,7 +45,7 @@ class Checked:
 
 
 def check(stack: Stack, placement: Mapping[str, Mapping[str, int]]) -> Checked:
-    """Compare what the config asks for with what there is.
+    """Compare the config with the state.
 
     Raises:
         DataError: Data would be deleted that no `expendable: true` gives up.

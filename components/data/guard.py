@@ -1,4 +1,4 @@
-"""What data an update would delete, and which VMs stay as they are because they hold data."""
+"""Find the data that an update would delete, and the VMs that stay unchanged because of data."""
 
 import shlex
 from collections.abc import Iterable, Iterator, Mapping
@@ -25,7 +25,7 @@ class _Loss:
     """Why a volume would be lost."""
 
     why: str
-    """Has ``{vms}`` in the place of the VMs' names."""
+    """The reason, with ``{vms}`` as a placeholder for the VMs' names."""
     keep: str
     """What keeps the data, as an imperative."""
     vm_goes: bool
@@ -54,7 +54,7 @@ def problems(before: Inventory, after: Inventory, stack: Stack) -> tuple[str, ..
             continue
         still = now.get(held.key)
         word = (still or held).expendable
-        # Where nothing takes a volume's place, the engine goes by the last update's word.
+        # If nothing replaces a volume, the engine uses the protection that the last update set.
         if word and (loss.replaced or held.expendable):
             continue
         way_out = _way_out(loss, in_config=still is not None, word=word)

@@ -1,8 +1,8 @@
-"""Which data is on which VM, and what each VM is made of: as the config asks for it.
+"""The data on each VM, and the values that each VM is made from, according to the config.
 
 `components.data.state` reads what exists from the state. Each VM and each service keeps its part
-there as an output (`components.vm.made.Made`, `Held`), so that it is true even after an update that
-failed half-way.
+there as an output (`components.vm.made.Made`, `Held`), so that it is true even after a failed
+update.
 """
 
 from collections.abc import Iterable, Mapping
@@ -40,7 +40,7 @@ class Held:
     path: str
     """Where the container sees it."""
     index: int | None
-    """Its number among the service's volumes, from 0; None if that was not kept."""
+    """Its index among the service's volumes, from 0; None if the state does not have it."""
     expendable: bool
 
     @property

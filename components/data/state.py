@@ -1,8 +1,8 @@
 """What exists, read from the stack's state.
 
 Mostly from the outputs of the VMs and services; for a stack of a version without these outputs,
-from the resources themselves. An output alone is a plan: there can be data only where the volume,
-or a container that mounts it, was made.
+from the resources themselves. An output alone is only a plan: data can exist only if the volume, or
+a container that mounts it, was created.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
@@ -180,7 +180,7 @@ class _State:
         return found
 
     def held(self, vms: Iterable[str]) -> Iterator[Held]:
-        """Yield all volumes: as the services kept them, else as their resources tell."""
+        """Yield all volumes, from the services' outputs or else from the resources."""
         for service in self.names(_SERVICE):
             records = self._of(_SERVICE, service).get("data")
             if records is not None:

@@ -27,7 +27,7 @@ class Server:
 
 @dataclass(frozen=True, kw_only=True)
 class Backend:
-    """A service at the edge: which requests it gets, and the VMs that they go to."""
+    """An HTTP service at the edge: its requests, and its VMs."""
 
     name: str
     hosts: tuple[str, ...]
@@ -45,7 +45,7 @@ class Backend:
     http: Http = field(default_factory=Http)
     """Without the hashes of the users' passwords."""
     protected: bool = False
-    """Whether it is for users only, those in the userlist of its name."""
+    """Whether it needs a password, by the userlist of its name."""
     pages: Mapping[str, str] = field(default_factory=dict)
     """The texts of error pages, by status."""
 
@@ -61,12 +61,12 @@ class Backend:
 
     @property
     def replies(self) -> tuple[Reply, ...]:
-        """What the edge answers itself, where that is not HAProxy's own text."""
+        """The edge's own answers that replace HAProxy's texts."""
         return replies(self.name, self.http, self.pages)
 
     @property
     def summary(self) -> dict[str, Any]:
-        """What of it is worth an output of the program: who gets requests."""
+        """Its part of the program's outputs: the servers that get requests."""
         told = asdict(self)
         return {key: told[key] for key in ("name", "hosts", "path", "servers")}
 
@@ -78,7 +78,7 @@ class TcpBackend:
     name: str
     port: int
     known_as: str
-    """What Traefik finds it by, in a connection and in a check."""
+    """Its name for Traefik, in connections and in checks."""
     idle_timeout: int
     """Seconds."""
     check_timeout: int
@@ -87,7 +87,7 @@ class TcpBackend:
 
     @property
     def summary(self) -> dict[str, Any]:
-        """What of it is worth an output of the program: who gets connections."""
+        """Its part of the program's outputs: the servers that get connections."""
         told = asdict(self)
         return {key: told[key] for key in ("name", "port", "servers")}
 

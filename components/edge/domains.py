@@ -17,7 +17,7 @@ class _Served(Protocol):
 def domains(served: Iterable[_Served]) -> tuple[str, ...]:
     """Return the domains of services or of their backends, each once; wildcards as they are.
 
-    Aliases are among them: who comes by TLS has to be let in to be redirected.
+    Aliases are among them: a client needs a valid certificate before it can be redirected.
     """
     return tuple(
         dict.fromkeys(domain for each in served for domain in (*each.hosts, *each.http.aliases))

@@ -26,7 +26,7 @@ class EdgeArgs:
 
     config: EdgeConfig
     farm: Farm
-    """The ground for a VM of its own."""
+    """The farm, for an edge VM."""
     hosts: Mapping[str, ContainerHost]
     """All hosts, by the name of their VM."""
     services: Mapping[str, Service]
@@ -73,7 +73,7 @@ class Edge(pulumi.ComponentResource):
         )
         listed = []
         if users:
-            # A resource of its own, because what is secret in one input hides the whole of it.
+            # A separate resource, because one secret part of an input hides the whole input.
             kept = EdgeCommand(
                 create=("users", folder, stack), stdin=pulumi.Output.secret(sealed(users))
             )

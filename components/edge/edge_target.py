@@ -28,29 +28,29 @@ _SUDO = ("sudo", "--non-interactive")
 
 @dataclass(frozen=True, kw_only=True)
 class EdgeCommand:
-    """What the edge agent is run with."""
+    """One command of the edge agent."""
 
     create: Sequence[str]
-    """Its words when something is to be put into force."""
+    """Its arguments when the resource is created or changed."""
     delete: Sequence[str] | None = None
-    """Its words when that is to be taken away; None if it goes with the rest."""
+    """Its arguments when the resource is deleted; None if another resource's deletion suffices."""
     stdin: pulumi.Input[str]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Elsewhere:
-    """How another machine is entered."""
+    """SSH access to another machine."""
 
     ssh: pulumi.Output[str]
-    """The shell command that what is to be run there, as root, follows."""
+    """The shell command to which the remote command, run as root, is appended."""
     key: str
     """Of the config, which says where it is: ``edge.host`` or ``edge.vm``."""
     host: str
     """Its name."""
     vm: Vm | None = None
-    """If it is one of ours, with which the edge comes and goes."""
+    """The VM, if the edge is one: the edge lives as long as it."""
     admitted: pulumi.Resource | None = None
-    """What has that VM let clients in."""
+    """The firewall grant for clients on that VM."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,7 +64,7 @@ class EdgeTarget:
 
     @property
     def outputs(self) -> dict[str, pulumi.Input[str]]:
-        """What to tell of it beside the address."""
+        """Outputs besides the address."""
         there = self.elsewhere
         if there is None:
             return {}
@@ -85,7 +85,7 @@ class EdgeTarget:
             "GATEHOUSE_SSH": there.ssh,
             "GATEHOUSE_KEY": there.key,
             "GATEHOUSE_HOST": there.host,
-            # So that another version of the edge agent gets there.
+            # So that a new version of the edge agent is sent there.
             "GATEHOUSE_EDGE_AGENT": version(),
         }
         if there.vm is None:
@@ -107,12 +107,12 @@ def edge_target(
     parent: pulumi.Resource,
     after: Sequence[pulumi.Resource],
 ) -> EdgeTarget:
-    """Return where the edge runs, and make the VM if it is one.
+    """Return the edge target, and create the VM for it if needed.
 
     Args:
         edge: The edge's config.
-        farm: The ground that a VM would stand on.
-        public: Its ports for everybody.
+        farm: The farm, for an edge VM.
+        public: The ports that every client may reach.
         parent: The edge.
         after: What has to serve before an edge is replaced: a VM has one address, and the old one
             gives it up before the new one is made.
@@ -134,7 +134,7 @@ def edge_target(
         )
     if edge.host is None or edge.host_key is None:
         return EdgeTarget(address=edge.bind)
-    # One file per host: the one before is still needed, to take the edge away there.
+    # One file per host: the previous one is still needed to remove the edge there.
     file = f"{_ALIAS}-{hashlib.sha256(edge.host.encode()).hexdigest()[:16]}.known_hosts"
     known_hosts = written(
         key_folder(pulumi.get_stack()) / file, known_hosts_line(_ALIAS, edge.host_key)
@@ -150,7 +150,7 @@ def edge_target(
 
 
 def ssh_words(edge: EdgeConfig, known_hosts: str) -> tuple[str, ...]:
-    """Return the words of ``ssh`` to ``edge.host`` that what is to be run there, as root, follows.
+    """Return the words of ``ssh`` to ``edge.host``, to which a command for root is appended.
 
     Args:
         edge: With a host.

@@ -32,14 +32,14 @@ def edge_vm_spec(farm: Farm, vm: EdgeVm) -> VmSpec:
 
 
 def edge_name(farm: Farm) -> str:
-    """Return what the edge's VM is called: no other VM is, as those end in a number."""
+    """Return the edge VM's name. No other VM has it, because theirs end in a number."""
     return f"{farm.name}-edge"
 
 
 def edge_address(farm: Farm, vm: EdgeVm) -> IPv4Interface | None:
     """Return the address that the edge's VM keeps; None if it has to be given and is not.
 
-    By default the own network's last one: DHCP servers mostly start at the other end.
+    By default the last one of Gatehouse's network: DHCP servers mostly start at the other end.
     """
     if vm.address is not None or farm.network.bridge is not None:
         return vm.address

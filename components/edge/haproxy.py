@@ -44,7 +44,7 @@ _COMPRESSED = (
 """Types that are text; the others are compressed already, or hardly shrink."""
 
 _TELLTALE = ("server", "x-powered-by", "x-aspnet-version", "x-aspnetmvc-version")
-"""Headers of answers that are for nobody but who looks for software with known holes."""
+"""Headers of answers that only help to find vulnerable software."""
 
 _PROXIES_ONLY = (
     *("x.gatehouse.*", "x.replaced.path", "x.request.id"),
@@ -70,7 +70,7 @@ BODIES = "bodies.lua"
 """The script below the edge's ``files`` that limits request bodies."""
 
 _CUT = ("408", "413")
-"""What it answers with."""
+"""The statuses that it answers with."""
 
 _CLIENT_TIMEOUT = 60
 
@@ -125,7 +125,7 @@ FALLBACK = "_fallback"
 def render(
     backends: Iterable[Backend | TcpBackend], edge: Edge, folder: str, users: str = ""
 ) -> str:
-    """Return the whole haproxy.cfg, and in comments what else the edge is to know.
+    """Return the whole haproxy.cfg, with the other files for the edge in comments.
 
     Args:
         backends: In the order of the config, which HTTP keeps; TCP is by port.

@@ -1,4 +1,4 @@
-"""The edge's ports: where clients come in."""
+"""The edge's ports for clients."""
 
 import ipaddress
 from collections.abc import Iterable
@@ -8,14 +8,14 @@ from components.config.models.service import Service
 
 
 def http_ports(edge: Edge) -> dict[str, int]:
-    """Return where clients of HTTP come in, by the keys that say so."""
+    """Return the ports for HTTP clients, by their keys."""
     return {"edge.port": edge.port} | ({"edge.tls.port": edge.tls.port} if edge.tls else {})
 
 
 def public_ports(edge: Edge, services: Iterable[Service]) -> tuple[int, ...]:
-    """Return the TCP ports on which clients, or whoever reads the stats, come in; sorted.
+    """Return the sorted TCP ports for clients and for readers of the statistics.
 
-    The firewall of an edge that is a VM has to let everybody in there.
+    The firewall of an edge VM opens them to everyone.
     """
     ports = {each.tcp.port for each in services if each.tcp is not None}
     ports.update(http_ports(edge).values())

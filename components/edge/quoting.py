@@ -1,4 +1,4 @@
-"""Values as words of a haproxy.cfg, whatever is in them."""
+"""Quote arbitrary values as words of a haproxy.cfg."""
 
 _ESCAPES = {"\\": r"\\", '"': r"\"", "$": r"\$", "\n": r"\n", "\r": r"\r", "\t": r"\t"}
 

@@ -1,4 +1,4 @@
-"""What the edge answers by itself in place of HAProxy's own texts."""
+"""The edge's own answers, which replace HAProxy's texts."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from components.config.models.http import Http
 
 MAINTENANCE_SECONDS = 300
-"""When to come back, as ``Retry-After`` says."""
+"""The value of ``Retry-After``, in seconds."""
 
 REPLACED = ("502", "503", "504")
-"""What a page stands for also where Traefik or the application answers it: nobody could tell."""
+"""Statuses whose page also replaces the answers of Traefik and the application."""
 
 _HTML, _TEXT = "text/html; charset=utf-8", "text/plain; charset=utf-8"
 _MAINTENANCE = (

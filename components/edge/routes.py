@@ -1,8 +1,8 @@
-"""Which service a request is for: the lines of HAProxy's map, which templates/frontend.j2 asks.
+"""The map from a request to its service, which templates/frontend.j2 looks up.
 
 HAProxy keeps the map as a prefix tree, and takes the longest key that a request's domain, path and
-a slash begin with. So a request costs the same with any number of services, and no order is to be
-kept.
+a slash begin with. So a request costs the same with any number of services, and the order of the
+lines does not matter.
 """
 
 from collections.abc import Iterable

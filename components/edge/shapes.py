@@ -17,7 +17,7 @@ BROKEN_PERCENT = "%(?![0-9A-Fa-f]{2})"
 """A percent sign that encodes nothing: programs keep it, drop it, or refuse the whole text."""
 
 NOT_ASCII = "[^!-~]"
-"""A character that no URL may have, nor HAProxy lets pass in HTTP/1.1 (but for DEL)."""
+"""A character that no URL may have; HAProxy itself refuses all of them but DEL in HTTP/1.1."""
 
 _PREFLIGHT_HEADERS = (
     *("host", "connection", "origin", "referer", "user-agent", "accept(-encoding|-language)?"),

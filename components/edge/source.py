@@ -1,6 +1,6 @@
-"""Where the VMs see the edge's connections come from, from config and what the machine tells.
+"""The addresses from which the VMs see the edge's connections, from the config and the machine.
 
-Traefik believes what this address says of a client, and nobody else.
+Traefik trusts a client's address in headers from these addresses only.
 """
 
 from ipaddress import IPv4Address
@@ -11,9 +11,9 @@ from components.edge.edge_vm import edge_address
 
 
 def sources(stack: Stack, facts: Facts) -> tuple[str, ...]:
-    """Return the IPv4 addresses that the edge has for the VMs; none if that cannot be told.
+    """Return the edge's IPv4 addresses towards the VMs; none if they cannot be determined.
 
-    More than one where ways to the VMs differ, or a name means several.
+    There are several if routes to the VMs differ, or if a name has several addresses.
     """
     edge, network = stack.edge, stack.farm.network
     if edge.source is not None:

@@ -1,4 +1,4 @@
-"""How HAProxy does TLS, and what the edge agent on its host is told of certificates."""
+"""HAProxy's TLS settings, and the edge agent's specification of certificates."""
 
 import itertools
 from collections.abc import Iterable, Iterator
@@ -13,7 +13,7 @@ _HTTPS = 443
 
 @dataclass(frozen=True)
 class Profile:
-    """Which ways to encrypt clients may choose from."""
+    """The ciphers that clients may choose from."""
 
     ciphers: str
     """Of TLS 1.2."""
@@ -36,11 +36,11 @@ class Redirect:
 
     location: str
     conditions: tuple[str, ...]
-    """The rest of a rule each, in order."""
+    """The end of each rule, in order."""
 
 
 def redirect(tls: Tls) -> Redirect:
-    """Return where plain requests are sent: to the same address, but for the port and scheme."""
+    """Return the redirect of HTTP requests: to HTTPS and its port, at the same host and path."""
     port = "" if tls.port == _HTTPS else f":{tls.port}"
     return Redirect(
         location=f"https://%[req.hdr(host),regsub(:[0-9]+$,)]{port}%[pathq]",

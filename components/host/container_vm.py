@@ -1,4 +1,4 @@
-"""The VMs that containers run on: what is on them, and the digests of their first boot."""
+"""The VMs that containers run on: their role, and the digests of their first boot."""
 
 import json
 from collections.abc import Mapping
@@ -39,8 +39,8 @@ WantedBy=multi-user.target
 """
 
 
-# Where PAM has a session for what is run over SSH: seconds of a processor, for which requests would
-# wait. The weights of what serves are Traefik's and the agent's business.
+# The slice of SSH sessions, whose commands take seconds of processor time, for which requests would
+# otherwise wait. Traefik's and the agent's code set the weights of serving containers.
 _AFTER_SERVING = """\
 [Slice]
 CPUWeight=25
@@ -59,7 +59,7 @@ def container_role(registry_mirror: str | None) -> Role:
         registry_mirror: The URL of a mirror of Docker Hub, if there is one.
     """
     return Role(
-        # Packages may still be coming.
+        # cloud-init may still be installing packages.
         ready="test -x /usr/sbin/nft || { echo it has no nftables >&2; exit 1; };"
         " docker version --format '{{.Server.Version}}'",
         waits_for="Docker",
@@ -110,7 +110,7 @@ def first_boot_text(farm: Farm) -> str:
 
 
 def farm_generation(image: str, farm: Farm) -> str:
-    """Return a digest of everything that has all VMs replaced when it changes.
+    """Return a digest of everything that replaces all VMs when it changes.
 
     Args:
         image: The id of the volume that their disks are layers of.

@@ -48,7 +48,7 @@ class ContainerHost(pulumi.ComponentResource):
 
     vm: Vm
     memory: int
-    """What a container may use unless its service says, in MiB."""
+    """The default memory limit of a container, in MiB."""
     network: pulumi.Output[str]
     """The Docker network on which Traefik reaches containers."""
     entrypoint: pulumi.Output[str]
@@ -99,7 +99,7 @@ class ContainerHost(pulumi.ComponentResource):
         )
 
     def _agent(self, name: str) -> pulumi.Resource:
-        """Return the command that installs the agent, and ends once that runs."""
+        """Return the command that installs the agent, and ends once it runs."""
         text = Path(agent.__file__).read_text(encoding="utf-8")
         install = f"{whole_file(text, 'agent.py')}; exec python3 agent.py deployed {_AGENT_SECONDS}"
         return local.Command(
@@ -190,7 +190,7 @@ class ContainerHost(pulumi.ComponentResource):
         grace: int,
         parent: pulumi.Resource,
     ) -> pulumi.Resource:
-        """Return what has a container take part: it joins when this is made, and leaves with it.
+        """Return the resource for a container's membership: creating it joins, deleting it leaves.
 
         Args:
             name: Of the resource.
@@ -220,10 +220,10 @@ class ContainerHost(pulumi.ComponentResource):
         )
 
     def on_vm(self, parent: pulumi.Resource) -> pulumi.ResourceOptions:
-        """Return the options of what lives in the VM's Docker: it comes and goes with the VM.
+        """Return the options of resources in the VM's Docker, which live as long as the VM.
 
-        ``deleted_with`` has it replaced with a domain that is replaced; the trigger does the same
-        where the domain had vanished and is simply made again.
+        ``deleted_with`` replaces them when the domain is replaced. The trigger does the same when
+        the domain had vanished and is created again.
         """
         return pulumi.ResourceOptions(
             parent=parent,

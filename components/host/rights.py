@@ -1,4 +1,4 @@
-"""What a container may do to its VM, unless its service lists more."""
+"""The limits of a container on its VM, unless its service's config raises them."""
 
 from components.config.units import MEBIBYTE
 

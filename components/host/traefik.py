@@ -1,9 +1,9 @@
-"""How Traefik is started on each VM: its flags and its ports, as plain values.
+"""Traefik's flags and ports on each VM, as plain values.
 
-It finds containers by Docker's labels alone, of those that the agent shows it. Its dashboard stays
-off; its ping and API are on an entrypoint of their own that is not published, so that they take no
-path away from any service, and the API answers the agent only. Its metrics are where the services
-are, under a domain that no service can have, and for the edge only.
+It finds containers by Docker's labels, among those that the agent shows it. Its dashboard stays
+off. Its ping and API are on a separate entrypoint that is not published, so that they take no path
+from any service, and only the agent may use the API. Its metrics are on the services' entrypoint,
+under a domain that no service can have, and only for the edge.
 """
 
 import hashlib
@@ -13,46 +13,46 @@ IMAGE = "traefik:v3.7.15"
 """Pinned; 3.6.16 is the oldest that speaks Docker API 1.40 and up."""
 
 API_PORT = 8082
-"""Of its ping and its API, which are not published; the agent asks there who gets requests."""
+"""The port of its ping and its API, which is not published; the agent reads its servers there."""
 
 AGENT_FOLDER = "/run/gatehouse"
-"""Where Traefik sees the folder of the agent's socket."""
+"""The path of the agent's folder in Traefik's container."""
 
 _FIRST_PUBLISHED_PORT, _PUBLISHED_PORTS = 8000, 1000
 
 PUBLISHED_PORTS = f"{_FIRST_PUBLISHED_PORT}-{_FIRST_PUBLISHED_PORT + _PUBLISHED_PORTS - 1}"
-"""Of the VM; while one takes over from another, both have theirs."""
+"""Ports of the VM; while one Traefik replaces another, each has its own."""
 
 ENTRYPOINT_PORT = 8000
-"""In the container, where nobody may take one below 1024."""
+"""The port in the container, where no program may use one below 1024."""
 
 USER = "65532:65532"
-"""Whom it runs as: nobody whom the VM knows."""
+"""Its UID and GID, which have no account on the VM."""
 
 CPU_SHARES = 41_923
-"""Four times what a container that serves gets when there is not enough for all: Docker makes a
-weight of 1600 of it, and the default is 100."""
+"""Four times the weight of a serving container: Docker turns it into a weight of 1600, and the
+default is 100."""
 
 SERVICE_HEADER = "X-Gatehouse-Service"
 """The header by which the edge names the service that a request is for. Every router of a service
 demands it, and the edge drops it from clients' requests."""
 
 ENCODED_PERCENT = "%25%FF"
-"""What the edge writes for each percent sign of a path that Traefik would respell. No text has it:
-UTF-8 has no byte FF."""
+"""The edge's replacement for a percent sign of a path that Traefik would rewrite. It occurs in no
+text, because UTF-8 has no byte FF."""
 
 METRICS_HOST = "_metrics"
 """With the path ``/metrics``."""
 
 EDGE_VARIABLE, FOLDER_VARIABLE = "GATEHOUSE_EDGE", "GATEHOUSE_FOLDER"
-"""Tell the rules that Traefik reads beside the labels who the edge is, and where they are."""
+"""Variables for Traefik's file of rules: the edge's addresses, and the folder of its files."""
 
 _LOGGED = (
     *("StartUTC", "RequestMethod", "RequestHost", "RequestPath", "DownstreamStatus"),
     *("DownstreamContentSize", "Duration", "OriginStatus", "OriginDuration", "RetryAttempts"),
     *("RouterName", "ServiceAddr"),
 )
-"""Of the access log; the edge's has the client."""
+"""Fields of the access log; the edge's log has the client."""
 
 STOP_GRACE = 30
 """Seconds for requests in flight when Traefik itself is replaced."""
@@ -73,8 +73,8 @@ def command(network: str, edge: Sequence[str]) -> tuple[str, ...]:
         # And its PROXY protocol, ahead of connections of TCP services; HTTP comes without.
         f"--entrypoints.web.proxyprotocol.trustedips={','.join(edge)}",
         f"--entrypoints.web.transport.lifecycle.gracetimeout={STOP_GRACE}s",
-        # Paths and queries arrive as they were sent, but for `;` in a query, of which Traefik would
-        # make `&`: `%3B` means the same to whoever reads it. docs/adr/0017 has the rest.
+        # Paths and queries arrive as they were sent, except `;` in a query, which Traefik would
+        # turn into `&`: it arrives as `%3B`, which means the same. docs/adr/0017 has the rest.
         "--entrypoints.web.http.sanitizepath=false",
         "--entrypoints.web.http.encodequerysemicolons=true",
         # 60 s by default, after which it cuts long uploads and streams; the edge has time limits.
@@ -118,10 +118,10 @@ def environment(edge: Sequence[str]) -> tuple[str, ...]:
 
 
 def published_port(edge: Sequence[str]) -> int:
-    """Return the VM's port for Traefik: another one for each other way to start it.
+    """Return the VM's port for Traefik, which differs whenever its flags differ.
 
-    Two cannot publish the same port, and the old one has to serve until the new one does. It is
-    known before anything runs, so that a preview shows it.
+    Two Traefiks cannot publish the same port, and the old one has to serve until the new one does.
+    The port is computed, so that a preview shows it.
     """
     started_as = "\n".join((IMAGE, AGENT_FOLDER, *command("", edge)))
     digest = int(hashlib.sha256(started_as.encode()).hexdigest(), 16)

@@ -1,6 +1,6 @@
-"""What the edge asks a VM every second, in place of the application.
+"""The edge's health check of a VM, in place of one of the application.
 
-Traefik answers it itself, and only while the agent shows it a container of the service: one that
+Traefik itself answers it, and only while the agent shows it a container of the service: one that
 has joined, runs and passes its check.
 """
 
@@ -9,8 +9,8 @@ def check_labels(name: str, known_as: str) -> dict[str, str]:
     """Return the labels of the router that answers.
 
     Args:
-        name: What Traefik is to call the service.
-        known_as: What the edge asks for. No domain is like it, so the edge sends no client there.
+        name: The service's name in Traefik.
+        known_as: The ``Host`` of the check. It is not a valid domain, so no client gets there.
     """
     router = f"traefik.http.routers.{name}_check"
     return {

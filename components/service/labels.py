@@ -32,10 +32,10 @@ def traefik_labels(name: str, service: Service) -> Mapping[str, str]:
 
 
 def traefik_name(name: str, service: Service) -> str:
-    """Return what Traefik is to call the service: its name and a digest of its labels.
+    """Return the service's name in Traefik: its own name and a digest of its labels.
 
-    Traefik drops a router or a service that two containers describe differently, and while a change
-    goes on, the old and the new containers do; by this they are two services, and the old one ends
+    Traefik drops a router or a service that two containers describe differently, as old and new
+    containers do during a change. With different names they are two services, and the old one ends
     with its last container.
     """
     described = json.dumps(_labels(name, name, service), sort_keys=True)

@@ -10,7 +10,7 @@ _QEMU_PREFIX = "52:54:00"  # the locally administered prefix that QEMU's own add
 
 
 def mac_address(spec: VmSpec, stack: str) -> str | None:
-    """Return a VM's MAC address, or None where libvirt may make one up.
+    """Return a VM's MAC address, or None where libvirt may generate one.
 
     An address to keep needs one that is known before the VM is made; if the config names none, it
     is derived from the names, so that it stays the same.
@@ -22,7 +22,7 @@ def mac_address(spec: VmSpec, stack: str) -> str | None:
 
 
 def static_address(spec: VmSpec, network: Network, stack: str) -> Static | None:
-    """Return the static address of a VM on a bridge, or None where DHCP tells it."""
+    """Return the static address of a VM on a bridge, or None with DHCP."""
     mac = mac_address(spec, stack)
     if network.bridge is None or network.gateway is None or mac is None or spec.address is None:
         return None

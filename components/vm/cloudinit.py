@@ -1,7 +1,7 @@
-"""What a VM is told at its first boot, as cloud-init documents.
+"""The cloud-init documents for a VM's first boot.
 
-Deliberately without templates: every value is written by the YAML library, so none can break out
-of its place. cloud-init acts on this at the first boot only; a change has to replace the VM.
+Deliberately without templates: the YAML library writes every value, so no value can break out of
+its place. cloud-init reads them at the first boot only, so a change has to replace the VM.
 """
 
 from collections.abc import Mapping, Sequence
@@ -19,7 +19,7 @@ from controller.ssh import SSH_USER
 
 @dataclass(frozen=True, kw_only=True)
 class Guest:
-    """What differs from VM to VM, or comes from config."""
+    """The values of one VM, and those from the config."""
 
     hostname: str
     authorized_key: str
@@ -30,10 +30,10 @@ class Guest:
 
 
 def guest(spec: VmSpec, farm: Farm, *, keys: Sequence[str]) -> Guest:
-    """Return what a VM is told.
+    """Return the values for a VM's documents.
 
     Args:
-        spec: What it is to be.
+        spec: The VM.
         farm: Its farm's config.
         keys: The user's public key, the host's private one and the host's public one.
     """
@@ -50,7 +50,7 @@ def guest(spec: VmSpec, farm: Farm, *, keys: Sequence[str]) -> Guest:
 
 @dataclass(frozen=True, kw_only=True)
 class Static:
-    """How a VM on somebody's bridge is addressed; on an own network DHCP tells it."""
+    """The static address of a VM on a bridge; in Gatehouse's own network, VMs use DHCP."""
 
     mac: str
     address: str
@@ -85,9 +85,9 @@ def user_data(guest: Guest) -> str:
 
 
 def _user(guest: Guest) -> Mapping[str, Any]:
-    """Return the one who may enter.
+    """Return the user for SSH.
 
-    The edge's program and the firewall take root.
+    It has sudo, because the edge agent and the firewall need root.
     """
     return {
         "name": SSH_USER,
@@ -125,7 +125,7 @@ def _file(path: str, content: str) -> Mapping[str, str]:
 
 
 class _Dumper(yaml.SafeDumper):
-    """Writes text of several lines as such, so that a diff of it can be read."""
+    """Writes text of several lines as a block, so that its diff is readable."""
 
 
 def _text(dumper: _Dumper, text: str) -> yaml.ScalarNode:

@@ -1,9 +1,9 @@
-"""Digests of what a VM is made of: another digest needs another VM."""
+"""Digests of the values that a VM is made from: a new digest needs a new VM."""
 
 import hashlib
 import json
 
 
 def digest(*parts: object) -> str:
-    """Return 16 hex digits for anything that JSON can hold."""
+    """Return 16 hexadecimal digits for any JSON value."""
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:16]

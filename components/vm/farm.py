@@ -23,9 +23,9 @@ class FarmArgs:
     generation: Callable[[str], str]
     """Returns a digest of everything that replaces all VMs when it changes, for the image's id."""
     edge: EdgeVm | None = None
-    """The VM that is the edge, if one is: there has to be room for it too."""
+    """The edge VM, if there is one: it needs memory too."""
     staying: int = 0
-    """How many VMs stay as an older version of Gatehouse made them."""
+    """How many VMs keep the first-boot text of an older version of Gatehouse."""
     protect: bool = False
     """Whether Pulumi has to refuse to delete the image: disks with data are layers of it."""
     keep_key: bool = False
@@ -33,7 +33,7 @@ class FarmArgs:
 
 
 class Farm(pulumi.ComponentResource):
-    """The ground that VMs stand on; it makes no VM by itself."""
+    """The resources that VMs share; it creates no VM itself."""
 
     provider: libvirt.Provider
     config: FarmConfig
@@ -45,7 +45,7 @@ class Farm(pulumi.ComponentResource):
     base_image_id: pulumi.Output[str]
     """The volume that all disks are copy-on-write layers of."""
     capacity: pulumi.Resource
-    """Made, or made again, only when the hypervisor has room for the VMs to come."""
+    """The memory check, which fails if the next VMs do not fit on the hypervisor."""
     ssh_key: KeyPair
     ssh_key_file: pulumi.Output[str]
     """Where the private key is readable for ``ssh``, relative to the program's folder."""
@@ -111,7 +111,7 @@ class Farm(pulumi.ComponentResource):
         ).id
 
     def _capacity(self, name: str, args: FarmArgs, image: libvirt.Volume) -> pulumi.Resource:
-        """Return the command that fails if the hypervisor has no room for the VMs to come."""
+        """Return the command that fails if the hypervisor lacks memory for the next VMs."""
         return local.Command(
             f"{name}-room",
             local.CommandArgs(

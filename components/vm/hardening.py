@@ -1,4 +1,4 @@
-"""What every VM is told at its first boot so that it stands an audit, as files and commands."""
+"""Hardening of every VM at its first boot, as files and commands for cloud-init."""
 
 from collections.abc import Mapping, Sequence
 
@@ -56,4 +56,4 @@ COMMANDS: Sequence[Sequence[str]] = (
     ("shred", "--iterations=0", "--zero", "/dev/disk/by-label/cidata"),
     ("sh", "-c", f"rm -f {' '.join(_COPIES)}"),
 )
-"""Run at the first boot's end."""
+"""Commands at the end of the first boot."""

@@ -1,6 +1,6 @@
-"""SSH keys made in the graph; they live in the state, as secrets.
+"""SSH keys that the program generates; the state has them as secrets.
 
-Each run writes them to files too, which ``controller.key_files`` is about.
+Each run also writes them to files, see ``controller.key_files``.
 """
 
 from pathlib import Path
@@ -57,7 +57,7 @@ class KeyPair(pulumi.ComponentResource):
                 parent=self,
                 protect=keep or None,
                 additional_secret_outputs=["stdout"],
-                # Another text of the script must never mean another key.
+                # A change of the script's text must never replace the key.
                 ignore_changes=["create", "environment"],
             ),
         )

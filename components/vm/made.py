@@ -1,4 +1,4 @@
-"""What a VM is made of, which its component keeps in the state for the next run to compare."""
+"""The values that a VM is made from, kept in the state for the next run to compare."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -6,10 +6,10 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, kw_only=True)
 class Made:
-    """What a VM was made of, or is to be."""
+    """The values that a VM was or will be made from."""
 
     reasons: Mapping[str, str]
-    """What of the config replaces it when it changes: the values, by the paths of their keys."""
+    """The config values whose change replaces the VM, by the paths of their keys."""
     text: str
     """A digest of the text that it got at its first boot."""
     generation: str = ""
@@ -17,7 +17,7 @@ class Made:
     holds: str = ""
     """The name of the disk that its data is on; empty if the VM never came up."""
     begun: bool = False
-    """Whether an update that failed has begun to replace it: the engine completes that, and deletes
+    """Whether a failed update has begun to replace it: the engine completes that, and deletes
     the disk that the data is on, whatever the config says."""
     disk: str = ""
     """The name of its disk when this was kept, and ``domain`` the id of its domain; empty if that
@@ -30,8 +30,8 @@ def record(
 ) -> dict[str, object]:
     """Return what ``components.data.inventory`` reads of a VM in the next run.
 
-    Only what is true of the VM: an update with ``--target`` or ``--exclude`` may leave it as it is,
-    and has it keep its outputs all the same.
+    Only facts about the existing VM: an update with ``--target`` or ``--exclude`` may skip the VM,
+    and still write its outputs.
 
     Args:
         made: What the config asks for.

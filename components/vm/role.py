@@ -1,4 +1,4 @@
-"""What a VM is for, as whatever runs on it says: what it needs, when it is ready, how it drains."""
+"""A VM's role, defined by the code for what runs on it: needs, readiness, draining."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -11,14 +11,14 @@ class Role:
     ready: str
     """A shell command on the VM that exits with 0 once the VM is ready."""
     waits_for: str
-    """What that command waits for, in an error's words."""
+    """The condition that the command tests, in words for errors."""
     drain: str | None
     """A shell command that ends the requests in flight; ``{seconds}`` is how long it may take."""
     packages: tuple[str, ...] = ()
-    """To install unless the image has them."""
+    """Packages to install unless the image has them."""
     groups: tuple[str, ...] = ()
-    """Groups to make, with the user that may enter in them."""
+    """Groups to create; the user for SSH becomes a member."""
     files: Mapping[str, str] = field(default_factory=dict)
-    """Texts by path."""
+    """Files: their texts by path."""
     commands: tuple[tuple[str, ...], ...] = ()
-    """To run at the first boot's end."""
+    """Commands at the end of the first boot."""

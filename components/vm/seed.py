@@ -1,9 +1,9 @@
 """The disk that cloud-init reads at a VM's first boot: NoCloud, an ISO image within a qcow2 one.
 
-An ordinary volume to libvirt. The provider has a resource for it too, which reads the whole disk
-back at each refresh, and can fail or hang in that; docs/adr/0007 has the figures. In qcow2, because
-libvirt calls the format of a bare ISO image ``raw`` first and ``iso`` later, and the provider would
-replace it for that.
+For libvirt it is an ordinary volume. The provider also has a resource for it, which reads the whole
+disk back at each refresh, and then can fail or hang; docs/adr/0007 has the figures. It is qcow2,
+because libvirt reports the format of a bare ISO image first as ``raw`` and later as ``iso``, and
+the provider would replace it.
 """
 
 import io

@@ -1,4 +1,4 @@
-"""Where the VMs see this machine come from, which their firewall lets in to SSH."""
+"""The addresses from which the VMs see this machine, for their firewall's SSH rule."""
 
 from collections.abc import Sequence
 
@@ -6,7 +6,7 @@ from components.config.models.farm import Farm
 
 
 def ssh_from(farm: Farm, own_addresses: Sequence[str]) -> tuple[str, ...]:
-    """Return the networks from which SSH is answered; none if that cannot be told.
+    """Return the networks from which SSH is answered; none if they cannot be determined.
 
     Args:
         farm: The farm's config.

@@ -1,7 +1,7 @@
 """A VM: disk, cloud-init and domain as one unit, ready when its role says so.
 
 Its address is known once it has booted, from libvirt's DHCP server, unless its spec has one. The
-domain itself waits for nothing: the gate does, because it can tell from the console why a VM does
+domain itself waits for nothing: the gate does, because it can see on the console why a VM does
 not come up.
 """
 
@@ -38,13 +38,13 @@ class VmArgs:
     farm: Farm
     spec: VmSpec
     after: Sequence[pulumi.Resource] = ()
-    """What has to be there before it is touched, be it made or replaced."""
+    """The resource that has to exist before the VM is created or replaced."""
     made: Made | None = None
     """The values that the VM is made of, for the state; None for a VM that cannot hold data."""
     before: Made | None = None
     """The values of the last run; None if it did not keep any."""
     data: Sequence[Mapping[str, Any]] = ()
-    """What the state has to keep of the data on the VM."""
+    """The record of the data on the VM, for the state."""
     stays: bool = False
     """Whether it keeps the first-boot text that ``made.generation`` stands for."""
     protect: bool = False
@@ -54,12 +54,12 @@ class VmArgs:
 
 
 class Vm(pulumi.ComponentResource):
-    """One VM on a farm's ground."""
+    """One VM of a farm."""
 
     name: str
     spec: VmSpec
     domain: libvirt.Domain
-    """What containers are ``deleted_with``; its id changes whenever the VM is a new one."""
+    """The resource that containers are ``deleted_with``; each new VM has a new id."""
     address: pulumi.Output[str]
     """The VM's IPv4 address, known only when it is ready."""
     disk: pulumi.Output[str]
@@ -68,7 +68,7 @@ class Vm(pulumi.ComponentResource):
     ssh_options: pulumi.Output[list[str]]
     """How ``ssh`` reaches the VM with its host key verified."""
     ssh_command: pulumi.Output[str]
-    """The same as a shell command; what is to be run there follows it."""
+    """The same as a shell command, to which the remote command is appended."""
 
     def __init__(self, name: str, args: VmArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("gatehouse:vm:Vm", name, None, opts)
@@ -208,7 +208,7 @@ class Vm(pulumi.ComponentResource):
             ),
             pulumi.ResourceOptions.merge(
                 opts,
-                # Two VMs cannot have the same address, nor the same MAC address for DHCP; the other
+                # Two VMs cannot share an address, nor a MAC address for DHCP; the other
                 # VMs serve meanwhile.
                 pulumi.ResourceOptions(delete_before_replace=card.mac is not None or None),
             ),
@@ -262,14 +262,14 @@ class Vm(pulumi.ComponentResource):
     def admit(
         self, name: str, grant: firewall.Grant, *, parent: pulumi.Resource
     ) -> pulumi.Resource:
-        """Return what has the VM let in who a grant says, from when it is made until it is gone.
+        """Return a resource that adds a grant to the VM's firewall until it is deleted.
 
-        Another grant is another resource, so that its like is there before the old one goes.
+        A changed grant is a new resource, so that it is added before the old one is removed.
 
         Args:
             name: The beginning of the resource's name.
-            grant: Beside SSH, which is answered to who the farm says.
-            parent: Who needs it.
+            grant: Access besides SSH, which the farm's config defines.
+            parent: The component that needs it.
         """
         text = dataclasses.replace(grant, ssh=self._farm.ssh_from).to_json()
         known_as = f"{name}-{digest(text)[:8]}"
@@ -293,7 +293,7 @@ class Vm(pulumi.ComponentResource):
         )
 
     def _reservation(self, card: "_Card") -> list[pulumi.Resource]:
-        """Return what keeps the VM's address for it, where the network is ours."""
+        """Return the reservation of the VM's address, in Gatehouse's own network."""
         farm, spec = self._farm, self.spec
         if spec.address is None or farm.network_id is None or card.mac is None:
             return []
@@ -319,7 +319,7 @@ class _Card:
     """A VM's network card."""
 
     mac: str | None
-    """None where libvirt makes one up."""
+    """None where libvirt generates one."""
     config: str | None
     """cloud-init's ``network-config``; None where DHCP configures it."""
 
@@ -333,7 +333,7 @@ def _card(spec: VmSpec, network: Network, stack: str) -> _Card:
 def _seed_file(stack: str, name: str, user_data: str, network: str | None) -> str:
     """Write the image of the disk for cloud-init, and return its path; older ones of the VM go.
 
-    The path tells the content, as libvirt's provider only looks at the path.
+    The path has a digest of the content, because libvirt's provider compares paths only.
     """
     documents = {"user-data": user_data, "meta-data": cloudinit.meta_data(name)}
     if network is not None:

@@ -1,4 +1,4 @@
-"""What a VM is to be, from config alone: its role, its size and its address."""
+"""A VM's specification, from config alone: its role, its size and its address."""
 
 from dataclasses import dataclass
 from ipaddress import IPv4Interface
@@ -16,21 +16,21 @@ class VmSpec:
     role: Role
     vcpus: int
     memory: int
-    """Bytes, as is ``disk``."""
+    """In bytes, as is ``disk``."""
     disk: int
     domain_type: str
     mac: str | None = None
-    """None where it may be made up."""
+    """None where libvirt may generate it."""
     address: IPv4Interface | None = None
     """The address that it keeps; None where libvirt's DHCP server gives it any."""
     packages: tuple[str, ...] = ()
-    """To install at its first boot, beside what its role takes."""
+    """Packages to install at its first boot, besides those of its role."""
     network: tuple[str, ...] = ()
     """The bridge or network of its card; empty for the default network."""
 
     @property
     def size(self) -> tuple[object, ...]:
-        """What of it cannot be changed while it lives."""
+        """The network values that cannot change during the VM's life."""
         return (self.vcpus, self.memory, self.disk, self.domain_type, *self.network)
 
 

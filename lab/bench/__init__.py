@@ -1,1 +1,1 @@
-"""What clients notice of a change or a fault: the scenarios of ``make bench-zero-downtime``."""
+"""Failed and slow requests during changes and faults: ``make bench-zero-downtime``."""

@@ -1,4 +1,4 @@
-"""Measures what clients notice: ``python -m lab.bench --name bench --rate 10``."""
+"""Measure failed and slow requests: ``python -m lab.bench --name bench --rate 10``."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class Bench:
     """How long `nothing changes` lasts, and each rate that is tried."""
 
     def measure(self, scenario: Scenario, rate: float) -> Measured:
-        """Run one scenario under load; what goes wrong in it is in the result."""
+        """Run one scenario under load; the result includes its errors."""
         site, error, notes = self.site, None, {}
         if until(site.all_up, RETURN_SECONDS) is None:
             raise Trouble(

@@ -1,4 +1,4 @@
-"""Faults: something is killed or restarted, and when the edge noticed and had it back is told."""
+"""Faults: kill or restart something, and report when the edge noticed, and when it was back up."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from lab.bench.site import Notes, Site, Trouble, until
 from lab.datacentre import domains_of
 
 SEEN_SECONDS = 15.0
-"""In which the edge has to notice a fault at all; the promise is 3, and what it took is told."""
+"""Seconds in which the edge must notice a fault. The promise is 3; the report has the real time."""
 RETURN_SECONDS = 600.0
 """A VM that boots on an emulated CPU, and its containers."""
 
@@ -58,7 +58,7 @@ class Watch:
 
 
 def is_up(state: str) -> bool:
-    """Return whether a state of HAProxy's is up, be it that a check has just failed."""
+    """Return whether a state of HAProxy's means up, even if one check has just failed."""
     return state.startswith("UP")
 
 

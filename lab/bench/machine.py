@@ -1,4 +1,4 @@
-"""The machine that results were measured on, with the versions of what runs in its lab."""
+"""A description of the measuring machine, with the versions of the programs in its lab."""
 
 from __future__ import annotations
 

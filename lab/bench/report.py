@@ -1,4 +1,4 @@
-"""What a run says: its lines, its sum, and the decision about a rate. Plain values only."""
+"""The report of a run: its lines, its sum, and the decision about a rate. Plain values only."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The scenarios: what is there before, and what is done while the load runs."""
+"""The scenarios: the stack before, and the change under load."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class Scenario:
 
     name: str
     act: Callable[[Site], Notes]
-    """Does it, and returns what is worth telling; raises `Trouble` if it goes wrong."""
+    """Carries out the change, and returns notes for the report; raises `Trouble` if it fails."""
     start: Mapping[str, Any] = field(default_factory=dict)
     """What differs from the base config before the load begins."""
     fault: bool = False

@@ -71,8 +71,8 @@ def build(out: Path, suite: str, image: str, *, verified: bool = True) -> None:
     """
     if out.exists():
         raise disk.ImageError(
-            f"OUT={out}: exists. VMs are replaced for another farm.image, not for another content"
-            " of the same file: give it another name, such as one with the date"
+            f"OUT={out}: exists. Gatehouse recognizes a new image by its path, not by its content:"
+            " choose another name, such as one with the date"
         )
     if not out.parent.is_dir():
         raise disk.ImageError(f"OUT={out}: there is no folder {out.parent}: make it first")

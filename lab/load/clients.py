@@ -1,4 +1,4 @@
-"""The kinds of client. Each asks once and checks the answer; none asks again."""
+"""The kinds of client. Each sends a request once and checks the answer; none retries."""
 
 from __future__ import annotations
 
@@ -158,7 +158,7 @@ class Clients:
             raise Failed(f"no connection: {name}") from None
 
     async def _http2_connection(self) -> Http2:
-        # One at a time, or all requests that find none would each open one.
+        # One at a time; otherwise all requests without a connection would each open one.
         async with self._connecting:
             current = self._http2
             if current is not None:
@@ -200,7 +200,7 @@ class _Kept:
             self._idle.append(connection)
 
     def drop(self, connection: Http1) -> None:
-        """Take a connection back on which something went wrong."""
+        """Take a failed connection back."""
         self._busy.discard(connection)
         connection.close()
 

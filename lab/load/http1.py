@@ -39,7 +39,7 @@ class Http1(asyncio.Protocol):
         self._transport = cast("asyncio.Transport", transport)
 
     def begin(self, *events: h11.Request | h11.EndOfMessage) -> asyncio.Future[Answer]:
-        """Begin a request, and return its answer to be: `Failed` if there will be none."""
+        """Begin a request, and return a future of its answer, or of `Failed`."""
         self._answer = asyncio.get_running_loop().create_future()
         self._body.clear()
         self.send(*events)
@@ -52,9 +52,9 @@ class Http1(asyncio.Protocol):
             self._transport.write(data)
 
     def stale(self) -> bool:
-        """Return whether the server has closed the connection, or spoken unasked, while it idled.
+        """Return whether the server has closed the idle connection, or sent data on it.
 
-        Asked of the kernel, because what arrived may not have been read yet.
+        This asks the kernel, because asyncio may not have read the data yet.
         """
         if not self.usable:
             return True
@@ -72,7 +72,7 @@ class Http1(asyncio.Protocol):
             self._transport.close()
 
     def data_received(self, data: bytes) -> None:
-        """Take what came; bytes that nobody asked for end the connection."""
+        """Handle received bytes; unexpected ones end the connection."""
         if self._answer is None or self._answer.done():
             self.close()
             return

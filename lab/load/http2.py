@@ -58,7 +58,7 @@ class Http2(asyncio.Protocol):
         return len(self._streams) >= self._http.remote_settings.max_concurrent_streams
 
     async def caught_up(self) -> None:
-        """Let what the kernel holds be read first: it may be a GOAWAY."""
+        """Let asyncio read the received data first: it may be a GOAWAY."""
         if not self.usable:
             return
         poll = select.poll()
@@ -111,7 +111,7 @@ class Http2(asyncio.Protocol):
         self._transport.abort()
 
     def data_received(self, data: bytes) -> None:
-        """Take what came, frame by frame."""
+        """Handle received bytes, frame by frame."""
         self._buffer += data
         try:
             for frame in self._frames():

@@ -1,4 +1,4 @@
-"""What is to be asked, of whom and when: plain values, and no connection to anything."""
+"""The plan of a run: its requests, target and rate, as plain values."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ MOST_RATE = 2000.0
 
 
 class LoadError(Exception):
-    """The load is refused; the text says what is wrong and what is allowed."""
+    """The load is refused; the text says why, and what is allowed."""
 
 
 class Kind(StrEnum):
@@ -62,7 +62,7 @@ class Plan:
     post_pieces: int = 5
     post_bytes: int = 2048
     trusted: Path | None = None
-    """HTTPS, with a PEM file or a folder of them for whom to trust; HTTP without it."""
+    """For HTTPS: a PEM file with trusted certificates, or a folder of them; None for HTTP."""
 
     def __post_init__(self) -> None:
         if not 0 < self.rate <= MOST_RATE:
@@ -78,10 +78,10 @@ class Plan:
 
 
 def check_address(address: str) -> None:
-    """Refuse load on what is neither loopback nor of a lab.
+    """Refuse load on any address but loopback and a lab's.
 
     Raises:
-        LoadError: It is not.
+        LoadError: The address is another one.
     """
     if not any(ip_address(address) in network for network in ALLOWED):
         allowed = ", ".join(str(network) for network in ALLOWED)

@@ -1,4 +1,4 @@
-"""The open loop: each request is made when it is due, whatever became of those before it."""
+"""The open loop: each request is sent when it is due, whether or not earlier ones have finished."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class Run:
 
         Args:
             plan: What to do.
-            name: Told apart from other runs by this; it is in the id of each POST.
+            name: The name of the run, which is in the id of each POST.
             section: The first section's name.
             tell: Takes each section's result, once its last request is over.
         """
@@ -37,7 +37,7 @@ class Run:
         self._ended: asyncio.Future[str] = self._loop.create_future()
 
     async def run(self) -> None:
-        """Make requests until told to end or a limit is reached, and wait for the last answers."""
+        """Send requests until `end` or a limit, and wait for the last answers."""
         self._loop.call_soon(self._tick)
         stop = self._loop.call_at(self._began + self._plan.most_seconds, self.end, "time")
         why = await self._ended
@@ -55,7 +55,7 @@ class Run:
             self._ended.set_result(why)
 
     def mark(self, name: str) -> None:
-        """Begin another section; the one before is told as soon as its requests are over."""
+        """Begin another section; the previous one is reported once its requests are over."""
         if self._ended.done():
             return
         before, now = self._section, self._loop.time()

@@ -1,4 +1,4 @@
-"""A stretch of a run: how many requests, how long they took, which failed, when and why."""
+"""A section of a run: its number of requests, their times, and their failures."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import Any
 from lab.load.plan import Kind
 
 TOLD = 1000
-"""Failures told one by one; the counts and the reasons are of all of them."""
+"""The number of failures that are listed; counts and reasons cover all of them."""
 
 
 class Failed(Exception):  # noqa: N818 - what it is
@@ -39,7 +39,7 @@ def percentile(ordered: Sequence[float], share: float) -> float | None:
 
 @dataclass(kw_only=True)
 class Section:
-    """What was due between two marks; a request belongs to the section in which it was due."""
+    """The requests due between two marks, whenever they finish."""
 
     name: str
     began: float
@@ -50,7 +50,7 @@ class Section:
     """s by which the generator itself was at most late: its own shortcoming, not the server's."""
 
     def result(self, now: float, ended: str | None) -> dict[str, Any]:
-        """Return what there is to tell, as plain values; times in ms unless named otherwise.
+        """Return the result as plain values; times in ms unless named otherwise.
 
         Args:
             now: When the section ended, on the same clock as ``began``.

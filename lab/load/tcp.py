@@ -1,8 +1,8 @@
 """Load on a TCP service: ``python -m lab.load.tcp 198.18.0.1:7000``, until standard input ends.
 
-The service is the lab's `hello` behind `tcp`, so that what is sent is HTTP, of which neither edge
-nor Traefik knows here. Each connection is used for some seconds, never tried twice, and broken if
-it ends before its client does. The result is one line of JSON on standard output.
+The service is the lab's `hello` behind `tcp`: the messages are HTTP, but the edge and Traefik treat
+them as plain TCP. Each connection lasts some seconds, is never retried, and counts as broken if it
+ends before its client ends it. The result is one line of JSON on standard output.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ TIMEOUT = 20.0  # seconds; processors may be emulated
 
 @dataclass
 class TcpLoad:
-    """Clients that connect again and again, and what they saw."""
+    """Clients that connect again and again, and their results."""
 
     address: str
     port: int
@@ -46,7 +46,7 @@ class TcpLoad:
         return threads
 
     def end(self, threads: Sequence[threading.Thread]) -> dict[str, object]:
-        """Let each client end its connection, and return what came of all of them."""
+        """Let each client end its connection, and return the results of all."""
         self._over.set()
         for thread in threads:
             thread.join()
@@ -72,7 +72,7 @@ class TcpLoad:
                 self.messages += messages
 
     def _one_connection(self) -> tuple[str, int]:
-        """Return who was at its other end, and how many messages were sent back."""
+        """Return the container at its other end, and the number of messages that it sent back."""
         each = http.client.HTTPConnection(self.address, self.port, timeout=TIMEOUT)
         with contextlib.closing(each) as connection:
             connection.connect()

@@ -19,7 +19,7 @@ _NORMAL = 1000  # RFC 6455, section 7.4.1
 
 
 class WebSocket(asyncio.Protocol):
-    """A connection for messages of which each is to come back."""
+    """A connection to a server that returns each message."""
 
     def __init__(self) -> None:
         self._answer: asyncio.Future[str] | None = None
@@ -65,7 +65,7 @@ class WebSocket(asyncio.Protocol):
         self._transport.abort()
 
     def data_received(self, data: bytes) -> None:
-        """Take what came."""
+        """Handle received bytes."""
         self._protocol.receive_data(data)
         for event in self._protocol.events_received():
             if isinstance(event, Response):
@@ -112,5 +112,5 @@ class WebSocket(asyncio.Protocol):
         for data in self._protocol.data_to_send():
             if data:
                 self._transport.write(data)
-            else:  # its sign for the end of what there is to send
+            else:  # the protocol's mark for the end of the data to send
                 self._transport.close()

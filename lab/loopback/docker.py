@@ -1,4 +1,4 @@
-"""A Docker that is none: it tells Traefik of containers, and nothing else."""
+"""A fake Docker: it describes containers to Traefik, and does nothing else."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from typing import Any
 
 
 class DockerApi(BaseHTTPRequestHandler):
-    """A Docker that is none: it answers with JSON."""
+    """The API of a fake Docker, which answers with JSON."""
 
     protocol_version = "HTTP/1.1"
     disable_nagle_algorithm = True  # else each answer takes 40 ms
 
     def told(self, path: str) -> Any:
-        """Return what there is at a path, which has neither version nor query."""
+        """Return the document at a path without version and query."""
         raise NotImplementedError
 
     def do_HEAD(self) -> None:
@@ -23,11 +23,11 @@ class DockerApi(BaseHTTPRequestHandler):
         self._answer(b"")
 
     def do_GET(self) -> None:
-        """Answer what is asked."""
+        """Answer a GET."""
         self.answer(re.sub(r"^/v[0-9.]+|\?.*", "", self.path))
 
     def answer(self, path: str) -> None:
-        """Write what there is at a path."""
+        """Write the document at a path."""
         self._answer(json.dumps(self.told(path)).encode())
 
     def _answer(self, body: bytes) -> None:
@@ -39,4 +39,4 @@ class DockerApi(BaseHTTPRequestHandler):
         self.wfile.write(body)
 
     def log_message(self, *_: object) -> None:
-        """Say nothing."""
+        """Log nothing."""

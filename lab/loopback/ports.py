@@ -16,7 +16,7 @@ _PORTS = itertools.cycle(range(_FIRST_OF_THIS_PROCESS, _FIRST_OF_THIS_PROCESS + 
 
 
 def free(ports: Iterable[int]) -> Iterator[int]:
-    """Yield those of the ports that nobody has at any address."""
+    """Yield the ports that are free on every address."""
     for port in ports:
         with socket.socket() as probe, contextlib.suppress(OSError):
             probe.bind(("", port))
@@ -24,5 +24,5 @@ def free(ports: Iterable[int]) -> Iterator[int]:
 
 
 def free_ports(count: int) -> list[int]:
-    """Return ports that nobody has; each is returned again only after all others."""
+    """Return free ports; each is returned again only after all others."""
     return list(itertools.islice(free(_PORTS), count))

@@ -1,4 +1,4 @@
-"""An edge on loopback, put into force by the real edge agent, for servers that are given."""
+"""An edge on loopback, which the real edge agent applies, for given servers."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ HEALTH = "/health"
 
 
 class Site:
-    """An edge, and what is behind it: the addresses of servers for each service, by VM."""
+    """An edge, and the servers behind it."""
 
     def __init__(
         self, folder: Path, live: Path | None = None, changed: Callable[[str], str] = str
@@ -45,7 +45,7 @@ class Site:
                 "image": "app:1",
                 "hosts": [f"{name}.example.org"],
                 "port": 80,
-                # As all servers here have it, but for those of gRPC.
+                # All servers here have this path, except gRPC servers.
                 **({} if "h2c" in str(raw.get("http")) else {"health": {"path": HEALTH}}),
                 **raw,
             }
@@ -93,7 +93,7 @@ class Site:
         servers: Mapping[str, Mapping[str, str]],
         counts: Mapping[str, Mapping[str, int]] | None = None,
     ) -> None:
-        """Put a config into force, as Pulumi's resources do; the arguments are those of `text`."""
+        """Apply a config, as Pulumi's resources do; the arguments are those of `text`."""
         with self.instance.locked():
             lists = userlists(stack.services)
             if lists:
@@ -101,7 +101,7 @@ class Site:
             apply(self.instance, self.text(stack, servers, counts), self.ready_seconds)
 
     def ask(self, command: str) -> str:
-        """Return what the current worker answers."""
+        """Return the current worker's answer."""
         return self.instance.ask_master(f"@1 {command}") or ""
 
 
@@ -111,7 +111,7 @@ def a_site(live: Path | None = None, changed: Callable[[str], str] = str) -> Ite
 
     Args:
         live: Certificates as in `/etc/letsencrypt/live`, for HTTPS.
-        changed: What to make of the edge's text before it is put into force.
+        changed: Changes the edge's text before it is applied.
     """
     # Not pytest's own folder, whose path is too long for a socket's.
     with tempfile.TemporaryDirectory() as folder:

@@ -1,6 +1,6 @@
-"""A VM that is none: a real Traefik as on a VM, and a Docker that tells it of containers.
+"""A fake VM: a real Traefik as on a VM, and a fake Docker that describes containers to it.
 
-Containers are servers on addresses of loopback, with the labels that they would have.
+The containers are servers on loopback addresses, with the labels of real ones.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ _SECONDS = 30.0
 
 
 class LoopbackError(Exception):
-    """What should run on loopback does not; the text says what."""
+    """A program on loopback does not run; the text names it."""
 
 
 class Container(Protocol):
@@ -46,7 +46,7 @@ class Container(Protocol):
 
     @property
     def name(self) -> str:
-        """What it is called."""
+        """Its name."""
 
     @property
     def address(self) -> str:
@@ -59,16 +59,16 @@ class Container(Protocol):
 
 @dataclass(frozen=True, kw_only=True)
 class Start:
-    """How a Traefik is started otherwise than on a VM."""
+    """Differences from the way that Traefik starts on a VM."""
 
     flags: Callable[[Sequence[str]], Sequence[str]] = tuple
-    """What to make of its flags, those of the address and the port aside."""
+    """Changes its flags, except those of the address and the port."""
     environment: tuple[str, ...] = ()
-    """``NAME=value`` beside its own."""
+    """Additional variables, as ``NAME=value``."""
     labels: Callable[[Mapping[str, str]], Mapping[str, str]] = dict
-    """What to make of containers' labels."""
+    """Changes the containers' labels."""
     log: Path | None = None
-    """Where what it prints goes, its access log above all; nowhere if not given."""
+    """The file for its output, mainly its access log; the output is discarded if not given."""
 
 
 @dataclass(frozen=True)
@@ -80,7 +80,7 @@ class _Known:
 
     @property
     def inspected(self) -> agent.Container:
-        """What the agent makes of what Docker would say of it."""
+        """The agent's view of Docker's description of it."""
         name = self.container.name
         told = {
             "Id": name,
@@ -103,7 +103,7 @@ class _Known:
 
 
 class Vm:
-    """A Traefik, and a Docker that is none."""
+    """A Traefik and a fake Docker."""
 
     def __init__(self, folder: Path, start: Start | None = None) -> None:
         self._start = start or Start()
@@ -167,7 +167,7 @@ class Vm:
         )
 
     def remove(self, name: str) -> None:
-        """Have Traefik forget a container, as the agent does when one is to leave."""
+        """Hide a container from Traefik, as the agent does when it leaves."""
         gone = self._containers[name]
         self._change(lambda: self._containers.pop(name))
         self._expect(
@@ -271,7 +271,7 @@ class Vm:
 
 @contextlib.contextmanager
 def vms(count: int, *starts: Start) -> Iterator[list[Vm]]:
-    """Yield VMs; ``starts`` are how they are started, for the first ones."""
+    """Yield VMs; ``starts`` are the differences for the first ones."""
     with contextlib.ExitStack() as ends:
         made = []
         for number in range(count):

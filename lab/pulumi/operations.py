@@ -59,10 +59,10 @@ class PulumiCli:
             return self._pulumi(variables, "preview", "--diff")
 
     def up(self, *, refresh: bool, apart: bool = True) -> int:
-        """Make what exists what the program says.
+        """Apply the program.
 
         Args:
-            refresh: Read what really exists first.
+            refresh: Read the existing resources first.
             apart: Refresh in a run before, with a time limit: some providers can hang in it.
         """
         with self._prepared() as variables:
@@ -75,7 +75,7 @@ class PulumiCli:
             return self._pulumi(variables, "up", "--yes", "--skip-preview", *more)
 
     def refresh(self, *, target_types: Sequence[str]) -> int:
-        """Bring the state in line with what exists."""
+        """Refresh the state from the existing resources."""
         with self._prepared() as variables:
             self._recover()
             return self._refresh(variables, self._targets(target_types))
@@ -88,7 +88,7 @@ class PulumiCli:
             return self._pulumi(variables, "destroy", "--yes", "--skip-preview", *more)
 
     def outputs(self, *, show_secrets: bool) -> dict[str, Any]:
-        """Return what the program exported; nothing if it was never applied.
+        """Return the program's outputs; none if it was never applied.
 
         Raises:
             StackError: The state cannot be read, or the CLI fails.
@@ -174,7 +174,7 @@ class PulumiCli:
         """
         with subprocess.Popen(
             (
-                # The CLI ends with this process; what it leaves then, the next run clears.
+                # The CLI ends with this process; the next run removes its leftovers.
                 *("setpriv", "--pdeathsig", "KILL", "--"),
                 *self._command(*arguments),
                 *("--config-file", str(self._config_copy), "--suppress-permalink=true"),
@@ -193,7 +193,7 @@ class PulumiCli:
                 raise
 
     def _capture(self, *arguments: str, stdin: str | None = None) -> str:
-        """Ask about the stack and return what the CLI prints.
+        """Run a query on the stack and return the CLI's output.
 
         Raises:
             StackError: It failed; the text is its own.
@@ -232,9 +232,9 @@ class PulumiCli:
         )
 
     def _recover(self) -> None:
-        """Clear what a run that was killed has left: processes, its lock, what it was creating.
+        """Remove the leftovers of a killed run: processes, its lock, half-created resources.
 
-        This run holds our own lock, so whoever drove the other one is dead.
+        This run holds the lab's lock, so the other run's command has ended.
         """
         backend = environment(self.folder, os.environ)["PULUMI_BACKEND_URL"]
         for pid in processes_with(f"PULUMI_BACKEND_URL={backend}", "pulumi"):
@@ -272,7 +272,7 @@ class PulumiCli:
 
 
 def parser() -> argparse.ArgumentParser:
-    """Return the parser of an operation and what it is about."""
+    """Return the parser of the command line."""
     made = argparse.ArgumentParser(prog="python -m lab.pulumi.operations", description=__doc__)
     made.add_argument("operation", choices=("preview", "up", "refresh", "destroy", "outputs"))
     made.add_argument("--stack", default="lab")

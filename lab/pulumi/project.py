@@ -1,4 +1,4 @@
-"""What a project file says."""
+"""Read a project file."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What every plugin's process does: serve on a port, print it, and end with the CLI."""
+"""The process of every plugin: serve on a port, print the port, and end with the CLI."""
 
 from __future__ import annotations
 

@@ -89,11 +89,11 @@ class Stack:
         return self._run("preview", *_config(config_file)).returncode
 
     def up(self, config_file: Path, *, refresh: bool = False) -> int:
-        """Make what exists what the program says.
+        """Apply the program.
 
         Args:
             config_file: The stack's config.
-            refresh: Read what really exists first.
+            refresh: Read the existing resources first.
         """
         options = ["--refresh"] if refresh else []
         if self.applied_with() != tools.STAND_INS:
@@ -101,7 +101,7 @@ class Stack:
         return self._run("up", *_config(config_file), *options).returncode
 
     def refresh(self, config_file: Path, *, target_types: Sequence[str] = ()) -> int:
-        """Bring the state in line with what exists.
+        """Refresh the state from the existing resources.
 
         Args:
             config_file: The stack's config.
@@ -115,7 +115,7 @@ class Stack:
         return self._run("destroy", *_config(config_file), "--ignore-protect").returncode
 
     def outputs(self) -> dict[str, Any]:
-        """Return what the program exported, without secrets; nothing if it was never applied.
+        """Return the program's outputs, without secrets; none if it was never applied.
 
         Raises:
             StackError: The state cannot be read.

@@ -36,7 +36,7 @@ def read(file: Path) -> dict[str, Any]:
 
 
 def outputs(state: dict[str, Any]) -> dict[str, Any]:
-    """Return what the program exported, with `[secret]` for each secret, as the CLI shows it."""
+    """Return the program's outputs, with `[secret]` for each secret, as the CLI shows them."""
     found: dict[str, Any] = {}
     for resource in state.get("resources") or []:
         if resource["type"] == _STACK:

@@ -1,4 +1,4 @@
-"""The program on the edge's host that keeps an HAProxy of Gatehouse: run by Pulumi and by timers.
+"""The edge agent: it manages HAProxy on the edge's host. Pulumi and a timer run it.
 
     python3 -m remote.edge_agent users FOLDER NAME < userlists
     python3 -m remote.edge_agent apply FOLDER NAME READY_SECONDS < haproxy.cfg
@@ -7,16 +7,16 @@
     python3 -m remote.edge_agent log FOLDER NAME < HAProxy's output
     python3 -m remote.edge_agent link FOLDER NAME
 
-The edge is an HAProxy of its own, in FOLDER, kept running by systemd as ``gatehouse-NAME.service``
-where systemd runs and by a loop in a shell elsewhere; the distribution's instance is not touched.
-The new text is checked beside the live file, each new server is asked what HAProxy will ask it,
-and only then is the file swapped and HAProxy reloaded, and the result of the reload read. Whatever
-fails, the old configuration goes on serving, and the reason is on stderr.
+The edge is a separate HAProxy, in FOLDER. systemd keeps it running as ``gatehouse-NAME.service``;
+without systemd, a loop in a shell does. The distribution's own instance is not touched.
+``apply`` checks the new text beside the live file, runs HAProxy's health check on each new server,
+then swaps the file, reloads HAProxy, and reads the result of the reload. If a step fails, the old
+configuration keeps serving, and the reason is on stderr.
 
 With TLS, certificates are found, checked and assembled for HAProxy on the edge's host. ``renew``,
 which a timer runs every hour, has newer ones taken up without a reload, and obtains what is due by
 ACME; with ``now`` also what failed only recently.
 
-It travels to another host as an archive and imports nothing but the standard library and itself. A
-copy stays in FOLDER as ``keeper.pyz``, for what is to happen between two runs of Pulumi.
+It is sent to another host as an archive, and imports only the standard library and itself. A copy
+stays in FOLDER as ``keeper.pyz``, for the timer and for systemd.
 """

@@ -38,7 +38,7 @@ def main(arguments: Sequence[str]) -> int:
             _run_beside(instance, asked.action)
             return 0
         install.mend_if_left()
-        # Before anything is made or waited for.
+        # Before any file is created, and before waiting for the lock.
         given = seal.opened(sys.stdin.buffer.read()) if asked.action in _READING else ""
         if asked.action == "apply":
             understood(given)
@@ -48,9 +48,9 @@ def main(arguments: Sequence[str]) -> int:
         print(f"edge {asked.name}: {error}", file=sys.stderr)
         return 1
     except OSError as error:
-        # Such as a full disk, which says no path.
+        # A full disk, for instance, names no path.
         told = f"{error.strerror or error} ({error.filename or f'below {asked.folder}'})"
-        print(f"edge {asked.name}: {told}; mend that, and run this again", file=sys.stderr)
+        print(f"edge {asked.name}: {told}; fix that, and run this again", file=sys.stderr)
         return 1
     return 0
 
@@ -87,13 +87,13 @@ def _renew(instance: Instance, *, at_once: bool) -> None:
     problems = []
     try:
         if upgraded.run_what_is_installed(instance):
-            print("HAProxy was upgraded, and runs as it is installed now")
+            print("HAProxy was upgraded, and now runs the new version")
     except EdgeError as error:
         problems.append(str(error))
     renewed = renew(instance, at_once=at_once)
     for each in renewed.taken_up:
-        print(f"certificate taken up for {each}")
-    # A unit that fails now and then only would hardly be seen to fail.
+        print(f"certificate loaded for {each}")
+    # Nobody would notice a unit that fails in one run of many.
     problems += [*renewed.problems, *renewed.waiting]
     if problems:
         raise EdgeError("\n".join(problems))

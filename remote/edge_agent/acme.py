@@ -30,16 +30,16 @@ from remote.edge_agent.system import EdgeError, run, text_of
 from remote.edge_agent.tls import issued
 
 _RENEWED_AT = 1 / 3
-"""Of its life that is left, as Let's Encrypt recommends."""
+"""Renew at this share of the lifetime, as Let's Encrypt recommends."""
 _OTHERS_RENEWED_AT = 1 / 6
-"""Of its life: a certificate from a file is late then, and whoever renewed it may have stopped."""
+"""At this share of the lifetime, a certificate from a file is late: its renewal may have ended."""
 _FIRST_PAUSE = 15 * 60.0
 """Seconds after a failure; doubles with each. Let's Encrypt allows five an hour."""
 _LONGEST_PAUSE = 24 * 3600.0
 _MOST_DOUBLINGS = 10
-"""More make no pause longer, and 1,024 (three years of daily failures) are no float any more."""
-_SECONDS = 300.0  # for one certificate
-_SECONDS_IN_ALL = 900.0  # none is begun later, as an update may wait for this
+"""More failures do not make the pause longer; 2**1024 would overflow a float."""
+_SECONDS = 300.0  # seconds for one certificate
+_SECONDS_IN_ALL = 900.0  # seconds after which none is begun, because an update may wait for this
 _DIRECTORY_SECONDS = 20.0
 _DIRECTORY_BYTES = 2**20
 _LIMITED = "rateLimited"
@@ -58,7 +58,7 @@ def obtain(
     """Ask the ACME server for the certificates that are due, once each.
 
     Returns:
-        What went wrong, a text each.
+        The problems, one text each.
     """
     acme = spec.acme
     if acme is None:
@@ -119,7 +119,7 @@ def _obtain(
 
 
 def waiting(instance: Instance, spec: Spec, told: Sequence[str]) -> list[str]:
-    """Return why domains wait for their next attempt, without the reasons in ``told``."""
+    """Return why domains wait for their next attempt, without the known reasons in ``told``."""
     if spec.acme is None:
         return []
     attempts = _Attempts(spec.acme.folder(instance.folder) / "attempts.json")
@@ -174,7 +174,7 @@ def _due(instance: Instance, acme: Acme, domain: str, choice: Choice, now: float
 
 
 def _unready(acme: Acme) -> str | None:
-    """Return why no certificate can be had now, whatever the domain."""
+    """Return why no certificate can be obtained now for any domain."""
     try:
         install.program("certbot")
     except EdgeError as error:
@@ -257,7 +257,7 @@ def _certbot(instance: Instance, acme: Acme, domains: Sequence[str], name: str) 
         *("--cert-name", name, "--domain", ",".join(domains), "--force-renewal"),
         # The name may be of one for other domains, which are those that could be proved then.
         *(("--allow-subset-of-names", "--renew-with-new-domains") if len(domains) > 1 else ()),
-        # So that its log is this run's.
+        # So that its log is from this run.
         *("--max-log-backups", "10"),
         seconds=_SECONDS,
         environment=trust,
@@ -271,7 +271,7 @@ def _certbot(instance: Instance, acme: Acme, domains: Sequence[str], name: str) 
 
 
 def _lineage(domains: Sequence[str]) -> str:
-    """Return certbot's name of a certificate: never that of one for some of the others."""
+    """Return certbot's name for the certificate of these domains, unique to them."""
     if len(domains) == 1:
         return domains[0]
     return f"group-{hashlib.sha256(' '.join(domains).encode()).hexdigest()[:16]}"
@@ -291,7 +291,7 @@ class _Attempts:
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        # What cannot be read counts for nothing: one attempt too many does no harm.
+        # An unreadable record is ignored: one attempt too many does no harm.
         try:
             self._failed: dict[str, tuple[int, float, str]] = {
                 domain: (int(times), float(at), str(*why))
@@ -319,14 +319,14 @@ class _Attempts:
         return now - at >= min(_FIRST_PAUSE * 2.0**doubled, _LONGEST_PAUSE)
 
     def note(self, domain: str, now: float, why: str | None) -> None:
-        """Keep how an attempt ended: why it failed, or None if it did not."""
+        """Record the result of an attempt: why it failed, or None."""
         times, *_ = self._failed.pop(domain, (0, now, ""))
         if why is not None:
             self._failed[domain] = (times + 1, now, why)
         self._write()
 
     def forget_others(self, domains: tuple[str, ...]) -> None:
-        """Keep nothing of domains that are served no more."""
+        """Forget domains that are no longer served."""
         others = self._failed.keys() - set(domains)
         if others:
             for domain in others:

@@ -1,7 +1,7 @@
-"""Puts a haproxy.cfg into force: checked, swapped, reloaded, and put back if that fails.
+"""Apply a haproxy.cfg: check it, swap the files, reload, and roll back if that fails.
 
-In force is what HAProxy's worker has read, not what is in a file: a run may be killed between the
-two, and the next one has to see that.
+The configuration in force is the one that HAProxy's worker has read, not the one in the file: a run
+may be killed between the swap and the reload, and the next run has to notice.
 """
 
 from contextlib import suppress
@@ -22,7 +22,7 @@ def understood(text: str) -> bundle.Bundle:
     """Return the configuration and the files in a text.
 
     Raises:
-        EdgeError: It is not what Gatehouse writes.
+        EdgeError: Gatehouse did not write it.
     """
     taken = bundle.take_apart(text)
     spec_in(taken.files)
@@ -31,10 +31,10 @@ def understood(text: str) -> bundle.Bundle:
 
 
 def apply(instance: Instance, text: str, ready_seconds: float) -> None:
-    """Put the configuration ``text`` into force, with the parts that are in it.
+    """Apply the configuration ``text``, with the files in it.
 
     Raises:
-        EdgeError: It cannot be; what was in force before still is.
+        EdgeError: It failed; the old configuration keeps serving.
     """
     taken = understood(text)
     install.haproxy()
@@ -65,7 +65,7 @@ def _is_read(instance: Instance, running: Version, wanted: bundle.Bundle) -> boo
     if not running.name or not running.config.exists() or not instance.live.exists():
         return False
     rendered, files = running.rendered(wanted), bundle.read(running.files)
-    # The first is what was put into force, the second what is there now.
+    # The first was applied last; the second is on disk now.
     texts = (text_of(each) for each in (running.config, instance.live))
     return all(versions.same(bundle.Bundle(text, files), rendered) for text in texts)
 
@@ -85,15 +85,15 @@ def _exchange(
 
 
 def look_after_certificates(instance: Instance, new: bundle.Bundle) -> None:
-    """Obtain those that are missing, now that the edge serves, and see to the later ones.
+    """Obtain missing certificates, now that the edge serves, and start the timer for later ones.
 
-    What is missing does not stop an update: the edge serves with what it has.
+    A missing certificate does not stop an update: the edge serves with those that it has.
     """
     timer.start(instance)
     if spec_in(new.files) is None:
         return
     renewed = renew(instance)
     for each in renewed.taken_up:
-        print(f"certificate taken up for {each}")
+        print(f"certificate loaded for {each}")
     for problem in (*renewed.problems, *renewed.waiting):
         print(f"warning: {problem}")

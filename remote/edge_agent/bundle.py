@@ -1,4 +1,4 @@
-"""What the edge agent needs beside haproxy.cfg, in comment lines of the same text.
+"""Files that the edge agent needs beside haproxy.cfg, in comment lines of the same text.
 
 One text, so that a preview shows what changes. A line ``#+ {"file": "errors/shop-503.http", "text":
 "…"}`` is a file, and lines ``#| …`` after it are more lines of it, which a preview shows each by
@@ -46,7 +46,7 @@ def file_lines(path: str, lines: Iterable[str]) -> str:
 
 
 def fact_line(name: str, value: object) -> str:
-    """Return the line for what the edge agent is to know as ``name``."""
+    """Return the line that gives the edge agent a value called ``name``."""
     return f"{_MARK}{json.dumps({name: value})}\n"
 
 
@@ -124,7 +124,7 @@ def read(folder: Path) -> dict[str, str]:
 def write(folder: Path, files: Mapping[str, str]) -> None:
     """Make the files below a folder be these and no others, each replaced at once.
 
-    Those that stay never miss meanwhile, so an HAProxy that starts just then finds what it names.
+    Unchanged files are never missing meanwhile, so an HAProxy that starts just then finds them.
     """
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     before = read(folder)

@@ -1,7 +1,7 @@
 """The certificates that HAProxy gets: found in PEM files, checked, and chosen for each domain.
 
-Reads only, so that the same is said before an update begins and on the edge's host. Certificates
-are read with ``openssl``, as Python's library has no reader for them.
+Only reads, so the preview and the edge's host report the same errors. It reads certificates with
+``openssl``, because Python's standard library cannot.
 """
 
 import base64
@@ -39,7 +39,7 @@ class Files:
 
 @dataclass(frozen=True)
 class Acme:
-    """Where certificates are asked for."""
+    """The ACME server."""
 
     email: str
     directory: str
@@ -47,13 +47,13 @@ class Acme:
     """A file with the certificates that the server itself is trusted by; None for the system's."""
 
     def folder(self, edge: Path) -> Path:
-        """Return where the client keeps what it has from this server, for an edge's folder."""
+        """Return certbot's folder for this server, below an edge's folder."""
         return edge / "acme" / re.sub(r"[^A-Za-z0-9.-]+", "_", self.directory)
 
 
 @dataclass(frozen=True)
 class Spec:
-    """What the config says of certificates."""
+    """The config of the certificates."""
 
     domains: tuple[str, ...]
     """All that are served; a wildcard is ``*.example.org``. The first one's is the default."""
@@ -145,7 +145,7 @@ class Choice:
     found: Mapping[str, Certificate]
     """By domain."""
     own: tuple[str, ...]
-    """The domains that the edge is to have certificates of its own for."""
+    """The domains for which the edge obtains or signs certificates itself."""
     problems: tuple[str, ...]
     """``path: what is wrong (got what)``; there are some if a domain is in neither of these."""
 
@@ -215,8 +215,8 @@ def _openssl(*arguments: str, text: str) -> str | None:
 def choose(spec: Spec, now: float) -> Choice:
     """Return for each domain the certificate that covers it and is valid longest.
 
-    Changes nothing. Each of ``certificates`` has to be right; in ``folder`` may be what no domain
-    needs, also what is wrong, as there is where certificates were renewed for years.
+    Changes nothing. Each of ``certificates`` has to be valid. ``folder`` may also hold unneeded and
+    invalid ones, as folders do in which certificates were renewed for years.
     """
     problems: list[str] = []
     if spec.acme is not None and spec.acme.ca is not None and not os.access(spec.acme.ca, os.R_OK):

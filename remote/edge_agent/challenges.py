@@ -1,7 +1,7 @@
-"""Answers to ACME challenges over HTTP, which HAProxy itself gives.
+"""ACME challenges over HTTP, answered by HAProxy itself.
 
 Nothing listens for them: certbot's hook puts the answer into a map of the worker that serves, and
-HAProxy answers from it. So nobody but root can answer a challenge for the edge's domains.
+HAProxy answers from it. So only root can answer a challenge for the edge's domains.
 """
 
 import re
@@ -18,24 +18,24 @@ _BASE64URL = r"[A-Za-z0-9_-]+"
 
 
 def answer(instance: Instance, environment: Mapping[str, str]) -> None:
-    """Have HAProxy give the answer that certbot tells its hook.
+    """Put the answer that certbot gives its hook into HAProxy's map.
 
     Raises:
-        EdgeError: HAProxy does not take it, or this is not certbot's hook.
+        EdgeError: HAProxy refuses it, or certbot's hook did not call this.
     """
     token = environment.get("CERTBOT_TOKEN", "")
     given = environment.get("CERTBOT_VALIDATION", "")
     if not re.fullmatch(_BASE64URL, token) or not re.fullmatch(rf"{token}\.{_BASE64URL}", given):
-        raise EdgeError("an answer to a challenge is for certbot to give, which sets CERTBOT_TOKEN")
+        raise EdgeError("only certbot runs this command, and sets CERTBOT_TOKEN for it")
     path = current(instance).files / CHALLENGES
     told = instance.ask_master(f"@1 add map {path} {PATH}{token} {given}")
     if told is None:
         raise EdgeError("HAProxy does not run, so it answers no challenge")
     if told.strip():
-        raise EdgeError(f"HAProxy does not take the answer to a challenge: {told.strip()}")
+        raise EdgeError(f"HAProxy refuses the answer to a challenge: {told.strip()}")
 
 
 def forget(instance: Instance) -> None:
-    """Have HAProxy answer none any more."""
+    """Remove all answers from HAProxy's map."""
     with suppress(EdgeError):
         instance.ask_master(f"@1 clear map {current(instance).files / CHALLENGES}")

@@ -1,4 +1,4 @@
-"""What HAProxy will ask the servers of a haproxy.cfg, asked before they are let in."""
+"""HAProxy's health checks of a haproxy.cfg, run before HAProxy gets it."""
 
 import http.client
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ NO_STATE = "1\n"
 
 @dataclass(frozen=True)
 class Check:
-    """What HAProxy asks a server before it sends requests there."""
+    """HAProxy's health check of one server."""
 
     backend: str
     server: str
@@ -27,7 +27,7 @@ class Check:
 def checks(text: str) -> set[Check]:
     """Return the HTTP check of every server in a haproxy.cfg that Gatehouse rendered.
 
-    Those that are backups are the same servers once more, without a check.
+    Backup servers are left out: they are the same servers again, without a check.
     """
     found: set[Check] = set()
     backend = ""

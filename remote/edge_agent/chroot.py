@@ -1,9 +1,9 @@
-"""The root folder of HAProxy's workers: what they could reach if somebody took one over.
+"""The root folder of HAProxy's workers: all that a hijacked worker could reach.
 
-A worker listens and reads its files first and then makes this its root, so all that has to be in it
-is what it connects to later: the sockets to the worker after it. Each is in there under the path
-that it has outside, as another link to the same socket. So haproxy.cfg has one path for both, and a
-worker from before there was a root, or from after it was given up, meets the same listener.
+A worker listens and reads its files first, and then makes this its root. So the folder only needs
+what a worker connects to later: the sockets of the next worker. Each is a second link to the same
+socket, under the path that it has outside. So haproxy.cfg has one path for both, and a worker
+without a chroot, from an older or newer version, reaches the same listener.
 """
 
 import fcntl
@@ -17,16 +17,16 @@ SOCKETS = ("next.sock", "peers.sock")
 
 
 def make(folder: Path) -> None:
-    """Have a root for the workers of the edge in ``folder``, without anything in it yet."""
+    """Create the workers' root for the edge in ``folder``, still empty."""
     at = folder
     for part in (FOLDER, *folder.relative_to("/").parts):
         at /= part
         at.mkdir(exist_ok=True)
-        at.chmod(0o711)  # to be passed, and no more
+        at.chmod(0o711)  # may be traversed, not listed
 
 
 def link(folder: Path) -> None:
-    """Let workers reach the sockets that are there now; HAProxy makes new ones when it starts."""
+    """Link the current sockets into the workers' root; HAProxy makes new ones at each start."""
     with (folder / "chroot.lock").open("w") as lock:
         # systemd runs this too, when it has started HAProxy again.
         fcntl.flock(lock, fcntl.LOCK_EX)
@@ -40,7 +40,7 @@ def link(folder: Path) -> None:
 
 
 def holds(folder: Path, pids: Iterable[int]) -> bool:
-    """Return whether these processes have it as their root, but for those that have ended."""
+    """Return whether all of these processes that still run have it as their root."""
     roots = (_root(pid) for pid in pids)
     return all(root is None or root == _identity(folder / FOLDER) for root in roots)
 

@@ -12,12 +12,12 @@ from remote.edge_agent.ports import listening
 from remote.edge_agent.system import EdgeError, text_of
 
 _FIRST = {"lock", "chroot.lock", "servers.state", "keeper.part", users.USERS, chroot.FOLDER}
-"""What may be in an edge's folder that has no copy of the edge agent yet."""
+"""Names that are allowed in an edge's folder before the edge agent's copy is there."""
 _USERLISTS = re.compile(r"[0-9a-f]{16}\.cfg(\.part)?")
 
 
 def check_is_edge(instance: Instance) -> None:
-    """Check that the folder is an edge's, which has a copy of the edge agent.
+    """Check that the folder is an edge's: it has a copy of the edge agent.
 
     Raises:
         EdgeError: There is none.
@@ -88,7 +88,7 @@ def _foreign(folder: Path) -> Iterator[str]:
 
 
 def _is_left(path: Path) -> bool:
-    """Whether this could be what a first run that was killed has left, by more than its name."""
+    """Whether a killed first run could have left this, judged by more than its name."""
     if path.name == users.USERS:
         return path.is_dir() and all(_USERLISTS.fullmatch(each.name) for each in path.iterdir())
     if path.name == chroot.FOLDER:

@@ -1,6 +1,6 @@
 """Questions to HAProxy on its control sockets.
 
-No HAProxy and no answer are two different things: an unknown state must not pass for a known one.
+"Does not run" and "does not answer" are kept apart: an unknown state must not pass for a known one.
 """
 
 import socket
@@ -9,7 +9,7 @@ from pathlib import Path
 from remote.edge_agent.system import EdgeError
 
 SECONDS = 10.0
-"""How long an answer may take."""
+"""Seconds that an answer may take."""
 
 
 class NoAnswerError(EdgeError):
@@ -33,7 +33,7 @@ def ask(path: Path, command: str, seconds: float | None = None) -> str | None:
             connection.settimeout(within)
             connection.connect(str(path))
             connection.sendall(f"{command}\n".encode())
-            connection.shutdown(socket.SHUT_WR)  # the master waits for more otherwise
+            connection.shutdown(socket.SHUT_WR)  # otherwise the master waits for more
             answer = b""
             while data := connection.recv(65536):
                 answer += data
@@ -44,5 +44,5 @@ def ask(path: Path, command: str, seconds: float | None = None) -> str | None:
             f"HAProxy does not answer `{first}` on {path} within {within:g} s; look at its log and"
             " at the load of the machine, and run this again"
         ) from None
-    except OSError:  # there is no socket, nobody listens, or who did ended meanwhile
+    except OSError:  # there is no socket or no listener, or the listener ended meanwhile
         return None

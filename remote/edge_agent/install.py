@@ -1,7 +1,7 @@
-"""What the edge's host has to have: installed from its distribution where it is missing.
+"""Install missing programs on the edge's host from its distribution.
 
 Nothing is upgraded or removed, and no service of a new package is started or left enabled: the edge
-has a unit of its own.
+has its own unit.
 """
 
 import fcntl
@@ -38,17 +38,17 @@ _LAST_LINES = 10
 
 
 def haproxy() -> str:
-    """Return where an HAProxy is that the edge can be made with; it is installed if there is none.
+    """Return the path of a suitable HAProxy; install it if there is none.
 
     Raises:
-        EdgeError: There is none to be had, or it is too old.
+        EdgeError: It cannot be installed, or is too old.
     """
     found = program("haproxy")
     told = run(found, "-v").stdout
     version = haproxy_version(told)
     oldest = ".".join(map(str, OLDEST_HAPROXY))
     if version is None:
-        raise EdgeError(f"{found} on {socket.gethostname()} does not tell its version: {told!r}")
+        raise EdgeError(f"{found} -v on {socket.gethostname()} shows no version: {told!r}")
     if version < OLDEST_HAPROXY:
         have = ".".join(map(str, version))
         raise EdgeError(
@@ -59,13 +59,13 @@ def haproxy() -> str:
 
 
 def haproxy_version(told: str) -> tuple[int, ...] | None:
-    """Return the version that ``haproxy -v`` tells."""
+    """Return the version in the output of ``haproxy -v``."""
     found = re.search(r"HA-?Proxy version (\d+)\.(\d+)(?:\.(\d+))?", told)
     return tuple(int(part) for part in found.groups() if part is not None) if found else None
 
 
 def program(name: str) -> str:
-    """Return where a program is; the package of its name is installed if it is nowhere.
+    """Return the path of a program; install the package of its name if it is missing.
 
     Raises:
         EdgeError: It cannot be.
@@ -95,7 +95,7 @@ def _install(name: str, host: str) -> None:
     install = (*_APT, "install", "--yes", "--no-install-recommends", name)
     if run(*install, umask=_UMASK).returncode == 0:
         return
-    # dpkg may have been cut short, as by a power failure, and then takes nothing new before that.
+    # If dpkg was interrupted, by a power failure for instance, it installs nothing before this.
     if find("dpkg") is not None:
         run("dpkg", "--configure", "-a", umask=_UMASK)
     # The lists may be older than the mirror, or not be there at all.
@@ -124,7 +124,7 @@ def installing(
         if os.path.lexists(policy):
             policy.rename(backup)
         try:
-            # Whole or not at all, so that it is known for ours.
+            # Written atomically, so that a complete file is recognized as ours.
             part = _part(policy)
             part.unlink(missing_ok=True)
             part.write_text(f"{POLICY_TEXT}{_PACKAGES}{' '.join(packages)}\n")
@@ -196,7 +196,7 @@ def disable_units(packages: Iterable[str]) -> None:
     """Keep systemd from starting the units of new packages at the next boot.
 
     Raises:
-        EdgeError: It does not let us.
+        EdgeError: systemctl fails.
     """
     if shutil.which("systemctl") is None:
         return

@@ -1,8 +1,8 @@
 """One edge as a process: its folder, its control sockets, and what keeps it running.
 
-A reload leaves the workers before it to finish what they have begun; what else their clients send
-goes through the socket ``next.sock`` to the current one, as the configuration says. So when a
-reload ends well, no new request goes to a server that is no longer in the text.
+After a reload, old workers finish the requests that they have begun. They pass further requests of
+their clients to the current worker, through the socket ``next.sock``. So once a reload has
+succeeded, no new request goes to a server that is no longer in the text.
 """
 
 import fcntl
@@ -56,7 +56,7 @@ class Instance:
 
     @contextmanager
     def locked(self) -> Iterator[None]:
-        """Hold the folder against another run of this script; what is made meanwhile is root's."""
+        """Lock the folder against another run; files created meanwhile are for root only."""
         self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         before = os.umask(0o077)
         try:
@@ -79,13 +79,13 @@ class Instance:
                     return
 
     def _sweep(self) -> None:
-        """Remove what a killed run had begun to write."""
+        """Remove the unfinished files of a killed run."""
         for path in self.folder.rglob("*.part"):
             if not path.is_relative_to(self.folder / chroot.FOLDER):
                 path.unlink()
 
     def close_folder(self) -> None:
-        """Let nobody but root into the folder, once all workers have a root of their own.
+        """Let only root into the folder, once all workers run in a chroot.
 
         One from before there was a chroot goes through it to the socket of the next worker.
         """
@@ -94,7 +94,7 @@ class Instance:
             self.folder.chmod(0o700)
 
     def keep_program(self, archive: bytes) -> None:
-        """Leave a copy of the edge agent for what runs between two changes."""
+        """Leave a copy of the edge agent for the timer and for systemd."""
         if not self.program.exists() or self.program.read_bytes() != archive:
             part = self.program.with_suffix(".part")
             part.write_bytes(archive)
@@ -109,7 +109,7 @@ class Instance:
         return ask(self.master_socket, command)
 
     def _heard(self, command: str) -> str:
-        """Return an answer that is waited for anyway; empty if there is none yet."""
+        """Return the master's answer, or an empty text: the caller polls anyway."""
         with suppress(NoAnswerError):
             return self.ask_master(command) or ""
         return ""
@@ -138,7 +138,7 @@ class Instance:
     def settled(self) -> Worker | None:
         """Return the worker as soon as HAProxy is started, or None if it does not run.
 
-        One whose worker was just killed is about to be back.
+        If its worker was just killed, HAProxy is back in a moment.
 
         Raises:
             NoAnswerError: It runs and does not answer in time.
@@ -171,30 +171,30 @@ class Instance:
         if found is None:
             return None
         failed = int(found[2] or 0)
-        # The master answers before the new worker is there; without one it is not done yet.
+        # The master answers before the new worker exists; until then the reload is not done.
         return (int(found[1]), failed) if failed or has_worker else None
 
     def all_old_leave(self) -> bool:
-        """Return whether each worker from before the reload knows that it is to leave."""
+        """Return whether each worker from before the reload has begun to stop."""
         processes = self._heard("show proc").partition("# old workers")[2]
         told = (self._heard(f"@!{pid} show info") for pid in _workers(processes))
         return all("Stopping: 1" in each for each in told)
 
     def workers(self) -> list[int]:
-        """Return the numbers of all workers, those that leave too."""
+        """Return the PIDs of all workers, including those that are stopping."""
         return _workers(self.ask_master("show proc") or "")
 
     def await_leaving(self) -> None:
         """Wait until no worker but the current one takes requests.
 
         Raises:
-            EdgeError: One does not say that it leaves.
+            EdgeError: A worker does not confirm that it is stopping.
         """
         if not poll(self.all_old_leave, _START_SECONDS):
             pids = ", ".join(map(str, set(self.workers()) - {self._serving_pid()}))
             raise EdgeError(
-                "the new configuration serves, but old workers do not say that they leave"
-                f" (pid {pids}), and may send requests to servers that are gone; end them with"
+                f"the new configuration serves, but old workers (pid {pids}) do not confirm that"
+                " they are stopping, and may send requests to servers that are gone; end them with"
                 " `kill`, and run this again"
             )
 
@@ -238,17 +238,17 @@ class Instance:
         worker = self.worker()
         # It may just have been started again with the file from before.
         if worker is not None and worker.version != self.live_version() and not self.reload():
-            raise EdgeError(f"HAProxy does not take {self.live}:\n{self.last_words()}")
+            raise EdgeError(f"HAProxy refuses {self.live}:\n{self.last_words()}")
 
     def keep_running(self) -> None:
-        """Make everything that a start makes, also if a run was killed after HAProxy's start."""
+        """Complete the start, in case a run was killed after HAProxy's start."""
         chroot.link(self.folder)
         if self.under_systemd:
             systemd.write_units({self.unit: self.unit_text()})
             run("systemctl", "enable", self.unit)
 
     def _give_up(self) -> None:
-        """Have nobody try again to start it with what does not start."""
+        """Stop systemd or the loop from restarting a configuration that does not start."""
         if self.under_systemd:
             run("systemctl", "disable", "--now", self.unit)
         self.live.unlink()
@@ -256,7 +256,7 @@ class Instance:
     def _supervise(self) -> None:
         """Start HAProxy in a loop that starts it again until it ends well or its file is gone.
 
-        A master whose worker was killed ends with that worker's code, one that was told to stop
+        A master whose worker was killed ends with that worker's code, one that was asked to stop
         with 0 (HAProxy 2.6.12). HAProxy itself writes to no file, and drops what a pipe does not
         take.
         """
@@ -272,7 +272,7 @@ class Instance:
         run("setsid", "--fork", *lock, "/bin/sh", "-c", loop, output=subprocess.DEVNULL)
 
     def last_words(self) -> str:
-        """Return the end of what HAProxy said of itself."""
+        """Return the end of HAProxy's own messages."""
         if self.under_systemd:
             many = ("-n", "2000", "--no-pager", "-o", "cat")
             text = run("journalctl", "-u", self.unit, *many).stdout
@@ -296,11 +296,11 @@ class Instance:
         bundle.write_file(self.state, kept_state(dump, before, after))
 
     def forget_state(self) -> None:
-        """Leave no state to a start in the future, when it will not be true any more."""
+        """Remove the saved state, which would be outdated at a later start."""
         bundle.write_file(self.state, NO_STATE)
 
     def reload(self) -> bool:
-        """Reload HAProxy with the live file, and return whether it took that up.
+        """Reload HAProxy with the live file, and return whether it loaded it.
 
         Raises:
             EdgeError: It did, but older workers have not begun to leave.
@@ -321,7 +321,7 @@ class Instance:
             if worker is not None and worker.pid != old and worker.version == wanted:
                 taken.append(True)
                 return True
-            # The count starts anew if HAProxy was killed meanwhile and started again.
+            # HAProxy counts from zero again if it was killed and restarted meanwhile.
             count, failed = self.reloads() or before
             return count > before[0] and failed > 0
 

@@ -7,12 +7,12 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 LIMIT = 16 * 2**20
-"""Bytes of the file, after which it is put aside as ``<name>.1`` in place of the one before."""
+"""Bytes of the file, after which it is renamed to ``<name>.1``, replacing the previous one."""
 _MOST_AT_ONCE = 2**16
 _MESSAGES_LIMIT, _MESSAGES_KEPT = 2**20, 2**17
 """Bytes of HAProxy's own messages, and of their end that stays when there are more."""
 _IDLE_SECONDS = 10.0
-"""After which the size of the messages is looked at although there are no requests."""
+"""Seconds after which the size of the messages is checked even without requests."""
 
 
 def blocks(descriptor: int) -> Iterator[bytes]:
@@ -41,7 +41,7 @@ def write(
 ) -> None:
     """Append lines, one or more at a time, to a file until there are no more.
 
-    What cannot be written is dropped: a full disk must not end what reads HAProxy's output.
+    Lines that cannot be written are dropped: a full disk must not end the reader of HAProxy's log.
 
     Args:
         lines: What is to be appended.

@@ -1,7 +1,7 @@
 """How many connections the edge takes at once, by the memory of its host.
 
-HAProxy itself goes by the number of descriptors alone, and a host with little memory has as many of
-those as any other.
+HAProxy's own default depends on the number of file descriptors alone, and a host with little memory
+has as many of those as any other.
 """
 
 import os
@@ -11,7 +11,7 @@ from dataclasses import replace
 from remote.edge_agent.bundle import Bundle
 
 UNSAID = "# edge.max_connections: the edge agent sets it, by this host's memory"
-"""The line of a haproxy.cfg in the place of which the limit comes."""
+"""The line of a haproxy.cfg that the limit replaces."""
 
 _EACH = 256 * 1024
 """Bytes of the host's memory for each: half of it is for HAProxy, and a connection whose client and

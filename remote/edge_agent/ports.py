@@ -44,7 +44,7 @@ def listening(text: str) -> dict[tuple[str, str], tuple[str, str]]:
     for line in text.splitlines():
         if line.startswith("frontend "):
             key = "edge.stats" if line == "frontend _stats" else "edge"
-        # The line may say of which key its port is.
+        # A comment on the line may name the key of its port.
         if listening := re.match(r"\s+bind (\S+):(\d+)(?:.* # (\S+))?$", line):
             found[listening[1], listening[2]] = (f"{key}.bind", listening[3] or f"{key}.port")
     return found

@@ -1,4 +1,4 @@
-"""What a timer does: certificates that were renewed are taken up, and due ones renewed by ACME."""
+"""The timer's work: load certificates that were renewed, and renew due ones by ACME."""
 
 import time
 from dataclasses import dataclass
@@ -23,10 +23,10 @@ from remote.edge_agent.versions import Version
 
 @dataclass(frozen=True)
 class Renewed:
-    """What became of the certificates."""
+    """The result for all certificates."""
 
     taken_up: tuple[str, ...]
-    """The domains that have another one now, each with where it is from."""
+    """The domains with a new certificate, each with its source."""
     problems: tuple[str, ...]
     """What was wrong with others; these stayed as they were."""
     waiting: tuple[str, ...] = ()
@@ -64,8 +64,8 @@ def renew(instance: Instance, *, at_once: bool = False, ahead: float = 0) -> Ren
                 continue
             take_up(instance, pem_name(domain), certificate.pem, what)
         except NoAnswerError as error:
-            problems.append(f"{what} is not taken up yet: {error}")
-            break  # it would not answer for the others either
+            problems.append(f"{what} is not loaded yet: {error}")
+            break  # HAProxy would not answer for the others either
         except EdgeError as error:
             problems.append(str(error))
         else:

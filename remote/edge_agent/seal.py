@@ -1,7 +1,7 @@
 """Seals a text with its digest, so that the reader knows that it is complete.
 
-What the edge agent reads comes through a pipe or over SSH, and both may end early: half a
-haproxy.cfg can be a right one. So the last line has the digest of all before it.
+The edge agent's input comes through a pipe or over SSH, and both may end early: half a haproxy.cfg
+can be valid. So the last line has the digest of everything before it.
 """
 
 import hashlib
@@ -21,7 +21,7 @@ def opened(given: bytes) -> str:
     """Return the text that was sealed.
 
     Raises:
-        EdgeError: It is not what was sealed.
+        EdgeError: The text is incomplete or was changed.
     """
     found = _LAST.search(given)
     if found is None:

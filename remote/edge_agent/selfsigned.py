@@ -1,6 +1,7 @@
 """Certificates that the edge signs itself, for domains that have none.
 
-Kept until they near their end, so that who has accepted one is not asked again at each change.
+They are kept until shortly before they expire, so that a client that has accepted one is not asked
+again after each change.
 """
 
 from pathlib import Path
@@ -31,7 +32,7 @@ subjectAltName = DNS:{domain}
 def self_signed(folder: Path, domain: str, now: float) -> Certificate:
     """Return the certificate of a domain that is kept in a folder.
 
-    If need be, it is made; near its end it is signed anew, with the same key.
+    Create it if it is missing; shortly before it expires, sign it again with the same key.
 
     Raises:
         EdgeError: openssl fails.
@@ -63,6 +64,6 @@ def _sign(files: Files, domain: str) -> None:
 def _openssl(*arguments: str, text: str = "") -> str:
     result = run("openssl", *arguments, text=text)
     if result.returncode != 0:
-        raise EdgeError(f"openssl {arguments[0]} makes no certificate:\n{result.stdout}")
+        raise EdgeError(f"openssl {arguments[0]} fails:\n{result.stdout}")
     found = result.stdout.find("-----BEGIN")
     return result.stdout[max(found, 0) :]

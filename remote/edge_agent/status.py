@@ -24,7 +24,7 @@ FIRST, PROBLEMS, LOOKED = "first", "problems", "looked"
 
 @dataclass(frozen=True)
 class Status:
-    """What was found the last time that the certificates were looked at."""
+    """The result of the last check of the certificates."""
 
     looked: float
     """When, in seconds since 1970."""
@@ -35,7 +35,7 @@ class Status:
 
 
 def read(edge: Path) -> Status | None:
-    """Return what is known of an edge, by its folder."""
+    """Return the saved state of the edge in a folder."""
     try:
         return parsed(text_of(edge / FILE))
     except OSError:
@@ -43,7 +43,7 @@ def read(edge: Path) -> Status | None:
 
 
 def parsed(text: str) -> Status | None:
-    """Return what is known, from the text of the file; None if it is none."""
+    """Return the state in the file's text, or None if it is invalid."""
     try:
         given = json.loads(text)
         return Status(given["looked"], given["ends"], tuple(given["problems"]))
@@ -52,7 +52,7 @@ def parsed(text: str) -> Status | None:
 
 
 def note(instance: Instance, spec: Spec, problems: Sequence[str]) -> None:
-    """Keep what is known now, and have HAProxy tell it.
+    """Save the current state, and publish it through HAProxy.
 
     Raises:
         NoAnswerError: It runs and does not answer in time.
@@ -63,7 +63,7 @@ def note(instance: Instance, spec: Spec, problems: Sequence[str]) -> None:
     now = Status(time.time(), ends, tuple(problems))
     write_file(instance.folder / FILE, f"{json.dumps(asdict(now), indent=1)}\n")
     path, lines = version.files / STATUS, list(entries(now))
-    if not path.exists():  # one from before there was one
+    if not path.exists():  # from before this map existed
         return
     write_file(path, "".join(f"{line}\n" for line in lines))
     # All at once, so that nobody reads half of it.

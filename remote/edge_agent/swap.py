@@ -1,4 +1,4 @@
-"""Puts a version of the configuration into force: written beside the others, checked, swapped."""
+"""Write a version of the configuration beside the others, check it, and swap it in."""
 
 import shutil
 
@@ -12,7 +12,7 @@ def checked(instance: Instance, wanted: bundle.Bundle) -> Version:
     """Return a new version of the configuration that HAProxy has checked.
 
     Raises:
-        EdgeError: It refuses it; with its own message.
+        EdgeError: HAProxy refuses it; with HAProxy's message.
     """
     new = versions.write(instance.folder, wanted)
     result = run(haproxy(), "-c", "-f", str(new.config))
@@ -29,7 +29,7 @@ def swap(instance: Instance, before: Version | None, new: Version) -> None:
     Args:
         instance: The edge.
         before: What its worker runs, None if HAProxy does not run.
-        new: What was found to be right.
+        new: The version that HAProxy has checked.
 
     Raises:
         EdgeError: HAProxy does not take it; what was in force before still is.
@@ -43,7 +43,7 @@ def swap(instance: Instance, before: Version | None, new: Version) -> None:
     old = text_of(kept) if kept.exists() else ""
     text = text_of(new.config)
     try:
-        # The state has addresses too, which are others if a text was loaded that somebody changed.
+        # The state has addresses too, and those differ if somebody changed the live file by hand.
         if old and (instance.live_version() != before or text_of(instance.live) == old):
             instance.save_state(old, text)
         bundle.write_file(instance.live, text)
@@ -52,8 +52,8 @@ def swap(instance: Instance, before: Version | None, new: Version) -> None:
             bundle.write_file(instance.live, old)
             instance.reload()
             raise EdgeError(
-                "HAProxy could not take up the new configuration when it was reloaded, and goes on"
-                f" with the old one:\n{log}"
+                "HAProxy could not load the new configuration, and keeps serving with the old"
+                f" one:\n{log}"
             )
     finally:
         instance.forget_state()

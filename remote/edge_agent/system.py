@@ -1,4 +1,4 @@
-"""What all parts of the edge agent use: its error, waiting, and running programs."""
+"""Shared parts of the edge agent: its error, waiting, and running programs."""
 
 import os
 import shutil
@@ -14,7 +14,7 @@ _ROOTS_PATH = "/usr/sbin:/usr/local/sbin"
 
 
 class EdgeError(Exception):
-    """The edge could not be changed; the old one goes on serving."""
+    """The edge could not be changed; the old configuration keeps serving."""
 
 
 def poll(condition: Callable[[], bool], seconds: float, pause: float = POLL_SECONDS) -> bool:
@@ -42,8 +42,8 @@ def run(
         output: Where both outputs go.
         text: What it reads as its standard input, if anything.
         seconds: How long it may take; code 124 if it took longer.
-        environment: Variables beside the own ones.
-        umask: Which rights others do not get to what it makes; ours if not given.
+        environment: Variables in addition to this process's.
+        umask: The umask of the program; this process's by default.
     """
     given: dict[str, Any] = {"stdin": subprocess.DEVNULL} if text is None else {"input": text}
     try:
@@ -75,7 +75,7 @@ def text_of(path: Path) -> str:
 
 
 def find(program: str) -> str | None:
-    """Return where a program is, which for some is where only root looks."""
+    """Return the path of a program, also from folders that are on root's PATH only."""
     return shutil.which(program, path=f"{os.environ.get('PATH', '')}:{_ROOTS_PATH}")
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from remote.edge_agent.system import run, text_of
 
 UNITS = Path("/etc/systemd/system")
-"""Where the units of systemd are that a machine has of its own."""
+"""The folder for a machine's own systemd units."""
 RESTART_SECONDS = 0.2
 """The pause before an HAProxy that ended is started again."""
 STOP_SECONDS = 30.0
@@ -15,11 +15,11 @@ STOP_SECONDS = 30.0
 _CAPABILITIES = (
     "CHOWN",  # gives the workers their sockets,
     "FOWNER",  # and sets the mode of them then
-    "KILL",  # the master tells workers to leave
+    "KILL",  # the master sends signals to its workers
     "NET_BIND_SERVICE",
     *("SETGID", "SETUID", "SYS_CHROOT"),  # how a worker comes to have no rights
 )
-"""Of root's, those that HAProxy's master uses: that it is root does not open all files to it."""
+"""The capabilities that HAProxy's master uses. Without the others, root cannot open all files."""
 
 CONFINED = """NoNewPrivileges=yes
 PrivateDevices=yes
@@ -41,7 +41,7 @@ UMask=0077
 
 
 def write_units(texts: Mapping[str, str]) -> None:
-    """Have systemd know units by their names, with these texts."""
+    """Write units, by their names, and have systemd load them."""
     new = {
         UNITS / name: text
         for name, text in texts.items()
@@ -50,7 +50,7 @@ def write_units(texts: Mapping[str, str]) -> None:
     for path, text in new.items():
         part = path.with_name(f"{path.name}.part")  # no unit, for systemd
         part.write_text(text)
-        part.chmod(0o644)  # systemd complains of others
+        part.chmod(0o644)  # systemd warns about other modes
         part.replace(path)
     # A run before may have been killed between the two.
     if new or "yes" in _needs_reload(texts):
@@ -63,7 +63,7 @@ def _needs_reload(names: Iterable[str]) -> list[str]:
 
 
 def remove_units(*names: str) -> None:
-    """Have systemd end units and forget them."""
+    """Stop units and remove them."""
     run("systemctl", "disable", "--now", names[0])
     for name in names:
         (UNITS / name).unlink(missing_ok=True)
@@ -94,7 +94,7 @@ def unit_text(name: str, folder: Path, command: Sequence[str], started: Sequence
         name: The edge's.
         folder: The only one that it may write in.
         command: HAProxy's.
-        started: What is run whenever it has started.
+        started: The command that runs after each start.
     """
     return f"""[Unit]
 Description=Gatehouse edge {name}

@@ -1,4 +1,4 @@
-"""Runs ``renew`` every hour: by a timer of systemd where it runs, else by a loop in a shell.
+"""Run ``renew`` every hour: by a systemd timer, or by a loop in a shell without systemd.
 
 Also without TLS: it has HAProxy run the program and the libraries that an upgrade has installed.
 """
@@ -45,7 +45,7 @@ def start(instance: Instance) -> None:
 
 
 def stop(instance: Instance) -> None:
-    """End it, also in the middle of a pause; nothing is done if there is none."""
+    """Stop the hourly run, also in the middle of a pause; do nothing if there is none."""
     if instance.under_systemd:
         service, timer = units(instance)
         if _folder_of(service) in {None, instance.folder}:
@@ -106,7 +106,7 @@ def _folder_of(service: str) -> Path | None:
 def service_text(instance: Instance) -> str:
     """Return the systemd unit that renews once.
 
-    All folders are open to it: it takes up certificates from anywhere, and installs certbot.
+    It may write to all folders: it reads certificates from anywhere, and installs certbot.
     """
     return f"""[Unit]
 Description=Certificates and upgrades of Gatehouse edge {instance.name}
@@ -121,7 +121,7 @@ ExecStart={" ".join(command(instance))}
 
 
 def timer_text(instance: Instance) -> str:
-    """Return the systemd unit that says when."""
+    """Return the systemd timer unit."""
     return f"""[Unit]
 Description=Certificates and upgrades of Gatehouse edge {instance.name}, every hour
 

@@ -29,7 +29,7 @@ from remote.edge_agent.system import EdgeError, text_of
 from remote.edge_agent.versions import CERTIFICATES, Version
 
 FACT = "tls"
-"""By this name a text tells what the config says of certificates."""
+"""The name of the value with the config of certificates, in a text."""
 LIST = "certs.list"
 """The list of certificates for HAProxy, below ``files`` in the edge's folder."""
 _LONGEST_NAME = 200  # of a file; most systems take 255, and more is added
@@ -113,7 +113,7 @@ def with_certificates(instance: Instance, files: Mapping[str, str]) -> dict[str,
     """Return an edge's files with its certificates.
 
     Raises:
-        EdgeError: A domain has none; all that is wrong is told.
+        EdgeError: A domain has none; the message lists all problems.
     """
     spec = spec_in(files)
     if spec is None:
@@ -195,7 +195,7 @@ def take_up(instance: Instance, name: str, pem: str, what: str) -> None:
         instance: The edge.
         name: Of the file, below those of a version.
         pem: The certificate with its chain and its key.
-        what: What to call it in a message.
+        what: Its name in messages.
 
     Raises:
         EdgeError: HAProxy refuses it, or does not answer; the one before stays.
@@ -213,7 +213,7 @@ def take_up(instance: Instance, name: str, pem: str, what: str) -> None:
         put(instance, None if before is None else before.version, wanted)
     except EdgeError as error:
         raise EdgeError(
-            f"HAProxy does not take {what}, and goes on with the certificate before it:\n"
+            f"HAProxy refuses {what}, and keeps serving the certificate before it:\n"
             f"{refused.strip()}\n{error}"
         ) from error
     finally:
@@ -222,7 +222,7 @@ def take_up(instance: Instance, name: str, pem: str, what: str) -> None:
 
 
 def _hand_over(instance: Instance, path: Path, pem: str) -> str | None:
-    """Exchange a certificate in the worker that serves; return its answer if it does not take it.
+    """Exchange a certificate in the serving worker; return its answer if it refuses it.
 
     A command has 16 KiB (tune.bufsize), which is enough for keys and chains as they usually are.
     """

@@ -1,4 +1,4 @@
-"""Whether HAProxy runs what is installed: its package or a library may have been upgraded.
+"""Detect that an upgrade has replaced HAProxy or one of its libraries, and reload it.
 
 A reload starts the master anew from its file, and the workers with it, so it is all that it takes.
 """
@@ -26,10 +26,10 @@ def is_outdated(pid: int, proc: Path = _PROC) -> bool:
 
 
 def run_what_is_installed(instance: Instance) -> bool:
-    """Reload HAProxy if it runs what is no longer installed, and return whether it was.
+    """Reload HAProxy if it runs a replaced program, and return whether that was needed.
 
     Raises:
-        EdgeError: It does not take up what it runs with already.
+        EdgeError: The new program refuses the configuration.
     """
     worker = instance.worker()
     if worker is None or not is_outdated(worker.pid):
@@ -38,7 +38,7 @@ def run_what_is_installed(instance: Instance) -> bool:
     if tested.returncode != 0:
         raise EdgeError(
             "HAProxy was upgraded, and the new program refuses the edge's configuration; the old"
-            f" one goes on:\n{tested.stdout}"
+            f" one keeps serving:\n{tested.stdout}"
         )
     config = text_of(current(instance).config)
     instance.save_state(config, config)
@@ -46,7 +46,7 @@ def run_what_is_installed(instance: Instance) -> bool:
         if not instance.reload():
             raise EdgeError(
                 "HAProxy was upgraded, but did not load its configuration with the new"
-                f" program; the old one goes on:\n{instance.last_words()}"
+                f" program; the old one keeps serving:\n{instance.last_words()}"
             )
     finally:
         instance.forget_state()

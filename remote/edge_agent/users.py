@@ -1,8 +1,8 @@
-"""Who may into services that ask for a password: userlists, kept apart as they are secret.
+"""The userlists of services with passwords, kept apart from haproxy.cfg because they are secret.
 
-They come before the haproxy.cfg that needs them, which names them by their digest, and become a
-part of the live one. So a change of users alone is a change of haproxy.cfg, checked, swapped and
-put back as any other, and a preview shows no more of it than another digest.
+They are sent before the haproxy.cfg that needs them. It names them by their digest, and the live
+file includes them. So a change of users alone is a change of haproxy.cfg, which is checked, swapped
+and rolled back like any other, and a preview shows only another digest.
 """
 
 import hashlib
@@ -19,12 +19,12 @@ USERS = "users"
 
 
 def digest(userlists: str) -> str:
-    """Return what userlists are called. It tells nothing of them: their salts are not known."""
+    """Return the name of userlists: their digest, which reveals nothing, because of their salts."""
     return hashlib.sha256(userlists.encode()).hexdigest()[:16]
 
 
 def keep(folder: Path, userlists: str) -> None:
-    """Keep userlists for the haproxy.cfg that is to come."""
+    """Store userlists for the next haproxy.cfg."""
     (folder / USERS).mkdir(mode=0o700, exist_ok=True)
     write_file(folder / USERS / f"{digest(userlists)}.cfg", userlists)
 
@@ -49,7 +49,7 @@ def included(folder: Path, new: Bundle) -> Bundle:
     """Return a haproxy.cfg with the userlists that it names.
 
     Raises:
-        EdgeError: They are not kept here.
+        EdgeError: They are not on this host.
     """
     name = named(new)
     if name is None:

@@ -19,7 +19,7 @@ from remote.edge_agent.system import text_of
 FOLDER = "versions"
 """Below the edge's folder."""
 CERTIFICATES = "certs/"
-"""Of the files, those that the running worker exchanges."""
+"""The files that the running worker exchanges."""
 CHALLENGES = "challenges.map"
 """Of the answers to ACME challenges by their path."""
 STATUS = "certificates.map"
@@ -39,7 +39,7 @@ class Version:
     edge: Path
     """The edge's folder."""
     name: str
-    """Empty for one that an edge agent put into force that knew no versions."""
+    """Empty if an edge agent without versions applied it."""
 
     @property
     def folder(self) -> Path:
@@ -105,7 +105,7 @@ def write(edge: Path, given: bundle.Bundle) -> Version:
 
 
 def same(one: bundle.Bundle, other: bundle.Bundle) -> bool:
-    """Return whether two are the same but for what the running worker exchanges."""
+    """Return whether two versions differ only in what the running worker exchanges."""
     return one.config == other.config and _lasting(one.files) == _lasting(other.files)
 
 
@@ -122,7 +122,7 @@ def tidy(edge: Path, live: str, kept: set[str]) -> None:
 
     Args:
         edge: The edge's folder.
-        live: The version in the live haproxy.cfg; if it is none, what it needs stays.
+        live: The version in the live haproxy.cfg; if it has none, the files that it needs stay.
         kept: Versions that are needed beside it.
     """
     if (edge / FOLDER).is_dir():

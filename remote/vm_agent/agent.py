@@ -1,4 +1,4 @@
-"""The agent on each VM: it decides which containers Traefik gets to see.
+"""The agent on each VM: it decides which containers Traefik sees.
 
     python3 agent.py serve FOLDER            the daemon, under systemd
     python3 agent.py deployed SECONDS        wait until the daemon runs this very text
@@ -8,8 +8,8 @@
     python3 agent.py evacuate GRACE          wait for all requests in flight, stop all containers
 
 Traefik's Docker provider has no drain: it sends requests to whatever runs. So it does not talk to
-Docker but to the daemon's socket, which tells what Docker said of containers that may serve, and
-nothing else. A container may serve when it has joined and has answered its health check since its
+Docker but to the daemon's socket, which shows it Docker's description of the containers that may
+serve, and nothing else. A container may serve when it has joined and has passed its check since its
 last start, until its process ends. One that leaves is hidden first, and stopped only when nothing
 is in flight; Traefik forgets it without touching its open requests. While the daemon is away,
 Traefik keeps what it has.
@@ -96,19 +96,19 @@ tcp:
     passed-on: {dialTimeout: 1s, terminationDelay: -1s}
     with-address: {dialTimeout: 1s, terminationDelay: -1s, proxyProtocol: {version: 2}}
 """
-"""Has Traefik answer 503 rather than 404 for a service that has no container left here: the edge
+"""Lets Traefik answer 503 rather than 404 for a service that has no container left here: the edge
 sends only what should be here, and tries a 503 on another VM if that is safe. A TCP connection for
 such a service gets no handshake, and is tried on another VM too. One that a side has ended its half
 of goes on until the other does, for which Traefik would wait 0.1 s.
 
-And has it show its metrics to the edge, under a domain that no service can have; Traefik puts the
-address in. What it knows of the services it shows to the agent alone, as containers share its
+It also shows Traefik's metrics to the edge, under a domain that no service can have; Traefik fills
+in the address. Only the agent may read Traefik's API, because containers share its
 network."""
 
 PASSED_ON = "passed-on@file"
 """How Traefik connects to the containers of TCP services."""
 PASSED_ON_WITH_ADDRESS = "with-address@file"
-"""The same, and tells them the client's address by the PROXY protocol."""
+"""The same, with the client's address in the PROXY protocol."""
 
 SERVING_WEIGHT = 400
 """Of the VM's processors when there is not enough for all; what starts has 100, and so has Docker:
@@ -122,15 +122,15 @@ _IMAGES = 2  # of a service that stay: the one it has, and the one before, for a
 _QUIET_SECONDS = 1.5
 """No connection for so long means no request: Traefik keeps idle ones for 1 s."""
 _TELL_AGAIN_SECONDS = 10.0
-"""After which Traefik is told to list the containers again although nothing has changed."""
+"""Seconds after which Traefik lists the containers again although nothing has changed."""
 _FIRST_LOOK_SECONDS = 30.0
-"""For Docker to tell a new agent of those that served before."""
+"""Seconds for Docker to describe the containers that served before this agent."""
 _DOCKER_SECONDS = 180.0
 """For Docker to answer; while it starts a container it may not, 120 s on a busy emulated CPU."""
 _FORGET_SECONDS = 30.0
 """Traefik takes up a change within 0.1 s; on an emulated CPU under load it took up to 3 s."""
 _JOIN_CHECK_SECONDS = 10.0
-"""For the first answers, which take longer than those that come later."""
+"""Seconds for the first answers, which take longer than later ones."""
 _LOG_LINES = "15"
 _LOG_SECONDS = 30.0
 _READ = 65_536  # bytes of an answer to a check
@@ -151,7 +151,7 @@ _LIST = re.compile(r"(/v[0-9.]+)?/containers/json")
 _ONE = re.compile(r"(/v[0-9.]+)?/containers/(?P<id>[0-9a-f]+)/json")
 _EVENTS = re.compile(r"(/v[0-9.]+)?/events")
 _TELLING = ("start", "die", "destroy", "health_status", "pause", "unpause")
-"""How the events of Docker begin that may change whether a container serves."""
+"""The first words of those events of Docker that may change whether a container serves."""
 _SCHEME = "loadbalancer.server.scheme"
 _PORT = re.compile(
     r"traefik\.(?P<kind>http|tcp)\.services\.(?P<service>.+)\.loadbalancer\.server\.port"
@@ -162,11 +162,11 @@ Answer = TypeVar("Answer")
 
 
 class AgentError(Exception):
-    """What was asked for cannot be done; the text says why."""
+    """The request cannot be carried out; the text says why."""
 
 
 class DockerError(OSError):
-    """Docker answers, and says nothing of what was asked; of others it may."""
+    """Docker cannot describe this container; it may describe others."""
 
 
 class DockerConnection(http.client.HTTPConnection):
@@ -205,22 +205,22 @@ def ask_docker(path: str, update: object = None, method: str = "GET") -> tuple[i
 
 @dataclass(frozen=True)
 class Container:
-    """What matters of a container."""
+    """The properties of a container that the agent uses."""
 
     id: str
     running: bool
     started_at: str
-    """When, as Docker writes it; another one after each start."""
+    """The time of its start, in Docker's format; it changes with each start."""
     pid: int
     address: str
     health: str
     """What Docker's own check has come to: ``starting``, ``healthy`` …; empty if it has none."""
     said: str
-    """What that check has printed last."""
+    """The last output of that check."""
     image: str
     """The id of its image."""
     labels: dict[str, str]
-    """Those that Gatehouse has given it."""
+    """The labels that Gatehouse has given it."""
     told: dict[str, Any]
     """Docker's description of it, without its environment and the labels that are not for
     Traefik."""
@@ -233,7 +233,7 @@ class Container:
 
     @property
     def plain_service(self) -> str:
-        """What the config calls its service; ``_traefik`` if it is Traefik."""
+        """The service's name in the config; ``_traefik`` for Traefik."""
         return self.service.rpartition("-")[0] or "_traefik"
 
     @property
@@ -243,7 +243,7 @@ class Container:
 
     @property
     def service(self) -> str:
-        """What Traefik calls its service; empty if Traefik does not serve it."""
+        """The service's name in Traefik; empty if Traefik does not serve it."""
         return self._served[1]
 
     @property
@@ -261,7 +261,7 @@ class Container:
 
     @property
     def at(self) -> str:
-        """How Traefik's API writes where it serves."""
+        """Its address in the format of Traefik's API."""
         return f"{f'{self._scheme}://' if self.kind == 'http' else ''}{self.address}:{self.port}"
 
     @property
@@ -280,12 +280,12 @@ class Container:
 
     @property
     def interval(self) -> float:
-        """How long to wait between two checks, in seconds."""
+        """Seconds between two checks."""
         return self._seconds("interval", self.labels.get(INTERVAL_LABEL, "10s"))
 
     @property
     def check_timeout(self) -> float:
-        """How long one check may take, in seconds."""
+        """Seconds that one check may take."""
         return self._seconds("timeout", "5s")
 
     def _seconds(self, key: str, otherwise: str) -> float:
@@ -294,7 +294,7 @@ class Container:
 
     @property
     def _has_command(self) -> bool:
-        """Whether it is of TCP and Docker alone checks it."""
+        """Whether it is a TCP service that only Docker checks."""
         return self.kind == "tcp" and not any(_HEALTHCHECK in each for each in self.labels)
 
     def health_problem(self, timeout: float = _JOIN_CHECK_SECONDS) -> str | None:
@@ -332,7 +332,7 @@ class Container:
 
     @property
     def _takes_calls(self) -> bool:
-        """Whether it is taken for a gRPC server: it speaks HTTP/2 only and has no path to ask."""
+        """Whether it is treated as a gRPC server: HTTP/2 only, and without a ``health.path``."""
         return self._scheme != "http" and not any(_HEALTHCHECK in each for each in self.labels)
 
     def _http_problem(self, timeout: float) -> str | None:
@@ -412,7 +412,7 @@ def http1_status(server: tuple[str, int], host: str, path: str, timeout: float) 
             if over.is_set():  # its header looks as if it had ended
                 raise TimeoutError
             if answer.length and answer.length <= _READ:
-                # Or the application would see a connection that is reset.
+                # Otherwise the application would see a reset connection.
                 with contextlib.suppress(OSError, http.client.HTTPException):
                     answer.read()
             return answer.status
@@ -500,12 +500,12 @@ def is_connection(line: str, port: int, kind: str = "http") -> bool:
 
 
 def marked(labels: Mapping[str, str]) -> dict[str, str]:
-    """Return labels for a container, and with them the one that tells them from its image's."""
+    """Return labels for a container, and the label that lists them, to ignore the image's own."""
     return {**labels, OWN_LABEL: " ".join(sorted({*labels, OWN_LABEL}))}
 
 
 def own_labels(labels: Mapping[str, str]) -> dict[str, str]:
-    """Return those of a container's labels that Gatehouse has given it.
+    """Return the labels of a container that Gatehouse has given it.
 
     A container without the list was made by an older Gatehouse. It serves as it is until the update
     that has brought this agent replaces it.
@@ -516,7 +516,7 @@ def own_labels(labels: Mapping[str, str]) -> dict[str, str]:
 
 
 def inspected(text: bytes) -> Container:
-    """Return the container that Docker's JSON is about."""
+    """Return the container in Docker's JSON."""
     told = json.loads(text)
     labels = own_labels(told["Config"]["Labels"] or {})
     shown = {
@@ -545,7 +545,7 @@ def inspected(text: bytes) -> Container:
 
 
 def is_id(value: object) -> bool:
-    """Whether Docker may call a container or an image so."""
+    """Whether this can be Docker's ID of a container or an image."""
     return isinstance(value, str) and re.fullmatch(_ID, value) is not None
 
 
@@ -568,7 +568,7 @@ def find(container: str) -> Container | None:
 
 
 def find_all(containers: Iterable[str]) -> list[Container]:
-    """Return those of containers that there are, without those that Docker cannot tell of.
+    """Return the containers that exist, without those that Docker cannot describe.
 
     Raises:
         OSError: Docker does not answer.
@@ -583,7 +583,7 @@ def find_all(containers: Iterable[str]) -> list[Container]:
 
 
 def listed(label: str) -> list[dict[str, Any]]:
-    """Return what Docker lists of the containers that run and have a label.
+    """Return Docker's list of the running containers with a label.
 
     Raises:
         OSError: Docker does not answer, or not with a list.
@@ -620,7 +620,7 @@ def limit(container: Container) -> None:
 
 
 def prefer(container: Container) -> None:
-    """Give one that serves its share of the processors, until it ends: it is its scope's."""
+    """Give a serving container its share of the processors, by the weight of its scope."""
     scope = f"docker-{container.id}.scope"
     try:
         if scope not in Path(f"/proc/{container.pid}/cgroup").read_text():
@@ -650,7 +650,7 @@ def poll(condition: Callable[[], bool], seconds: float) -> bool:
 
 
 def insist(question: Callable[[], Answer], seconds: float = _DOCKER_SECONDS) -> Answer:
-    """Return what Docker answers, asking again while it is too busy to.
+    """Return Docker's answer, asking again while Docker is too busy.
 
     Raises:
         AgentError: It has not answered in time.
@@ -679,12 +679,12 @@ class Member:
 
 
 class Kept:
-    """A document with a copy in a file, which a full disk only delays."""
+    """A document with a copy in a file. A full disk only delays the copy."""
 
     def __init__(self, file: Path, document: Callable[[], object]) -> None:
         self._file = file
         self._document = document
-        """Returns what is to be in the file, from any thread."""
+        """Returns the content for the file; any thread may call it."""
         self._lock = threading.Lock()
         self._late = False
 
@@ -707,7 +707,7 @@ class Kept:
         return True
 
     def drop(self, odd: list[object]) -> None:
-        """Say what of the file is left out, if anything."""
+        """Report the invalid entries of the file, if there are any."""
         if odd:
             said = ", ".join(map(repr, odd))
             more = "…" if len(said) > _SAID else ""
@@ -742,7 +742,7 @@ class Kept:
 
 
 class Members:
-    """Who has joined; kept in a file, so that it outlives the daemon and the VM's reboot."""
+    """The containers that have joined, in a file that outlives the daemon and the VM's reboots."""
 
     def __init__(self, file: Path) -> None:
         self._lock = threading.RLock()
@@ -753,7 +753,7 @@ class Members:
         """Whether there was a file, and all of it could be read."""
 
     def _understand(self, document: Any) -> None:
-        # Of a newer agent, which an update that failed has left, there may be more in it.
+        # A newer agent, left by a failed update, may have written more keys.
         if not isinstance(document, list):
             raise TypeError("it is no list")
         for each in document:
@@ -793,7 +793,7 @@ class Members:
         return mark
 
     def remove(self, container: str) -> None:
-        """Forget a member, if it is one."""
+        """Remove a member, if it is one."""
         with self._lock:
             gone = self._members.pop(container, None)
         if gone is not None:
@@ -837,7 +837,7 @@ class Images:
         self._note({each.plain_service: each.image for each in containers}, set())
 
     def ends(self, service: str) -> None:
-        """Keep only the last image of a service that has no container here any more."""
+        """Keep only the last image of each service that has no container here any more."""
         with self._lock:
             self._others |= set(self._had.get(service, [])[1:])
             self._had = {
@@ -875,11 +875,11 @@ class Images:
 
 
 class Agent:
-    """The daemon: the members, which of them may serve, and who wants to know of changes.
+    """The daemon: the members, which of them may serve, and the listeners for changes.
 
-    What Traefik gets to see is kept here, because Docker is slow to answer just when it matters:
-    it tells of a death once it has tidied up after it, and nothing at all of a container while it
-    starts that. On a busy emulated CPU these took 18 s and 2 minutes.
+    The daemon stores what Traefik sees, because Docker answers late when it matters: it reports a
+    death only after its cleanup, and does not answer at all about a container that it is
+    starting. On a busy emulated CPU these took 18 s and 2 minutes.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -892,21 +892,21 @@ class Agent:
         self._changes = 0
         self._shown: dict[str, Container] = {}
         self._unknown = {each.id for each in self.members if each.healthy_since is not None}
-        """Those that served before this agent, and of which Docker has not told yet."""
+        """Containers that served before this agent, and that Docker has not described yet."""
         if not self.members.known:
             self._unknown.add(_WHO_SERVED)
         self._looks: dict[str, object] = {}
-        """The last look at each member, while it goes on."""
+        """The latest inspection of each member, while it lasts."""
         self._watched: dict[str, str] = {}
-        """The ``started_at`` of the processes that are waited for, by their container."""
+        """The ``started_at`` of the processes whose end a thread awaits, by container."""
         self._asked: dict[str, object] = {}
         """The containers that are checked at their interval, each with a mark of its thread."""
         self._failed: dict[str, Container] = {}
-        """Of those, the ones that run and have failed their last check."""
+        """Of those, the containers that run and have failed their last check."""
         self._slow: set[str] = set()
-        """Of the failed ones, those that had no answer in time, as under too much load."""
+        """Of the failed ones, those that did not answer in time, as under too much load."""
 
-    # What Traefik sees.
+    # The view for Traefik.
 
     def shown(self) -> dict[str, Container]:
         """Return the containers that may serve, by their id, as Docker described them last.
@@ -919,7 +919,7 @@ class Agent:
         """
         with self._changed:
             if not self._changed.wait_for(lambda: not self._unknown, _FIRST_LOOK_SECONDS):
-                raise OSError(f"Docker has not told of {', '.join(self._unknown)} yet")
+                raise OSError(f"Docker has not described {', '.join(self._unknown)} yet")
             served = {each.plain_service for each in self._shown.values()}
             slow = (self._failed[each] for each in self._slow)
             left = (each for each in slow if each.plain_service not in served)
@@ -1014,7 +1014,7 @@ class Agent:
                 self._judge(served, problem, slow=slow)
 
     def _judge(self, served: Container, problem: str | None, *, slow: bool) -> None:
-        """Show or hide a container by what its check has come to."""
+        """Show or hide a container by the result of its check."""
         before = (served.id in self._failed, served.id in self._slow)
         if before == (problem is not None, slow):
             return
@@ -1028,12 +1028,12 @@ class Agent:
         (self._slow.add if slow else self._slow.discard)(served.id)
         self._tell(served.id)
         if problem is None:
-            self._look(served.id)  # what Docker said meanwhile was not looked at
+            self._look(served.id)  # Docker's events during the check were not handled
 
-    # What Docker does.
+    # Docker's events.
 
     def follow_docker(self) -> None:
-        """Look again at a member when Docker does something with it; never returns."""
+        """Inspect a member again after each of its events in Docker; never returns."""
         while True:
             connection = DockerConnection(timeout=None)
             try:
@@ -1048,8 +1048,8 @@ class Agent:
                     container = told["Actor"]["ID"]
                     if told["Action"].startswith(_TELLING) and self.members.get(container):
                         self._look(container)
-            except Exception as odd:  # without this thread nothing is noticed any more
-                print(f"Docker does not tell its events: {odd!r}", flush=True)
+            except Exception as odd:  # without this thread, no event would be noticed
+                print(f"Docker's events cannot be read: {odd!r}", flush=True)
             finally:
                 connection.close()
             time.sleep(_POLL_SECONDS)  # Docker is being restarted
@@ -1067,7 +1067,7 @@ class Agent:
         there = sorted(listed(_SLOT_LABEL), key=lambda each: each["Created"])
         found = [each for each in find_all(one["Id"] for one in there) if each.running]
         ours = [each for each in found if each.service and _SLOT_LABEL in each.labels]
-        # Those of which the file could be read.
+        # The members whose entries in the file were valid.
         taken = {each.labels[_SLOT_LABEL] for each in ours if self.members.get(each.id)}
         ours = [each for each in ours if each.labels[_SLOT_LABEL] not in taken]
         asked = traefiks()
@@ -1087,14 +1087,14 @@ class Agent:
             self._tell(_WHO_SERVED)
 
     def _look(self, container: str) -> None:
-        """Show or hide a member by what Docker says of it now, in a thread of its own."""
+        """Show or hide a member by its present state in Docker, in a separate thread."""
         look = object()
         with self._changed:
             self._looks[container] = look
         threading.Thread(target=self._settle, args=(container, look), daemon=True).start()
 
     def _settle(self, container: str, look: object) -> None:
-        """Look until it serves, or does not run, or something has happened to it since."""
+        """Inspect a member until it serves, does not run, or has a newer event."""
         while not self._settled(container, look):
             time.sleep(_POLL_SECONDS)
         with self._changed:
@@ -1123,10 +1123,10 @@ class Agent:
         except OSError as error:  # Docker is busy with it or being restarted
             with self._changed:
                 if isinstance(error, DockerError) and container in self._unknown:
-                    self._tell(container)  # the others need not wait for it
+                    self._tell(container)  # so that the others do not wait for it
                 return self._looks.get(container) is not look
-        except Exception as odd:  # or it would never be looked at again
-            print(f"container {container[:12]} cannot be looked at: {odd!r}", flush=True)
+        except Exception as odd:  # otherwise it would never be inspected again
+            print(f"container {container[:12]} cannot be inspected: {odd!r}", flush=True)
             time.sleep(_SAVE_SECONDS)
             return self._looks.get(container) is not look
 
@@ -1134,7 +1134,7 @@ class Agent:
         """Return a member.
 
         Raises:
-            AgentError: It is none any more.
+            AgentError: It is no longer a member.
             OSError: Docker does not answer.
         """
         found = find(container)
@@ -1162,7 +1162,7 @@ class Agent:
                 raise AgentError(f"is not healthy after {seconds:.0f} s: {problem}")
             time.sleep(_POLL_SECONDS)
 
-    # What Gatehouse asks for.
+    # Gatehouse's requests.
 
     def join(self, container: str, seconds: float) -> str:
         """Show a container to Traefik once it is healthy, and wait until Traefik has taken it up.
@@ -1219,7 +1219,7 @@ class Agent:
             mark: That of the join to undo; None for any.
 
         Returns:
-            What there is to say of it.
+            A text for the user.
         """
         member = self.members.get(container)
         if member is not None and mark is not None and member.mark not in ("", mark):
@@ -1243,7 +1243,7 @@ class Agent:
         threading.Thread(target=self.images.sweep, daemon=True).start()
 
     def evacuate(self, grace: float) -> str:
-        """Wait until no container has a request in flight or the time is over, and stop all."""
+        """Wait until no request is in flight or the time is over, and stop all containers."""
         found = find_all(member.id for member in self.members)
         running = [each for each in found if each.running]
         said = await_quiet(running, grace)
@@ -1288,7 +1288,7 @@ def traefiks() -> list[Container]:
 def known_servers(
     traefik: Container, container: Container, login: Mapping[str, str]
 ) -> list[dict[str, Any]] | None:
-    """Return where a Traefik sends what is for a container's service, or None if it is silent."""
+    """Return the addresses to which a Traefik sends a service's requests; None if it is silent."""
     port = int(traefik.labels[TRAEFIK_LABEL])
     connection = http.client.HTTPConnection(traefik.address, port, timeout=5)
     try:
@@ -1345,11 +1345,11 @@ class FilteredDocker(BaseHTTPRequestHandler):
     server: UnixServer
 
     def log_message(self, *_: object) -> None:
-        """Say nothing: Traefik asks often."""
+        """Log nothing: Traefik asks often."""
 
     def do_POST(self) -> None:
-        """Refuse what would change anything."""
-        self.close_connection = True  # its body has not been read
+        """Refuse every request that could change something."""
+        self.close_connection = True  # the request's body has not been read
         self._answer(403, b'{"message":"not for Traefik: it may read only"}')
 
     do_PUT = do_DELETE = do_PATCH = do_POST  # noqa: N815 - http.server's names
@@ -1359,7 +1359,7 @@ class FilteredDocker(BaseHTTPRequestHandler):
         self.do_GET()
 
     def do_GET(self) -> None:
-        """Answer what is asked if it may be."""
+        """Answer an allowed request."""
         path = urlsplit(self.path).path
         try:
             if _EVENTS.fullmatch(path):
@@ -1423,14 +1423,14 @@ class Control(socketserver.StreamRequestHandler):
     server: UnixServer
 
     def handle(self) -> None:
-        """Do what is asked, and answer with an error or with what there is to say."""
+        """Carry out the request, and answer with a text or an error."""
         line = self.rfile.readline().decode(errors="replace")
         what, *arguments = line.split() or [""]
         try:
             answer = {"said": self._do(what, arguments)}
         except (AgentError, OSError) as error:
             answer = {"error": str(error)}
-        except Exception as odd:  # or it would look as if the agent had ended
+        except Exception as odd:  # otherwise it would look as if the agent had ended
             answer = {"error": f"{line.strip()}: {odd!r}"}
         self.wfile.write(json.dumps(answer).encode())
 
@@ -1455,8 +1455,8 @@ class Control(socketserver.StreamRequestHandler):
 def certificate(folder: Path) -> str:
     """Return the part of Traefik's file that is a certificate for what the edge sends in TLS.
 
-    Nobody looks at it. But without one Traefik makes an RSA key after each change of a container:
-    up to 0.3 s of a processor, more of an emulated one, until the change is in force.
+    Nobody verifies it. But without one, Traefik generates an RSA key after each change of a
+    container, which delays the change by up to 0.3 s of processor time, more if emulated.
     """
     pair = folder / "pair.json"
     try:
@@ -1482,10 +1482,10 @@ def certificate(folder: Path) -> str:
 
 
 def _pair(document: Any) -> dict[str, str]:
-    """Return a certificate and its key; with anything else, Traefik takes nothing of its file.
+    """Return a certificate and its key; with invalid ones, Traefik ignores its whole file.
 
     Raises:
-        ValueError: They are none.
+        ValueError: They are missing.
     """
     keys = ("certFile", "keyFile")
     found = document if isinstance(document, dict) else {}
@@ -1496,7 +1496,7 @@ def _pair(document: Any) -> dict[str, str]:
 
 
 def login(folder: Path) -> Mapping[str, str]:
-    """Return the header with which Traefik's API answers."""
+    """Return the Authorization header for Traefik's API."""
     given = base64.b64encode(f"{_API_USER}:{_token(folder)}".encode()).decode()
     return {"Authorization": f"Basic {given}"}
 
@@ -1513,10 +1513,10 @@ def _token(folder: Path) -> str:
 
 
 def write_files(folder: Path) -> None:
-    """Give Traefik its files; one that has them already does not see them half written.
+    """Write Traefik's files, each atomically, because a running Traefik reads them.
 
-    Traefik runs as nobody whom the VM knows, so they are for all who get there: ``folder`` itself
-    is for the agent only, and Traefik's container has no other way in.
+    They are world-readable, because Traefik's UID has no account on the VM. Only the agent may
+    enter ``folder`` itself, and Traefik's container has no other path to it.
     """
     # What Traefik reads and the standard library writes; it is of 256 random bits.
     sha1 = hashlib.sha1(_token(folder).encode(), usedforsecurity=False)
@@ -1559,7 +1559,7 @@ def _write(file: Path, text: str, mode: int) -> None:
 
 
 def serve(folder: Path) -> None:
-    """Run the daemon until it is asked to restart; systemd starts it again."""
+    """Run the daemon until a request to restart; systemd starts it again."""
     (folder / "traefik").mkdir(exist_ok=True)
     agent = Agent(folder)
     if not _written(folder):
@@ -1573,10 +1573,10 @@ def serve(folder: Path) -> None:
 
 
 def ask(folder: Path, *words: str) -> str:
-    """Ask the daemon, and return what it says.
+    """Send a request to the daemon, and return its answer.
 
     Raises:
-        AgentError: It says why not.
+        AgentError: The daemon's error.
         OSError: It does not answer.
     """
     with socket.socket(socket.AF_UNIX) as connection:
@@ -1585,7 +1585,7 @@ def ask(folder: Path, *words: str) -> str:
         with connection.makefile() as reader:
             text = reader.read()
     if not text:
-        raise OSError("the agent ended while it was asked")
+        raise OSError("the agent ended before it answered")
     answer: dict[str, str] = json.loads(text)
     if "error" in answer:
         raise AgentError(answer["error"])
@@ -1593,7 +1593,7 @@ def ask(folder: Path, *words: str) -> str:
 
 
 def await_deployed(folder: Path, seconds: float) -> None:
-    """Wait until the daemon that runs is this text; one of an older text is asked to restart.
+    """Wait until the running daemon has this text; ask one with an older text to restart.
 
     Raises:
         AgentError: It does not run in time.

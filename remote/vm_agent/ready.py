@@ -1,10 +1,10 @@
 """Run on a VM: ``python3 - CONTAINER PORT PATH SECONDS``; waits until a container answers HTTP.
 
-Asks the container's own address, because its port need not be published. Ends with code 1, and
-the container's last log lines on stderr, when the time is over: Docker's word that a container
-runs says nothing about one that starts, fails and is started again.
+Asks the container's own address, because its port need not be published. Ends with code 1 and the
+container's last log lines on stderr when the time is over. Docker's state "running" is not enough:
+a container that fails and restarts in a loop has it too.
 
-Sent to the VM as text, so it imports nothing but the standard library.
+Sent to the VM as text, so it imports only the standard library.
 """
 
 import http.client

@@ -7,15 +7,15 @@ Anything else changes nothing. ``allow`` prints a mark. ``forbid`` leaves a gran
 in the text: it was allowed again since, as when Pulumi replaces the command that did it. The last
 grant for SSH stays for SSH, or nobody could enter the VM any more.
 
-What no grant lets in does not get past the first hook, ahead of Docker's translation of published
-ports, which go past the chains that filter what is for the machine itself. In force are all grants
-together: when one takes the place of another, the new one is there before the old one goes, and no
-request is lost between them.
+The first hook drops whatever no grant allows. It comes before Docker's translation of published
+ports, because those packets bypass the chains that filter traffic to the machine itself. All
+grants apply together: a new grant is added before the one that it replaces is removed, and no
+request is lost between the two.
 
-A grant that would shut out who brings it is refused: ``CONNECTION`` is what sshd has in
-``SSH_CONNECTION``, which begins with the address that it comes from.
+A grant that would shut out its sender is refused. ``CONNECTION`` is sshd's ``SSH_CONNECTION``, and
+begins with the sender's address.
 
-Sent to the VM as text, so it imports nothing but the standard library.
+Sent to the VM as text, so it imports only the standard library.
 """
 
 import argparse
@@ -140,7 +140,7 @@ class FirewallError(Exception):
 
 @dataclass(frozen=True, kw_only=True)
 class Grant:
-    """Who may come in, beside answers to what the VM itself has asked."""
+    """The traffic that may come in, besides answers to the VM's own requests."""
 
     ssh: tuple[str, ...] = ()
     """Networks from which SSH is answered."""
@@ -174,7 +174,7 @@ class Grant:
 
 
 def ruleset(grants: Iterable[Grant]) -> str:
-    """Return the text for ``nft`` that has all grants in force and nothing else of ours."""
+    """Return the rules for ``nft`` that replace all of ours by those of the grants."""
     lines: list[str] = []
     public: set[int] = set()
     for grant in grants:
@@ -193,7 +193,7 @@ def ruleset(grants: Iterable[Grant]) -> str:
 
 
 def fallback(grants: Iterable[Grant]) -> str:
-    """Return the text for ``nft`` that lets in nothing but SSH, from where the grants say."""
+    """Return the rules for ``nft`` that allow only SSH, from the grants' networks."""
     return _FALLBACK.format(accepted=_indented(line for grant in grants for line in _ssh(grant)))
 
 
@@ -206,13 +206,13 @@ def _indented(lines: Iterable[str]) -> str:
 
 
 def _networks(given: Iterable[str]) -> str:
-    """Return a set of them; nft takes none in which two overlap."""
+    """Return networks as a set of nft's, without overlaps, which nft refuses."""
     networks = ipaddress.collapse_addresses(ipaddress.IPv4Network(each) for each in given)
     return f"{{ {', '.join(map(str, networks))} }}"
 
 
 def shuts_out(grant: Grant, address: str) -> bool:
-    """Whether SSH from an address would not be answered by what a grant says."""
+    """Whether a grant does not allow SSH from an address."""
     client = ipaddress.ip_address(address)
     return not any(client in ipaddress.ip_network(network) for network in grant.ssh)
 
@@ -230,7 +230,7 @@ def change(name: str, grant: Grant | None, connection: str = "", printed: str | 
         What there is to say of it: the mark of a grant.
 
     Raises:
-        FirewallError: It cannot be.
+        FirewallError: nft is missing or refuses the rules.
     """
     folder = FOLDER / "firewall"
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -325,7 +325,7 @@ def _nft(text: str, *options: str) -> None:
         )
     except FileNotFoundError:
         raise FirewallError(
-            "farm.install_docker: the image has no nft; with false it has to bring nftables too"
+            "farm.install_docker: the image has no nft; with false it must have nftables too"
         ) from None
     if told.returncode != 0:
         raise FirewallError(f"nft refuses the firewall's rules:\n{told.stdout}")

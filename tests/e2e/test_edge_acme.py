@@ -60,7 +60,7 @@ def test_certificates_are_obtained_and_renewed_in_time(
         edge.apply(POOL)
         told = capfd.readouterr().out
         for name in (APP, SOCKETS):
-            assert f"certificate taken up for {name} from" in told
+            assert f"certificate loaded for {name} from" in told
         assert "warning" not in told
         root = server.root()
         assert trusted_by(edge, root)
@@ -108,7 +108,7 @@ def test_a_server_that_refuses_a_domain_is_told_in_its_words(
     with pebble.running(tmp_path, authority, refused=[APP]) as server:
         edge.apply(POOL)
         told = capfd.readouterr().out
-        assert f"certificate taken up for {SOCKETS} from" in told
+        assert f"certificate loaded for {SOCKETS} from" in told
         assert (
             f"warning: edge.tls.acme: no certificate for {APP} from {pebble.DIRECTORY}, tried again"
             " later; certbot says:\n" in told

@@ -238,7 +238,7 @@ def test_a_reload_that_fails_leaves_the_old_edge_and_the_old_file(edge: Edge) ->
         ).replace(f"bind {edge.folder}", f"bind unix@{edge.folder}")
         result = edge.run("apply", bad)
         assert result.returncode == 1
-        assert "could not take up the new configuration" in result.stderr
+        assert "could not load the new configuration" in result.stderr
         assert edge.get()[0] == 200
         assert edge.live() == good
         assert edge.run("apply", edge.text(backend, backend)).returncode == 0, "and it can go on"
@@ -272,7 +272,7 @@ def test_files_are_checked_swapped_and_restored_with_the_text(edge: Edge) -> Non
         bad = with_page(edge, backend, f"{head}bad").replace(
             "frontend http\n", f"frontend http\n    bind unix@{edge.folder}/none/here.sock\n"
         )
-        assert "could not take up" in edge.run("apply", bad).stderr
+        assert "could not load the new" in edge.run("apply", bad).stderr
         assert (page(edge), kept.read_bytes()) == ("two", f"{head}two".encode())
         assert edge.run("apply", edge.text(backend)).returncode == 0
         assert {each.name for each in (edge.folder / "files").iterdir()} == {MAP, BODIES}
@@ -289,7 +289,7 @@ def test_routes_are_checked_swapped_and_put_back_with_the_text(edge: Edge) -> No
         bad = moved.replace(
             "frontend http\n", f"frontend http\n    bind unix@{edge.folder}/none/here.sock\n"
         )
-        assert "could not take up" in edge.run("apply", bad).stderr
+        assert "could not load the new" in edge.run("apply", bad).stderr
         assert kept.read_text() == "app.example.org/ app\n"
         assert edge.get()[0] == 200
         before = Instance(str(edge.folder), "test").reloads()
@@ -767,7 +767,7 @@ def test_an_haproxy_that_was_upgraded_is_reloaded_and_nothing_is_lost(
         (tmp_path / "new").replace(program)
         done = edge.run("renew")
         assert done.returncode == 0, done.stderr
-        assert "HAProxy was upgraded, and runs as it is installed now" in done.stdout
+        assert "HAProxy was upgraded, and now runs the new version" in done.stdout
         assert worker_of(edge).pid != before.pid
         assert worker_of(edge).version == before.version
         assert instance.reloads() != version

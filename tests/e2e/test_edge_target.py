@@ -111,8 +111,8 @@ def test_another_host_key_is_told_and_nothing_is_touched(
     done = reach(wrong, edge, tmp_path, action, edge.text({}))
     assert done.returncode == 1
     assert done.stderr == (
-        "edge.host_key: 127.0.0.1 has another host key, so nothing was touched there; if the"
-        " machine was made anew, take its new key from `ssh-keyscan 127.0.0.1`\n"
+        "edge.host_key: 127.0.0.1 has a different host key, so nothing was changed there; if it was"
+        " reinstalled, get its new key with `ssh-keyscan 127.0.0.1`\n"
     )
     assert server.logins == before
     assert not edge.instance.folder.exists()
@@ -122,7 +122,7 @@ def test_a_key_that_may_not_enter_is_told(server: sshd.Server, edge: Edge, tmp_p
     agent = {key: value for key, value in server.agent.items() if not key.startswith("SSH_")}
     done = reach(dataclasses.replace(server, agent=agent), edge, tmp_path, "apply", edge.text({}))
     assert done.returncode == 1
-    assert done.stderr.startswith("edge.user: 127.0.0.1 refuses the keys that ssh has here: ")
+    assert done.stderr.startswith("edge.user: 127.0.0.1 refuses this machine's SSH keys: ")
 
 
 def test_a_machine_that_is_gone_has_nothing_to_take_away(
@@ -135,4 +135,4 @@ def test_a_machine_that_is_gone_has_nothing_to_take_away(
     assert "Connection refused" in done.stderr
     done = reach(gone, edge, tmp_path, "remove")
     assert done.returncode == 0
-    assert "so its edge is left as it is, if there still is one" in done.stderr
+    assert "its edge is left as it is, if it still exists" in done.stderr

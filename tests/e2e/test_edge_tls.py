@@ -308,7 +308,7 @@ def test_an_edge_on_another_machine_judges_its_certificates_there(
     authority.issue(live / APP, APP)
     python, *rest = timer.command(serving.instance)
     renewed = subprocess.run([python, *rest], capture_output=True, text=True)
-    assert renewed.stdout == f"certificate taken up for {APP} from {live / APP}/fullchain.pem\n"
+    assert renewed.stdout == f"certificate loaded for {APP} from {live / APP}/fullchain.pem\n"
 
 
 def metrics() -> dict[str, str]:
@@ -370,7 +370,7 @@ def test_a_renewal_that_gets_no_answer_is_made_the_next_time(
         patched.setattr(tls, "_hand_over", stopped)
         renewed = renew(serving.instance)
     assert renewed.taken_up == ()
-    assert "is not taken up yet: HAProxy does not answer" in renewed.problems[0]
+    assert "is not loaded yet: HAProxy does not answer" in renewed.problems[0]
     assert serial() == before
     assert len(renew(serving.instance).taken_up) == 1
     assert serial() != before

@@ -217,7 +217,7 @@ def test_the_gate_of_a_boot_opens_for_the_right_machine_only(vm: Vm) -> None:
 
 def test_the_gate_of_a_boot_stays_shut_for_another(vm: Vm) -> None:
     vm.pin(vm.server.other_key)
-    with pytest.raises(BootError, match="another host key than web-0 was given"):
+    with pytest.raises(BootError, match="a host key that is not web-0's"):
         boot.problem(settings(vm), ADDRESS)
     assert not vm.mark.exists()
 
@@ -250,5 +250,5 @@ def test_an_edge_that_is_a_vm_is_not_put_on_another_machine(vm: Vm) -> None:
     check(words, "edge.vm", "web-edge")
     vm.hang_up()
     vm.pin(vm.server.other_key)
-    with pytest.raises(Gone, match=r"the address of web-edge has another host key than it was"):
+    with pytest.raises(Gone, match=r"the address of web-edge has a different host key"):
         check(words, "edge.vm", "web-edge")

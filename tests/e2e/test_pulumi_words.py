@@ -126,7 +126,7 @@ def test_an_update_that_was_cut_short_is_recovered(person: Person) -> None:
     assert "the stack is currently locked" in text
     text = person.ok("make recover STACK=prod")
     assert text.count("Enter the passphrase") == 1
-    assert "do again: updating slow (command:local:Command)" in text
+    assert "repeat: updating slow (command:local:Command)" in text
     person.ok("pulumi preview --diff")
 
 

@@ -36,7 +36,7 @@ _CONTAINER = (
     *("/proc", "/sys", "/dev"),
     *("/.dockerenv", "/etc/hostname", "/etc/hosts", "/etc/resolv.conf"),
 )
-"""What Docker itself mounts in each container."""
+"""Paths that Docker itself mounts in each container."""
 
 _USE = "use a folder in /srv"
 
@@ -60,7 +60,7 @@ def volumes(path: str, service: Service, allowed: Set[str]) -> Iterable[str]:
     Args:
         path: The service's path in the config.
         service: The service.
-        allowed: What ``allowed`` returns.
+        allowed: The result of ``allowed``.
     """
     for index, volume in enumerate(service.volumes):
         if volume.host is None:

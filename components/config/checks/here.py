@@ -8,7 +8,7 @@ from components.config.units import format_size
 from components.edge.source import sources
 from components.vm.ssh_sources import ssh_from
 
-_LIBVIRT_BRIDGE = "virbr"  # what libvirt calls the bridges of its own networks
+_LIBVIRT_BRIDGE = "virbr"  # libvirt's names for the bridges of its own networks
 
 
 def here(stack: Stack, facts: Facts) -> Iterable[str]:

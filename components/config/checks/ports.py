@@ -15,7 +15,7 @@ from components.edge.domains import domains
 from components.edge.edge_vm import edge_address, edge_name
 
 _Address = IPv4Address | IPv6Address
-_EVERY = IPv6Address("::")  # dual-stack: Linux counts IPv4 in unless told otherwise
+_EVERY = IPv6Address("::")  # dual-stack: by default, Linux includes IPv4
 _SSH_PORT = 22
 _DNS_PORT = 53
 _LOOPBACK = ("localhost", "127.0.0.1", "::1")

@@ -105,7 +105,7 @@ class Acme(Model):
 
 
 class Tls(Model):
-    """HTTPS. The plain port then only redirects there. All paths are on the edge's host."""
+    """HTTPS. The HTTP port then only redirects to it. All paths are on the edge's host."""
 
     port: Port = Field(default=443, description="The port of HTTPS.", examples=[443])
     folder: FilePath | None = Field(
@@ -146,18 +146,18 @@ class Tls(Model):
 
 
 class Stats(Model):
-    """Where HAProxy's page (at `/`) and the metrics (`/metrics`, `/metrics/<vm>`) are."""
+    """HAProxy's page (at `/`) and the metrics (`/metrics`, `/metrics/<vm>`)."""
 
     bind: ListenAddress = Field(
         default="127.0.0.1",
-        description="The address; whoever reaches it can read them.",
+        description="The address to listen on. Everyone who can reach it can read the page.",
         examples=["192.0.2.80"],
     )
     port: Port = Field(default=8404, description="The port.", examples=[9101])
 
 
 class EdgeVm(Model):
-    """A VM for HAProxy alone, called `<farm.name>-edge`, made of `farm.image` like the others."""
+    """A VM for HAProxy alone, called `<farm.name>-edge`. It boots `farm.image` like the others."""
 
     vcpus: Annotated[int, Field(ge=1, le=255)] = Field(
         default=2, description="Its processors. Another number replaces it.", examples=[4]
@@ -186,7 +186,7 @@ class EdgeVm(Model):
 
 
 class Edge(Model):
-    """HAProxy: on this machine, on `host` over SSH, or on a VM of its own."""
+    """HAProxy: on this machine, on `host` over SSH, or on its own VM."""
 
     bind: ListenAddress = Field(
         default="0.0.0.0",  # noqa: S104 - an edge is there to be reached
@@ -257,14 +257,14 @@ class Edge(Model):
         default=1000,
         json_schema_extra={"default": 1000},
         description="How many connections, and how many requests in flight, one client may have at"
-        " once: an IPv4 address, or a /64 of IPv6. `false` for no limit, as is needed behind a"
+        " once: an IPv4 address, or a /64 of IPv6. `false` for no limit, as you need behind a"
         " proxy that all clients come through.",
         examples=[200],
     )
     ready_timeout: Duration = Field(
         default=parse_duration("2m"),
         description="How long new servers may take to pass their health check before an update"
-        " fails and the old edge goes on.",
+        " fails and the old edge keeps serving.",
         examples=["5m"],
     )
     hard_stop_after: ProxyTime = Field(

@@ -98,7 +98,7 @@ DEFAULT_CIDR = "10.90.0.0/24"
 
 
 class Hypervisor(Model):
-    """One libvirt."""
+    """A machine with libvirt."""
 
     uri: Annotated[
         str, Matching(_URI, "a libvirt URI such as qemu:///system"), AfterValidator(_with_port)
@@ -174,7 +174,7 @@ class Network(Model):
     )
     macs: Annotated[tuple[MacAddress, ...], List] = Field(
         default=(),
-        description="Each VM's MAC address, the first VM's first; made up by libvirt if not given.",
+        description="Each VM's MAC address, the first VM's first; libvirt chooses it by default.",
         examples=[["52:54:00:00:00:10", "52:54:00:00:00:11"]],
     )
 
@@ -205,7 +205,7 @@ class Farm(Model):
         examples=["/var/lib/libvirt/images/debian-12-genericcloud-amd64.qcow2"],
     )
     name: Name = Field(
-        default="web", description="What the VMs are called, before their number.", examples=["web"]
+        default="web", description="The VMs' name, before their number.", examples=["web"]
     )
     vcpus: Annotated[int, Field(ge=1, le=255)] = Field(
         default=2,
@@ -229,7 +229,7 @@ class Farm(Model):
     )
     hypervisors: Annotated[tuple[Hypervisor, ...], Field(min_length=1, max_length=1), List] = Field(
         default=(Hypervisor(),),
-        description="Where the VMs run; one for now.",
+        description="Where the VMs run: one machine, for now.",
         examples=[[{"pool": "/srv/vms"}]],
     )
     network: Network = Field(
@@ -289,10 +289,10 @@ class Farm(Model):
 
     @property
     def cidr(self) -> IPv4Network:
-        """The own network's addresses; meaningless with a bridge."""
+        """The addresses of Gatehouse's own network; meaningless with a bridge."""
         return self.network.cidr or IPv4Network(DEFAULT_CIDR)
 
     @property
     def host_address(self) -> str:
-        """The hypervisor's address in the own network, the first one; nobody else comes in."""
+        """The hypervisor's address in Gatehouse's network: the first, and the only way in."""
         return str(self.cidr[1])

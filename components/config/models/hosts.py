@@ -35,7 +35,7 @@ def alone(value: str) -> str:
 
 
 def in_punycode(domain: str) -> str | None:
-    """Return the ``xn--`` form of a domain or wildcard; None if it cannot be told.
+    """Return the ``xn--`` form of a domain or wildcard; None if it has none.
 
     By IDNA 2003, which is what Python has. Where IDNA 2008 gives another answer, as for ß, ς and
     joiners, browsers disagree, and only the registrar knows.

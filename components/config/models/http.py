@@ -1,4 +1,4 @@
-"""What the edge does for a service's HTTP beyond forwarding it."""
+"""The edge's HTTP features for a service: limits, passwords, headers and others."""
 
 import ipaddress
 import re

@@ -190,12 +190,12 @@ class Service(Model):
     port: Port = Field(description="The port that the container listens on.", examples=[80])
     path: UrlPath = Field(
         default="/",
-        description="Only requests to this path and below; the longest one wins.",
+        description="Only requests to this path and below; the longest matching path wins.",
         examples=["/shop"],
     )
     strip_path: bool = Field(
         default=False,
-        description="Take the path away before the container sees the request.",
+        description="Remove the path from a request before the container gets it.",
         examples=[True],
     )
     replicas: Annotated[int, Field(ge=1, le=10_000)] = Field(
@@ -229,7 +229,7 @@ class Service(Model):
     )
     http: Http = Field(
         default=Http(),
-        description="What the edge does for its HTTP beyond forwarding it.",
+        description="HTTP features of the edge: limits, passwords, headers and others.",
         examples=[{"sticky": True, "max_body": "10MiB"}],
     )
     volumes: Annotated[tuple[Volume, ...], List] = Field(
@@ -287,7 +287,7 @@ class Service(Model):
     start_timeout: Duration = Field(
         default=parse_duration("2m"),
         description="How long a new container may take to pass its health check before an update"
-        " fails and the old containers serve on.",
+        " fails and the old containers keep serving.",
         examples=["5m"],
     )
     stop_grace: Duration = Field(

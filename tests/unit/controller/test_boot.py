@@ -174,7 +174,7 @@ def test_another_host_key_ends_the_wait_at_once(program: Program) -> None:
     program("ssh", 'echo "Host key verification failed." >&2; exit 255')
     with pytest.raises(
         BootError,
-        match=r"than web-0 was given: it is .*, or farm\.image has no cloud-init",
+        match=r"not web-0's: another machine .*, or farm\.image has no cloud-init",
     ):
         boot.wait(settings(timeout=3600))
 

@@ -78,8 +78,8 @@ def test_the_message_says_what_to_do() -> None:
     assert shortage(wanted(2, "b"), wanted(2), promised(5)) == (
         "farm.memory: 2 new VMs of 2GiB do not fit beside the ones that serve until then: of the"
         " hypervisor's 8.0GiB, running domains may take 5.0GiB. Nothing was changed. Lower"
-        " farm.memory or farm.vms, stop other domains, or, if the service may be away meanwhile,"
-        " shut this farm's VMs down with virsh and run it again (got 2GiB)"
+        " farm.memory or farm.vms, stop other domains, or, if an outage is acceptable, shut this"
+        " farm's VMs down with virsh and run this again (got 2GiB)"
     )
 
 
@@ -90,5 +90,5 @@ def test_what_virsh_tells() -> None:
         "Domain: 'web-1'\n  balloon.current=524288\n  balloon.maximum=2097152\n"
     )
     assert hypervisor_from(nodeinfo, domstats) == HypervisorMemory(memory=8 * GIB, promised=3 * GIB)
-    with pytest.raises(ValueError, match="tells no memory size"):
+    with pytest.raises(ValueError, match="shows no memory size"):
         hypervisor_from("", "")

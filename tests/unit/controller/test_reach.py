@@ -32,24 +32,24 @@ def test_a_machine_with_a_python_will_do(ssh: Path) -> None:
             255,
             "@@ REMOTE HOST IDENTIFICATION HAS CHANGED\nHost key verification failed.",
             ReachError,
-            "edge.host_key: e has another host key, so nothing was touched there; if the machine"
-            " was made anew, take its new key from `ssh-keyscan e`",
+            "edge.host_key: e has a different host key, so nothing was changed there; if it was"
+            " reinstalled, get its new key with `ssh-keyscan e`",
         ),
         (
             "edge.vm",
             255,
             "Host key verification failed.",
             Gone,
-            "edge.vm: who answers at the address of e has another host key than it was given; is"
-            " it another machine's address?",
+            "edge.vm: the machine at the address of e has a different host key; has another"
+            " machine taken the address?",
         ),
         (
             "edge.host",
             255,
             "ops@e: Permission denied (publickey).",
             ReachError,
-            "edge.user: e refuses the keys that ssh has here: ops@e: Permission denied"
-            " (publickey).; have one of them in its authorized_keys",
+            "edge.user: e refuses this machine's SSH keys: ops@e: Permission denied"
+            " (publickey).; add one of them to its authorized_keys",
         ),
         (
             "edge.host",
@@ -64,16 +64,16 @@ def test_a_machine_with_a_python_will_do(ssh: Path) -> None:
             1,
             "sudo: a password is required",
             ReachError,
-            "edge.host: e cannot run the edge's program: sudo: a password is required; it takes"
-            " python3, and for anybody but root sudo without a password",
+            "edge.host: e cannot run the edge agent: sudo: a password is required; it needs"
+            " python3 and, for users other than root, sudo without a password",
         ),
         (
             "edge.host",
             127,
             "bash: line 1: python3: command not found",
             ReachError,
-            "edge.host: e cannot run the edge's program: bash: line 1: python3: command not found;"
-            " it takes python3, and for anybody but root sudo without a password",
+            "edge.host: e cannot run the edge agent: bash: line 1: python3: command not found; it"
+            " needs python3 and, for users other than root, sudo without a password",
         ),
     ],
 )

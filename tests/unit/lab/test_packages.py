@@ -20,7 +20,7 @@ def test_another_system_is_told_what_to_install_itself() -> None:
 
 
 def test_a_user_is_told_to_be_root() -> None:
-    with pytest.raises(packages.PackagesError, match=r"uid 1000.*run again as root"):
+    with pytest.raises(packages.PackagesError, match=r"uid 1000.*run this as root"):
         packages.check_machine(1000, DEBIAN_12, "/usr/bin/apt-get", ["haproxy"])
 
 

@@ -228,7 +228,7 @@ def test_traefiks_image_is_from_where_the_vms_would_have_it(
 def test_a_ready_image_never_takes_the_place_of_another_file(tmp_path: Path) -> None:
     out = tmp_path / "disk.qcow2"
     out.write_text("in use")
-    with pytest.raises(disk.ImageError, match=r"OUT=.*disk\.qcow2: exists.* give it another name"):
+    with pytest.raises(disk.ImageError, match=r"OUT=.*disk\.qcow2: exists.* choose another name"):
         ready.build(out, "bookworm", "docker://nowhere")
     assert out.read_text() == "in use"
     with pytest.raises(disk.ImageError, match="there is no folder"):

@@ -75,5 +75,5 @@ def test_nor_is_it_for_another_name(edge: str, folder: Path) -> None:
 def test_where_there_is_no_certificate_that_is_told(edge: str, tmp_path: Path) -> None:
     with pytest.raises(WebError, match=r"has no certificate \(\*\.pem\)"):
         get(edge, URL, tmp_path)
-    with pytest.raises(WebError, match="whom to trust has to be said"):
+    with pytest.raises(WebError, match="https needs the certificates to trust"):
         get(edge, URL)

@@ -149,13 +149,13 @@ def test_what_was_being_made_is_removed_and_the_rest_done_again(
     ]
     shown = capsys.readouterr().out
     assert shown.splitlines()[:5] == [
-        "This is going to be done:",
-        "  pulumi cancel: take the lock of the update that was cut short away",
-        "  REMOVE domain web-1-domain-1a2b3c4 on qemu:///system, which was left at creating"
+        "Steps:",
+        "  pulumi cancel: remove the lock of the interrupted update",
+        "  REMOVE domain web-1-domain-1a2b3c4 on qemu:///system, left by creating"
         " web-1-domain (libvirt:index/domain:Domain)",
-        "  REMOVE volume web-1-disk-1a2b3c4 on qemu:///system, which was left at creating"
+        "  REMOVE volume web-1-disk-1a2b3c4 on qemu:///system, left by creating"
         " web-1-disk (libvirt:index/volume:Volume)",
-        "  REMOVE container hello-web-0-0-1a2b3c4 on ssh://gatehouse@10.90.0.7, which was left at"
+        "  REMOVE container hello-web-0-0-1a2b3c4 on ssh://gatehouse@10.90.0.7, left by"
         " creating hello-web-0-0 (docker:index/container:Container)",
     ]
 
@@ -180,8 +180,9 @@ def test_what_cannot_be_asked_stays_noted(stack: Stack, capsys: pytest.CaptureFi
     assert stack.recover("--yes") == 0
     assert stack.changes == ["cancel --yes", *UP], "or Pulumi would drop the notes"
     assert (
-        "  keep the notes, as what creating hello-web-0-0 (docker:index/container:Container) has"
-        " left cannot be told: ssh://gatehouse@10.90.0.7: Connection timed out"
+        "  keep the pending operations: what creating hello-web-0-0"
+        " (docker:index/container:Container) left is unclear:"
+        " ssh://gatehouse@10.90.0.7: Connection timed out"
     ) in capsys.readouterr().out
 
 
@@ -268,7 +269,7 @@ def test_an_update_that_is_under_way_is_left_alone(
     stack.has()
     with running(stack, "pulumi") as other:
         assert stack.recover("--yes") == 1
-        assert f"is still under way here: {stack.folder}/pulumi 60 (pid {other.pid})" in (
+        assert f"is still running here: {stack.folder}/pulumi 60 (pid {other.pid})" in (
             capsys.readouterr().err
         )
         other.kill()
@@ -340,7 +341,7 @@ def test_secrets_that_are_not_shown_are_no_names() -> None:
     volume = creating("docker:index/volume:Volume", "v", DOCKER)
     volume["resource"]["inputs"]["name"] = hidden
     (note,) = notes.notes({"resources": [DOCKER], "pending_operations": [volume]})
-    assert note.unknown == "the notes of a volume of Docker do not tell its name"
+    assert note.unknown == "the pending operation of a volume of Docker has no name"
 
 
 def test_what_a_provider_that_is_gone_managed_is_gone_too() -> None:

@@ -233,5 +233,5 @@ def test_a_disk_that_takes_no_more_is_told_in_a_line_and_not_as_a_fault_of_ours(
     )
     assert told.returncode == 1
     assert told.stderr == (
-        f"edge prod: File too large (below {folder}); mend that, and run this again\n"
+        f"edge prod: File too large (below {folder}); fix that, and run this again\n"
     )

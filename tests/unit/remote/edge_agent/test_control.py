@@ -114,7 +114,7 @@ def test_a_challenge_is_answered_by_the_map_of_the_worker(folder: Path) -> None:
     ],
 )
 def test_what_is_no_answer_to_a_challenge_is_not_sent(folder: Path, given: dict[str, str]) -> None:
-    with master(folder, b"\n") as asked, pytest.raises(EdgeError, match="for certbot to give"):
+    with master(folder, b"\n") as asked, pytest.raises(EdgeError, match="only certbot runs this"):
         challenges.answer(Instance(str(folder), "test"), given)
     assert asked == []
 

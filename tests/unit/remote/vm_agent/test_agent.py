@@ -296,7 +296,7 @@ def test_a_new_agent_tells_traefik_nothing_that_it_does_not_know(
     monkeypatch.setattr(agent, "_FIRST_LOOK_SECONDS", 0.1)
     vm.docker.becomes_busy_with(app)
     another = new_agent(tmp_path)
-    with pytest.raises(OSError, match=f"Docker has not told of {app.id} yet"):
+    with pytest.raises(OSError, match=f"Docker has not described {app.id} yet"):
         another.shown()
     vm.docker.becomes_busy_with()
     monkeypatch.setattr(agent, "_FIRST_LOOK_SECONDS", 60)
