@@ -90,13 +90,7 @@ class Edge(pulumi.ComponentResource):
             pulumi.ResourceOptions(parent=self, depends_on=[*serving, *listed]),
         )
         disks = {vm: host.vm.disk for vm, host in args.hosts.items()}
-        folders = [
-            [held.vm, held.service, held.what]
-            for name, service in args.services.items()
-            for vm in service.counts
-            for held in volumes_of(name, service.config, vm)
-            if held.place == "host"
-        ]
+        folders = _host_folders(args.services)
         self.register_outputs(
             {
                 "address": self.address,
@@ -106,3 +100,14 @@ class Edge(pulumi.ComponentResource):
                 "folders": in_force.urn.apply(lambda _: folders),
             }
         )
+
+
+def _host_folders(services: Mapping[str, Service]) -> list[list[str]]:
+    """Return VM, service and folder of each folder of a VM that a service uses."""
+    return [
+        [held.vm, held.service, held.what]
+        for name, service in services.items()
+        for vm in service.counts
+        for held in volumes_of(name, service.config, vm)
+        if held.place == "host"
+    ]
