@@ -11,11 +11,9 @@ from typing import Any
 
 import yaml
 
-from components import goyaml
+from components import goyaml, stackfile
 from components.config.checks.text import part
 from components.config.models.stack import Stack
-
-PREFIX = "gatehouse:"
 
 
 def lost_in_file(path: Path) -> tuple[str, ...]:
@@ -25,7 +23,8 @@ def lost_in_file(path: Path) -> tuple[str, ...]:
     except (OSError, ValueError, LookupError, AttributeError, TypeError, yaml.YAMLError):
         return ()
     config = document.get("config") if isinstance(document, dict) else None
-    return tuple(lost(config if isinstance(config, dict) else {}))
+    found = lost(config if isinstance(config, dict) else {})
+    return (*stackfile.misplaced(document), *found)
 
 
 def lost(config: Mapping[Any, Any]) -> Iterator[str]:
@@ -35,10 +34,8 @@ def lost(config: Mapping[Any, Any]) -> Iterator[str]:
         config: The part of a stack file below ``config``.
     """
     schema = Stack.model_json_schema()
-    for key, value in config.items():
-        if str(key).startswith(PREFIX):
-            name = str(key).removeprefix(PREFIX)
-            yield from _below(schema, _inside(schema, schema, name), (name,), value)
+    for name, value in stackfile.own(config).items():
+        yield from _below(schema, _inside(schema, schema, name), (name,), value)
 
 
 def is_secure(value: object) -> bool:

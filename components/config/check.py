@@ -13,11 +13,10 @@ from typing import Any
 
 import yaml
 
-from components import goyaml, secure
+from components import goyaml, secure, stackfile
 from components.config.checks.text import part
 from components.config.loading import ConfigError, parse
 
-_PREFIX = secure.PREFIX
 _QUOTED = re.compile(r"'[^']{2,}'|\"[^\"]{2,}\"")
 # The latter three are what PyYAML raises for a wrong value behind `!!bool` and such.
 _UNREADABLE = (
@@ -48,6 +47,9 @@ def raw_config(text: str) -> dict[str, Any]:
         ) from None
     if twice:
         raise ConfigError(twice)
+    misplaced = tuple(stackfile.misplaced(document))
+    if misplaced:
+        raise ConfigError(misplaced)
     config = document.get("config") if isinstance(document, dict) else None
     if not isinstance(config, dict):
         raise ConfigError(
@@ -56,11 +58,7 @@ def raw_config(text: str) -> dict[str, Any]:
     problems = tuple(secure.lost(config))
     if problems:
         raise ConfigError(problems)
-    return {
-        str(key).removeprefix(_PREFIX): _without_secrets(value)
-        for key, value in config.items()
-        if str(key).startswith(_PREFIX)
-    }
+    return {name: _without_secrets(value) for name, value in stackfile.own(config).items()}
 
 
 def _reason(error: Exception) -> str:
@@ -112,7 +110,8 @@ def _given_twice(node: yaml.Node | None) -> Iterator[str]:
     """Yield the keys that a map has twice, by their paths.
 
     Pulumi reports only the line, and Python's parser silently takes the last one. Like Pulumi's
-    parser, this compares keys as they are written, and allows one ``<<``.
+    parser, this compares keys as they are written, and allows one ``<<``. Of `farm` and
+    `gatehouse:farm`, which are one key, Pulumi takes either.
     """
     todo: list[tuple[str, yaml.Node | None]] = [("", node)]
     seen: set[int] = set()  # an alias is its anchor's node, and may hold itself
@@ -130,20 +129,22 @@ def _given_twice(node: yaml.Node | None) -> Iterator[str]:
                 if not isinstance(key, yaml.ScalarNode):
                     continue
                 here, line = _below(path, key.value), key.start_mark.line + 1
-                if key.value in lines:
+                name = stackfile.with_prefix(key.value) if path == "config" else key.value
+                if name in lines:
                     yield (
-                        f"{here}: is given twice, in lines {lines[key.value]} and {line};"
+                        f"{here}: is given twice, in lines {lines[name]} and {line};"
                         f" remove one of them (got {part(key.value)})"
                     )
-                lines.setdefault(key.value, line)
+                lines.setdefault(name, line)
                 inside.append((here, value))
         todo += reversed(inside)
 
 
 def _below(path: str, key: str) -> str:
     """Return the path of a key as all errors show it: those of Gatehouse begin below ``config``."""
-    if path == "config" and key.startswith(_PREFIX):
-        return part(key.removeprefix(_PREFIX))
+    name = stackfile.own_name(key) if path == "config" else None
+    if name is not None:
+        return part(name)
     return f"{path}.{part(key)}" if path else part(key)
 
 
