@@ -8,11 +8,12 @@ import re
 from typing import Any
 
 import pytest
+import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import BaseModel
 
-from components.config import directives, opposites, vocabulary
+from components.config import directives, loading, opposites, vocabulary
 from components.config.loading import ConfigError, model_in, parse
 from components.config.models.stack import Stack
 from components.config.spelling import distance, nearest
@@ -230,6 +231,18 @@ def models() -> dict[str, type[BaseModel]]:
         inner = [model_in(field.annotation) for field in model.model_fields.values()]
         waiting += [each for each in inner if each is not None]
     return found
+
+
+SCALARS = {name: model for name, model in models().items() if name not in ("Stack", "EdgeVm")}
+
+
+@pytest.mark.parametrize("name", SCALARS)
+def test_an_example_of_a_map_is_one_that_the_model_takes(name: str) -> None:
+    example = loading.SHORT_FORMS.get(("model_type", name), "").removeprefix(", such as ")
+    if name in ("Farm", "Service", "Registry"):  # their required keys have errors that say more
+        assert example == ""
+    else:
+        SCALARS[name].model_validate(yaml.safe_load(example))
 
 
 def test_what_keys_are_called_here_exists_and_they_do_not() -> None:
