@@ -4,6 +4,9 @@ By Pulumi's ``ParseKey`` and ``stackConfigNamespacedWithProject``: a key without
 to the project, as do ``gatehouse:farm`` and the older form ``gatehouse:config:farm``.
 """
 
+import json
+import re
+import shlex
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -32,6 +35,16 @@ def own(config: Mapping[Any, Any]) -> dict[str, Any]:
     """Return the values for this program, by the names that it has for them."""
     named = ((own_name(key), value) for key, value in config.items())
     return {name: value for name, value in named if name is not None}
+
+
+def pulumi_path(path: tuple[str, ...]) -> str:
+    """Return a path as an argument of ``pulumi config set --path`` in a shell."""
+    first, *rest = path
+    steps = (
+        f".{each}" if re.fullmatch(r"[A-Za-z_][A-Za-z0-9_-]*", each) else f"[{json.dumps(each)}]"
+        for each in rest
+    )
+    return shlex.quote(f"{PROJECT}:{first}{''.join(steps)}")
 
 
 def misplaced(document: object) -> Iterator[str]:

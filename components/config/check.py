@@ -36,6 +36,11 @@ def raw_config(text: str) -> dict[str, Any]:
     Raises:
         ConfigError: It is no stack file.
     """
+    return {name: _without_secrets(value) for name, value in stackfile.own(_config(text)).items()}
+
+
+def _config(text: str) -> dict[Any, Any]:
+    """Return what is below ``config``, or raise ``ConfigError``."""
     try:
         node = goyaml.compose(text)
         twice = tuple(_given_twice(node))
@@ -58,7 +63,23 @@ def raw_config(text: str) -> dict[str, Any]:
     problems = tuple(secure.lost(config))
     if problems:
         raise ConfigError(problems)
-    return {name: _without_secrets(value) for name, value in stackfile.own(config).items()}
+    return config
+
+
+def problems(text: str) -> tuple[str, ...]:
+    """Return all that is wrong in a stack file, as ``path: what is wrong; what to do``.
+
+    Secrets in plain text are wrong only in a file: the program gets all values decrypted.
+    """
+    try:
+        plain = tuple(secure.in_plain(_config(text)))
+    except ConfigError as error:
+        return error.problems
+    try:
+        parse(raw_config(text))
+    except ConfigError as error:
+        return (*error.problems, *plain)
+    return plain
 
 
 def _reason(error: Exception) -> str:
@@ -168,17 +189,26 @@ def main(arguments: list[str]) -> int:
     wrong = 0
     for path in parser.parse_args(arguments).paths:
         try:
-            parse(raw_config(Path(path).read_text(encoding="utf-8")))
-        except ConfigError as error:
-            wrong += 1
-            print(f"{path}:")
-            print("\n".join(f"  {problem}" for problem in error.problems))
+            found = problems(Path(path).read_text(encoding="utf-8"))
         except (OSError, UnicodeDecodeError) as error:
             wrong += 1
-            print(f"{path}: cannot be read: {error}")
-        else:
-            print(f"{path}: valid")
+            print(f"{path}: cannot be read: {_unread(error)}")
+            continue
+        wrong += bool(found)
+        print(f"{path}:{'' if found else ' valid'}")
+        for problem in found:
+            print(f"  {problem}")
     return 1 if wrong else 0
+
+
+def _unread(error: OSError | UnicodeDecodeError) -> str:
+    if isinstance(error, UnicodeDecodeError):
+        return f"it is not text in UTF-8; byte {error.start + 1} is of something else"
+    if isinstance(error, FileNotFoundError):
+        return "there is no such file; name a stack file, such as FILE=Pulumi.prod.yaml"
+    if isinstance(error, IsADirectoryError):
+        return "it is a folder; name a stack file in it, such as FILE=Pulumi.prod.yaml"
+    return str(error.strerror)
 
 
 if __name__ == "__main__":
