@@ -111,7 +111,7 @@ def _other_duration(text: object) -> str | None:
     """Return the duration that ``10``, ``10 s``, ``10sec``, ``10 minutes`` or ``1d`` means."""
     match = re.fullmatch(r"\s*([0-9]{1,6})\s*([a-z]*)\s*", _written(text), re.IGNORECASE)
     unit = next((unit for unit, names in _UNITS.items() if match and match[2].lower() in names), "")
-    if match is None or not unit or int(match[1]) == 0:
+    if match is None or not unit or not 0 < int(match[1]) < (40_000 if unit == "d" else 10**6):
         return None
     return f"{int(match[1]) * 24}h" if unit == "d" else f"{int(match[1])}{unit}"
 
