@@ -21,7 +21,7 @@ OF_HAPROXY := $(patsubst %,tests/e2e/test_%.py,edge edge_bodies edge_confined ed
         bench bench-document docs recording lint types venv
 
 help:  ## list the targets
-	@sed -n 's/^\([a-z0-9-]*\):.*## /\1\t/p' Makefile
+	@sed -n 's/^\([a-z0-9-]*\):.*## /\1\t/p' Makefile | expand --tabs=22
 
 up: venv  ## build the lab and apply the stack `lab` in it
 	@$(RUN_LAB) up
@@ -53,7 +53,7 @@ down: venv  ## destroy the stack and remove the lab
 test: lint types scan $(VENV)/cloud-init  ## everything
 	@$(MAKE) --no-print-directory -j 2 --output-sync=target test-without-lab test-e2e-lab
 
-test-without-lab: test-unit
+test-without-lab: test-unit  ## all tests but those that boot a lab; as root
 	@$(MAKE) --no-print-directory test-e2e-edge
 
 test-unit: venv  ## no root, no network
@@ -120,16 +120,16 @@ recording: venv  ## build the lab, and record that as docs/make-up.svg for the R
 	    --command "$(MAKE) --no-print-directory up"
 	@$(PYTHON) -m lab.recording $(VENV)/make-up.log $(VENV)/make-up.timing docs/make-up.svg --title "make up"
 
-lint: venv docs
+lint: venv docs  ## ruff, the import contracts, the layout of the code, and the documentation site
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/ruff format --check .
 	$(VENV)/bin/lint-imports --no-logo
 	$(PYTHON) -m pytest -q tests/unit/test_layout.py
 
-types: venv
+types: venv  ## mypy
 	$(VENV)/bin/mypy
 
-venv: $(VENV)/made
+venv: $(VENV)/made  ## the Python environment in .venv, from requirements-dev.txt
 
 $(VENV)/made: requirements.txt requirements-dev.txt
 	@lab/bootstrap.sh $(VENV) requirements-dev.txt

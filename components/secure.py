@@ -1,4 +1,4 @@
-"""What of a stack file is lost before the program gets it.
+"""What of a stack file is lost before the program gets it, and secrets that anybody can read in it.
 
 Pulumi gives the program all values in plain text. Those of the keys for secrets are secret in the
 state too; any other would be in plain text there, whatever the operator wanted. And it rewrites
@@ -11,11 +11,9 @@ from typing import Any
 
 import yaml
 
-from components import goyaml
-from components.config.checks.text import part
+from components import goyaml, stackfile
+from components.config.checks.text import is_hash, part
 from components.config.models.stack import Stack
-
-PREFIX = "gatehouse:"
 
 
 def lost_in_file(path: Path) -> tuple[str, ...]:
@@ -25,7 +23,8 @@ def lost_in_file(path: Path) -> tuple[str, ...]:
     except (OSError, ValueError, LookupError, AttributeError, TypeError, yaml.YAMLError):
         return ()
     config = document.get("config") if isinstance(document, dict) else None
-    return tuple(lost(config if isinstance(config, dict) else {}))
+    found = lost(config if isinstance(config, dict) else {})
+    return (*stackfile.misplaced(document), *found)
 
 
 def lost(config: Mapping[Any, Any]) -> Iterator[str]:
@@ -35,10 +34,40 @@ def lost(config: Mapping[Any, Any]) -> Iterator[str]:
         config: The part of a stack file below ``config``.
     """
     schema = Stack.model_json_schema()
-    for key, value in config.items():
-        if str(key).startswith(PREFIX):
-            name = str(key).removeprefix(PREFIX)
-            yield from _below(schema, _inside(schema, schema, name), (name,), value)
+    for name, value in stackfile.own(config).items():
+        yield from _below(schema, _inside(schema, schema, name), (name,), value)
+
+
+def in_plain(config: Mapping[Any, Any]) -> Iterator[str]:
+    """Yield ``path: what is wrong`` for each secret that the file has in plain text.
+
+    Args:
+        config: The part of a stack file below ``config``.
+    """
+    schema = Stack.model_json_schema()
+    for name, value in stackfile.own(config).items():
+        for path in _secrets(schema, _inside(schema, schema, name), (name,), value):
+            if any("=" in each or is_hash(each) for each in path):
+                continue  # the key may be a secret; its own error hides it
+            command = f"pulumi config set --secret --path {stackfile.pulumi_path(path)}"
+            yield (
+                f"{'.'.join(map(part, path))}: is in plain text in the file; set it with"
+                f" `{command}`, which encrypts it (value hidden: it may be secret)"
+            )
+
+
+def _secrets(
+    schema: Mapping[str, Any], nodes: list[Any], path: tuple[str, ...], value: object
+) -> Iterator[tuple[str, ...]]:
+    """Yield the paths of secrets in plain text; empty ones give nothing away."""
+    if is_secure(value):
+        return
+    if isinstance(value, dict):
+        for key, each in value.items():
+            found = [node for parent in nodes for node in _inside(schema, parent, str(key))]
+            yield from _secrets(schema, found, (*path, str(key)), each)
+    elif value not in (None, "", []) and any(each.get("secret") for each in nodes):
+        yield path
 
 
 def is_secure(value: object) -> bool:

@@ -9,7 +9,9 @@ from typing import Any
 
 from ruamel.yaml import YAML
 
-_SERVICES = "gatehouse:services"
+from components.stackfile import own
+
+_SERVICES = "services"
 
 
 class StackFileError(Exception):
@@ -21,7 +23,7 @@ def hosts(path: Path) -> list[str]:
 
     What is not there or not of the right form is left out: the program is what says so.
     """
-    services = _config(_read(path), path).get(_SERVICES)
+    services = own(_config(_read(path), path)).get(_SERVICES)
     given = [
         host
         for service in (services.values() if isinstance(services, dict) else ())
@@ -34,7 +36,7 @@ def hosts(path: Path) -> list[str]:
 
 def image(path: Path) -> str | None:
     """Return the disk image of the VMs; None where the program will say that there is none."""
-    farm = _config(_read(path), path).get("gatehouse:farm")
+    farm = own(_config(_read(path), path)).get("farm")
     found = farm.get("image") if isinstance(farm, dict) else None
     return found if isinstance(found, str) else None
 
@@ -53,7 +55,7 @@ def counts(
     if vms is not None:
         found["farm.vms"] = vms
     if service is not None and replicas is not None:
-        services = _config(_read(path), path).get(_SERVICES, {})
+        services = own(_config(_read(path), path)).get(_SERVICES, {})
         if service not in services:
             known = ", ".join(services)
             raise StackFileError(f"services.{service}: is not in {path.name}; it has {known}")
@@ -82,7 +84,7 @@ def kept(place: Path, path: Path) -> dict[str, int]:
 
 def _at(config: Any, path: str) -> Any:
     first, *rest = path.split(".")
-    place = config.get(f"gatehouse:{first}")
+    place = own(config).get(first)
     for each in rest:
         place = place.get(each) if isinstance(place, dict) else None
     return place
@@ -97,7 +99,7 @@ def set_in_copy(source: Path, target: Path, values: Mapping[str, Any]) -> None:
     config = _config(document, source)
     for path, value in values.items():
         first, *between, last = path.split(".")
-        place = config.get(f"gatehouse:{first}")
+        place = own(config).get(first)
         for each in between:
             place = place.get(each) if isinstance(place, dict) else None
         if isinstance(place, dict):

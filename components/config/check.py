@@ -13,11 +13,10 @@ from typing import Any
 
 import yaml
 
-from components import goyaml, secure
+from components import goyaml, secure, stackfile
 from components.config.checks.text import part
 from components.config.loading import ConfigError, parse
 
-_PREFIX = secure.PREFIX
 _QUOTED = re.compile(r"'[^']{2,}'|\"[^\"]{2,}\"")
 # The latter three are what PyYAML raises for a wrong value behind `!!bool` and such.
 _UNREADABLE = (
@@ -37,6 +36,11 @@ def raw_config(text: str) -> dict[str, Any]:
     Raises:
         ConfigError: It is no stack file.
     """
+    return {name: _without_secrets(value) for name, value in stackfile.own(_config(text)).items()}
+
+
+def _config(text: str) -> dict[Any, Any]:
+    """Return what is below ``config``, or raise ``ConfigError``."""
     try:
         node = goyaml.compose(text)
         twice = tuple(_given_twice(node))
@@ -48,6 +52,9 @@ def raw_config(text: str) -> dict[str, Any]:
         ) from None
     if twice:
         raise ConfigError(twice)
+    misplaced = tuple(stackfile.misplaced(document))
+    if misplaced:
+        raise ConfigError(misplaced)
     config = document.get("config") if isinstance(document, dict) else None
     if not isinstance(config, dict):
         raise ConfigError(
@@ -56,11 +63,23 @@ def raw_config(text: str) -> dict[str, Any]:
     problems = tuple(secure.lost(config))
     if problems:
         raise ConfigError(problems)
-    return {
-        str(key).removeprefix(_PREFIX): _without_secrets(value)
-        for key, value in config.items()
-        if str(key).startswith(_PREFIX)
-    }
+    return config
+
+
+def problems(text: str) -> tuple[str, ...]:
+    """Return all that is wrong in a stack file, as ``path: what is wrong; what to do``.
+
+    Secrets in plain text are wrong only in a file: the program gets all values decrypted.
+    """
+    try:
+        plain = tuple(secure.in_plain(_config(text)))
+    except ConfigError as error:
+        return error.problems
+    try:
+        parse(raw_config(text))
+    except ConfigError as error:
+        return (*error.problems, *plain)
+    return plain
 
 
 def _reason(error: Exception) -> str:
@@ -112,7 +131,8 @@ def _given_twice(node: yaml.Node | None) -> Iterator[str]:
     """Yield the keys that a map has twice, by their paths.
 
     Pulumi reports only the line, and Python's parser silently takes the last one. Like Pulumi's
-    parser, this compares keys as they are written, and allows one ``<<``.
+    parser, this compares keys as they are written, and allows one ``<<``. Of `farm` and
+    `gatehouse:farm`, which are one key, Pulumi takes either.
     """
     todo: list[tuple[str, yaml.Node | None]] = [("", node)]
     seen: set[int] = set()  # an alias is its anchor's node, and may hold itself
@@ -130,20 +150,22 @@ def _given_twice(node: yaml.Node | None) -> Iterator[str]:
                 if not isinstance(key, yaml.ScalarNode):
                     continue
                 here, line = _below(path, key.value), key.start_mark.line + 1
-                if key.value in lines:
+                name = stackfile.with_prefix(key.value) if path == "config" else key.value
+                if name in lines:
                     yield (
-                        f"{here}: is given twice, in lines {lines[key.value]} and {line};"
+                        f"{here}: is given twice, in lines {lines[name]} and {line};"
                         f" remove one of them (got {part(key.value)})"
                     )
-                lines.setdefault(key.value, line)
+                lines.setdefault(name, line)
                 inside.append((here, value))
         todo += reversed(inside)
 
 
 def _below(path: str, key: str) -> str:
     """Return the path of a key as all errors show it: those of Gatehouse begin below ``config``."""
-    if path == "config" and key.startswith(_PREFIX):
-        return part(key.removeprefix(_PREFIX))
+    name = stackfile.own_name(key) if path == "config" else None
+    if name is not None:
+        return part(name)
     return f"{path}.{part(key)}" if path else part(key)
 
 
@@ -167,17 +189,26 @@ def main(arguments: list[str]) -> int:
     wrong = 0
     for path in parser.parse_args(arguments).paths:
         try:
-            parse(raw_config(Path(path).read_text(encoding="utf-8")))
-        except ConfigError as error:
-            wrong += 1
-            print(f"{path}:")
-            print("\n".join(f"  {problem}" for problem in error.problems))
+            found = problems(Path(path).read_text(encoding="utf-8"))
         except (OSError, UnicodeDecodeError) as error:
             wrong += 1
-            print(f"{path}: cannot be read: {error}")
-        else:
-            print(f"{path}: valid")
+            print(f"{path}: cannot be read: {_unread(error)}")
+            continue
+        wrong += bool(found)
+        print(f"{path}:{'' if found else ' valid'}")
+        for problem in found:
+            print(f"  {problem}")
     return 1 if wrong else 0
+
+
+def _unread(error: OSError | UnicodeDecodeError) -> str:
+    if isinstance(error, UnicodeDecodeError):
+        return f"it is not text in UTF-8; byte {error.start + 1} is of something else"
+    if isinstance(error, FileNotFoundError):
+        return "there is no such file; name a stack file, such as FILE=Pulumi.prod.yaml"
+    if isinstance(error, IsADirectoryError):
+        return "it is a folder; name a stack file in it, such as FILE=Pulumi.prod.yaml"
+    return str(error.strerror)
 
 
 if __name__ == "__main__":

@@ -20,7 +20,6 @@ _NO_LOGIC = "hosts and path alone decide which service gets a request"
 _SERVICE: Mapping[str, str] = {
     **dict.fromkeys(("ServerName", "server_name", "VirtualHost", "site"), "hosts"),
     "ServerAlias": "hosts or http.aliases",
-    **dict.fromkeys(("Redirect", "RedirectPermanent"), "http.aliases"),
     **dict.fromkeys(("Location", "LocationMatch", "handle", "handle_path", "uri"), "path"),
     **dict.fromkeys(("ProxyPass", "ProxyPassMatch", "reverse_proxy"), "hosts, path and port"),
     **dict.fromkeys(("proxy_pass", "fastcgi_pass", "uwsgi_pass"), "hosts, path and port"),
@@ -33,8 +32,7 @@ _SERVICE: Mapping[str, str] = {
     **dict.fromkeys(
         (
             *("Timeout", "ProxyTimeout", "proxy_read_timeout", "proxy_send_timeout"),
-            *("proxy_connect_timeout", "send_timeout", "timeout_server", "timeout_client"),
-            *("read_timeout", "write_timeout", "fastcgi_read_timeout"),
+            *("timeout_server", "read_timeout", "fastcgi_read_timeout"),
         ),
         "http.timeout",
     ),
@@ -44,7 +42,7 @@ _SERVICE: Mapping[str, str] = {
     **dict.fromkeys(("RequestReadTimeout", "client_body_timeout"), "http.body_timeout"),
     **dict.fromkeys(("ErrorDocument", "error_page", "handle_errors"), "http.error_pages"),
     **dict.fromkeys(
-        ("Header", "add_header", "proxy_hide_header", "more_set_headers", "expires"),
+        ("Header", "add_header", "more_set_headers", "expires"),
         "http.headers",
     ),
     **dict.fromkeys(
@@ -54,14 +52,12 @@ _SERVICE: Mapping[str, str] = {
         ),
         "http.basic_auth",
     ),
-    **dict.fromkeys(("Require", "Satisfy"), "http.allow or http.basic_auth"),
-    **dict.fromkeys(("Deny", "Order", "AllowFrom", "remote_ip"), "http.allow"),
-    **dict.fromkeys(
-        ("limit_req", "limit_req_zone", "limit_rate", "stick_table"), "http.rate_limit"
-    ),
+    "Require": "http.allow or http.basic_auth",
+    **dict.fromkeys(("AllowFrom", "remote_ip"), "http.allow"),
+    **dict.fromkeys(("limit_req", "limit_req_zone", "stick_table"), "http.rate_limit"),
     **dict.fromkeys(
         (
-            *("gzip", "gzip_types", "brotli", "encode", "AddOutputFilterByType", "SetOutputFilter"),
+            *("gzip", "gzip_types", "encode", "AddOutputFilterByType", "SetOutputFilter"),
             *("compress", "DeflateCompressionLevel"),
         ),
         "http.compression",
@@ -147,12 +143,32 @@ _ABSENT: Mapping[str, str] = {
 _EDGE: Mapping[str, str] = {
     **dict.fromkeys(("worker_connections", "MaxRequestWorkers", "maxconn"), "max_connections"),
     **dict.fromkeys(("limit_conn", "maxconn_per_ip", "limit_conn_zone"), "client_connections"),
-    **dict.fromkeys(("SSLEngine", "SSLCertificateFile", "SSLCertificateKeyFile"), "tls"),
-    **dict.fromkeys(("ssl_certificate", "ssl_certificate_key", "letsencrypt", "acme"), "tls"),
+    "SSLEngine": "tls",
+    **dict.fromkeys(("SSLCertificateFile", "SSLCertificateKeyFile"), "tls.certificates"),
+    **dict.fromkeys(("ssl_certificate", "ssl_certificate_key"), "tls.certificates"),
+    "acme": "tls.acme",
     **dict.fromkeys(("stub_status", "server_status", "stats_uri"), "stats"),
 }
 
+_OF_THE_EDGE: Mapping[str, str] = {
+    **dict.fromkeys(("ssl", "https"), "tls"),
+    **dict.fromkeys(("http_port", "ports"), "port"),
+    "https_port": "tls.port",
+    **dict.fromkeys(("certificate", "certificates", "cert", "crt"), "tls.certificates"),
+    **dict.fromkeys(("key", "private_key"), "tls.certificates"),
+    **dict.fromkeys(("certbot", "letsencrypt"), "tls.folder or tls.acme"),
+    **dict.fromkeys(("address", "bind_ips"), "bind"),
+    "listen": "port, or tls.port for HTTPS, and bind for the address",
+    **dict.fromkeys(("metrics", "metrics_port", "statistics"), "stats"),
+    **dict.fromkeys(("server", "machine"), "host"),
+    "ssh_host_key": "host_key",
+}
+
 _TLS_KEYS: Mapping[str, str] = {
+    "letsencrypt": "acme",
+    "certbot": "folder or acme",
+    **dict.fromkeys(("cert", "certificate", "certificate_pem", "crt"), "certificates"),
+    **dict.fromkeys(("key", "private_key", "private_key_pem"), "certificates"),
     **dict.fromkeys(("SSLCertificateFile", "SSLCertificateKeyFile"), "certificates"),
     **dict.fromkeys(("ssl_certificate", "ssl_certificate_key"), "certificates"),
     "Strict-Transport-Security": "hsts",
@@ -166,20 +182,21 @@ def _of_http() -> Mapping[str, str]:
         for key, names in _SERVICE.items()
         if names.startswith("http.") and " " not in names
     }
-    return inside | {"Require": "allow or basic_auth", "Satisfy": "allow or basic_auth"}
+    return inside | {"Require": "allow or basic_auth"}
 
 
 def _of_stack() -> Mapping[str, str]:
     whole = ("VirtualHost", "server", "upstream", "Location", "site", "ProxyPass", "proxy_pass")
     services = dict.fromkeys((*whole, "backend", "reverse_proxy", "routers"), "services")
-    edge = {key: f"edge.{name}" for key, name in _EDGE.items()} | {"Listen": "edge.port"}
-    return services | edge | {"frontend": "edge", "listen": "edge"}
+    edge = {key: f"edge.{name}" for key, name in _EDGE.items()}
+    listen = "edge.port, or edge.tls.port for HTTPS, and edge.bind for the address"
+    return services | edge | {"frontend": "edge", "listen": listen}
 
 
 RENAMED: Mapping[str, Mapping[str, str]] = {
     "Service": _SERVICE,
     "Http": _of_http(),
-    "Edge": _EDGE,
+    "Edge": {**_EDGE, **_OF_THE_EDGE},
     "Tls": _TLS_KEYS,
     "Stack": _of_stack(),
 }

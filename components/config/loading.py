@@ -8,6 +8,7 @@ are elsewhere.
 
 import json
 import re
+import shlex
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, get_args, get_origin
@@ -141,11 +142,22 @@ _MESSAGES: Mapping[str, str] = {
 }
 
 
-_SHORT_FORMS: Mapping[tuple[str, str | None], str] = {
+SHORT_FORMS: Mapping[tuple[str, str | None], str] = {
     ("model_type", "Volume"): ", such as {name: data, path: /data}",
     ("model_type", "Tcp"): ", such as {port: 5432}",
     ("model_type", "Health"): ", such as {path: /health}",
+    ("model_type", "Placement"): ", such as {vms: [web-0]}",
+    ("model_type", "Http"): ", such as {max_body: 10MiB}",
+    ("model_type", "RateLimit"): ", such as {requests: 100, per: 10s}",
+    ("model_type", "Network"): ", such as {cidr: 10.90.0.0/24}",
     ("model_type", "Hypervisor"): ", such as {uri: qemu:///system}",
+    ("model_type", "Edge"): ", such as {port: 80}",
+    ("model_type", "Stats"): ", such as {port: 8404}",
+    ("model_type", "Tls"): ", such as {folder: /etc/letsencrypt/live}",
+    ("model_type", "Acme"): ", such as {email: ops@example.org}",
+    ("model_type", "CertificateFiles"): (
+        ", such as {fullchain: /etc/ssl/fullchain.pem, privkey: /etc/ssl/privkey.pem}"
+    ),
     ("tuple_type", None): ", such as [first, second]",
 }
 """The spelling instead of another tool's short form, by the type of the error and the model."""
@@ -198,7 +210,22 @@ def _message(item: Any) -> str:
         return "must be text"
     if item["type"] == "string_type" and item["input"] is None:
         return 'must be text; write "" if it is empty'
-    return message + _SHORT_FORMS.get((item["type"], context.get("class_name")), "")
+    message += SHORT_FORMS.get((item["type"], context.get("class_name")), "")
+    if item["type"] in ("model_type", "dict_type") and item["input"] is None:
+        message += "; indent its keys below it"
+    return message + _too_far_left(item)
+
+
+def _too_far_left(item: Any) -> str:
+    """Return what to do if a key of a service or login has the place of a service or login."""
+    where = item["loc"]
+    if len(where) != 2 or where[0] not in Stack.model_fields:
+        return ""
+    model = model_in(Stack.model_fields[where[0]].annotation)
+    by_name = get_origin(Stack.model_fields[where[0]].annotation) is dict
+    if not by_name or model is None or where[1] not in model.model_fields:
+        return ""
+    return f"; if {where[1]} is a key of one of the {where[0]}, indent it below its name"
 
 
 def _hidden(location: list[str], *, unknown: bool) -> bool:
@@ -225,6 +252,13 @@ def _named_as_a_secret(location: list[str]) -> bool:
 def _unknown_key(location: list[str]) -> str:
     """Return what to write instead: another tool's word is known, or a spelling is near enough."""
     model, key = _model_at(location[:-1]), location[-1]
+    if model is Stack and re.match(rf"({'|'.join(Stack.model_fields)})[.\[].", key):
+        secret = "--secret " if any(each in key for each in SECRET_KEYS) else ""
+        path = shlex.quote(f"gatehouse:{cut(key)}")
+        return (
+            f"unknown key; set it with `pulumi config set {secret}--path {path}`, and remove this"
+            " line"
+        )
     known = list(model.model_fields)
     same = next((each for each in known if vocabulary.plain(each) == vocabulary.plain(key)), None)
     meant = f"did you mean {same}?" if same else vocabulary.hint(model.__name__, key)

@@ -12,6 +12,14 @@ DURATION = r"(?:([0-9]{1,6})h)?(?:([0-9]{1,6})m)?(?:([0-9]{1,6})s)?"
 MEBIBYTE = 2**20
 _SIZE_FACTORS = {"MiB": MEBIBYTE, "GiB": 2**30, "TiB": 2**40}
 _LARGEST = 2**50  # the programs that get it count in 64 bits
+_MOST_GIBIBYTES = 1024
+"""Up to which number without a unit GiB may have been meant."""
+_UNITS = {
+    "s": ("", "s", "sec", "secs", "second", "seconds"),
+    "m": ("m", "min", "mins", "minute", "minutes"),
+    "h": ("h", "hr", "hrs", "hour", "hours"),
+    "d": ("d", "day", "days"),
+}
 _OTHER_FACTORS = {"": 1, "k": 2**10, "m": MEBIBYTE, "g": 2**30, "t": 2**40}
 
 
@@ -37,17 +45,40 @@ def parse_size(text: object) -> int:
 
 
 def _other_size(text: object) -> str | None:
-    """Return the size that ``512m``, ``1G``, ``512MB``, ``1 gb`` or a number of bytes means."""
+    """Return the size that ``512m``, ``1G``, ``512MB``, ``1 gb`` or a number of bytes means.
+
+    A number alone that is too small for bytes may be one of GiB or of MiB.
+    """
     pattern = r"\s*([0-9]{1,16}(?:\.[0-9]{1,12})?)\s*([kmgt]?)i?(?:b|bytes?)?\s*"
-    written = text if isinstance(text, str) else "" if isinstance(text, bool) else str(text)[:40]
-    match = re.fullmatch(pattern, written, re.IGNORECASE)
+    match = re.fullmatch(pattern, _written(text), re.IGNORECASE)
     if match is None:
         return None
     unit = match[2].lower()
     size = float(match[1]) * _OTHER_FACTORS[unit]
+    if match[0].strip() == match[1] and size < MEBIBYTE:
+        return " or ".join(_with_units(match[1])) or None
     if not MEBIBYTE <= size <= _LARGEST or size % MEBIBYTE:
         return None
     return f"{match[1]}{unit.upper()}iB" if unit in ("m", "g", "t") else format_size(int(size))
+
+
+def _with_units(number: str) -> list[str]:
+    """Return the sizes that a number may stand for: in GiB if it is not too large, and in MiB."""
+    gibibytes = [f"{number}GiB"] if 0 < float(number) <= _MOST_GIBIBYTES else []
+    whole = float(number) >= 1 and float(number).is_integer()
+    return [
+        *(each for each in gibibytes if float(number) * 1024 % 1 == 0),
+        *([f"{number}MiB"] if whole else []),
+    ]
+
+
+def _written(value: object) -> str:
+    """Return text or a number as it may be in the file; no digits that Python refuses to write."""
+    if isinstance(value, str):
+        return value
+    if isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < 1e16:
+        return str(value)
+    return ""
 
 
 def format_size(size: int) -> str:
@@ -70,8 +101,19 @@ def parse_duration(text: object) -> int:
         hours, minutes, rest = (int(part or 0) for part in match.groups())
         seconds = hours * 3600 + minutes * 60 + rest
     if seconds < 1:
-        raise ValueError("must be a duration such as 30s, 10m or 1h30m")
+        meant = _other_duration(text)
+        hint = f"; did you mean {meant}?" if meant else ""
+        raise ValueError(f"must be a duration such as 30s, 10m or 1h30m{hint}")
     return seconds
+
+
+def _other_duration(text: object) -> str | None:
+    """Return the duration that ``10``, ``10 s``, ``10sec``, ``10 minutes`` or ``1d`` means."""
+    match = re.fullmatch(r"\s*([0-9]{1,6})\s*([a-z]*)\s*", _written(text), re.IGNORECASE)
+    unit = next((unit for unit, names in _UNITS.items() if match and match[2].lower() in names), "")
+    if match is None or not unit or not 0 < int(match[1]) < (40_000 if unit == "d" else 10**6):
+        return None
+    return f"{int(match[1]) * 24}h" if unit == "d" else f"{int(match[1])}{unit}"
 
 
 def format_duration(seconds: int) -> str:

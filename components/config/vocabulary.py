@@ -7,7 +7,7 @@ jobs and Kubernetes' workloads; `directives` has those of proxies. By the model 
 import re
 from collections.abc import Mapping
 
-from components.config import directives
+from components.config import directives, opposites
 
 _NO_FILES = "build the file into the image, or mount a folder of the VM with volumes[].host"
 _NO_NAMESPACES = "containers share no namespaces with each other or with the VM"
@@ -20,8 +20,9 @@ _DEPLOYING = "Gatehouse deploys with `pulumi up`, from this machine"
 
 RENAMED: Mapping[str, Mapping[str, str]] = {
     "Stack": {
-        **dict.fromkeys(("service", "containers", "jobs", "job", "group", "task"), "services"),
-        **dict.fromkeys(("servers", "nodes", "vms", "datacenters", "node_pool"), "farm"),
+        **dict.fromkeys(("containers", "jobs", "job", "group", "task"), "services"),
+        **dict.fromkeys(("servers", "nodes"), "farm"),
+        "vms": "farm.vms",
         **dict.fromkeys(("proxy", "traefik", "ingress", "loadbalancer", "haproxy"), "edge"),
         **dict.fromkeys(("registry", "image_pull_secrets"), "registries"),
         "image": "services.<name>.image",
@@ -45,8 +46,6 @@ RENAMED: Mapping[str, Mapping[str, str]] = {
         "environment": "env or secret_env",
         "cap_add": "capabilities",
         "cpu_count": "cpus",
-        "cpu_quota": "cpus",
-        "cpu_percent": "cpus",
         "mem_limit": "memory",
         "memory_limit": "memory",
         "pids_limit": "pids",
@@ -104,7 +103,6 @@ RENAMED: Mapping[str, Mapping[str, str]] = {
         "ratelimit": "http.rate_limit",
         "ip_allow_list": "http.allow",
         "sticky_sessions": "http.sticky",
-        "redirects": "http.aliases",
         "protocol": "http.protocol, or tcp for what is not HTTP",
     },
     "Health": {
@@ -145,7 +143,6 @@ RENAMED: Mapping[str, Mapping[str, str]] = {
         "client_max_body_size": "max_body",
         "gzip": "compression",
         "compress": "compression",
-        "redirects": "aliases",
         "response_headers": "headers",
         "lb_policy": "balance",
         "strategy": "balance",
@@ -167,27 +164,13 @@ RENAMED: Mapping[str, Mapping[str, str]] = {
         **dict.fromkeys(("ram", "mem", "memory_mb"), "memory"),
         **dict.fromkeys(("storage", "disk_size"), "disk"),
         **dict.fromkeys(("hypervisor", "uri", "libvirt", "hosts"), "hypervisors"),
-        **dict.fromkeys(("networks", "bridge", "cidr"), "network"),
+        **dict.fromkeys(("networks", "subnet"), "network"),
+        **{key: f"network.{key}" for key in ("bridge", "cidr", "addresses", "gateway", "dns")},
         "prefix": "name",
         "mirror": "registry_mirror",
     },
     "Network": {"subnet": "cidr", "addresses_from": "addresses", "nameservers": "dns"},
     "Hypervisor": {"url": "uri", "connect": "uri", "folder": "pool"},
-    "Edge": {
-        **dict.fromkeys(("ssl", "https"), "tls"),
-        **dict.fromkeys(("http_port", "ports"), "port"),
-        **dict.fromkeys(("https_port", "certificates"), "tls"),
-        **dict.fromkeys(("address", "bind_ips", "listen"), "bind"),
-        **dict.fromkeys(("metrics", "metrics_port", "statistics"), "stats"),
-        **dict.fromkeys(("server", "machine"), "host"),
-        "ssh_host_key": "host_key",
-    },
-    "Tls": {
-        "letsencrypt": "acme",
-        "certbot": "acme",
-        **dict.fromkeys(("cert", "certificate", "certificate_pem", "crt"), "certificates"),
-        **dict.fromkeys(("key", "private_key", "private_key_pem"), "certificates"),
-    },
 }
 """Gatehouse's keys for other tools' keys: keys of the model, with dots for parts, or a phrase."""
 
@@ -379,9 +362,19 @@ def hint(model: str, key: str) -> str | None:
     found = _ABSENT.get(model, {}).get(plain(key))
     if found is not None:
         return f"Gatehouse has no {key}: {found}"
+    if model in ("Stack", "Edge"):
+        return _of_a_service(key)
     if key.startswith("x-"):
         return "Gatehouse has no extension fields; remove it"
     return None
+
+
+def _of_a_service(key: str) -> str | None:
+    """Return the hint for a key that belongs to a service, written at the top or at the edge."""
+    found = _RENAMED["Service"].get(plain(key))
+    if found is not None:
+        return f"Gatehouse has no {key} here: services.<name> has {found} for it"
+    return hint("Service", key)
 
 
 def plain(key: str) -> str:
@@ -397,4 +390,4 @@ def _by_plain(*tables: Mapping[str, Mapping[str, str]]) -> Mapping[str, Mapping[
 
 
 _RENAMED = _by_plain(RENAMED, directives.RENAMED)
-_ABSENT = _by_plain(ABSENT, directives.ABSENT)
+_ABSENT = _by_plain(opposites.ABSENT, ABSENT, directives.ABSENT)

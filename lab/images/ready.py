@@ -16,6 +16,7 @@ from urllib.parse import urlsplit
 
 import yaml
 
+from components import goyaml, stackfile
 from components.host.traefik import IMAGE
 from lab import machine, packages
 from lab.images import disk, mirror, stock
@@ -50,7 +51,7 @@ def source(document: object) -> tuple[str, bool]:
         document: A stack file, whose registry mirror it is if it has one, and else Docker Hub.
     """
     config = document.get("config") if isinstance(document, dict) else None
-    farm = config.get("gatehouse:farm") if isinstance(config, dict) else None
+    farm = stackfile.own(config).get("farm") if isinstance(config, dict) else None
     given = farm.get("registry_mirror") if isinstance(farm, dict) else None
     parts = urlsplit(given) if isinstance(given, str) else None
     host = parts.netloc if parts is not None and parts.netloc else HUB
@@ -113,8 +114,10 @@ def _read(asked: argparse.Namespace) -> object:
     if asked.stack_file is None:
         return None
     try:
-        return yaml.safe_load(asked.stack_file.read_text(encoding="utf-8"))
-    except (OSError, yaml.YAMLError) as error:
+        return goyaml.load(asked.stack_file.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise disk.ImageError(f"{asked.stack_file}: cannot be read: {error.strerror}") from error
+    except (UnicodeDecodeError, yaml.YAMLError) as error:
         raise disk.ImageError(f"{asked.stack_file}: cannot be read: {error}") from error
 
 

@@ -21,7 +21,8 @@ from lab.pulumi import tools
 from lab.pulumi.stack import FOLDER
 from lab.web import TCP
 
-LAB = os.environ.get("E2E_LAB", "test")
+LAB = os.environ.get("E2E_LAB", "e2e")
+"""Not `test`, as the stack of the unit tests is called: they run beside, in the same folder."""
 long = pytest.mark.skipif("E2E_LONG" not in os.environ, reason="more boots: set E2E_LONG=1")
 
 

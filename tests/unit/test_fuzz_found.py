@@ -95,7 +95,8 @@ REFUSED: dict[str, tuple[dict[Any, Any], str]] = {
     ),
     "a token where a registry should be": (
         {"registries": {"username": SECRET}},
-        f"registries.username: must be a map of keys {NOT_SHOWN}",
+        "registries.username: must be a map of keys; if username is a key of one of the registries,"
+        f" indent it below its name {NOT_SHOWN}",
     ),
     "a token under another key": (
         {"registries": {"ghcr.io": {"username": "a", "token": SECRET}}},
@@ -103,7 +104,7 @@ REFUSED: dict[str, tuple[dict[Any, Any], str]] = {
     ),
     "a hash in the place of all that it is for": (
         app(http=f"$6${SECRET}${'a' * 86}"),
-        f"services.app.http: must be a map of keys {NOT_SHOWN}",
+        f"services.app.http: must be a map of keys, such as {{max_body: 10MiB}} {NOT_SHOWN}",
     ),
     "a hash in the place of a user, and the user in its place": (
         app(http={"basic_auth": {f"$6${SECRET}${'a' * 86}": "alice"}}),

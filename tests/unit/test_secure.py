@@ -1,13 +1,16 @@
 """Secret values of a stack file: only keys that keep them secret may have them."""
 
+import json
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 
-from components.config.check import raw_config
+from components.config.check import main, raw_config
+from components.config.check import problems as checked
 from components.config.loading import ConfigError, parse
+from components.config.models.stack import Stack
 from tests.support import program
 
 SECURE = {"secure": "v1:x:y"}
@@ -80,3 +83,65 @@ def test_a_secret_where_it_stays_one_is_accepted() -> None:
 def test_what_is_no_secret_of_pulumis_is_a_map() -> None:
     with pytest.raises(ConfigError, match=r"services\.hello\.image: must be text"):
         parse(raw_config(text(services__hello__image={"secure": 5})))
+
+
+SECRETS: dict[str, tuple[Any, str]] = {
+    "services.hello.secret_env.TOKEN": (
+        {"services__hello__secret_env": {"TOKEN": "hunter2", "EMPTY": "", "SET": SECURE}},
+        "gatehouse:services.hello.secret_env.TOKEN",
+    ),
+    "services.hello.secret_env.a.b": (
+        {"services__hello__secret_env": {"a.b": "hunter2"}},
+        """'gatehouse:services.hello.secret_env["a.b"]'""",
+    ),
+    "services.hello.http.basic_auth.alice": (
+        {"services__hello__http": {"basic_auth": {"alice": f"$6$hunter2${'a' * 86}"}}},
+        "gatehouse:services.hello.http.basic_auth.alice",
+    ),
+    "registries.docker.io.password": (
+        {"registries": {"docker.io": {"username": "me", "password": "hunter2"}}},
+        """'gatehouse:registries["docker.io"].password'""",
+    ),
+}
+
+
+@pytest.mark.parametrize("path", SECRETS)
+def test_a_secret_in_plain_text_in_the_file_is_refused_by_the_check(
+    path: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    changes, argument = SECRETS[path]
+    file = tmp_path / "Pulumi.x.yaml"
+    file.write_text(text(**changes))
+    assert main([str(file)]) == 1
+    assert capsys.readouterr().out == (
+        f"{file}:\n  {path}: is in plain text in the file; set it with"
+        f" `pulumi config set --secret --path {argument}`, which encrypts it"
+        " (value hidden: it may be secret)\n"
+    )
+    parse(raw_config(file.read_text()))  # the program gets all values in plain text
+
+
+def test_a_secret_that_was_put_into_a_key_is_shown_by_no_error() -> None:
+    hashed = f"$6$hunter2${'a' * 86}"
+    for changes in (
+        {"services__hello__secret_env": {"TOKEN=hunter2": "x"}},
+        {"services__hello__http": {"basic_auth": {hashed: hashed}}},
+    ):
+        found = checked(text(**changes))
+        assert found
+        assert "hunter2" not in str(found)
+
+
+def test_each_key_that_is_a_secret_in_the_schema_is_tried() -> None:
+    schema = json.dumps(Stack.model_json_schema())
+    kinds = {"secret_env", "basic_auth", "password"}
+    assert schema.count('"secret": true') == len(kinds)
+    assert all(any(kind in path.split(".") for path in SECRETS) for kind in kinds)
+
+
+def test_secrets_in_plain_text_are_reported_beside_what_else_is_wrong() -> None:
+    changes = {"services__hello__secret_env": {"A": "hunter2"}, "farm__vms": 0}
+    assert [each.partition(": ")[0] for each in checked(text(**changes))] == [
+        "farm.vms",
+        "services.hello.secret_env.A",
+    ]

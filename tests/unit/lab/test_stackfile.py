@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 
 from lab.bench.site import AS_IT_COMES
-from lab.stackfile import StackFileError, counts, hosts, keep, kept, set_in_copy
+from lab.stackfile import StackFileError, counts, hosts, image, keep, kept, set_in_copy
 from tests.support.program import PROJECT
 
 
@@ -61,3 +61,12 @@ def test_values_are_set_in_a_copy(stack: Path, tmp_path: Path) -> None:
     set_in_copy(stack, copy, {"farm.domain_type": "kvm", "edge.nothing.here": 1})
     assert copy.read_text() == before.replace("domain_type: qemu", "domain_type: kvm")
     assert stack.read_text() == before
+
+
+def test_keys_without_the_prefix_are_gatehouses_too(tmp_path: Path) -> None:
+    file, copy = tmp_path / "Pulumi.x.yaml", tmp_path / "copy.yaml"
+    file.write_text("config: {farm: {vms: 1, image: /a}, services: {a: {hosts: [a.lab]}}}\n")
+    assert (image(file), hosts(file)) == ("/a", ["a.lab"])
+    assert counts(file, service="a", replicas=2) == {"services.a.replicas": 2}
+    set_in_copy(file, copy, {"farm.vms": 3})
+    assert "vms: 3" in copy.read_text()

@@ -223,6 +223,7 @@ def test_traefiks_image_is_from_where_the_vms_would_have_it(
     farm: dict[str, str], expected: tuple[str, bool]
 ) -> None:
     assert ready.source({"config": {"gatehouse:farm": farm}}) == expected
+    assert ready.source({"config": {"farm": farm}}) == expected, "without the prefix too"
 
 
 def test_a_ready_image_never_takes_the_place_of_another_file(tmp_path: Path) -> None:

@@ -22,6 +22,8 @@ def told(text: str) -> tuple[str, ...]:
     [
         ("config:\n  gatehouse:a:\n    vms: 1\n    x: a\n    vms: 2", "a.vms", "3 and 5", "vms"),
         ("config:\n  gatehouse:a: {}\n  gatehouse:a: {}", "a", "2 and 3", "gatehouse:a"),
+        ("config:\n  gatehouse:a: {}\n  a: {}", "a", "2 and 3", "a"),
+        ("config:\n  a: {}\n  gatehouse:config:a: {}", "a", "2 and 3", "gatehouse:config:a"),
         ("config:\n  gatehouse:a: 1\nconfig: {}", "config", "1 and 3", "config"),
         ("config:\n  aws:region: a\n  aws:region: b", "config.aws:region", "2 and 3", "aws:region"),
         (

@@ -12,7 +12,7 @@ BASE: dict[str, Any] = {
     "farm": {"vms": 2, "image": "/images/debian.qcow2"},
     "services": {"app": {"image": "app:1", "hosts": ["a.example.org"], "port": 80}},
 }
-APP = "services/app"
+APP, AT = "services/app", "services.app"
 
 
 def changed(path: str, value: Any) -> dict[str, Any]:
@@ -99,15 +99,72 @@ WRONG = [
         {"url": "/"},
         "services.app.health.url: unknown key; Gatehouse calls it path (got /)",
     ),
+    (
+        "farm.vms",
+        3,
+        "farm.vms: unknown key; set it with `pulumi config set --path gatehouse:farm.vms`, and"
+        " remove this line (got 3)",
+    ),
+    (
+        'registries["docker.io"].username',
+        "me",
+        '"registries[\\"docker.io\\"].username": unknown key; set it with `pulumi config set --path'
+        " 'gatehouse:registries[\"docker.io\"].username'`, and remove this line (got me)",
+    ),
+    (
+        "services.app.secret_env.TOKEN",
+        "hunter2",
+        "services.app.secret_env.TOKEN: unknown key; set it with `pulumi config set --secret --path"
+        f" gatehouse:services.app.secret_env.TOKEN`, and remove this line {HIDDEN}",
+    ),
+    # Keys with too little of an indent.
+    (
+        "services/app",
+        None,
+        "services.app: must be a map of keys; indent its keys below it (got null)",
+    ),
+    (
+        "services/image",
+        "nginx",
+        "services.image: must be a map of keys; if image is a key of one of the services, indent it"
+        " below its name (got nginx)",
+    ),
+    (
+        "services/hosts",
+        ["a.org"],
+        "services.hosts: must be a map of keys; if hosts is a key of one of the services, indent it"
+        " below its name (got a list)",
+    ),
+    (
+        "registries",
+        {"docker.io": None, "username": "me", "password": "hunter2"},
+        "registries.password: must be a map of keys; if password is a key of one of the registries,"
+        f" indent it below its name {HIDDEN}",
+    ),
+    ("farm", None, "farm: must be a map of keys; indent its keys below it (got null)"),
+    ("services", None, "services: must be a map of keys; indent its keys below it (got null)"),
+    (
+        "edge",
+        None,
+        "edge: must be a map of keys, such as {port: 80}; indent its keys below it (got null)",
+    ),
     # Sizes, durations, choices.
     ("farm/memory", "2GB", f"farm.memory: {SIZES}; did you mean 2GiB? (got 2GB)"),
-    ("farm/memory", 2, f"farm.memory: {SIZES} (got 2)"),
+    ("farm/memory", 2, f"farm.memory: {SIZES}; did you mean 2GiB or 2MiB? (got 2)"),
+    ("farm/disk", "20", f'farm.disk: {SIZES}; did you mean 20GiB or 20MiB? (got "20")'),
+    (f"{APP}/memory", 2048, f"{AT}.memory: {SIZES}; did you mean 2048MiB? (got 2048)"),
     (
         "farm/disk",
         "0.5MiB",
         "farm.disk: must be a whole number of MiB, at least 1MiB (got 0.5MiB)",
     ),
-    ("farm/boot_timeout", "10", f'farm.boot_timeout: {DURATIONS} (got "10")'),
+    ("farm/boot_timeout", "10", f'farm.boot_timeout: {DURATIONS}; did you mean 10s? (got "10")'),
+    (
+        f"{APP}/health/interval",
+        10,
+        f"{AT}.health.interval: {DURATIONS}; did you mean 10s? (got 10)",
+    ),
+    (f"{APP}/stop_grace", "5 min", f"{AT}.stop_grace: {DURATIONS}; did you mean 5m? (got 5 min)"),
     (f"{APP}/stop_grace", "0s", f"services.app.stop_grace: {DURATIONS} (got 0s)"),
     ("farm/domain_type", "xen", "farm.domain_type: must be 'kvm' or 'qemu' (got xen)"),
     (
@@ -412,7 +469,11 @@ WRONG = [
         " already; see `ssh-keyscan edge.example.org` (got nothing)",
     ),
     # HTTPS.
-    ("edge/tls", True, "edge.tls: must be a map of keys (got true)"),
+    (
+        "edge/tls",
+        True,
+        "edge.tls: must be a map of keys, such as {folder: /etc/letsencrypt/live} (got true)",
+    ),
     (
         "edge/tls",
         {},
@@ -566,7 +627,7 @@ WRONG = [
         {"requests": 1},
         "services.app.http.rate_limit.per: is required (got nothing)",
     ),
-    (f"{HTTP}/timeout", "1", f'services.app.http.timeout: {DURATIONS} (got "1")'),
+    (f"{HTTP}/timeout", "1", f'services.app.http.timeout: {DURATIONS}; did you mean 1s? (got "1")'),
     (
         f"{HTTP}/max_body",
         "10MB",

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from components.config.units import parse_size
+from components.config.units import parse_duration, parse_size
 from tests.support.hostile import HOST_KEY
 from tests.unit.components.config.test_config import APP, BRIDGE, changed
 from tests.unit.components.config.test_config_values import problems
@@ -263,4 +263,15 @@ def test_whatever_size_is_suggested_is_one(text: object) -> None:
         parse_size(text)
     except ValueError as error:
         _, found, meant = str(error).partition("did you mean ")
-        assert not found or parse_size(meant.rstrip("?")) > 0
+        assert not found or all(parse_size(each) for each in meant.rstrip("?").split(" or "))
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.from_regex(r"[0-9]{0,7} ?(s|sec|min|m|h|days?|d|ms|x)?", fullmatch=True) | st.integers())
+def test_whatever_duration_is_suggested_is_one(text: object) -> None:
+    try:
+        parse_duration(text)
+    except ValueError as error:
+        _, found, meant = str(error).partition("did you mean ")
+        assert not found or parse_duration(meant.rstrip("?"))
+        assert found or not isinstance(text, int) or not 0 < text < 10**6

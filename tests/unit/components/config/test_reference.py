@@ -99,7 +99,15 @@ def test_check_config_says_valid_or_all_that_is_wrong(
         "  services.matomo.replicas: must be a whole number (got none)\n"
     )
     assert main([str(tmp_path / "none.yaml")]) == 1
-    assert "cannot be read" in capsys.readouterr().out
+    assert capsys.readouterr().out == (
+        f"{tmp_path / 'none.yaml'}: cannot be read: there is no such file; name a stack file, such"
+        " as FILE=Pulumi.prod.yaml\n"
+    )
+    assert main([str(tmp_path)]) == 1
+    assert ": cannot be read: it is a folder; name a stack file in it" in capsys.readouterr().out
+    (tmp_path / "latin.yaml").write_bytes(b"config: {a: \xfc}")
+    assert main([str(tmp_path / "latin.yaml")]) == 1
+    assert ": cannot be read: it is not text in UTF-8; byte 13 is" in capsys.readouterr().out
 
 
 def test_encrypted_hashes_count_as_hashes() -> None:

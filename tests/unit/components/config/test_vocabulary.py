@@ -8,11 +8,12 @@ import re
 from typing import Any
 
 import pytest
+import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import BaseModel
 
-from components.config import directives, vocabulary
+from components.config import directives, loading, opposites, vocabulary
 from components.config.loading import ConfigError, model_in, parse
 from components.config.models.stack import Stack
 from components.config.spelling import distance, nearest
@@ -155,6 +156,32 @@ def test_a_key_at_the_top_of_another_tools_file_has_one(key: str) -> None:
         ("services/app/placement", "constraints", "Gatehouse calls it vms"),
         ("farm", "cpus", "Gatehouse calls it vcpus"),
         ("edge", "ssl", "Gatehouse calls it tls"),
+        ("farm", "bridge", "Gatehouse calls it network.bridge"),
+        ("farm", "cidr", "Gatehouse calls it network.cidr"),
+        ("edge", "listen", "Gatehouse calls it port, or tls.port for HTTPS, and bind for the"),
+        ("", "Listen", "Gatehouse calls it edge.port, or edge.tls.port for HTTPS, and edge.bind"),
+        ("edge", "certificate", "Gatehouse calls it tls.certificates"),
+        ("edge", "certbot", "Gatehouse calls it tls.folder or tls.acme"),
+        ("edge", "https_port", "Gatehouse calls it tls.port"),
+        (
+            "edge",
+            "ServerName",
+            "Gatehouse has no ServerName here: services.<name> has hosts for it",
+        ),
+        ("edge", "VirtualHost", "Gatehouse has no VirtualHost here: services.<name> has hosts for"),
+        ("edge", "hosts", "Gatehouse has no hosts: each service has its domains, in services."),
+        ("edge", "DocumentRoot", "Gatehouse has no DocumentRoot: a container has to serve files"),
+        ("edge", "RewriteRule", "Gatehouse has no RewriteRule: the application has to do it"),
+        ("", "ServerName", "Gatehouse has no ServerName here: services.<name> has hosts for it"),
+        ("", "DocumentRoot", "Gatehouse has no DocumentRoot: a container has to serve files"),
+        ("", "environment", "Gatehouse has no environment here: services.<name> has env or secret"),
+        ("services/app", "Redirect", "Gatehouse has no Redirect: http.aliases redirects other"),
+        ("services/app/http", "redirect", "Gatehouse has no redirect: aliases redirects other"),
+        ("services/app/http", "force_https", "Gatehouse has no force_https: with edge.tls, HTTP"),
+        ("edge/tls", "redirect", "Gatehouse has no redirect: HTTP always redirects to HTTPS"),
+        ("services/app", "limit_rate", "Gatehouse has no limit_rate: bandwidth has no limit"),
+        ("services/app", "proxy_hide_header", "Gatehouse has no proxy_hide_header: write the"),
+        ("services/app/health", "disable", "Gatehouse has no disable: the edge always checks"),
         ("services/app", "stopGrace", "did you mean stop_grace?"),
         ("services/app", "Replicas", "did you mean replicas?"),
         ("services/app", "secret-env", "did you mean secret_env?"),
@@ -168,6 +195,33 @@ def test_the_answer_says_what_to_write(place: str, key: str, answer: str) -> Non
     assert f": unknown key; {answer}" in told(place, key)
 
 
+@pytest.mark.parametrize("place", ["services/app", "services/app/http", "edge", ""])
+@pytest.mark.parametrize(
+    "key", ["deny", "Deny", "Order", "ipDenyList", "blacklist", "denylist", "block", "DenyFrom"]
+)
+def test_who_lists_clients_to_keep_out_is_not_sent_to_who_may_come_in(place: str, key: str) -> None:
+    problem = told(place, key, ["10.1.2.3"])
+    assert f"Gatehouse has no {key}: there is no list of clients to keep out; " in problem
+    assert "allow lists those who may come in, and all others get a 403" in problem
+
+
+_REVERSED = re.compile("deny|order|block|black|reject|exclude|except|hide|disable|remove|^no_|^rw$")
+
+
+def test_no_key_that_takes_away_is_renamed_to_one_that_gives() -> None:
+    for words in (*vocabulary.RENAMED.values(), *directives.RENAMED.values()):
+        assert [key for key in words if _REVERSED.search(key.lower())] == []
+
+
+def test_no_word_has_two_answers() -> None:
+    for model in models():
+        given: dict[str, str] = {}
+        for table in (vocabulary.RENAMED, vocabulary.ABSENT, directives.RENAMED, directives.ABSENT):
+            given |= {vocabulary.plain(key): key for key in table.get(model, {})}
+        words = opposites.ABSENT.get(model, {})
+        assert {key for key in words if vocabulary.plain(key) in given} == set(), model
+
+
 def models() -> dict[str, type[BaseModel]]:
     found: dict[str, type[BaseModel]] = {}
     waiting: list[type[BaseModel]] = [Stack]
@@ -179,6 +233,18 @@ def models() -> dict[str, type[BaseModel]]:
     return found
 
 
+SCALARS = {name: model for name, model in models().items() if name not in ("Stack", "EdgeVm")}
+
+
+@pytest.mark.parametrize("name", SCALARS)
+def test_an_example_of_a_map_is_one_that_the_model_takes(name: str) -> None:
+    example = loading.SHORT_FORMS.get(("model_type", name), "").removeprefix(", such as ")
+    if name in ("Farm", "Service", "Registry"):  # their required keys have errors that say more
+        assert example == ""
+    else:
+        SCALARS[name].model_validate(yaml.safe_load(example))
+
+
 def test_what_keys_are_called_here_exists_and_they_do_not() -> None:
     known = models()
     for model, words in (*vocabulary.RENAMED.items(), *directives.RENAMED.items()):
@@ -186,7 +252,11 @@ def test_what_keys_are_called_here_exists_and_they_do_not() -> None:
             assert key not in known[model].model_fields, (model, key)
             for name in re.split(r" or |, or |, | and ", names.partition(" for ")[0]):
                 assert _exists(known[model], name), (model, key, name)
-    for model, words in (*vocabulary.ABSENT.items(), *directives.ABSENT.items()):
+    for model, words in (
+        *vocabulary.ABSENT.items(),
+        *directives.ABSENT.items(),
+        *opposites.ABSENT.items(),
+    ):
         for key in words:
             assert key not in known[model].model_fields, (model, key)
             for table in (vocabulary.RENAMED, directives.RENAMED):
