@@ -36,7 +36,7 @@ def haproxy(installed: None) -> None:  # noqa: ARG001 - unpacked with what it in
 
 @pytest.fixture(scope="session")
 def driver(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Driver]:
-    """Drive a lab called ``test``, with a config of its own; the lab ``lab`` is left alone."""
+    """Drive a lab called ``e2e``, with a config of its own; the lab ``lab`` is left alone."""
     if os.geteuid() != 0:
         pytest.fail("the end-to-end tests make a lab, which needs root: run `make test` as root")
     made = Driver(folder=Path(tmp_path_factory.mktemp("e2e")))

@@ -39,7 +39,7 @@ class Facts:
 
 
 class Driver(Site):
-    """A lab; ``test`` unless it has another name."""
+    """A lab; ``e2e`` unless it has another name."""
 
     def __init__(self, folder: Path, name: str = LAB) -> None:
         self.providers = os.environ.get("PROVIDERS", "auto")
