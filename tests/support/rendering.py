@@ -229,8 +229,9 @@ def _says(section: Section, http: Http) -> None:
         *([name, value.replace("%", "%%")] for name, value in http.headers_set.items()),
         *([name] for name in http.headers_removed),
     ]
-    named = [line for line in section.called("acl") if line[1].endswith(".allowed")]
-    assert [line[-1] for line in named] == list(http.allow)
+    for version, networks in (("ipv4", http.allow_ipv4), ("ipv6", http.allow_ipv6)):
+        named = [line for line in section.called("acl") if line[1].endswith(f".allowed_{version}")]
+        assert [line[-1] for line in named] == list(networks)
 
 
 def _words(sections: list[Section]) -> list[list[list[str]]]:
@@ -261,7 +262,12 @@ def _tcp_twin(real: TcpBackend, index: int) -> TcpBackend:
 
 def _twin_http(real: Http, index: int) -> dict[str, Any]:
     return {
-        "allow": tuple(f"203.0.113.{16 * index + number}/32" for number in range(len(real.allow))),
+        "allow": tuple(
+            f"2001:db8:{index}::{number}/128"
+            if ":" in network
+            else f"203.0.113.{16 * index + number}/32"
+            for number, network in enumerate(real.allow)
+        ),
         "aliases": tuple(f"a{number}.alias{index}.twin" for number in range(len(real.aliases))),
         "headers": {
             f"X-Twin-{index}-{number}": value and f"value-{index}-{number}"

@@ -279,7 +279,7 @@ def test_a_vm_for_the_edge_has_no_containers_to_empty(program: Program, tmp_path
     [
         (None, "python3 agent.py evacuate 30\n"),
         ("containers", "python3 agent.py evacuate 30\n"),
-        ("edge", None),
+        ("edge", "cat gatehouse-gate\n"),
     ],
 )
 def test_a_vm_of_an_older_state_is_drained_by_its_role(

@@ -122,7 +122,8 @@ def test_each_failure_of_a_stream_is_counted_once(what: str, reason: str) -> Non
 def test_a_lost_http2_connection_fails_what_was_open(what: str) -> None:
     (section,), _, connections = load(every(6, what), Kind.HTTP2)
     # One at least, and those that share the connection at that moment with it.
-    assert section["failed"] >= connections - 1 >= 1
+    # On a slow machine, all may have been sent on the first connection before it was lost.
+    assert section["failed"] >= max(connections - 1, 1)
     # The kernel resets a connection that is closed with something unread.
     assert set(section["reasons"]) <= {"http/2: connection reset", f"http/2: {CLOSED}"}
 

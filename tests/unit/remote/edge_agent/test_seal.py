@@ -159,6 +159,7 @@ def refused(
     with monkeypatch.context() as patched:
         patched.setattr(sys, "stdin", Stdin)
         patched.setattr(program, "apply", lambda *given: applied.append(given))
+        patched.setattr(program.mark, "made", lambda *_: "")
         patched.setattr(Instance, "locked", lambda _: contextlib.nullcontext())
         code = program.main(["apply", str(folder), "test", "10"])
     assert not folder.exists(), "nothing is made for what is refused"
