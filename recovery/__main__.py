@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from recovery import processes
-from recovery.notes import Note, notes
+from recovery.notes import Note, notes, run_again
 from recovery.things import RemoveError, Unreachable
 
 _PASSPHRASES = ("PULUMI_CONFIG_PASSPHRASE", "PULUMI_CONFIG_PASSPHRASE_FILE")
@@ -103,6 +103,7 @@ def plan(left: list[int], found: list[Note]) -> list[str]:
     """
     lines = [f"end {processes.command_line(pid)} (pid {pid})" for pid in left]
     lines.append("pulumi cancel: remove the lock of the interrupted update")
+    kept = any(note.unknown for note in found)
     for note in found:
         if note.unknown:
             lines.append(
@@ -110,8 +111,16 @@ def plan(left: list[int], found: list[Note]) -> list[str]:
             )
         elif note.left is not None:
             lines.append(f"REMOVE {note.left}, left by {note}")
-        else:
+        elif not note.effect:
             lines.append(f"repeat: {note}, which left nothing behind")
+        elif kept:
+            urn = note.operation["resource"]["urn"]
+            lines.append(
+                f"only if the config changes it: {note}, which may have taken effect; otherwise run"
+                f" `pulumi up --replace '{urn}'` afterwards"
+            )
+        else:
+            lines.append(f"run again: {note}, which may have taken effect")
     return [*lines, "pulumi refresh: read what really exists", "pulumi up"]
 
 
@@ -150,8 +159,10 @@ def recover(pulumi: Pulumi, *, sure: bool) -> int:
             print(f"removing {note.left}", flush=True)
             note.left.remove()
     if found and not any(note.unknown for note in found):
+        exported = pulumi.export()
+        run_again(exported["deployment"])
         # Pulumi drops all pending operations from a state that is imported.
-        pulumi.put_back(pulumi.export())
+        pulumi.put_back(exported)
     yes = ("--yes", "--skip-preview") if sure else ()
     if pulumi("refresh", "--yes", "--skip-preview", "--skip-pending-creates") != 0:
         print("some resources could not be read; the update uses their last known state")

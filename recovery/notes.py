@@ -8,6 +8,10 @@ from typing import Any
 
 from recovery.things import Thing, Unreachable, thing
 
+_COMMAND = "command:local:Command"
+_MARK = "GATEHOUSE_RECOVERED"
+_SIGNATURE = "4dabf18193072939515e22adb298388d"  # of a secret in a state
+
 
 @dataclass(frozen=True)
 class Note:
@@ -19,6 +23,11 @@ class Note:
     """The resource that it left; None if there is none, or if Pulumi can simply repeat it."""
     unknown: str = ""
     """Why that is unclear; all notes are kept then, because Pulumi can only drop all of them."""
+
+    @property
+    def effect(self) -> bool:
+        """Whether it may have had an effect that no refresh can read: that of a command."""
+        return bool(self.operation["resource"]["type"] == _COMMAND)
 
     def __str__(self) -> str:
         """Return what was under way, for people."""
@@ -65,6 +74,35 @@ def _note(deployment: dict[str, Any], operation: dict[str, Any]) -> Note:
         return Note(operation, found if found and not known and found.exists() else None)
     except Unreachable as error:
         return Note(operation, None, str(error))
+
+
+def run_again(deployment: dict[str, Any]) -> None:
+    """Change a state so that the next update runs the interrupted commands again, in place.
+
+    An interrupted command may have had its effect. Pulumi compares its inputs only, so it would
+    not run it again if the config is by now what it was before.
+
+    Args:
+        deployment: As ``pulumi stack export`` prints it, with the pending operations.
+    """
+    pending = {note["resource"]["urn"] for note in deployment.get("pending_operations") or []}
+    for resource in deployment.get("resources") or []:
+        if resource["urn"] in pending and resource["type"] == _COMMAND:
+            # The command provider compares one of the two, depending on the version of the engine.
+            for properties in ("inputs", "outputs"):
+                _mark(resource.setdefault(properties, {}))
+
+
+def _mark(properties: dict[str, Any]) -> None:
+    """Change a command's properties, but neither what it runs when it is deleted nor its keys.
+
+    A variable is harmless where the program ignores changes, and so keeps it.
+    """
+    environment = properties.get("environment") or {}
+    if _SIGNATURE in environment:
+        properties["create"] = f": {_MARK}"
+    else:
+        properties["environment"] = {**environment, _MARK: "1"}
 
 
 def revealed(value: Any) -> Any:

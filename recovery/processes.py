@@ -7,6 +7,8 @@ import os
 import signal
 from pathlib import Path
 
+_PROJECT_FILES = ("Pulumi.yaml", "Pulumi.yml", "Pulumi.json")
+
 
 def processes_with(variable: str, name: str) -> list[int]:
     """Return the processes whose name begins with `name` and that have an environment variable."""
@@ -20,16 +22,30 @@ def processes_with(variable: str, name: str) -> list[int]:
     return found
 
 
-def programs_in(folder: Path, name: str) -> list[int]:
-    """Return the processes whose name begins with `name` and that work in a folder."""
+def programs_in(project: Path, name: str) -> list[int]:
+    """Return the processes whose name begins with `name` and that work on a Pulumi project.
+
+    Args:
+        project: The folder of its ``Pulumi.yaml``. Pulumi looks for that upwards, so processes
+            that were started in a subfolder work on it too.
+        name: The beginning of their names.
+    """
     found = []
     for process in Path("/proc").glob("[0-9]*"):
         with contextlib.suppress(OSError):
-            if (process / "comm").read_text().startswith(name) and (
-                process / "cwd"
-            ).readlink() == folder:
+            if (process / "comm").read_text().startswith(name) and _belongs(
+                (process / "cwd").readlink(), project
+            ):
                 found.append(int(process.name))
     return sorted(found)
+
+
+def _belongs(folder: Path, project: Path) -> bool:
+    """Return whether the closest project at or above `folder` is `project`."""
+    if not folder.is_relative_to(project):
+        return False
+    below = [each for each in (folder, *folder.parents) if project in each.parents]
+    return not any((each / file).exists() for each in below for file in _PROJECT_FILES)
 
 
 def name(pid: int) -> str:

@@ -29,7 +29,7 @@ from lab.pulumi.config import Copy
 from lab.pulumi.errors import StackError
 from lab.pulumi.project import project_name
 from lab.pulumi.tools import environment
-from recovery.notes import notes
+from recovery.notes import notes, run_again
 from recovery.processes import kill_tree, processes_with
 from recovery.things import RemoveError, Unreachable
 
@@ -256,7 +256,8 @@ class PulumiCli:
                     print(f"  removing {note.left}", flush=True)
                     note.left.remove()
         if found and not any(note.unknown for note in found):
-            # Even unchanged: Pulumi drops all pending operations of a state that it imports.
+            run_again(exported["deployment"])
+            # Pulumi drops all pending operations of a state that it imports.
             self._capture("stack", "import", stdin=json.dumps(exported))
 
     def _targets(self, types: Sequence[str]) -> list[str]:

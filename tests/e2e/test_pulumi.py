@@ -195,6 +195,37 @@ def test_a_run_that_was_killed_leaves_nothing_running_and_is_simply_run_again(si
     assert (site.folder / "notes").read_text() == "first\ngone\n"
 
 
+EFFECT = """
+import pulumi
+from pulumi_command import local
+
+settings = pulumi.Config().require_object("settings")
+local.Command("effect", local.CommandArgs(
+    create="echo {value} > effect; sleep {seconds} & echo $! > pid.new; mv pid.new pid; wait"
+    .format(**settings)))
+"""
+
+
+def test_an_update_that_was_killed_after_its_effect_is_undone_by_the_previous_config(
+    site: Site,
+) -> None:
+    def effect(value: str, seconds: int) -> None:
+        site.write(EFFECT, {"keeping:settings": {"value": value, "seconds": seconds}})
+
+    effect("old", 0)
+    site.ok("up")
+    (site.folder / "pid").unlink()
+    effect("new", 600)
+    with site.start("up") as process:
+        under_way(site)
+        process.kill()
+    assert (site.folder / "effect").read_text() == "new\n"
+    effect("old", 0)
+    assert "1 updated" in site.ok("up"), "in place"
+    assert (site.folder / "effect").read_text() == "old\n"
+    assert "2 unchanged" in site.ok("up"), "and only once"
+
+
 def test_a_run_that_is_interrupted_ends_its_commands_and_keeps_what_was_made(site: Site) -> None:
     slow(site, 600)
     with site.start("up") as process:

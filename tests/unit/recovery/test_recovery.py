@@ -186,6 +186,55 @@ def test_what_cannot_be_asked_stays_noted(stack: Stack, capsys: pytest.CaptureFi
     ) in capsys.readouterr().out
 
 
+def command(name: str, **more: Any) -> dict[str, Any]:
+    """Return a command as a state has it."""
+    kind = "command:local:Command"
+    properties = {"create": f"make {name}", "environment": {"A": "b"}} | more
+    return {
+        "urn": f"{URN}{kind}::{name}",
+        "type": kind,
+        "id": name,
+        "inputs": properties,
+        "outputs": {**properties, "stdout": "printed"},
+    }
+
+
+def interrupted(kind: str, resource: dict[str, Any]) -> dict[str, Any]:
+    return {"type": kind, "resource": resource}
+
+
+@pytest.mark.parametrize("kind", ["updating", "deleting", "creating"])
+def test_a_command_that_may_have_taken_effect_is_run_again(
+    stack: Stack, capsys: pytest.CaptureFixture[str], kind: str
+) -> None:
+    edge, other = command("edge-haproxy"), command("web-0-agent")
+    stack.has(interrupted(kind, edge), resources=(edge, other))
+    assert stack.recover("--yes") == 0
+    assert f"run again: {kind} edge-haproxy" in capsys.readouterr().out
+    imported = json.loads((stack.folder / "imported.json").read_text())["deployment"]["resources"]
+    marked = {"A": "b", "GATEHOUSE_RECOVERED": "1"}
+    for properties in ("inputs", "outputs"):
+        assert imported[-2][properties] == edge[properties] | {"environment": marked}
+    assert imported[-1] == other, "no other one is"
+
+
+def test_a_command_with_a_secret_environment_is_run_again() -> None:
+    hidden = {"4dabf18193072939515e22adb298388d": "1b47", "ciphertext": "v1:x"}
+    edge = command("edge-haproxy", environment=hidden)
+    deployment = {"resources": [edge], "pending_operations": [interrupted("updating", edge)]}
+    notes.run_again(deployment)
+    assert edge["inputs"]["environment"] == hidden
+    assert edge["inputs"]["create"] != "make edge-haproxy"
+
+
+def test_what_is_not_run_again_is_said(stack: Stack, capsys: pytest.CaptureFixture[str]) -> None:
+    edge = command("edge-haproxy")
+    stack.has(interrupted("updating", edge), CONTAINER, resources=(edge,))
+    (stack.folder / "gone").touch()
+    assert stack.recover("--yes") == 0
+    assert f"`pulumi up --replace '{edge['urn']}'` afterwards" in capsys.readouterr().out
+
+
 def test_without_notes_the_state_is_left_alone(stack: Stack) -> None:
     stack.has()
     assert stack.recover("--yes") == 0
@@ -252,10 +301,11 @@ def test_an_export_that_fails_ends_it(stack: Stack, capsys: pytest.CaptureFixtur
     assert stack.changes == []
 
 
-def running(stack: Stack, name: str) -> "subprocess.Popen[bytes]":
-    """Start a program called so in the project's folder."""
+def running(stack: Stack, name: str, folder: str = ".") -> "subprocess.Popen[bytes]":
+    """Start a program called so in the project's folder, or in one below it."""
     program = shutil.copy(str(shutil.which("sleep")), stack.folder / name)
-    process = subprocess.Popen((program, "60"), cwd=stack.project)
+    (stack.project / folder).mkdir(parents=True, exist_ok=True)
+    process = subprocess.Popen((program, "60"), cwd=stack.project / folder)
     deadline = time.monotonic() + 60
     # Just after it is started, a process has its parent's name for a moment.
     while processes.name(process.pid) != name[:15] and time.monotonic() < deadline:
@@ -263,15 +313,28 @@ def running(stack: Stack, name: str) -> "subprocess.Popen[bytes]":
     return process
 
 
+@pytest.mark.parametrize("folder", [".", "docs", "components/edge"])
 def test_an_update_that_is_under_way_is_left_alone(
-    stack: Stack, capsys: pytest.CaptureFixture[str]
+    stack: Stack, capsys: pytest.CaptureFixture[str], folder: str
 ) -> None:
     stack.has()
-    with running(stack, "pulumi") as other:
+    with running(stack, "pulumi", folder) as other:
         assert stack.recover("--yes") == 1
         assert f"is still running here: {stack.folder}/pulumi 60 (pid {other.pid})" in (
             capsys.readouterr().err
         )
+        other.kill()
+
+
+@pytest.mark.parametrize("folder", ["../project-2", "examples/other", "examples/other/docs"])
+def test_the_update_of_another_project_is_none_of_ours(stack: Stack, folder: str) -> None:
+    (stack.project / "Pulumi.yaml").touch()
+    (stack.project / "examples/other").mkdir(parents=True)
+    (stack.project / "examples/other/Pulumi.yaml").touch()
+    stack.has()
+    with running(stack, "pulumi", folder) as other:
+        assert stack.recover("--yes") == 0
+        assert other.poll() is None
         other.kill()
 
 
