@@ -36,6 +36,10 @@ _OWN_HEADERS = frozenset(
 )
 
 
+_MAPPED = ipaddress.IPv6Network("::ffff:0:0/96")
+"""How a socket of IPv6 shows clients of IPv4."""
+
+
 def _client_network(value: str) -> str:
     try:
         network = None if "%" in value else ipaddress.ip_network(value)  # no IPv6 zones
@@ -46,6 +50,9 @@ def _client_network(value: str) -> str:
     kind = reachable.within(network)
     if kind is not None:
         raise ValueError(f"must be a network that clients can be in; this one is {kind}")
+    if isinstance(network, ipaddress.IPv6Network) and network.subnet_of(_MAPPED):
+        ipv4 = ipaddress.IPv4Address(int(network.network_address) & 0xFFFF_FFFF)
+        return f"{ipv4}/{network.prefixlen - _MAPPED.prefixlen}"
     return str(network)
 
 

@@ -112,6 +112,12 @@ def test_a_leaving_worker_asks_the_current_one_before_any_route_of_its_own() -> 
     assert routes[0] == "use_backend _next if { stopping }"
 
 
+def test_a_leaving_worker_waits_for_the_current_one_as_long_as_it_lives() -> None:
+    text = render(backends(), Edge(hard_stop_after="2h"), "/f")
+    (section,) = (each for each in haproxy_sections(text) if each.heading == ["backend", "_next"])
+    assert ["timeout", "server", "7200s"] in section.lines, "or it ends what a service may take"
+
+
 def test_weights_fit_haproxy() -> None:
     services = parse({"farm": {"vms": 2, "image": "x"}, "services": SERVICES}).services
     many = backend("matomo", services["matomo"], {"web-0": 1024, "web-1": 1}, ENTRYPOINTS)
