@@ -235,6 +235,13 @@ def test_a_network_has_no_client_of_the_other_ip_version(
     assert {client: status_for(site, client) for client in wanted} == wanted
 
 
+def test_clients_of_ipv4_are_counted_apart_on_a_socket_of_ipv6(site: Site, app: App) -> None:
+    serve(site, app, rate_limit={"requests": 2, "per": "60s"})
+    for client in ("::ffff:192.0.2.7", "::ffff:192.0.2.8", "2001:db8::7", "2001:db8:0:1::7"):
+        assert [status_for(site, client) for _ in range(3)] == [200, 200, 429], client
+    assert status_for(site, "2001:db8::8") == 429, "the same /64"
+
+
 # Maintenance and pages.
 
 
