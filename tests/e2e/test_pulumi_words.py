@@ -30,6 +30,7 @@ wait = "sleep 600 & echo $! > pid.new; mv pid.new pid; wait" if config.get("slow
 for index in range(vms):
     local.Command(f"web-{index}-disk", create="echo made >> made")
 local.Command("slow", create=wait)
+local.Command("edge-haproxy-there", create="echo applied >> applied")
 pulumi.export("edge", {"ssh": "ssh root@edge.example.org"})
 """
 
@@ -90,6 +91,8 @@ def test_the_other_commands_of_the_docs(person: Person) -> None:
     person.ok("pulumi up --refresh")
     assert made(person) == 3, "nothing has changed"
     person.ok("pulumi up --replace '**web-1-disk'")
+    person.ok("pulumi up --replace '**edge-haproxy*'")
+    assert (person.folder / "applied").read_text() == "applied\n" * 2
     assert made(person) == 4
     person.ok("pulumi state unprotect --all --yes")
     shown = person.ok("echo at $(pulumi stack output --json edge | jq -r .ssh)")
