@@ -192,6 +192,8 @@ def read(files: Files) -> Certificate:
 
 def _blocks(part: str, path: Path, kind: str, names: tuple[str, ...] = ()) -> list[str]:
     try:
+        if path.exists() and not path.is_file():  # reading a pipe or a device may never end
+            raise UnusableError(part, path, "is not a file", names)
         text = path.read_text(encoding="ascii", errors="replace")
     except FileNotFoundError:
         raise UnusableError(part, path, "does not exist", names) from None

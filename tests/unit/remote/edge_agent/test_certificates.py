@@ -1,5 +1,6 @@
 """Which certificate is chosen for a domain, and what is said of those that cannot be used."""
 
+import os
 import shutil
 import time
 from pathlib import Path
@@ -194,11 +195,21 @@ def test_an_authority_that_is_not_there(tmp_path: Path) -> None:
     )
 
 
-def test_a_file_that_cannot_be_read(authority: Authority, tmp_path: Path) -> None:
+@pytest.mark.parametrize("odd", ["pipe", "/dev/null", "folder"])
+@pytest.mark.parametrize("part", ["fullchain", "privkey"])
+def test_what_is_no_file_is_not_read(
+    authority: Authority, tmp_path: Path, part: str, odd: str
+) -> None:
     folder = authority.issue(tmp_path / "a", A)
-    (folder / "privkey.pem").unlink()
-    (folder / "privkey.pem").mkdir()
-    with pytest.raises(UnusableError, match="cannot be read: Is a directory"):
+    file = folder / f"{part}.pem"
+    file.unlink()
+    if odd == "pipe":
+        os.mkfifo(file)
+    elif odd == "folder":
+        file.mkdir()
+    else:
+        file.symlink_to(odd)
+    with pytest.raises(UnusableError, match="is not a file"):
         read(Files.below(folder))
 
 
