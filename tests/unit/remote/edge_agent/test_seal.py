@@ -14,6 +14,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from remote.edge_agent import __main__ as program
+from remote.edge_agent import mark
 from remote.edge_agent.bundle import fact_line, file_line, file_lines
 from remote.edge_agent.instance import Instance
 from remote.edge_agent.seal import opened, sealed
@@ -159,7 +160,7 @@ def refused(
     with monkeypatch.context() as patched:
         patched.setattr(sys, "stdin", Stdin)
         patched.setattr(program, "apply", lambda *given: applied.append(given))
-        patched.setattr(program.mark, "made", lambda *_: "")
+        patched.setattr(mark, "made", lambda *_: "")
         patched.setattr(Instance, "locked", lambda _: contextlib.nullcontext())
         code = program.main(["apply", str(folder), "test", "10"])
     assert not folder.exists(), "nothing is made for what is refused"
