@@ -321,9 +321,8 @@ def test_a_vm_that_never_comes_up_is_told_and_the_old_one_serves_on(
 def test_another_memory_replaces_the_vm_and_its_containers(driver: Driver) -> None:
     before = driver.facts()
     driver.set_config("farm/memory", "1152MiB")
-    driver.set_config("farm/vms", 2)
     with driver.losing_nothing():
-        driver.ok("up")
+        driver.ok("scale", "--vms", "2")
     assert driver.smoke() == {"hello-web-0-0", "hello-web-0-1", "hello-web-1-0"}
     after = driver.facts()
     assert not set(before.domains.values()) & set(after.domains.values())
