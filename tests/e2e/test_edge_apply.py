@@ -700,7 +700,7 @@ def test_an_old_worker_that_does_not_leave_is_an_error_until_it_is_gone(
         )
         control.ask(edge.folder / "master.sock", "reload")
         assert poll(lambda: worker_of_now(edge) not in {old, None}, 10)
-        with pytest.raises(EdgeError, match=rf"do not confirm that they are stopping \(pid {old}\)"):
+        with pytest.raises(EdgeError, match=rf"old workers \(pid {old}\) do not confirm"):
             apply(Instance(str(edge.folder), "test"), edge.text(second), 10)
         os.kill(old, signal.SIGKILL)
         assert poll(lambda: edge.run("apply", edge.text(second)).returncode == 0, 30)
