@@ -129,7 +129,7 @@ def test_an_update_that_was_cut_short_is_recovered(person: Person) -> None:
     assert "the stack is currently locked" in text
     text = person.ok("make recover STACK=prod")
     assert text.count("Enter the passphrase") == 1
-    assert "repeat: updating slow (command:local:Command)" in text
+    assert "run again: updating slow (command:local:Command)" in text
     person.ok("pulumi preview --diff")
 
 
