@@ -140,7 +140,7 @@ def test_the_first_connection_is_verified_and_nobody_is_asked(
     done = way(driver, keys, vm, address)
     assert done.returncode == 0, done.stderr
     if way is not docker:
-        assert done.stdout == f"{vm if way is ssh else address}\n"
+        assert done.stdout.split()[0] == (vm if way is ssh else address)
     assert (keys / f"{vm}.known_hosts").read_text() == before
     assert marked(driver, vm) is (way is ssh)
 
