@@ -113,7 +113,8 @@ def test_a_leaving_worker_asks_the_current_one_before_any_route_of_its_own() -> 
 
 
 def test_a_leaving_worker_waits_for_the_current_one_as_long_as_it_lives() -> None:
-    text = render(backends(), Edge(hard_stop_after=7200), "/f")
+    edge = Edge.model_validate({"hard_stop_after": "2h"})
+    text = render(backends(), edge, "/f")
     (section,) = (each for each in haproxy_sections(text) if each.heading == ["backend", "_next"])
     assert ["timeout", "server", "7200s"] in section.lines, "or it ends what a service may take"
 
