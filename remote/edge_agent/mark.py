@@ -8,13 +8,13 @@ old one must not take away what the new one has just put into force.
 import secrets
 from pathlib import Path
 
+from remote.edge_agent.bundle import write_file
+
 
 def made(folder: Path) -> str:
     """Give the edge in a folder a new mark, and return it."""
     mark = secrets.token_hex(8)
-    part = _file(folder).with_suffix(".part")
-    part.write_text(mark, encoding="ascii")
-    part.replace(_file(folder))
+    write_file(_file(folder), mark)
     return mark
 
 
