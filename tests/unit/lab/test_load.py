@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from lab import tls
+from lab.load.clients import Clients
 from lab.load.plan import Kind, LoadError, Plan, mixed, pieces, post_body, target
 from lab.load.run import Run
 from lab.load.section import percentile
@@ -81,10 +82,23 @@ def test_a_faultless_server_fails_no_client(kind: Kind) -> None:
     assert {
         Kind.NEW: connections == COUNT,
         Kind.HTTP2: connections == 1,
-        Kind.KEEP_ALIVE: 4 <= connections < COUNT,
+        Kind.KEEP_ALIVE: 4 <= connections <= COUNT,
         Kind.POST: connections <= COUNT,
         Kind.WEBSOCKET: connections == COUNT,
     }[kind], connections
+
+
+@pytest.mark.parametrize(("kind", "opened"), [(Kind.KEEP_ALIVE, 4), (Kind.POST, 1)])
+def test_a_connection_that_is_free_is_used_again(kind: Kind, opened: int) -> None:
+    async def one_after_another() -> int:
+        async with serving(every(1, "ok")) as server:
+            clients = Clients(plan(server.port, kind), "r")
+            for number in range(12):
+                await clients.of(kind)(number)
+            clients.close()
+            return server.connections
+
+    assert asyncio.run(one_after_another()) == opened
 
 
 @pytest.mark.parametrize(
