@@ -1,8 +1,8 @@
-"""Reads YAML as Pulumi does, whose parser (go-yaml 3) goes by YAML 1.2 for the most part.
+"""Reads and writes YAML as Pulumi does, whose parser (go-yaml 3) mostly follows YAML 1.2.
 
-PyYAML goes by YAML 1.1: it takes `yes` for true and `1:20` for 80, which are text to Pulumi, and
-`1e3` and `0o17` for text, which are numbers to Pulumi. Each value here is what Pulumi gives the
-program, or of a type that no key takes.
+PyYAML follows YAML 1.1: it reads `yes` as true and `1:20` as 80, which are text to Pulumi, and
+`1e3` and `0o17` as text, which are numbers to Pulumi. This module returns the value that Pulumi
+gives the program, or one of a type that no key accepts.
 """
 
 import math
@@ -26,31 +26,38 @@ _INTEGER = re.compile(
 _FLOAT = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?")
 _DATE = re.compile(r"[0-9]{4}-[0-9]{1,2}-[0-9]{1,2}([Tt ].*)?", re.DOTALL)
 _LARGEST, _SMALLEST = 2**64 - 1, -(2**63)
-_WRITTEN_OUT = 1e21  # from which on Go's JSON has an exponent
+_WRITTEN_OUT = 1e21  # Go's JSON writes an exponent from here on
+
+UNREADABLE = (
+    *(yaml.YAMLError, ValueError, RecursionError),
+    # PyYAML's, for a wrong value after a tag, as in `!!bool x`.
+    *(LookupError, AttributeError, TypeError),
+)
+"""What `load` and `compose` raise for a text that is not valid YAML."""
 
 
 class Date:
-    """A date or time, which Pulumi rewrites to text of another form."""
+    """A date or time, which Pulumi rewrites as text in another form."""
 
     def __init__(self, text: str) -> None:
         self._text = text
 
     def __repr__(self) -> str:
-        """Return it as it is in the file."""
+        """Return the text in the file."""
         return self._text
 
     __str__ = __repr__
 
 
 def scalar(text: str) -> object:
-    """Return what a value without quotes and tag is to the program that Pulumi runs."""
+    """Return the value that Pulumi gives the program for a scalar without quotes and tag."""
     if text in _WORDS:
         return _WORDS[text]
     if not text[:1].isascii() or text[:1] not in "+-.0123456789":
         return text
     if _DATE.fullmatch(text):
         return Date(text)
-    # With a point in front Go takes no underscores.
+    # go-yaml accepts no underscores after a leading point.
     plain = text if text.startswith(".") else text.replace("_", "")
     found = _INTEGER.fullmatch(plain)
     if found is not None and len(plain) < 100:
@@ -75,7 +82,7 @@ def _as_json(number: float) -> int | float:
 
 
 class Loader(yaml.SafeLoader):
-    """PyYAML's parser with Pulumi's understanding of values."""
+    """PyYAML's parser with Pulumi's rules for scalars."""
 
     def resolve(self, kind: Any, value: Any, implicit: Any) -> str:
         """Return the tag of a node that has none."""
@@ -99,7 +106,7 @@ _KINDS: dict[type, str] = {
 
 
 def _constructed(loader: Loader, node: yaml.ScalarNode) -> object:
-    """Return the value of a node, whose tag may have been given."""
+    """Return the value of a node; its tag may be explicit."""
     value = scalar(loader.construct_scalar(node))
     kind = "float" if isinstance(value, int) and node.tag == f"{_TAG}float" else None
     if node.tag != _TAG + (kind or _KINDS[type(value)]) or isinstance(value, str):
@@ -114,16 +121,37 @@ for _kind in ("null", "bool", "int", "float", "timestamp"):
 
 
 def load(text: str) -> Any:
-    """Return what a document is.
+    """Return the content of a document.
 
     Raises:
-        yaml.YAMLError, ValueError, RecursionError, LookupError, AttributeError, TypeError: It
-            cannot be read.
+        UNREADABLE: One of these, if it is not valid YAML.
     """
     return yaml.load(text, Loader)  # noqa: S506 - a SafeLoader
 
 
 def compose(text: str) -> yaml.Node | None:
-    """Return the nodes of a document; errors are those of `load`."""
+    """Return the nodes of a document; raises the same errors as `load`."""
     node: yaml.Node | None = yaml.compose(text, Loader)
     return node
+
+
+class _Dumper(yaml.SafeDumper):
+    """PyYAML's writer, with quotes around text that Pulumi would read as something else."""
+
+
+def _quoted(dumper: _Dumper, text: str) -> yaml.ScalarNode:
+    style = None if isinstance(scalar(text), str) else '"'
+    return dumper.represent_scalar(f"{_TAG}str", text, style=style)
+
+
+def _as_written(dumper: _Dumper, date: Date) -> yaml.ScalarNode:
+    return dumper.represent_scalar(f"{_TAG}timestamp", str(date))
+
+
+_Dumper.add_representer(str, _quoted)
+_Dumper.add_representer(Date, _as_written)
+
+
+def dump(document: object) -> str:
+    """Return a document as YAML that `load`, and so Pulumi, reads back as the same values."""
+    return yaml.dump(document, Dumper=_Dumper, sort_keys=False)

@@ -9,8 +9,6 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from components import goyaml, stackfile
 from components.config.checks.text import is_hash, part
 from components.config.models.stack import Stack
@@ -20,7 +18,7 @@ def lost_in_file(path: Path) -> tuple[str, ...]:
     """Return the problems of a stack file; none if it is elsewhere, or cannot be read."""
     try:
         document = goyaml.load(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, LookupError, AttributeError, TypeError, yaml.YAMLError):
+    except (OSError, *goyaml.UNREADABLE):
         return ()
     config = document.get("config") if isinstance(document, dict) else None
     found = lost(config if isinstance(config, dict) else {})

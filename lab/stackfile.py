@@ -1,4 +1,4 @@
-"""A stack's config file: what the lab reads from it, and copies of it with other values."""
+"""What the lab reads from a stack file, and copies of it with other values."""
 
 from __future__ import annotations
 
@@ -8,7 +8,14 @@ from pathlib import Path
 from typing import Any
 
 from ruamel.yaml import YAML
+from ruamel.yaml.nodes import ScalarNode
+from ruamel.yaml.resolver import VersionedResolver
+from ruamel.yaml.scalarstring import DoubleQuotedScalarString
+from ruamel.yaml.tag import Tag
 
+from components import goyaml
+from components.config import check
+from components.config.loading import ConfigError
 from components.stackfile import own
 
 _SERVICES = "services"
@@ -19,9 +26,9 @@ class StackFileError(Exception):
 
 
 def hosts(path: Path) -> list[str]:
-    """Return all domains of all services, in the file's order, for the lab's hosts file.
+    """Return the domains of all services, in the file's order, for the lab's hosts file.
 
-    What is not there or not of the right form is left out: the program is what says so.
+    Values that are missing or of a wrong type are left out: the program reports them.
     """
     services = own(_config(_read(path), path)).get(_SERVICES)
     given = [
@@ -35,7 +42,7 @@ def hosts(path: Path) -> list[str]:
 
 
 def image(path: Path) -> str | None:
-    """Return the disk image of the VMs; None where the program will say that there is none."""
+    """Return the VMs' disk image; None if the file has none, which the program reports."""
     farm = own(_config(_read(path), path)).get("farm")
     found = farm.get("image") if isinstance(farm, dict) else None
     return found if isinstance(found, str) else None
@@ -69,7 +76,8 @@ def keep(place: Path, path: Path, values: Mapping[str, int]) -> None:
     """Save counts by path, each with the value that the config file has there now."""
     config = _config(_read(path), path)
     noted = {key: {"value": value, "file": _at(config, key)} for key, value in values.items()}
-    place.write_text(json.dumps(noted), encoding="utf-8")
+    # A date, which is no JSON, is an error that the program reports.
+    place.write_text(json.dumps(noted, default=str), encoding="utf-8")
 
 
 def kept(place: Path, path: Path) -> dict[str, int]:
@@ -93,18 +101,21 @@ def _at(config: Any, path: str) -> Any:
 def set_in_copy(source: Path, target: Path, values: Mapping[str, Any]) -> None:
     """Write a copy of a stack file with other values, by their path, as in ``farm.domain_type``.
 
-    Where something on the way is not a map, nothing is set: the program is what says so.
+    All other values are to Pulumi what they are in the source. Where a parent of a path is not a
+    map, nothing is set: the program reports it.
     """
-    document = _read(source)
-    config = _config(document, source)
+    text = _text(source)
+    _config(_document(text, source), source)
+    document = _yaml().load(text)
+    config = document["config"]
     for path, value in values.items():
         first, *between, last = path.split(".")
         place = own(config).get(first)
         for each in between:
             place = place.get(each) if isinstance(place, dict) else None
         if isinstance(place, dict):
-            place[last] = value
-    # For its owner only: a lab's config has its secrets in plain text.
+            place[last] = _as_written(value)
+    # Only for its owner: a lab's config has its secrets in plain text.
     target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     with target.open("w", encoding="utf-8") as file:
         _yaml().dump(document, file)
@@ -117,15 +128,53 @@ def _config(document: Any, path: Path) -> Any:
     return config
 
 
-def _read(path: Path) -> Any:
+def _read(path: Path) -> object:
+    return _document(_text(path), path)
+
+
+def _text(path: Path) -> str:
     try:
-        return _yaml().load(path)
+        return path.read_text(encoding="utf-8")
     except OSError as error:
         raise StackFileError(f"{path}: cannot be read: {error.strerror}") from None
+    except UnicodeDecodeError as error:
+        raise StackFileError(f"{path}: cannot be read: {error}") from None
+
+
+def _document(text: str, path: Path) -> object:
+    try:
+        return check.document(text)
+    except ConfigError as error:
+        raise StackFileError("\n".join(f"{path}: {each}" for each in error.problems)) from None
+
+
+class _Unresolved(VersionedResolver):
+    """ruamel's resolver, without its rules for numbers, words and dates.
+
+    A value without quotes is text as it stands in the file. It is written back as it was, and
+    means to Pulumi what it meant: ruamel would write `-0755`, an octal number, as `-755`.
+    """
+
+    def resolve(self, kind: Any, value: Any, implicit: Any) -> Any:
+        """Return the tag of a node that has none."""
+        if kind is ScalarNode and value not in ("", "<<"):
+            return Tag(suffix="tag:yaml.org,2002:str")
+        return super().resolve(kind, value, implicit)
+
+
+def _as_written(value: Any) -> Any:
+    """Return a value in the form that `_yaml` writes without a tag."""
+    if isinstance(value, Mapping):
+        return {key: _as_written(each) for key, each in value.items()}
+    if isinstance(value, str):
+        plain = isinstance(goyaml.scalar(value), str)
+        return value if plain else DoubleQuotedScalarString(value)
+    return json.dumps(value)
 
 
 def _yaml() -> YAML:
     yaml = YAML()
+    yaml.Resolver = _Unresolved
     yaml.preserve_quotes = True
     yaml.width = 4096
     yaml.indent(mapping=2, sequence=4, offset=2)

@@ -18,11 +18,6 @@ from components.config.checks.text import part
 from components.config.loading import ConfigError, parse
 
 _QUOTED = re.compile(r"'[^']{2,}'|\"[^\"]{2,}\"")
-# The latter three are what PyYAML raises for a wrong value behind `!!bool` and such.
-_UNREADABLE = (
-    *(yaml.YAMLError, ValueError, RecursionError),
-    *(LookupError, AttributeError, TypeError),
-)
 _MOST_VALUES = 1_000_000
 """Of a file with its aliases written out. Ten nested ones of ten entries would take hours to read;
 Pulumi refuses them."""
@@ -41,21 +36,11 @@ def raw_config(text: str) -> dict[str, Any]:
 
 def _config(text: str) -> dict[Any, Any]:
     """Return what is below ``config``, or raise ``ConfigError``."""
-    try:
-        node = goyaml.compose(text)
-        twice = tuple(_given_twice(node))
-        _not_too_many(node)
-        document = goyaml.load(text)
-    except _UNREADABLE as error:
-        raise ConfigError(
-            [f"config: cannot be read, as the file is no YAML: {_reason(error)}"]
-        ) from None
-    if twice:
-        raise ConfigError(twice)
-    misplaced = tuple(stackfile.misplaced(document))
+    whole = document(text)
+    misplaced = tuple(stackfile.misplaced(whole))
     if misplaced:
         raise ConfigError(misplaced)
-    config = document.get("config") if isinstance(document, dict) else None
+    config = whole.get("config") if isinstance(whole, dict) else None
     if not isinstance(config, dict):
         raise ConfigError(
             ["config: is required, with the keys gatehouse:farm and gatehouse:services"]
@@ -64,6 +49,26 @@ def _config(text: str) -> dict[Any, Any]:
     if problems:
         raise ConfigError(problems)
     return config
+
+
+def document(text: str) -> object:
+    """Return the content of a stack file as Pulumi reads it.
+
+    Raises:
+        ConfigError: Pulumi would refuse it: it is not YAML, or has a key twice.
+    """
+    try:
+        node = goyaml.compose(text)
+        twice = tuple(_given_twice(node))
+        _not_too_many(node)
+        content: object = goyaml.load(text)
+    except goyaml.UNREADABLE as error:
+        raise ConfigError(
+            [f"config: cannot be read, as the file is no YAML: {_reason(error)}"]
+        ) from None
+    if twice:
+        raise ConfigError(twice)
+    return content
 
 
 def problems(text: str) -> tuple[str, ...]:

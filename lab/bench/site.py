@@ -14,8 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml
-
+from components import goyaml
 from controller.key_files import key_folder
 from controller.ssh import SSH_USER, options_in
 from lab import live
@@ -188,21 +187,21 @@ class Site:
     def value(self, path: str) -> Any:
         """Return a value of the config by its path, as in ``farm.vms``; none if it has none."""
         first, *rest = path.split(".")
-        found = yaml.safe_load(self.config.read_text())["config"][f"gatehouse:{first}"]
+        found = goyaml.load(self.config.read_text())["config"][f"gatehouse:{first}"]
         for each in rest:
             found = found.get(each)
         return found
 
     def configure(self, values: Mapping[str, Any]) -> None:
         """Set values of the config, and apply nothing."""
-        document = yaml.safe_load(self.config.read_text())
+        document = goyaml.load(self.config.read_text())
         for path, value in values.items():
             first, *parents, last = path.split(".")
             place = document["config"][f"gatehouse:{first}"]
             for parent in parents:
                 place = place[parent]
             place[last] = value
-        self.config.write_text(yaml.safe_dump(document, sort_keys=False))
+        self.config.write_text(goyaml.dump(document))
 
     def inside(self, *command: str) -> str:
         """Run a program inside the lab and return what it prints.

@@ -14,8 +14,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from urllib.parse import urlsplit
 
-import yaml
-
 from components import goyaml, stackfile
 from components.host.traefik import IMAGE
 from lab import machine, packages
@@ -117,7 +115,7 @@ def _read(asked: argparse.Namespace) -> object:
         return goyaml.load(asked.stack_file.read_text(encoding="utf-8"))
     except OSError as error:
         raise disk.ImageError(f"{asked.stack_file}: cannot be read: {error.strerror}") from error
-    except (UnicodeDecodeError, yaml.YAMLError) as error:
+    except goyaml.UNREADABLE as error:
         raise disk.ImageError(f"{asked.stack_file}: cannot be read: {error}") from error
 
 

@@ -1,4 +1,4 @@
-"""The copy of a lab's config that the Pulumi CLI gets: without secrets in plain text."""
+"""The copy of a lab's stack file that the Pulumi CLI gets, without secrets in plain text."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml
-
-from components.config.loading import SECRET_KEYS
+from components import goyaml
+from components.config import check
+from components.config.loading import SECRET_KEYS, ConfigError
 from lab.providers.values import show_path
 from lab.pulumi.errors import StackError
 
@@ -18,7 +18,7 @@ _SALT_KEYS = ("encryptionsalt", "secretsprovider", "encryptedkey")
 
 @dataclass(frozen=True)
 class Copy:
-    """A stack's config file, and the copy of it that the CLI gets."""
+    """A stack file, and the copy of it that the CLI gets."""
 
     source: Path
     path: Path
@@ -29,7 +29,7 @@ class Copy:
 
     @property
     def fresh(self) -> bool:
-        """Whether it was made from the source as it is now, and has all its secrets."""
+        """Whether the copy is complete, with its secrets, and the source has not changed since."""
         try:
             return self.path.exists() and self._marker.read_text() == self._digest()
         except OSError:
@@ -39,51 +39,59 @@ class Copy:
         return hashlib.sha256(self.source.read_bytes()).hexdigest()
 
     def write(self) -> dict[str, str]:
-        """Make it, and return the secrets to set in it, each by its path in the CLI's syntax.
+        """Write the copy; return the secrets to set in it by path, in the CLI's syntax.
 
         Raises:
-            StackError: The source cannot be read.
+            StackError: The source cannot be read, or Pulumi would refuse it.
         """
         self._marker.unlink(missing_ok=True)
         return copy_config(self.source, self.path)
 
     def done(self) -> None:
-        """Note that it has all its secrets."""
+        """Record that the copy has all its secrets."""
         self._marker.write_text(self._digest())
 
 
 def copy_config(source: Path, copy: Path) -> dict[str, str]:
-    """Copy a stack's config file without its secrets; return these by their paths for the CLI.
+    """Copy a stack file without its secrets; return these by their paths for the CLI.
 
-    What the CLI has added to the copy for its secrets is kept.
+    The keys that the CLI has added to the copy for its encryption stay there. All other values
+    are to Pulumi what they are in the source.
 
     Raises:
-        StackError: The file cannot be read.
+        StackError: The file cannot be read, or Pulumi would refuse it.
     """
     try:
         text = source.read_text(encoding="utf-8")
-        theirs = yaml.safe_load(text) or {}
-        ours = yaml.safe_load(copy.read_text(encoding="utf-8")) if copy.exists() else {}
-    except (OSError, yaml.YAMLError) as error:
+        theirs = check.document(text)
+        before = goyaml.load(copy.read_text(encoding="utf-8")) if copy.exists() else {}
+    except ConfigError as error:
+        raise StackError("\n".join(f"{source}: {each}" for each in error.problems)) from error
+    except (OSError, *goyaml.UNREADABLE) as error:
         raise StackError(f"{source}: cannot be read: {error}") from error
+    if not isinstance(theirs, dict):
+        theirs = {}  # the program says what is missing
     hidden: dict[str, str] = {}
-    for key, value in (theirs.get("config") or {}).items():
-        theirs["config"][key] = _taken_out(value, str(key), hidden, secret=False)
-    if hidden:
-        text = yaml.safe_dump(theirs, sort_keys=False)
+    config = theirs.get("config")
+    if isinstance(config, dict):
+        left = {key: _without_secrets(config[key], str(key), hidden) for key in config}
+        if hidden:
+            text = goyaml.dump({**theirs, "config": left})
     added = {
-        key: value for key, value in (ours or {}).items() if key in _SALT_KEYS and key not in theirs
+        key: before[key]
+        for key in _SALT_KEYS
+        if isinstance(before, dict) and key in before and key not in theirs
     }
     if added:
-        text = f"{text.rstrip()}\n{yaml.safe_dump(added)}"
+        text = f"{text.rstrip()}\n{goyaml.dump(added)}"
     partial = copy.with_suffix(".partial")
     partial.write_text(text, encoding="utf-8")
     partial.replace(copy)
     return hidden
 
 
-def _taken_out(value: Any, path: str, hidden: dict[str, str], *, secret: bool) -> Any:
-    """Return a config value without its secret texts, which are put into `hidden`."""
+def _without_secrets(value: Any, path: str, hidden: dict[str, str], *, secret: bool = False) -> Any:
+    """Return a config value without its secret texts, which go into `hidden`."""
     if not isinstance(value, dict) or set(value) == {"secure"}:
         return value
     left = {}
@@ -94,5 +102,5 @@ def _taken_out(value: Any, path: str, hidden: dict[str, str], *, secret: bool) -
         if inside and isinstance(each, str):
             hidden[below] = each
         else:
-            left[name] = _taken_out(each, below, hidden, secret=inside)
+            left[name] = _without_secrets(each, below, hidden, secret=inside)
     return left
