@@ -13,6 +13,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from lab.console import step
+from lab.long_command import LongCommandError, run
 from remote.edge_agent.install import (
     LOCK,
     POLICY,
@@ -62,8 +63,7 @@ TEST_PACKAGES = (
 """What the end-to-end tests need beside the lab's."""
 
 APT_LISTS = Path("/var/lib/apt/lists")
-APT_TIMEOUT = 1800  # s; about 150 MB are fetched, so this is a machine that reaches no mirror
-TAIL_LINES = 15
+APT_SECONDS = 1800  # it fetches about 150 MB; longer means that it cannot reach its mirror
 
 
 class PackagesError(Exception):
@@ -174,23 +174,8 @@ def apt(*args: str) -> None:
     command = ["apt-get", "-o", "DPkg::Lock::Timeout=120", *args]
     env = {**os.environ, "DEBIAN_FRONTEND": "noninteractive", "NEEDRESTART_MODE": "l"}
     try:
-        done = subprocess.run(
-            command,
-            env=env,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            timeout=APT_TIMEOUT,
-        )
-    except subprocess.TimeoutExpired as error:
+        run(command, seconds=APT_SECONDS, env=env)
+    except LongCommandError as error:
         raise PackagesError(
-            f"{' '.join(command)}: not done after {APT_TIMEOUT} s: "
-            "see whether the machine reaches its mirror"
+            f"{error}\nfix the cause (network, apt sources, another running apt) and run this again"
         ) from error
-    if done.returncode != 0:
-        tail = "\n".join(f"  {line}" for line in done.stdout.splitlines()[-TAIL_LINES:])
-        raise PackagesError(
-            f"{' '.join(command)}: exit code {done.returncode}; its last lines:\n{tail}\n"
-            "fix the cause (network, apt sources, another running apt) and run this again"
-        )

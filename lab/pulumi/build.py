@@ -11,7 +11,6 @@ import platform
 import re
 import shutil
 import signal
-import subprocess
 import sys
 import zipfile
 from collections.abc import Mapping, Sequence
@@ -20,6 +19,7 @@ from types import FrameType
 
 from lab.console import step
 from lab.images.cache import CACHE, cached, digest, recipe_files
+from lab.long_command import LongCommandError, run
 
 NAME = "pulumi"
 RECIPE = Path(__file__).parent / "go"
@@ -27,7 +27,6 @@ _MODULE = "github.com/pulumi/pulumi/pkg/v3"
 _VARIABLE = "github.com/pulumi/pulumi/sdk/v3/go/common/version.Version"
 NEEDED_DISK = 6 << 30  # bytes: Go 0.3 GB, modules 1.2 GB, build cache 1.5 GB, the CLI, and room
 _SECONDS = 3600  # takes 6 to 7 minutes on two cores
-_TAIL_LINES = 15
 
 
 class BuildError(Exception):
@@ -145,26 +144,12 @@ def _run(command: Sequence[str], folder: Path, env: Mapping[str, str]) -> None:
         *(("unshare", "--pid", "--fork", "--kill-child") if os.geteuid() == 0 else ()),
     )
     try:
-        done = subprocess.run(
-            (*ours, *command),
-            cwd=folder,
-            env=dict(env),
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            errors="replace",
-            timeout=_SECONDS,
-            check=False,
-        )
-    except subprocess.TimeoutExpired as error:
-        raise BuildError(f"{command[0]}: not done after {_SECONDS} s") from error
-    if done.returncode != 0:
-        tail = "\n".join(f"  {line}" for line in done.stdout.splitlines()[-_TAIL_LINES:])
+        run((*ours, *command), seconds=_SECONDS, folder=folder, env=env)
+    except LongCommandError as error:
         raise BuildError(
-            f"building the Pulumi CLI: {' '.join(command)}: exit code {done.returncode}; its last"
-            f" lines:\n{tail}\nfix that and run again, or install the CLI {version()}"
-        )
+            f"building the Pulumi CLI: {error}\n"
+            f"fix that and run again, or install the CLI {version()}"
+        ) from error
 
 
 def _stop(number: int, frame: FrameType | None) -> None:  # noqa: ARG001 - a handler's signature
