@@ -92,7 +92,7 @@ bench-document: venv  ## write docs/benchmarks.md and its plots from the raw dat
 	@$(PYTHON) -m benchmarks --document-only $(if $(OUT),--out $(OUT))
 
 image: venv  ## OUT=file.qcow2: build a disk image for production with Docker on it; RELEASE=trixie TRAEFIK=docker://registry.example.org/library/traefik:TAG; as root
-	@$(PYTHON) -m lab.images.ready $(or $(OUT),$(error OUT=file.qcow2 is missing)) $(if $(RELEASE),--suite $(RELEASE)) \
+	@$(PYTHON) -m lab.images.production $(or $(OUT),$(error OUT=file.qcow2 is missing)) $(if $(RELEASE),--suite $(RELEASE)) \
 	    $(if $(TRAEFIK),--traefik $(TRAEFIK)) --stack-file $(or $(FILE),Pulumi.prod.yaml)
 
 check-config: venv  ## FILE=Pulumi.prod.yaml: list all errors of a stack file; changes nothing

@@ -12,9 +12,9 @@ from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 
-from benchmarks import datapath, engine, growth, machine, program, serving
+from benchmarks import datapath, engine, growth, host_info, program, serving
 from benchmarks.chapters import Part
-from benchmarks.document import FOLDER, Measured, document
+from benchmarks.document import FOLDER, PartResults, document
 
 PARTS: Mapping[str, Part] = {
     part.NAME: part
@@ -47,11 +47,11 @@ def measure(part: Part, out: Path, *, quick: bool) -> None:
     """Measure one part and keep its raw data; those of the others stay as they are."""
     print(f"bench: {part.NAME} …", flush=True)
     began = time.monotonic()
-    measured = Measured(
+    measured = PartResults(
         part=part.NAME,
         date=datetime.now(UTC).date().isoformat(),
         quick=quick,
-        machine=machine.described(),
+        machine=host_info.described(),
         raw=part.measure(quick=quick),
     )
     file = out / FOLDER / f"{part.NAME}.json"
@@ -68,7 +68,7 @@ def write(out: Path) -> Path:
     for name, part in PARTS.items():
         file = out / FOLDER / f"{name}.json"
         if file.exists():
-            measured = Measured(**json.loads(file.read_text()))
+            measured = PartResults(**json.loads(file.read_text()))
             parts.append((measured, part.chapter(measured.raw)))
     for _, chapter in parts:
         for plot in chapter.plots:

@@ -7,7 +7,7 @@ from typing import Any
 
 from benchmarks.chapters import Bar, Chapter, Plot, Series, series_of
 from benchmarks.path.application import RATE, SMALL
-from benchmarks.path.load import CONNECTIONS, KEPT
+from benchmarks.path.load_tools import CONNECTIONS, KEPT
 from benchmarks.path.tiers import ALONE, BOTH, HAPROXY, TRAEFIK
 from benchmarks.path.variations import AS_DEPLOYED
 from benchmarks.stats import Spread, paired, spread

@@ -14,7 +14,7 @@ FOLDER = "benchmarks"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Measured:
+class PartResults:
     """One part as it was measured: what its raw file holds."""
 
     part: str
@@ -25,7 +25,7 @@ class Measured:
     raw: Mapping[str, Any]
 
 
-def document(parts: Sequence[tuple[Measured, Chapter]]) -> str:
+def document(parts: Sequence[tuple[PartResults, Chapter]]) -> str:
     """Return the document.
 
     Args:
@@ -69,7 +69,7 @@ def _bar(bar: Bar) -> tuple[str, ...]:
     return (bar.what, bar.wanted, bar.measured, "met" if bar.met else "**missed**")
 
 
-def _machines(parts: Sequence[Measured]) -> str:
+def _machines(parts: Sequence[PartResults]) -> str:
     """A column per machine; mostly it is one."""
     columns: list[tuple[Mapping[str, str], list[str]]] = []
     for part in parts:

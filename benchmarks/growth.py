@@ -13,12 +13,12 @@ from typing import Any
 
 from benchmarks import growth_chapter
 from benchmarks.chapters import Chapter
-from benchmarks.memory import resident_bytes
 from benchmarks.path import cpu
 from benchmarks.path.application import SIZES, Application, prepared
 from benchmarks.path.front import BenchError, Front
-from benchmarks.path.load import plain_load
+from benchmarks.path.load_tools import plain_load
 from benchmarks.path.variations import replaced
+from benchmarks.process_memory import resident_bytes
 from components.config.loading import parse
 from components.edge.backends import backend
 from components.edge.haproxy import render

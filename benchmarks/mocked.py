@@ -24,7 +24,7 @@ from pulumi.runtime import mocks
 from pulumi.runtime.proto import resource_pb2
 
 from benchmarks import sites
-from benchmarks.memory import resident_bytes
+from benchmarks.process_memory import resident_bytes
 
 
 class NoMocks(mocks.Mocks):

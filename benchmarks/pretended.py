@@ -20,7 +20,7 @@ import yaml
 from benchmarks import sites
 from benchmarks.mocked import outputs
 from lab.providers import VERSIONS, package
-from lab.providers.handler import Call, FixedHandler, Made, Package, Resource
+from lab.providers.handler import Call, Created, FixedHandler, Package, Resource
 from lab.providers.schema import Schema
 from lab.providers.serve import PREFIX, serve_package
 from lab.pulumi import tools
@@ -30,7 +30,7 @@ from lab.pulumi.operations import PulumiCli
 STACK = "bench"
 
 
-class Nowhere:
+class NullConnection:
     """A connection to nothing."""
 
     def cancel(self) -> None:
@@ -40,20 +40,20 @@ class Nowhere:
         """Nothing is open."""
 
 
-class Pretended(FixedHandler[Nowhere]):
+class Pretended(FixedHandler[NullConnection]):
     """A resource type of which nothing is made."""
 
     def __init__(self, schema: Schema) -> None:
         self.schema = schema
 
-    def create(self, connection: Nowhere, call: Call) -> Made:  # noqa: ARG002 - it is to nothing
+    def create(self, connection: NullConnection, call: Call) -> Created:  # noqa: ARG002 - it is to nothing
         """Answer as if it had been made."""
-        return Made(f"{call.name}-id", outputs(self.schema.type, call.name))
+        return Created(f"{call.name}-id", outputs(self.schema.type, call.name))
 
-    def delete(self, connection: Nowhere, call: Call, old: Resource) -> None:
+    def delete(self, connection: NullConnection, call: Call, old: Resource) -> None:
         """Do nothing."""
 
-    def read(self, connection: Nowhere, resource: Resource) -> Resource | None:  # noqa: ARG002 - it is to nothing
+    def read(self, connection: NullConnection, resource: Resource) -> Resource | None:  # noqa: ARG002 - it is to nothing
         """Return it as it is in the state."""
         return resource
 
@@ -62,7 +62,7 @@ def pretending(real: Package) -> Package:
     """Return a package whose handlers make nothing."""
     return dataclasses.replace(
         real,
-        connect=lambda _: Nowhere(),
+        connect=lambda _: NullConnection(),
         handlers=[Pretended(handler.schema) for handler in real.handlers],
     )
 

@@ -12,10 +12,10 @@ from typing import Any
 
 from benchmarks import serving_chapter, timeline
 from benchmarks.chapters import Chapter
-from lab.bench.site import HOST, Site, Trouble
+from lab.bench.measured_lab import HOST, MeasuredLab, Trouble
 from lab.commands import PROJECT
 from lab.datacentre import ADDRESS, BASE_DISK
-from lab.edge import EdgeHost
+from lab.edge_access import EdgeHost
 
 NAME = "serving"
 
@@ -35,14 +35,16 @@ def measure(*, quick: bool) -> dict[str, Any]:
         Trouble: The lab does not do it.
     """
     with tempfile.TemporaryDirectory() as folder:
-        site = Site(name=_LAB, providers="auto", folder=Path(folder), log=Path(folder) / "log")
+        site = MeasuredLab(
+            name=_LAB, providers="auto", folder=Path(folder), log=Path(folder) / "log"
+        )
         try:
             return _measured(site, runs=1 if quick else _RUNS, applied=not quick)
         finally:
             site.run("down")
 
 
-def _measured(site: Site, *, runs: int, applied: bool) -> dict[str, Any]:
+def _measured(site: MeasuredLab, *, runs: int, applied: bool) -> dict[str, Any]:
     raw: dict[str, Any] = {
         "alone_seconds": [],
         "ups": [],
@@ -67,7 +69,7 @@ def _measured(site: Site, *, runs: int, applied: bool) -> dict[str, Any]:
     return raw
 
 
-def _alone(site: Site) -> float:
+def _alone(site: MeasuredLab) -> float:
     ended = site.datacentre.enter(
         [
             *(sys.executable, "-m", "benchmarks.alone", "--image", str(BASE_DISK)),
@@ -83,7 +85,7 @@ def _alone(site: Site) -> float:
     return float(ended.stdout)
 
 
-def _first_up(site: Site) -> dict[str, Any]:
+def _first_up(site: MeasuredLab) -> dict[str, Any]:
     site.configure(_START)
     answered, lines = _up(site, "hello-web-0-0")
     shown = "systemctl show docker --property ActiveEnterTimestampMonotonic --value;"
@@ -96,7 +98,7 @@ def _first_up(site: Site) -> dict[str, Any]:
     }
 
 
-def _up(site: Site, container: str) -> tuple[float, list[tuple[float, str]]]:
+def _up(site: MeasuredLab, container: str) -> tuple[float, list[tuple[float, str]]]:
     """Apply the config, and return when a container answered, and what the engine printed when.
 
     In s from when the engine began: nobody but a lab has one to be started first.

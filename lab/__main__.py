@@ -8,20 +8,20 @@ import sys
 from pathlib import Path
 
 from controller.ssh import EnterError
-from lab.acme import AcmeError
+from lab.acme_server import AcmeError
 from lab.authority import AuthorityError
 from lab.commands import Lab, LabError
 from lab.datacentre import DatacentreError
 from lab.images.containers import ContainerImageError
 from lab.images.debian import ImageError
 from lab.lock import LockError
-from lab.machine import MachineError
 from lab.namespaces import NamespaceError
 from lab.packages import PackagesError
+from lab.prerequisites import MachineError
 from lab.pulumi.cli import CliError
 from lab.pulumi.errors import StackError
 from lab.pulumi.tools import ProvidersError
-from lab.stackfile import StackFileError
+from lab.stack_copies import StackFileError
 from lab.web import WebError
 
 _TOLD = (

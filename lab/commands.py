@@ -18,13 +18,13 @@ from typing import Any
 
 from controller.key_files import key_folder
 from controller.ssh import addresses, entering
-from lab import acme, machine, packages, stackfile
+from lab import acme_server, packages, prerequisites, stack_copies
 from lab.console import note, step
 from lab.datacentre import Datacentre, domains_of
 from lab.images import stock
 from lab.pulumi import cli, tools
 from lab.pulumi.errors import StackError
-from lab.pulumi.stack import FOLDER, Stack
+from lab.pulumi.lab_stack import FOLDER, LabStack
 
 PROJECT = Path(__file__).parents[1]
 _BOOT_SECONDS = 600  # farm.boot_timeout's default
@@ -58,14 +58,14 @@ class Lab:
 
     def scale(self, *, vms: int | None, service: str | None, replicas: int | None) -> int:
         """Set counts in the lab, leaving the config file as it is, and apply them."""
-        wanted = stackfile.counts(self.config_file, vms=vms, service=service, replicas=replicas)
+        wanted = stack_copies.counts(self.config_file, vms=vms, service=service, replicas=replicas)
         with self._datacentre.lock:
             started = self._started()
-            kept = {**stackfile.kept(self._scaled, self.config_file), **wanted}
-            stackfile.keep(self._scaled, self.config_file, kept)
+            kept = {**stack_copies.kept(self._scaled, self.config_file), **wanted}
+            stack_copies.keep(self._scaled, self.config_file, kept)
             return self._applied(*started)
 
-    def _applied(self, stack: Stack, providers: tools.Providers) -> int:
+    def _applied(self, stack: LabStack, providers: tools.Providers) -> int:
         self._heal(stack)
         stack.keep(providers)
         code = stack.up(self._config(), refresh=True)
@@ -116,23 +116,23 @@ class Lab:
         return Datacentre(self.name)
 
     @property
-    def _stack(self) -> Stack:
+    def _stack(self) -> LabStack:
         datacentre = self._datacentre
-        return Stack(
+        return LabStack(
             enter=datacentre.enter,
             name=self.name,
             project=PROJECT,
             folder=datacentre.root / FOLDER,
         )
 
-    def _started(self) -> tuple[Stack, tools.Providers]:
+    def _started(self) -> tuple[LabStack, tools.Providers]:
         if self.acme:
-            packages.ensure(acme.PACKAGES)
-        machine.check_root()
-        image = Path(stackfile.image(self.config_file) or "")
+            packages.ensure(acme_server.PACKAGES)
+        prerequisites.check_root()
+        image = Path(stack_copies.image(self.config_file) or "")
         with cli.being_built():
             self._datacentre.start(
-                stackfile.hosts(self.config_file),
+                stack_copies.hosts(self.config_file),
                 [image.name] if stock.suite_of(image) else [],
             )
         stack, found = self._stack, cli.ready()
@@ -140,7 +140,7 @@ class Lab:
         stack.lay_out(found, providers)
         print(f"engine: {found}", flush=True)
         print(f"providers: {providers}", flush=True)
-        for path, value in stackfile.kept(self._scaled, self.config_file).items():
+        for path, value in stack_copies.kept(self._scaled, self.config_file).items():
             print(f"scaled: {path}: {value}, until you edit it or run `make down`", flush=True)
         return stack, providers
 
@@ -171,19 +171,19 @@ class Lab:
 
     def _config(self) -> Path:
         """Return the config file to apply: with what depends on the lab, in a copy."""
-        values: dict[str, Any] = dict(stackfile.kept(self._scaled, self.config_file))
+        values: dict[str, Any] = dict(stack_copies.kept(self._scaled, self.config_file))
         domain_type = self._datacentre.domain_type()
         if domain_type != "qemu":  # with KVM for the VMs where a guest runs on it
             values["farm.domain_type"] = domain_type
         if self.acme:
-            values["edge.tls.acme"] = dict(acme.ensure(self._datacentre))
+            values["edge.tls.acme"] = dict(acme_server.ensure(self._datacentre))
         if not values:
             return self.config_file
         copy = self._datacentre.root / "config" / self.config_file.name
-        stackfile.set_in_copy(self.config_file, copy, values)
+        stack_copies.set_in_copy(self.config_file, copy, values)
         return copy
 
-    def _heal(self, stack: Stack) -> None:
+    def _heal(self, stack: LabStack) -> None:
         """Bring back VMs that were powered off or removed behind Pulumi's back.
 
         A refresh asks each VM's Docker, which one that is off does not answer, nor does an update

@@ -17,7 +17,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from lab import internet, machine, packages
+from lab import internet, packages, prerequisites
 from lab.console import step
 from lab.images import containers, debian
 from lab.kvm import probe_kvm
@@ -52,7 +52,7 @@ class DatacentreError(Exception):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Images:
+class LabImages:
     """What the lab's machines run: paths on this machine, container images by plain reference."""
 
     disk: Path
@@ -96,9 +96,9 @@ class Datacentre:
                     " has now: run `make down` first"
                 )
             return
-        machine.check_root()
+        prerequisites.check_root()
         packages.ensure()
-        machine.check_resources(LABS)
+        prerequisites.check_resources(LABS)
         images = make_images(stock)
         self.stop()
         with step(f"start the lab {self.name!r}"):
@@ -168,9 +168,9 @@ class Datacentre:
         """
         if not self.root.exists() and self._space.init() is None:
             return
-        machine.check_root()
+        prerequisites.check_root()
         self._space.destroy()
-        left = [line for line in machine.mounts() if Path(line).is_relative_to(self.root)]
+        left = [line for line in prerequisites.mounts() if Path(line).is_relative_to(self.root)]
         if left:
             raise DatacentreError(f"{self.root}: still mounted: {left}: umount them and run again")
         shutil.rmtree(self.root)
@@ -181,7 +181,7 @@ class Datacentre:
         command = self._space.command(argv, cwd, outer_fd=fd)
         return command, () if fd is None else (fd,)
 
-    def _build(self, images: Images, hosts: Sequence[str]) -> None:
+    def _build(self, images: LabImages, hosts: Sequence[str]) -> None:
         outside = images.internet
         names = {ADDRESS: hosts}
         if outside is not None:
@@ -259,13 +259,13 @@ def domains_of(vm: str, domains: Iterable[str]) -> list[str]:
     return [name for name in domains if re.fullmatch(rf"{vm}-domain-[0-9a-f]+", name)]
 
 
-def make_images(stock: Sequence[str] = ()) -> Images:
+def make_images(stock: Sequence[str] = ()) -> LabImages:
     """The disk images and the container images, from the cache or made now."""
     layouts = containers.layouts()
     # No VM serves without it, and an emulated processor takes most of a minute to unpack it.
     preloaded = {name: path for name, path in layouts.items() if name.startswith("traefik:")}
     disk = debian.disk_image(preloaded)
-    return Images(
+    return LabImages(
         disk=disk,
         kernel=disk.with_name(debian.KERNEL),
         containers=layouts,

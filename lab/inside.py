@@ -15,7 +15,7 @@ from typing import Any
 
 from controller.key_files import key_folder
 from lab import live, web
-from lab.edge import EdgeHost
+from lab.edge_access import EdgeHost
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -95,7 +95,7 @@ class Inside:
     def _certificates(self) -> Path:
         return self._edge.certificates()
 
-    def _containers(self) -> dict[str, dict[str, live.Container] | None]:
+    def _containers(self) -> dict[str, dict[str, live.LiveContainer] | None]:
         addresses = {vm: value["address"] for vm, value in self.outputs["vms"].items()}
         return live.ask_all(addresses, key_folder(self.stack))
 

@@ -27,7 +27,7 @@ CERTIFICATES = "files/certs"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Container:
+class LiveContainer:
     """One container of a service."""
 
     id: str
@@ -36,7 +36,7 @@ class Container:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Server:
+class LiveServer:
     """A VM in the backend of a service, as HAProxy sees it; or all of the backend."""
 
     service: str
@@ -53,14 +53,14 @@ class Server:
     """The result of the last check and its duration; empty if there was none."""
 
 
-def servers(stats: str) -> list[Server]:
+def servers(stats: str) -> list[LiveServer]:
     """Return the servers of each service, all of it after them, in HAProxy's order.
 
     Args:
         stats: The answer to ``show stat``, CSV with a head that starts with ``# ``.
     """
     return [
-        Server(
+        LiveServer(
             service=row["pxname"],
             vm=row["svname"] if row["svname"] != "BACKEND" else None,
             state=row["status"],
@@ -105,17 +105,17 @@ LIST = (
 labels with commas, which their values may have too."""
 
 
-def containers(listed: str) -> dict[str, Container]:
+def containers(listed: str) -> dict[str, LiveContainer]:
     """Return each service's container by slot, from the output of `LIST`."""
     found = {}
     for line in listed.splitlines():
         told = json.loads(line)
         if told["slot"]:
-            found[told["slot"]] = Container(id=told["id"], state=told["state"])
+            found[told["slot"]] = LiveContainer(id=told["id"], state=told["state"])
     return dict(sorted(found.items()))
 
 
-def ask_docker(vm: str, address: str, keys: Path) -> dict[str, Container] | None:
+def ask_docker(vm: str, address: str, keys: Path) -> dict[str, LiveContainer] | None:
     """Return the containers on a VM, or None if its Docker does not answer."""
     try:
         answer = subprocess.run(
@@ -136,7 +136,7 @@ def ask_docker(vm: str, address: str, keys: Path) -> dict[str, Container] | None
     return containers(answer.stdout) if answer.returncode == 0 else None
 
 
-def ask_all(addresses: Mapping[str, str], keys: Path) -> dict[str, dict[str, Container] | None]:
+def ask_all(addresses: Mapping[str, str], keys: Path) -> dict[str, dict[str, LiveContainer] | None]:
     """Return the result of ``ask_docker`` for each VM, called in parallel."""
     with ThreadPoolExecutor() as pool:
         found = pool.map(lambda vm: ask_docker(vm, addresses[vm], keys), addresses)
@@ -145,7 +145,7 @@ def ask_all(addresses: Mapping[str, str], keys: Path) -> dict[str, dict[str, Con
 
 def status(
     outputs: Mapping[str, Any],
-    found: Mapping[str, Mapping[str, Container] | None],
+    found: Mapping[str, Mapping[str, LiveContainer] | None],
     stats: str | None,
 ) -> str:
     """Return the tables of VMs and of services.
@@ -204,7 +204,7 @@ def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     )
 
 
-def _containers_text(found: Mapping[str, Container] | None) -> str:
+def _containers_text(found: Mapping[str, LiveContainer] | None) -> str:
     if found is None:
         return "Docker does not answer"
     shown = [

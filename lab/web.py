@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from lab.tls import context
+from lab.trust import context
 
 POLL_SECONDS = 0.1
 TAKEN_SECONDS = 3.0

@@ -7,8 +7,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from benchmarks.path.application import Container
-from benchmarks.path.front import HOST, Certificate, Front, running
+from benchmarks.path.application import LoopbackServer
+from benchmarks.path.front import HOST, Front, FrontCertificate, running
 from lab.loopback.ports import free_ports
 
 _MODULES = (
@@ -18,7 +18,7 @@ _MODULES = (
 
 
 @dataclass(frozen=True, kw_only=True)
-class Settings:
+class ApacheSettings:
     """What differs between Debian's Apache and one that is made for much load."""
 
     servers: int
@@ -28,19 +28,19 @@ class Settings:
     """On a connection; 0 for any number."""
 
 
-DEBIANS = Settings(servers=2, most_spare_threads=75, most_requests=100)
+DEBIANS = ApacheSettings(servers=2, most_spare_threads=75, most_requests=100)
 """In its apache2.conf and mpm_event.conf. It ends a connection after 100 requests, and some when it
 gives up threads, which the load generator counts as failures if a request was on its way."""
-TUNED = Settings(servers=6, most_spare_threads=150, most_requests=0)
+TUNED = ApacheSettings(servers=6, most_spare_threads=150, most_requests=0)
 """All of its threads from the beginning, and kept connections stay."""
 
 
 def configuration(
     folder: Path,
     port: int,
-    certificate: Certificate,
-    containers: Sequence[Container],
-    settings: Settings,
+    certificate: FrontCertificate,
+    containers: Sequence[LoopbackServer],
+    settings: ApacheSettings,
 ) -> str:
     """Return its configuration: what Debian 12 has in apache2.conf and mods-available, and a vhost.
 
@@ -106,9 +106,9 @@ def _target(urls: Sequence[str]) -> tuple[str, str]:
 @contextlib.contextmanager
 def apache(
     folder: Path,
-    certificate: Certificate,
-    containers: Sequence[Container],
-    settings: Settings = DEBIANS,
+    certificate: FrontCertificate,
+    containers: Sequence[LoopbackServer],
+    settings: ApacheSettings = DEBIANS,
 ) -> Iterator[Front]:
     """Run Apache before containers, in an empty folder."""
     (port,) = free_ports(1)

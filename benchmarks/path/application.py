@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from benchmarks.path import front
-from benchmarks.path.front import Certificate, running
+from benchmarks.path.front import FrontCertificate, running
 from lab import packages
 from lab.loopback.ports import free_ports
 
@@ -21,7 +21,7 @@ MOST = 8
 
 
 @dataclass(frozen=True, kw_only=True)
-class Container:
+class LoopbackServer:
     """One backend: an address of loopback of its own."""
 
     name: str
@@ -33,8 +33,8 @@ class Container:
 class Application:
     """The application that runs."""
 
-    containers: tuple[Container, ...]
-    limited: tuple[Container, ...]
+    containers: tuple[LoopbackServer, ...]
+    limited: tuple[LoopbackServer, ...]
     """The same ones, each of which answers `RATE` requests/s at most and lets the others wait."""
     port: int
     """On 127.0.0.1: itself with TLS, without anything before it."""
@@ -49,7 +49,7 @@ def path(size: str) -> str:
     return f"/{SIZES[size]}"
 
 
-def configuration(folder: Path, certificate: Certificate, ports: tuple[int, int, int]) -> str:
+def configuration(folder: Path, certificate: FrontCertificate, ports: tuple[int, int, int]) -> str:
     """Return nginx.conf.
 
     Args:
@@ -97,7 +97,7 @@ def address(number: int) -> str:
 
 
 @contextlib.contextmanager
-def application(folder: Path, certificate: Certificate) -> Iterator[Application]:
+def application(folder: Path, certificate: FrontCertificate) -> Iterator[Application]:
     """Run the application, in an empty folder."""
     (folder / "www").mkdir()
     for size in SIZES.values():
@@ -112,9 +112,9 @@ def application(folder: Path, certificate: Certificate) -> Iterator[Application]
         )
 
 
-def _containers(port: int) -> tuple[Container, ...]:
+def _containers(port: int) -> tuple[LoopbackServer, ...]:
     return tuple(
-        Container(name=f"app-{number}", address=address(number), port=port)
+        LoopbackServer(name=f"app-{number}", address=address(number), port=port)
         for number in range(MOST)
     )
 
@@ -125,7 +125,7 @@ class Prepared:
 
     folder: Path
     """Others than root get into it."""
-    certificate: Certificate
+    certificate: FrontCertificate
     app: Application
 
 

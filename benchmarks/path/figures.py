@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from benchmarks.path.load import Run
+from benchmarks.path.load_tools import Measurement
 
 
 @dataclass(kw_only=True)
@@ -25,7 +25,7 @@ class Cell:
     """By tier of the front."""
     generator_cpu_seconds_per_request: list[float] = field(default_factory=list)
 
-    def add(self, run: Run) -> None:
+    def add(self, run: Measurement) -> None:
         """Add what one run gave."""
         answered = run.answered
         requests = max(1, answered.requests)
@@ -46,7 +46,7 @@ class Cell:
         return asdict(self)
 
 
-def in_turns(measured: Sequence[tuple[Cell, Callable[[], Run]]], repetitions: int) -> None:
+def in_turns(measured: Sequence[tuple[Cell, Callable[[], Measurement]]], repetitions: int) -> None:
     """Run all once, then all once more, and so on: what the machine does else hits all alike."""
     for _ in range(repetitions):
         for cell, run in measured:

@@ -34,7 +34,7 @@ class Front:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Certificate:
+class FrontCertificate:
     """A self-signed certificate with a key of P-256, and the folder that it is in."""
 
     fullchain: Path
@@ -43,12 +43,12 @@ class Certificate:
     """As ``/etc/letsencrypt/live``."""
 
 
-def certificate(folder: Path) -> Certificate:
+def certificate(folder: Path) -> FrontCertificate:
     """Return a certificate for `HOST`, made below a folder."""
     made = folder / "live" / HOST
     made.mkdir(parents=True)
     self_signed(made, HOST, 0.0)
-    return Certificate(
+    return FrontCertificate(
         fullchain=made / "fullchain.pem", privkey=made / "privkey.pem", live=folder / "live"
     )
 

@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.path import apache, nginx, tiers
-from benchmarks.path.application import SIZES, SMALL, Application, Container, prepared
+from benchmarks.path.application import SIZES, SMALL, Application, LoopbackServer, prepared
 from benchmarks.path.figures import Cell, in_turns
-from benchmarks.path.front import Certificate, Front
-from benchmarks.path.load import KEPT, NEW, load
+from benchmarks.path.front import Front, FrontCertificate
+from benchmarks.path.load_tools import KEPT, NEW, load
 from benchmarks.path.variations import VARIATIONS
 
 DIRECT = "the application itself"
@@ -22,7 +22,7 @@ _WARM_UP_SECONDS = 2.0
 
 
 @dataclass(frozen=True, kw_only=True)
-class Plan:
+class Sampling:
     """How much is measured."""
 
     seconds: float
@@ -39,7 +39,7 @@ class Plan:
 
 
 _ALL = tuple((connections, size) for connections in (KEPT, NEW) for size in SIZES)
-FULL = Plan(
+FULL = Sampling(
     seconds=2,
     repetitions=5,
     # The costliest handshakes beside the largest answers say nothing more with several backends.
@@ -48,7 +48,7 @@ FULL = Plan(
     variations=tuple(each.name for each in VARIATIONS),
     variation_seconds=1,
 )
-QUICK = Plan(
+QUICK = Sampling(
     seconds=1,
     repetitions=1,
     loads={1: _ALL[:3], 2: _ALL[:1]},
@@ -58,10 +58,10 @@ QUICK = Plan(
 )
 
 
-class Bench:
+class Rig:
     """An application, and a folder for what is before it."""
 
-    def __init__(self, folder: Path, certificate: Certificate, app: Application) -> None:
+    def __init__(self, folder: Path, certificate: FrontCertificate, app: Application) -> None:
         self._folder, self._certificate, self._app = folder, certificate, app
         self._folders = 0
 
@@ -72,7 +72,7 @@ class Bench:
         made.mkdir(mode=0o755)
         return made
 
-    def matrix(self, plan: Plan) -> list[Cell]:
+    def matrix(self, plan: Sampling) -> list[Cell]:
         """Measure all fronts with all loads, for each number of backends."""
         return [
             cell
@@ -81,7 +81,7 @@ class Bench:
         ]
 
     def _fronts(
-        self, plan: Plan, backends: int, loads: Sequence[tuple[str, str]]
+        self, plan: Sampling, backends: int, loads: Sequence[tuple[str, str]]
     ) -> Iterator[Cell]:
         with contextlib.ExitStack() as ends:
             fronts = [
@@ -99,7 +99,7 @@ class Bench:
                 fronts.insert(0, Front(name=DIRECT, port=self._app.port, tiers=direct))
             yield from _measured(plan, fronts, backends, loads)
 
-    def growing(self, plan: Plan) -> list[Cell]:
+    def growing(self, plan: Sampling) -> list[Cell]:
         """Measure both tiers with more and more VMs that answer a limited number of requests."""
         cells = []
         for count in plan.vms:
@@ -107,7 +107,7 @@ class Bench:
                 cells += _measured(plan, [each], count, ((KEPT, SMALL),))
         return cells
 
-    def varied(self, plan: Plan) -> list[Cell]:
+    def varied(self, plan: Sampling) -> list[Cell]:
         """Measure both tiers otherwise than deployed; the front's name is the variation's."""
         with contextlib.ExitStack() as ends:
             fronts = [
@@ -122,19 +122,19 @@ class Bench:
             return _measured(shorter, fronts, 1, ((KEPT, SMALL),))
 
     def _both(
-        self, containers: Sequence[Container], otherwise: tiers.Otherwise | None = None
+        self, containers: Sequence[LoopbackServer], otherwise: tiers.Otherwise | None = None
     ) -> contextlib.AbstractContextManager[Front]:
         return tiers.both(self.folder(), self._certificate, containers, otherwise)
 
 
 @contextlib.contextmanager
-def bench() -> Iterator[Bench]:
+def bench() -> Iterator[Rig]:
     """Yield what measures; all that it has started ends with it."""
     with prepared("path") as made:
-        yield Bench(made.folder, made.certificate, made.app)
+        yield Rig(made.folder, made.certificate, made.app)
 
 
-def raw(plan: Plan) -> dict[str, Any]:
+def raw(plan: Sampling) -> dict[str, Any]:
     """Return what a plan gives, as JSON can hold it."""
     with bench() as made:
         return {
@@ -146,7 +146,7 @@ def raw(plan: Plan) -> dict[str, Any]:
 
 
 def _measured(
-    plan: Plan, fronts: Sequence[Front], backends: int, loads: Sequence[tuple[str, str]]
+    plan: Sampling, fronts: Sequence[Front], backends: int, loads: Sequence[tuple[str, str]]
 ) -> list[Cell]:
     for each in fronts:
         load(each, KEPT, SMALL, min(plan.seconds, _WARM_UP_SECONDS))

@@ -6,13 +6,13 @@ import contextlib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from benchmarks.path.application import Container
-from benchmarks.path.front import HOST, Certificate, Front, running
+from benchmarks.path.application import LoopbackServer
+from benchmarks.path.front import HOST, Front, FrontCertificate, running
 from lab.loopback.ports import free_ports
 
 
 def configuration(
-    folder: Path, port: int, certificate: Certificate, containers: Sequence[Container]
+    folder: Path, port: int, certificate: FrontCertificate, containers: Sequence[LoopbackServer]
 ) -> str:
     """Return nginx.conf: Debian's settings, a pool, and a server with TLS.
 
@@ -58,7 +58,7 @@ http {{
 
 @contextlib.contextmanager
 def nginx(
-    folder: Path, certificate: Certificate, containers: Sequence[Container]
+    folder: Path, certificate: FrontCertificate, containers: Sequence[LoopbackServer]
 ) -> Iterator[Front]:
     """Run nginx before containers, in an empty folder."""
     (port,) = free_ports(1)

@@ -8,8 +8,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from benchmarks.path import cpu
-from benchmarks.path.application import Container
-from benchmarks.path.front import HOST, Certificate, Front
+from benchmarks.path.application import LoopbackServer
+from benchmarks.path.front import HOST, Front, FrontCertificate
 from lab.loopback.site import HEALTH, Site, a_site
 from lab.loopback.vm import LoopbackError, Start, vms
 from remote.edge_agent.system import poll
@@ -32,7 +32,7 @@ class Otherwise:
 
 @contextlib.contextmanager
 def alone(
-    folder: Path, certificate: Certificate, containers: Sequence[Container]
+    folder: Path, certificate: FrontCertificate, containers: Sequence[LoopbackServer]
 ) -> Iterator[Front]:
     """Run one Traefik that ends TLS itself, before containers, in an empty folder.
 
@@ -64,8 +64,8 @@ def alone(
 @contextlib.contextmanager
 def both(
     folder: Path,
-    certificate: Certificate,
-    containers: Sequence[Container],
+    certificate: FrontCertificate,
+    containers: Sequence[LoopbackServer],
     otherwise: Otherwise | None = None,
 ) -> Iterator[Front]:
     """Run both tiers with a VM for each container, in an empty folder."""

@@ -11,12 +11,12 @@ from dataclasses import asdict, dataclass
 from datetime import datetime
 from pathlib import Path
 
-from lab.bench import machine, report
+from lab.bench import lab_info, report
 from lab.bench.faults import RETURN_SECONDS
-from lab.bench.load import LoadTrouble
-from lab.bench.report import Measured
+from lab.bench.lab_load import LoadTrouble
+from lab.bench.measured_lab import MeasuredLab, Trouble, until
+from lab.bench.report import ScenarioResult
 from lab.bench.scenarios import SCENARIOS, SMALLEST, Scenario, chosen, way_to
-from lab.bench.site import Site, Trouble, until
 
 LEAD_SECONDS = 3.0
 """Load before a scenario: all four kinds of client have their connections by then."""
@@ -29,12 +29,12 @@ MOST_REQUESTS = 200_000
 class Bench:
     """One run."""
 
-    site: Site
+    site: MeasuredLab
     out: Path
     quiet_seconds: float
     """How long `nothing changes` lasts, and each rate that is tried."""
 
-    def measure(self, scenario: Scenario, rate: float) -> Measured:
+    def measure(self, scenario: Scenario, rate: float) -> ScenarioResult:
         """Run one scenario under load; the result includes its errors."""
         site, error, notes = self.site, None, {}
         if until(site.all_up, RETURN_SECONDS) is None:
@@ -58,7 +58,7 @@ class Bench:
             failing = report.failing_for(result, datetime.fromisoformat(notes["fault at"]))
             notes["POSTs handled twice"] = site.posts_handled_twice()
             notes["clients saw failures for"] = f"{failing:.1f} s"
-        return Measured(
+        return ScenarioResult(
             scenario=scenario.name, fault=scenario.fault, load=result, notes=notes, error=error
         )
 
@@ -81,12 +81,12 @@ class Bench:
             raise Trouble(f"not even {start:g} requests/s are carried without loss; see above")
         return found
 
-    def keep(self, measured: Measured, rate: float) -> None:
+    def keep(self, measured: ScenarioResult, rate: float) -> None:
         """Add a result to the raw ones."""
         with (self.out / "results.jsonl").open("a") as file:
             file.write(json.dumps({"rate": rate, **asdict(measured)}) + "\n")
 
-    def run(self, scenarios: Sequence[Scenario], rate: float, least: int) -> list[Measured]:
+    def run(self, scenarios: Sequence[Scenario], rate: float, least: int) -> list[ScenarioResult]:
         """Run all scenarios, and some again until there are ``least`` requests during changes.
 
         Those in which no VM boots: with emulated processors the others take minutes each.
@@ -97,7 +97,7 @@ class Bench:
             runs += [run for scenario in again for run in self._told(scenario, rate)]
         return runs
 
-    def _told(self, scenario: Scenario, rate: float) -> list[Measured]:
+    def _told(self, scenario: Scenario, rate: float) -> list[ScenarioResult]:
         """Run one, and what leads to its config before it, which is a change like any other."""
         way = way_to(scenario, self.site)
         runs = []
@@ -121,7 +121,7 @@ def main(arguments: list[str]) -> int:
         with tempfile.TemporaryDirectory() as folder:
             out = args.out or Path(folder)
             out.mkdir(parents=True, exist_ok=True)
-            site = Site(
+            site = MeasuredLab(
                 name=args.name, providers=args.providers, folder=Path(folder), log=out / "up.log"
             )
             return _run(
@@ -138,8 +138,8 @@ def _run(bench: Bench, scenarios: Sequence[Scenario], args: argparse.Namespace) 
     print(f"# the lab {args.name!r} is brought up; `make down LAB={args.name}` removes it")
     bench.site.settle((SMALLEST if args.rate == "highest" else scenarios[0]).config)
     bench.site.apart = True
-    told = machine.described(bench.site)
-    machine.write(bench.out, told)
+    told = lab_info.described(bench.site)
+    lab_info.write(bench.out, told)
     print("\n".join(f"# {name}: {value}" for name, value in told.items()), flush=True)
     rate = bench.calibrate(10, 640) if args.rate == "highest" else float(args.rate)
     print(f"# {rate:g} requests/s; times in ms\n{report.HEAD}", flush=True)

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 
-from lab.bench.site import Notes, Site, Trouble, until
+from lab.bench.measured_lab import MeasuredLab, Notes, Trouble, until
 from lab.datacentre import domains_of
 
 SEEN_SECONDS = 15.0
@@ -21,7 +21,7 @@ RETURN_SECONDS = 600.0
 class Watch:
     """Writes down when the states of the edge's servers change."""
 
-    def __init__(self, site: Site) -> None:
+    def __init__(self, site: MeasuredLab) -> None:
         self._site = site
         self._began = time.monotonic()
         self._end = threading.Event()
@@ -63,7 +63,7 @@ def is_up(state: str) -> bool:
 
 
 @contextmanager
-def watched(site: Site, notes: Notes) -> Iterator[Watch]:
+def watched(site: MeasuredLab, notes: Notes) -> Iterator[Watch]:
     """Watch the edge from a fault until every server is up again, and note how long it took.
 
     Raises:
@@ -86,7 +86,7 @@ def watched(site: Site, notes: Notes) -> Iterator[Watch]:
             notes["at the edge"] = "; ".join(watch.changes)
 
 
-def _vm_and_container(site: Site) -> tuple[str, str]:
+def _vm_and_container(site: MeasuredLab) -> tuple[str, str]:
     """Return a VM with a container of the service, and that container's id."""
     vm = next(iter(site.outputs()["vms"]))
     told = site.on_vm(vm, "docker ps --quiet --filter label=gatehouse.slot").split()
@@ -95,7 +95,7 @@ def _vm_and_container(site: Site) -> tuple[str, str]:
     return vm, told[0]
 
 
-def container_killed(site: Site) -> Notes:
+def container_killed(site: MeasuredLab) -> Notes:
     """Kill a container's process, as the kernel does when memory runs out; Docker starts it anew.
 
     ``docker kill`` would do for the kill, but Docker takes it for the operator's wish and leaves
@@ -123,7 +123,7 @@ def container_killed(site: Site) -> Notes:
     return notes
 
 
-def traefik_restarted(site: Site) -> Notes:
+def traefik_restarted(site: MeasuredLab) -> Notes:
     """Restart Traefik on one VM."""
     notes: Notes = {}
     vm, _ = _vm_and_container(site)
@@ -136,7 +136,7 @@ def traefik_restarted(site: Site) -> Notes:
     return notes
 
 
-def docker_restarted(site: Site) -> Notes:
+def docker_restarted(site: MeasuredLab) -> Notes:
     """Restart Docker on one VM; its containers go on running (live-restore)."""
     notes: Notes = {}
     vm, _ = _vm_and_container(site)
@@ -158,7 +158,7 @@ def docker_restarted(site: Site) -> Notes:
     return notes
 
 
-def vm_killed(site: Site) -> Notes:
+def vm_killed(site: MeasuredLab) -> Notes:
     """Cut a VM's power, and have ``up`` start it again once the edge has noticed."""
     notes: Notes = {}
     vm = list(site.outputs()["vms"])[-1]
@@ -173,7 +173,7 @@ def vm_killed(site: Site) -> Notes:
     return notes
 
 
-def edge_worker_killed(site: Site) -> Notes:
+def edge_worker_killed(site: MeasuredLab) -> Notes:
     """Kill HAProxy's worker; its master has to come back with another one."""
     notes: Notes = {}
     worker = site.edge.process("worker")

@@ -13,7 +13,7 @@ LARGEST_P99 = 1000.0
 
 
 @dataclass(frozen=True, kw_only=True)
-class Measured:
+class ScenarioResult:
     """One scenario that was run."""
 
     scenario: str
@@ -36,7 +36,7 @@ class Measured:
         return int(self.load["failed"])
 
 
-def line(measured: Measured) -> str:
+def line(measured: ScenarioResult) -> str:
     """Return the scenario's line; times in ms, measured from when each request was due."""
     name = f"fault {measured.scenario}" if measured.fault else measured.scenario
     times = (measured.load[f"{key}_ms"] for key in ("p50", "p99", "slowest"))
@@ -44,7 +44,7 @@ def line(measured: Measured) -> str:
     return ", ".join((name, str(measured.requests), str(measured.failed), *shown))
 
 
-def remarks(measured: Measured) -> list[str]:
+def remarks(measured: ScenarioResult) -> list[str]:
     """Return what else there is to say of a scenario, as lines of comment."""
     told = [f"{count} x {reason}" for reason, count in measured.load["reasons"].items()]
     told += [f"{key}: {value}" for key, value in measured.notes.items()]
@@ -53,7 +53,7 @@ def remarks(measured: Measured) -> list[str]:
     return [f"#   {each}" for each in told]
 
 
-def summary(runs: Sequence[Measured]) -> list[str]:
+def summary(runs: Sequence[ScenarioResult]) -> list[str]:
     """Return the last lines; the very last one is of the changes alone."""
     changes = [run for run in runs if not run.fault]
     faults = [run for run in runs if run.fault]
@@ -70,7 +70,7 @@ def summary(runs: Sequence[Measured]) -> list[str]:
     return lines
 
 
-def exit_code(runs: Sequence[Measured]) -> int:
+def exit_code(runs: Sequence[ScenarioResult]) -> int:
     """Return 0 if no change failed a request and every scenario went as it should, else 1."""
     return int(any(run.error is not None or (run.failed and not run.fault) for run in runs))
 

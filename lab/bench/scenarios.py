@@ -9,7 +9,7 @@ from itertools import cycle
 from typing import Any
 
 from lab.bench import faults
-from lab.bench.site import Notes, Site, Trouble
+from lab.bench.measured_lab import MeasuredLab, Notes, Trouble
 from lab.images.containers import SICK_REASON
 
 RELOADS = 100
@@ -30,7 +30,7 @@ class Scenario:
     """One scenario."""
 
     name: str
-    act: Callable[[Site], Notes]
+    act: Callable[[MeasuredLab], Notes]
     """Carries out the change, and returns notes for the report; raises `Trouble` if it fails."""
     start: Mapping[str, Any] = field(default_factory=dict)
     """What differs from the base config before the load begins."""
@@ -49,20 +49,20 @@ class Scenario:
         return {**_BASE, **self.start}
 
 
-def _set(path: str, value: Any) -> Callable[[Site], Notes]:
-    def act(site: Site) -> Notes:
+def _set(path: str, value: Any) -> Callable[[MeasuredLab], Notes]:
+    def act(site: MeasuredLab) -> Notes:
         site.change({path: value})
         return {}
 
     return act
 
 
-def _nothing(_: Site) -> Notes:
+def _nothing(_: MeasuredLab) -> Notes:
     return {}
 
 
-def _images(*tags: str) -> Callable[[Site], Notes]:
-    def act(site: Site) -> Notes:
+def _images(*tags: str) -> Callable[[MeasuredLab], Notes]:
+    def act(site: MeasuredLab) -> Notes:
         for tag in tags:
             site.change({"services.hello.image": f"hello:{tag}"})
             _check_version(site, tag)
@@ -71,7 +71,7 @@ def _images(*tags: str) -> Callable[[Site], Notes]:
     return act
 
 
-def _check_version(site: Site, tag: str) -> None:
+def _check_version(site: MeasuredLab, tag: str) -> None:
     ask = "import sys; from lab.web import get; print(get(*sys.argv[1:])[1])"
     outputs = site.outputs()
     edge, url = outputs["edge"]["address"], f"{outputs['services']['hello']['url']}version"
@@ -80,7 +80,7 @@ def _check_version(site: Site, tag: str) -> None:
         raise Trouble(f"after the update version {answer!r} answers instead of {tag!r}")
 
 
-def _never_healthy(site: Site) -> Notes:
+def _never_healthy(site: MeasuredLab) -> Notes:
     sick = {"services.hello.image": "hello:sick", "services.hello.start_timeout": "45s"}
     site.configure(sick)
     result = site.run("up")
@@ -92,17 +92,19 @@ def _never_healthy(site: Site) -> Notes:
     return {}
 
 
-def _reloads(site: Site) -> Notes:
+def _reloads(site: MeasuredLab) -> Notes:
     for number in range(1, RELOADS + 1):
         if not site.edge.reload():
             raise Trouble(f"reload {number} of {RELOADS} failed")
     return {}
 
 
-def _killed(path: str, values: Sequence[Any], moments: Sequence[float]) -> Callable[[Site], Notes]:
+def _killed(
+    path: str, values: Sequence[Any], moments: Sequence[float]
+) -> Callable[[MeasuredLab], Notes]:
     """Return what changes a value, kills that at each of the moments, and runs it again."""
 
-    def act(site: Site) -> Notes:
+    def act(site: MeasuredLab) -> Notes:
         under_way = []
         for value, moment in zip(cycle(values), moments, strict=False):
             site.configure({path: value})
@@ -165,7 +167,7 @@ SCENARIOS: tuple[Scenario, ...] = (
 )
 
 
-def way_to(scenario: Scenario, site: Site) -> Scenario | None:
+def way_to(scenario: Scenario, site: MeasuredLab) -> Scenario | None:
     """Return the change that leads from the site's config to a scenario's; none if there is none.
 
     Whatever failed on the way to a scenario would be a request lost by a change.
@@ -175,7 +177,7 @@ def way_to(scenario: Scenario, site: Site) -> Scenario | None:
     if now == wanted and site.applied:
         return None
 
-    def act(site: Site) -> Notes:
+    def act(site: MeasuredLab) -> Notes:
         site.settle(wanted)
         return {}
 

@@ -18,9 +18,9 @@ import uuid
 from pathlib import Path
 from typing import Any
 
-from lab.load.plan import SHARES, Kind, LoadError, Plan, target
-from lab.load.run import Run
-from lab.tls import context
+from lab.load.plan import SHARES, ClientKind, LoadError, LoadPlan, target
+from lab.load.run import LoadRun
+from lab.trust import context
 
 
 def main(arguments: list[str]) -> int:
@@ -28,7 +28,7 @@ def main(arguments: list[str]) -> int:
     args = _parser().parse_args(arguments)
     try:
         address, port = target(args.target)
-        plan = Plan(
+        plan = LoadPlan(
             address=address,
             port=port,
             host=args.host,
@@ -38,7 +38,7 @@ def main(arguments: list[str]) -> int:
             most_requests=args.most_requests,
             most_seconds=args.most_seconds,
             trusted=args.trust,
-            shares={**SHARES, Kind.WEBSOCKET: args.websockets} if args.websockets else SHARES,
+            shares={**SHARES, ClientKind.WEBSOCKET: args.websockets} if args.websockets else SHARES,
         )
         if plan.trusted is not None:
             context(plan.trusted)
@@ -49,9 +49,9 @@ def main(arguments: list[str]) -> int:
     return 0
 
 
-async def _run(plan: Plan, section: str) -> None:
+async def _run(plan: LoadPlan, section: str) -> None:
     loop = asyncio.get_running_loop()
-    run = Run(plan, uuid.uuid4().hex[:8], section, _tell)
+    run = LoadRun(plan, uuid.uuid4().hex[:8], section, _tell)
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, run.end)
     # A thread, because not every kind of standard input can be waited for by the loop.
@@ -59,7 +59,7 @@ async def _run(plan: Plan, section: str) -> None:
     await run.run()
 
 
-def _listen(loop: asyncio.AbstractEventLoop, run: Run) -> None:
+def _listen(loop: asyncio.AbstractEventLoop, run: LoadRun) -> None:
     text = b""
     while data := os.read(sys.stdin.fileno(), 4096):
         *lines, text = (text + data).split(b"\n")

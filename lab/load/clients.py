@@ -11,12 +11,12 @@ from typing import TypeVar
 
 import h11
 
-from lab.load.http1 import Answer, Http1
+from lab.load.http1 import Http1, Response
 from lab.load.http2 import Http2
-from lab.load.plan import Kind, Plan, pieces, post_body
+from lab.load.plan import ClientKind, LoadPlan, pieces, post_body
 from lab.load.section import Failed
 from lab.load.websocket import WebSocket
-from lab.tls import context
+from lab.trust import context
 
 Client = Callable[[int], Awaitable[None]]
 """Makes the request with this number; raises `Failed`."""
@@ -28,7 +28,7 @@ _ALPN = {Http1: "http/1.1", Http2: "h2", WebSocket: "http/1.1"}
 class Clients:
     """The clients of one run, with their connections."""
 
-    def __init__(self, plan: Plan, run: str) -> None:
+    def __init__(self, plan: LoadPlan, run: str) -> None:
         self._plan = plan
         self._run = run
         self._kept = _Kept(self._connect, plan.connections)
@@ -40,14 +40,14 @@ class Clients:
             for protocol, name in _ALPN.items()
         }
 
-    def of(self, kind: Kind) -> Client:
+    def of(self, kind: ClientKind) -> Client:
         """Return the client of a kind."""
         return {
-            Kind.KEEP_ALIVE: self._keep_alive,
-            Kind.NEW: self._new,
-            Kind.HTTP2: self._get_http2,
-            Kind.POST: self._post,
-            Kind.WEBSOCKET: self._websocket,
+            ClientKind.KEEP_ALIVE: self._keep_alive,
+            ClientKind.NEW: self._new,
+            ClientKind.HTTP2: self._get_http2,
+            ClientKind.POST: self._post,
+            ClientKind.WEBSOCKET: self._websocket,
         }[kind]
 
     def close(self) -> None:
@@ -81,7 +81,7 @@ class Clients:
         plan = self._plan
         identity = f"{self._run}-{number}"
         body = post_body(identity, plan.post_bytes)
-        gap = plan.sending_seconds(Kind.POST, number) / (plan.post_pieces - 1)
+        gap = plan.sending_seconds(ClientKind.POST, number) / (plan.post_pieces - 1)
         connection = await self._posting.take()
         try:
             head = h11.Request(
@@ -105,7 +105,7 @@ class Clients:
 
     async def _websocket(self, number: int) -> None:
         plan = self._plan
-        gap = plan.sending_seconds(Kind.WEBSOCKET, number) / (plan.post_pieces - 1)
+        gap = plan.sending_seconds(ClientKind.WEBSOCKET, number) / (plan.post_pieces - 1)
         connection = await self._connected(WebSocket)
         try:
             await connection.open(f"{'wss' if plan.trusted else 'ws'}://{plan.host}/")
@@ -123,7 +123,7 @@ class Clients:
         headers = [("Host", self._plan.host), *([("Connection", "close")] if close else [])]
         return h11.Request(method="GET", target="/", headers=headers), h11.EndOfMessage()
 
-    def _check(self, answer: Answer, body: bytes | None) -> None:
+    def _check(self, answer: Response, body: bytes | None) -> None:
         if answer.status != 200:
             raise Failed(f"status {answer.status}")
         if body is not None:

@@ -15,7 +15,7 @@ _CLOSED = "connection closed before the answer's end"
 
 
 @dataclass(frozen=True)
-class Answer:
+class Response:
     """A whole answer."""
 
     status: int
@@ -29,7 +29,7 @@ class Http1(asyncio.Protocol):
         self.usable = True
         """Whether another request may be sent once this one is answered."""
         self._http = h11.Connection(h11.CLIENT)
-        self._answer: asyncio.Future[Answer] | None = None
+        self._answer: asyncio.Future[Response] | None = None
         self._status = 0
         self._body = bytearray()
         self._ended = False
@@ -38,7 +38,7 @@ class Http1(asyncio.Protocol):
         """Keep the transport; asyncio calls this once, first."""
         self._transport = cast("asyncio.Transport", transport)
 
-    def begin(self, *events: h11.Request | h11.EndOfMessage) -> asyncio.Future[Answer]:
+    def begin(self, *events: h11.Request | h11.EndOfMessage) -> asyncio.Future[Response]:
         """Begin a request, and return a future of its answer, or of `Failed`."""
         self._answer = asyncio.get_running_loop().create_future()
         self._body.clear()
@@ -114,7 +114,7 @@ class Http1(asyncio.Protocol):
 
     def _complete(self) -> None:
         if self._answer is not None and not self._answer.done():
-            self._answer.set_result(Answer(self._status, bytes(self._body)))
+            self._answer.set_result(Response(self._status, bytes(self._body)))
         if self._http.our_state is h11.DONE and self._http.their_state is h11.DONE:
             self._http.start_next_cycle()
         else:  # `Connection: close`, or answered before the request's end

@@ -18,7 +18,7 @@ from h2.connection import H2Connection
 from h2.events import DataReceived, Event, ResponseReceived, StreamEnded, StreamReset
 from h2.exceptions import ProtocolError
 
-from lab.load.http1 import Answer
+from lab.load.http1 import Response
 from lab.load.section import Failed
 
 _HEAD = 9  # bytes; RFC 9113, section 4.1
@@ -28,7 +28,7 @@ _LARGEST = 1 << 14  # bytes of a frame's payload, as nothing else was agreed on
 
 @dataclass
 class _Stream:
-    answer: asyncio.Future[Answer]
+    answer: asyncio.Future[Response]
     status: int = 0
     body: bytearray = field(default_factory=bytearray)
 
@@ -68,7 +68,7 @@ class Http2(asyncio.Protocol):
                 return
             await asyncio.sleep(0)
 
-    async def get(self, authority: str, path: str) -> Answer:
+    async def get(self, authority: str, path: str) -> Response:
         """Ask, and return the answer.
 
         Raises:
@@ -164,7 +164,7 @@ class Http2(asyncio.Protocol):
         elif isinstance(event, DataReceived):
             stream.body += event.data or b""
         elif isinstance(event, StreamEnded):
-            stream.answer.set_result(Answer(stream.status, bytes(stream.body)))
+            stream.answer.set_result(Response(stream.status, bytes(stream.body)))
         elif isinstance(event, StreamReset):
             stream.answer.set_exception(Failed("stream reset"))
 

@@ -21,7 +21,7 @@ class LoadError(Exception):
     """The load is refused; the text says why, and what is allowed."""
 
 
-class Kind(StrEnum):
+class ClientKind(StrEnum):
     """A kind of client."""
 
     KEEP_ALIVE = "keep-alive"
@@ -31,13 +31,18 @@ class Kind(StrEnum):
     WEBSOCKET = "websocket"
 
 
-SHARES: Mapping[Kind, int] = {Kind.KEEP_ALIVE: 8, Kind.NEW: 5, Kind.HTTP2: 5, Kind.POST: 2}
+SHARES: Mapping[ClientKind, int] = {
+    ClientKind.KEEP_ALIVE: 8,
+    ClientKind.NEW: 5,
+    ClientKind.HTTP2: 5,
+    ClientKind.POST: 2,
+}
 """Of 20 requests. Of the POSTs, which take 1 to 2 s each, one is in flight for each 7/s or so. No
 WebSockets, as the lab's applications do not speak them."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Plan:
+class LoadPlan:
     """One run of the load generator."""
 
     address: str
@@ -56,7 +61,7 @@ class Plan:
     """Requests in flight; one that is due beyond is not sent and counts as failed."""
     connections: int = 4
     """How many the keep-alive client opens before it uses one again."""
-    shares: Mapping[Kind, int] = field(default_factory=lambda: SHARES)
+    shares: Mapping[ClientKind, int] = field(default_factory=lambda: SHARES)
     post_seconds: tuple[float, float] = (1.0, 2.0)
     """The shortest and the longest time over which the body of a POST is sent."""
     post_pieces: int = 5
@@ -69,9 +74,9 @@ class Plan:
             raise LoadError(f"rate: must be above 0 and at most {MOST_RATE:g}/s (got {self.rate})")
         check_address(self.address)
 
-    def sending_seconds(self, kind: Kind, number: int) -> float:
+    def sending_seconds(self, kind: ClientKind, number: int) -> float:
         """Return how long the sending of request ``number`` is spread over."""
-        if kind not in (Kind.POST, Kind.WEBSOCKET):
+        if kind not in (ClientKind.POST, ClientKind.WEBSOCKET):
             return 0.0
         low, high = self.post_seconds
         return low + (high - low) * (number * 7 % 11) / 10
@@ -106,7 +111,7 @@ def target(text: str) -> tuple[str, int]:
         ) from None
 
 
-def mixed(shares: Mapping[Kind, int]) -> Iterator[Kind]:
+def mixed(shares: Mapping[ClientKind, int]) -> Iterator[ClientKind]:
     """Yield kinds for ever, each as often as its share says and as evenly as that can be."""
     total = sum(shares.values())
     credit = dict.fromkeys(shares, 0)

@@ -7,15 +7,15 @@ from collections.abc import Callable
 from typing import Any
 
 from lab.load.clients import Clients
-from lab.load.plan import Kind, Plan, mixed
+from lab.load.plan import ClientKind, LoadPlan, mixed
 from lab.load.section import Failed, Outcome, Section
 
 
-class Run:
+class LoadRun:
     """One run, inside a running event loop."""
 
     def __init__(
-        self, plan: Plan, name: str, section: str, tell: Callable[[dict[str, Any]], None]
+        self, plan: LoadPlan, name: str, section: str, tell: Callable[[dict[str, Any]], None]
     ) -> None:
         """Prepare a run.
 
@@ -92,7 +92,7 @@ class Run:
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    async def _make(self, section: Section, kind: Kind, number: int, due: float) -> None:
+    async def _make(self, section: Section, kind: ClientKind, number: int, due: float) -> None:
         # A body is meant to take its time; the answer is waited for from its end on.
         due += self._plan.sending_seconds(kind, number)
         reason: str | None = None
@@ -108,7 +108,7 @@ class Run:
             reason = f"the load generator itself: {error!r}"
         self._over(section, kind, due, reason)
 
-    def _over(self, section: Section, kind: Kind, due: float, reason: str | None) -> None:
+    def _over(self, section: Section, kind: ClientKind, due: float, reason: str | None) -> None:
         section.outcomes.append(
             Outcome(
                 kind=kind,

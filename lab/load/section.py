@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
-from lab.load.plan import Kind
+from lab.load.plan import ClientKind
 
 TOLD = 1000
 """The number of failures that are listed; counts and reasons cover all of them."""
@@ -23,7 +23,7 @@ class Failed(Exception):  # noqa: N818 - what it is
 class Outcome:
     """One request that is over."""
 
-    kind: Kind
+    kind: ClientKind
     due: float
     """s since the section began."""
     seconds: float
@@ -73,7 +73,7 @@ class Section:
                     "requests": sum(outcome.kind is kind for outcome in self.outcomes),
                     "failed": sum(outcome.kind is kind for outcome in failures),
                 }
-                for kind in Kind
+                for kind in ClientKind
             },
             "reasons": dict(
                 sorted(Counter(f"{each.kind.value}: {each.reason}" for each in failures).items())

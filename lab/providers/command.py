@@ -15,8 +15,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from typing import Any
 
-from lab.providers.errors import ProviderError
-from lab.providers.handler import Call, Handler, Made, Package, Resource
+from lab.providers.handler import Call, Created, Handler, Package, Resource
+from lab.providers.provider_errors import ProviderError
 from lab.providers.schema import Effect, Schema
 from lab.providers.values import Props
 
@@ -109,10 +109,10 @@ class LocalCommand(Handler[Shell]):
         computed=frozenset({"stdout", "stderr"}),
     )
 
-    def create(self, connection: Shell, call: Call) -> Made:
+    def create(self, connection: Shell, call: Call) -> Created:
         """Run `create`."""
         outputs = self._run(connection, call, call.inputs.get("create"), {})
-        return Made(f"{call.name}{secrets.token_hex(4)}", outputs)
+        return Created(f"{call.name}{secrets.token_hex(4)}", outputs)
 
     def update(self, connection: Shell, call: Call, old: Resource) -> Props:
         """Run `update`, or `create` where there is none."""

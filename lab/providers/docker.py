@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import docker
 
-from lab.providers.docker_container import Container
+from lab.providers.docker_container import DockerContainer
 from lab.providers.docker_host import DockerHost, find_image, gone_is_fine, there
-from lab.providers.errors import ProviderError
-from lab.providers.handler import Call, FixedHandler, Handler, Made, Package, Resource, copy_of
+from lab.providers.handler import Call, Created, FixedHandler, Handler, Package, Resource, copy_of
+from lab.providers.provider_errors import ProviderError
 from lab.providers.schema import Effect, Schema
 from lab.providers.values import Props
 
 
-class RemoteImage(Handler[DockerHost]):
+class DockerImage(Handler[DockerHost]):
     """`docker:index/remoteImage:RemoteImage`: an image pulled from a registry."""
 
     schema = Schema(
@@ -28,12 +28,12 @@ class RemoteImage(Handler[DockerHost]):
         unordered=frozenset({"pullTriggers"}),
     )
 
-    def create(self, connection: DockerHost, call: Call) -> Made:
+    def create(self, connection: DockerHost, call: Call) -> Created:
         """Pull the image, unless it is there."""
         name = call.inputs["name"]
         auth = connection.registry_auth(name)
         image = connection.ask(lambda client: find_image(client, name, auth))
-        return Made(image["Id"] + name, _image_outputs(image, name))
+        return Created(image["Id"] + name, _image_outputs(image, name))
 
     def update(self, connection: DockerHost, call: Call, old: Resource) -> Props:  # noqa: ARG002
         """Pull the image if it has gone."""
@@ -67,7 +67,7 @@ def _read_image(client: docker.DockerClient, resource: Resource) -> Resource | N
     return copy_of(resource, id=image["Id"] + name, outputs=outputs)
 
 
-class Network(FixedHandler[DockerHost]):
+class DockerNetwork(FixedHandler[DockerHost]):
     """`docker:index/network:Network`."""
 
     schema = Schema(
@@ -87,7 +87,7 @@ class Network(FixedHandler[DockerHost]):
         autonamed=True,
     )
 
-    def create(self, connection: DockerHost, call: Call) -> Made:
+    def create(self, connection: DockerHost, call: Call) -> Created:
         """Make the network."""
         inputs = call.inputs
         pools = [
@@ -105,7 +105,7 @@ class Network(FixedHandler[DockerHost]):
                 ipam=docker.types.IPAMConfig(pool_configs=pools) if pools else None,
             )
         )
-        return Made(made["Id"], {"driver": inputs.get("driver", "bridge")})
+        return Created(made["Id"], {"driver": inputs.get("driver", "bridge")})
 
     def delete(self, connection: DockerHost, call: Call, old: Resource) -> None:  # noqa: ARG002
         """Remove the network; one that is gone is fine."""
@@ -117,7 +117,7 @@ class Network(FixedHandler[DockerHost]):
         return resource if found else None
 
 
-class Volume(FixedHandler[DockerHost]):
+class DockerVolume(FixedHandler[DockerHost]):
     """`docker:index/volume:Volume`."""
 
     schema = Schema(
@@ -133,7 +133,7 @@ class Volume(FixedHandler[DockerHost]):
         autonamed=True,
     )
 
-    def create(self, connection: DockerHost, call: Call) -> Made:
+    def create(self, connection: DockerHost, call: Call) -> Created:
         """Make the volume."""
         inputs = call.inputs
         made = connection.ask(
@@ -144,7 +144,7 @@ class Volume(FixedHandler[DockerHost]):
                 labels={each["label"]: each["value"] for each in inputs.get("labels", [])},
             )
         )
-        return Made(made["Name"], {"driver": made["Driver"], "mountpoint": made["Mountpoint"]})
+        return Created(made["Name"], {"driver": made["Driver"], "mountpoint": made["Mountpoint"]})
 
     def delete(self, connection: DockerHost, call: Call, old: Resource) -> None:  # noqa: ARG002
         """Remove the volume; one that is gone is fine."""
@@ -176,5 +176,5 @@ PACKAGE = Package(
         required=("host",),
     ),
     connect=_connect,
-    handlers=(RemoteImage(), Network(), Volume(), Container()),
+    handlers=(DockerImage(), DockerNetwork(), DockerVolume(), DockerContainer()),
 )

@@ -9,8 +9,8 @@ from typing import Any
 import docker
 
 from lab.providers.docker_host import DockerHost, find_image, gone_is_fine, there
-from lab.providers.errors import PartlyCreated, ProviderError
-from lab.providers.handler import Call, Handler, Made, Resource, copy_of
+from lab.providers.handler import Call, Created, Handler, Resource, copy_of
+from lab.providers.provider_errors import PartlyCreated, ProviderError
 from lab.providers.schema import Effect, Schema
 from lab.providers.values import Props
 
@@ -21,7 +21,7 @@ _WAIT_SECONDS = 60
 _UNITS = {"ns": 1, "us": 1_000, "ms": 1_000_000, "s": 10**9, "m": 60 * 10**9, "h": 3600 * 10**9}
 
 
-class Container(Handler[DockerHost]):
+class DockerContainer(Handler[DockerHost]):
     """`docker:index/container:Container`."""
 
     schema = Schema(
@@ -88,7 +88,7 @@ class Container(Handler[DockerHost]):
         delete_before_replace=True,
     )
 
-    def create(self, connection: DockerHost, call: Call) -> Made:
+    def create(self, connection: DockerHost, call: Call) -> Created:
         """Create the container and start it. It counts as created then, whatever it does next."""
         inputs = call.inputs
         auth = connection.registry_auth(inputs["image"])
@@ -109,7 +109,7 @@ class Container(Handler[DockerHost]):
                     _wait(connection, identifier, float(inputs.get("waitTimeout", _WAIT_SECONDS)))
         except ProviderError as error:
             raise PartlyCreated(identifier, {}, str(error)) from error
-        return Made(identifier, connection.ask(lambda client: _outputs(client, identifier)))
+        return Created(identifier, connection.ask(lambda client: _outputs(client, identifier)))
 
     def update(self, connection: DockerHost, call: Call, old: Resource) -> Props:
         """Start it if it was found stopped, and set its restart policy and limits; no more."""

@@ -21,7 +21,7 @@ import docker.errors
 import requests.exceptions
 from docker.utils import parse_repository_tag
 
-from lab.providers.errors import ProviderError, Unreachable
+from lab.providers.provider_errors import ProviderError, ProviderUnreachable
 from lab.providers.values import Props
 
 T = TypeVar("T")
@@ -110,9 +110,11 @@ class DockerHost:
         while not _listening(path):
             if self._forward.poll() is not None:
                 said = path.with_suffix(".errors").read_text(errors="replace").strip()
-                raise Unreachable(f"{self.host}: ssh: {said}")
+                raise ProviderUnreachable(f"{self.host}: ssh: {said}")
             if time.monotonic() > deadline:
-                raise Unreachable(f"{self.host}: no SSH connection within {_CONNECT_SECONDS:.0f} s")
+                raise ProviderUnreachable(
+                    f"{self.host}: no SSH connection within {_CONNECT_SECONDS:.0f} s"
+                )
             time.sleep(_POLL_SECONDS)
         return docker.DockerClient(
             base_url=f"unix://{path}", version="auto", timeout=int(_ANSWER_SECONDS)
@@ -145,7 +147,7 @@ def _in_our_words(host: str) -> Iterator[None]:
     except docker.errors.APIError as error:
         raise ProviderError(f"{host}: Docker: {error.explanation or error}") from error
     except (docker.errors.DockerException, requests.exceptions.RequestException) as error:
-        raise Unreachable(f"{host}: Docker does not answer: {error}") from error
+        raise ProviderUnreachable(f"{host}: Docker does not answer: {error}") from error
 
 
 def _listening(path: Path) -> bool:

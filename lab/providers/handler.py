@@ -53,7 +53,7 @@ class Call:
 
 
 @dataclass(frozen=True)
-class Made:
+class Created:
     """What a creation made."""
 
     id: str
@@ -66,7 +66,7 @@ class Handler(ABC, Generic[ConnectionT]):
     schema: Schema
 
     @abstractmethod
-    def create(self, connection: ConnectionT, call: Call) -> Made:
+    def create(self, connection: ConnectionT, call: Call) -> Created:
         """Make the thing.
 
         Raises:

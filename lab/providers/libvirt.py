@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from lab.providers.handler import Package
-from lab.providers.libvirt_domain import Domain
-from lab.providers.libvirt_network import Network
-from lab.providers.libvirt_storage import Pool, Volume
+from lab.providers.libvirt_domain import LibvirtDomain
+from lab.providers.libvirt_network import LibvirtNetwork
+from lab.providers.libvirt_storage import LibvirtPool, LibvirtVolume
 from lab.providers.schema import Effect, Schema
-from lab.providers.virsh import Virsh
+from lab.providers.virsh_client import Virsh
 
 PACKAGE = Package(
     name="libvirt",
@@ -16,5 +16,5 @@ PACKAGE = Package(
         type="pulumi:providers:libvirt", inputs={"uri": Effect.UPDATE}, required=("uri",)
     ),
     connect=lambda inputs: Virsh(inputs["uri"]),
-    handlers=(Pool(), Network(), Volume(), Domain()),
+    handlers=(LibvirtPool(), LibvirtNetwork(), LibvirtVolume(), LibvirtDomain()),
 )

@@ -5,17 +5,17 @@ from __future__ import annotations
 import secrets
 import xml.etree.ElementTree as ET
 
-from lab.providers.errors import ProviderError
-from lab.providers.handler import Call, Handler, Made, Resource, copy_of
+from lab.providers.handler import Call, Created, Handler, Resource, copy_of
+from lab.providers.provider_errors import ProviderError
 from lab.providers.schema import Effect, Schema
 from lab.providers.values import Props
-from lab.providers.virsh import NotThere, Virsh, text_of
+from lab.providers.virsh_client import NotThere, Virsh, text_of
 
 _DEFAULT_MEMORY = 512
 """MiB, the provider's."""
 
 
-class Domain(Handler[Virsh]):
+class LibvirtDomain(Handler[Virsh]):
     """`libvirt:index/domain:Domain`."""
 
     schema = Schema(
@@ -43,7 +43,7 @@ class Domain(Handler[Virsh]):
         autonamed=True,
     )
 
-    def create(self, connection: Virsh, call: Call) -> Made:
+    def create(self, connection: Virsh, call: Call) -> Created:
         """Define the domain and start it; it waits for nothing."""
         inputs = call.inputs
         name = inputs["name"]
@@ -58,7 +58,9 @@ class Domain(Handler[Virsh]):
             raise
         if inputs.get("running") is False:
             connection("destroy", name)
-        return Made(connection("domuuid", name).strip(), {"running": inputs.get("running", True)})
+        return Created(
+            connection("domuuid", name).strip(), {"running": inputs.get("running", True)}
+        )
 
     def update(self, connection: Virsh, call: Call, old: Resource) -> Props:
         """Start it if it is off, and change autostart; no more is done."""

@@ -5,14 +5,14 @@ from __future__ import annotations
 import ipaddress
 import xml.etree.ElementTree as ET
 
-from lab.providers.errors import ProviderError
-from lab.providers.handler import Call, Handler, Made, Resource, copy_of
+from lab.providers.handler import Call, Created, Handler, Resource, copy_of
+from lab.providers.provider_errors import ProviderError
 from lab.providers.schema import Effect, Schema
 from lab.providers.values import Props
-from lab.providers.virsh import NotThere, Virsh, text_of
+from lab.providers.virsh_client import NotThere, Virsh, text_of
 
 
-class Network(Handler[Virsh]):
+class LibvirtNetwork(Handler[Virsh]):
     """`libvirt:index/network:Network`, of mode `nat`."""
 
     schema = Schema(
@@ -31,7 +31,7 @@ class Network(Handler[Virsh]):
         autonamed=True,
     )
 
-    def create(self, connection: Virsh, call: Call) -> Made:
+    def create(self, connection: Virsh, call: Call) -> Created:
         """Define the network and start it."""
         inputs = call.inputs
         if inputs.get("mode", "nat") != "nat":
@@ -48,7 +48,7 @@ class Network(Handler[Virsh]):
                 raise
         document = connection.xml("net-dumpxml", name)
         bridge = document.find("bridge")
-        return Made(
+        return Created(
             text_of(document, "uuid"),
             {"bridge": "" if bridge is None else bridge.get("name", ""), "mode": "nat"},
         )

@@ -5,16 +5,16 @@ from __future__ import annotations
 import xml.etree.ElementTree as ET
 from pathlib import Path
 
-from lab.providers.errors import ProviderError
-from lab.providers.handler import Call, FixedHandler, Made, Resource, copy_of
+from lab.providers.handler import Call, Created, FixedHandler, Resource, copy_of
+from lab.providers.provider_errors import ProviderError
 from lab.providers.schema import Effect, Schema
 from lab.providers.values import Props
-from lab.providers.virsh import NotThere, Virsh, local_file, text_of
+from lab.providers.virsh_client import NotThere, Virsh, local_file, text_of
 
 _QCOW2_MAGIC = b"QFI\xfb\x00\x00\x00\x03"
 
 
-class Pool(FixedHandler[Virsh]):
+class LibvirtPool(FixedHandler[Virsh]):
     """`libvirt:index/pool:Pool`, of type `dir`."""
 
     schema = Schema(
@@ -28,7 +28,7 @@ class Pool(FixedHandler[Virsh]):
         autonamed=True,
     )
 
-    def create(self, connection: Virsh, call: Call) -> Made:
+    def create(self, connection: Virsh, call: Call) -> Created:
         """Define the pool, make its folder and start it."""
         name, path = call.inputs["name"], call.inputs["target"]["path"]
         if call.inputs["type"] != "dir":
@@ -45,7 +45,7 @@ class Pool(FixedHandler[Virsh]):
             except ProviderError:
                 connection("pool-undefine", name)
                 raise
-        return Made(connection("pool-uuid", name).strip(), {})
+        return Created(connection("pool-uuid", name).strip(), {})
 
     def delete(self, connection: Virsh, call: Call, old: Resource) -> None:  # noqa: ARG002
         """Stop the pool and delete its folder, which has to be empty."""
@@ -131,7 +131,7 @@ def _volume(name: str, capacity: int, form: str) -> ET.Element:
     return document
 
 
-class Volume(_InPool):
+class LibvirtVolume(_InPool):
     """`libvirt:index/volume:Volume`: a copy of an image, or a layer on another volume."""
 
     schema = Schema(
@@ -143,7 +143,7 @@ class Volume(_InPool):
         autonamed=True,
     )
 
-    def create(self, connection: Virsh, call: Call) -> Made:
+    def create(self, connection: Virsh, call: Call) -> Created:
         """Make the volume and fill it; one of the same name is adopted, as the provider does."""
         inputs = call.inputs
         pool, name = inputs["pool"], inputs["name"]
@@ -157,7 +157,7 @@ class Volume(_InPool):
                     if "source" in inputs
                     else self._layer(connection, inputs)
                 )
-        return Made(key, {"size": int(_info(connection, key)["capacity"])})
+        return Created(key, {"size": int(_info(connection, key)["capacity"])})
 
     def _copy(self, connection: Virsh, inputs: Props) -> str:
         if "size" in inputs or "baseVolumeId" in inputs:

@@ -22,11 +22,11 @@ from pulumi.runtime.proto import provider_pb2 as wire
 from pulumi.runtime.proto.status_pb2 import Status
 
 from lab.providers.changes import difference
-from lab.providers.errors import PartlyCreated, ProviderError, Refused
 from lab.providers.handler import Call, Handler, Package, Resource
+from lab.providers.provider_errors import PartlyCreated, ProviderError, Refused
 from lab.providers.schema import Schema
 from lab.providers.values import UNKNOWN, Props, from_wire, has_unknown, to_wire
-from lab.pulumi.service import CHANNEL
+from lab.pulumi.plugin_process import CHANNEL
 
 _DEFAULTS = "__defaults"
 """Where bridged providers note which inputs they chose themselves; the CLI does not show it."""

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from enum import Enum
 from functools import cached_property
 
-from lab.providers.errors import ProviderError, Refused
+from lab.providers.provider_errors import ProviderError, Refused
 from lab.providers.values import UNKNOWN, Path, Props, leaves, parse_path, show_path
 
 

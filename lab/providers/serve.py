@@ -11,7 +11,7 @@ from pulumi.runtime.proto import provider_pb2_grpc
 from lab.providers import package
 from lab.providers.handler import Package
 from lab.providers.plugin import Plugin
-from lab.pulumi.service import Service, serve
+from lab.pulumi.plugin_process import PluginService, serve
 
 PREFIX = "pulumi-resource-"
 
@@ -33,7 +33,7 @@ def serve_package(
     """Serve a package as `run` does, which finds it by name."""
     plugin = Plugin(served, next(iter(arguments), ""))
     add = provider_pb2_grpc.add_ResourceProviderServicer_to_server
-    serve(name, Service(add=lambda server: add(plugin, server), close=plugin.close), line)
+    serve(name, PluginService(add=lambda server: add(plugin, server), close=plugin.close), line)
 
 
 if __name__ == "__main__":

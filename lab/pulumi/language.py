@@ -25,10 +25,10 @@ from pulumi.runtime.proto import language_pb2 as wire
 from pulumi.runtime.proto import language_pb2_grpc, plugin_pb2
 
 from lab.pulumi.cli import wanted
-from lab.pulumi.service import Service, serve
+from lab.pulumi.plugin_process import PluginService, serve
 
 NAME = "pulumi-language-python"
-_PROGRAM = Path(__file__).parent / "program.py"
+_PROGRAM = Path(__file__).parent / "run_program.py"
 _SHOWN = 32
 """The exit code of a program that has shown its error itself."""
 
@@ -178,7 +178,7 @@ def run(name: str, arguments: Sequence[str], line: socket.socket | None = None) 
     """Serve until the CLI has ended, then end this process."""
     language = Language()
     add = language_pb2_grpc.add_LanguageRuntimeServicer_to_server
-    serve(name, Service(add=lambda server: add(language, server), close=language.close), line)
+    serve(name, PluginService(add=lambda server: add(language, server), close=language.close), line)
 
 
 if __name__ == "__main__":

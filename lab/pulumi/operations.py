@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import Any
 
 from lab.lock import Lock, LockError
-from lab.pulumi import resident, state
+from lab.pulumi import resident, state_file
 from lab.pulumi.config import Copy
 from lab.pulumi.errors import StackError
 from lab.pulumi.project import project_name
@@ -96,7 +96,7 @@ class PulumiCli:
         if not self._state.exists():
             return {}
         if not show_secrets:
-            return state.outputs(self._latest())
+            return state_file.outputs(self._latest())
         outputs: dict[str, Any] = json.loads(
             self._capture("stack", "output", "--json", "--show-secrets")
         )
@@ -104,7 +104,7 @@ class PulumiCli:
 
     def _latest(self) -> dict[str, Any]:
         try:
-            return state.read(self._state)
+            return state_file.read(self._state)
         except ValueError as error:
             raise StackError(str(error)) from error
 
@@ -147,7 +147,7 @@ class PulumiCli:
 
     @property
     def _state(self) -> Path:
-        return state.path(self.folder / "backend", project_name(self.project), self.stack)
+        return state_file.path(self.folder / "backend", project_name(self.project), self.stack)
 
     @property
     def _shadow(self) -> Path:

@@ -22,7 +22,7 @@ from components.host.traefik import SERVICE_HEADER
 from components.service.labels import traefik_labels, traefik_name
 from lab import live
 from lab.loopback.ports import free_ports
-from lab.tls import context
+from lab.trust import context
 from remote.edge_agent import timer
 from remote.edge_agent.apply import apply
 from remote.edge_agent.instance import Instance

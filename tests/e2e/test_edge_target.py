@@ -26,7 +26,7 @@ pytestmark = pytest.mark.skipif(
 
 
 @pytest.fixture(scope="module")
-def server() -> Iterator[sshd.Server]:
+def server() -> Iterator[sshd.SshServer]:
     with sshd.running(SSH_PORT) as running:
         yield running
 
@@ -38,7 +38,7 @@ def edge() -> Iterator[Edge]:
 
 
 def reach(
-    server: sshd.Server,
+    server: sshd.SshServer,
     edge: Edge,
     folder: Path,
     action: str,
@@ -69,7 +69,7 @@ def reach(
 
 
 def test_it_is_put_into_force_and_taken_away_over_ssh(
-    server: sshd.Server, edge: Edge, tmp_path: Path
+    server: sshd.SshServer, edge: Edge, tmp_path: Path
 ) -> None:
     servers = Servers(SERVER_PORT)
     with servers.running(ADDRESS):
@@ -86,7 +86,7 @@ def test_it_is_put_into_force_and_taken_away_over_ssh(
 
 
 def test_the_command_that_was_replaced_does_not_take_the_edge_away(
-    server: sshd.Server, edge: Edge, tmp_path: Path
+    server: sshd.SshServer, edge: Edge, tmp_path: Path
 ) -> None:
     # As Pulumi does for `--replace`, and for an edge.host that is another name of the machine.
     with Servers(SERVER_PORT).running(ADDRESS):
@@ -104,7 +104,7 @@ def test_the_command_that_was_replaced_does_not_take_the_edge_away(
 
 @pytest.mark.parametrize("action", ["apply", "remove"])
 def test_another_host_key_is_told_and_nothing_is_touched(
-    server: sshd.Server, edge: Edge, tmp_path: Path, action: str
+    server: sshd.SshServer, edge: Edge, tmp_path: Path, action: str
 ) -> None:
     before = server.logins
     wrong = dataclasses.replace(server, host_key=server.other_key)
@@ -118,7 +118,9 @@ def test_another_host_key_is_told_and_nothing_is_touched(
     assert not edge.instance.folder.exists()
 
 
-def test_a_key_that_may_not_enter_is_told(server: sshd.Server, edge: Edge, tmp_path: Path) -> None:
+def test_a_key_that_may_not_enter_is_told(
+    server: sshd.SshServer, edge: Edge, tmp_path: Path
+) -> None:
     agent = {key: value for key, value in server.agent.items() if not key.startswith("SSH_")}
     done = reach(dataclasses.replace(server, agent=agent), edge, tmp_path, "apply", edge.text({}))
     assert done.returncode == 1
@@ -126,7 +128,7 @@ def test_a_key_that_may_not_enter_is_told(server: sshd.Server, edge: Edge, tmp_p
 
 
 def test_a_machine_that_is_gone_has_nothing_to_take_away(
-    server: sshd.Server, edge: Edge, tmp_path: Path
+    server: sshd.SshServer, edge: Edge, tmp_path: Path
 ) -> None:
     gone = dataclasses.replace(server, port=1)
     done = reach(gone, edge, tmp_path, "apply", edge.text({}))

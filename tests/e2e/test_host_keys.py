@@ -24,7 +24,7 @@ from controller.reach import Gone, check
 from controller.ssh import known_hosts_line, options_in, verified
 from lab.commands import PROJECT
 from lab.providers.docker_host import DockerHost
-from lab.providers.errors import Unreachable
+from lab.providers.provider_errors import ProviderUnreachable
 from tests.support import sshd
 from tests.support.edge_driver import SSH_PORT
 
@@ -34,7 +34,7 @@ REFUSED = "Host key verification failed"
 
 
 @pytest.fixture(scope="module")
-def server() -> Iterator[sshd.Server]:
+def server() -> Iterator[sshd.SshServer]:
     with sshd.running(SSH_PORT) as running:
         yield running
 
@@ -43,7 +43,7 @@ def server() -> Iterator[sshd.Server]:
 class Vm:
     """What is known of a VM, which the server is or is not."""
 
-    server: sshd.Server
+    server: sshd.SshServer
     project: Path
     """With a stack's key files, as the program leaves them."""
 
@@ -80,7 +80,7 @@ class Vm:
 
 
 @pytest.fixture
-def vm(server: sshd.Server, monkeypatch: pytest.MonkeyPatch) -> Iterator[Vm]:
+def vm(server: sshd.SshServer, monkeypatch: pytest.MonkeyPatch) -> Iterator[Vm]:
     # Not pytest's own folder, whose path is too long for a socket's.
     with tempfile.TemporaryDirectory() as folder:
         made = Vm(server, Path(folder))
@@ -238,7 +238,7 @@ def test_the_lab_engine_asks_no_docker_of_another_machine(vm: Vm) -> None:
     logins = vm.server.logins
     host = DockerHost(inputs)
     try:
-        with pytest.raises(Unreachable, match=REFUSED):
+        with pytest.raises(ProviderUnreachable, match=REFUSED):
             host.ask(lambda client: client.version())
     finally:
         host.close()

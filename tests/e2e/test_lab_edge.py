@@ -8,7 +8,7 @@ import re
 
 import pytest
 
-from lab.bench.site import until
+from lab.bench.measured_lab import until
 from tests.support.driver import LAB, Driver, long
 
 ADDRESS = "10.90.0.254"

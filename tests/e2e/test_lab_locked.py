@@ -10,7 +10,7 @@ from collections.abc import Iterator
 import pytest
 
 from components.host import traefik
-from lab import acme
+from lab import acme_server
 from lab.layout import REGISTRY
 from tests.support.driver import Driver
 from tests.support.third_host import Scanner, here, third_host
@@ -66,7 +66,7 @@ def test_the_edge_has_its_own_ports_open_and_nothing_else(
     driver: Driver, stranger: Scanner
 ) -> None:
     address = driver.outputs()["edge"]["address"].rpartition(":")[0]
-    of_the_lab = {int(REGISTRY.rpartition(":")[2]), *acme.PORTS}
+    of_the_lab = {int(REGISTRY.rpartition(":")[2]), *acme_server.PORTS}
     assert stranger.tcp(address)["open"] - of_the_lab == {80, 443}
 
 

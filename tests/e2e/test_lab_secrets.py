@@ -17,7 +17,7 @@ import yaml
 
 from controller.key_files import key_folder
 from lab.commands import PROJECT
-from lab.pulumi.stack import FOLDER
+from lab.pulumi.lab_stack import FOLDER
 from tests.support import secrets
 from tests.support.driver import LAB, Driver
 

@@ -222,7 +222,7 @@ def test_a_ready_image_has_nothing_of_its_builder_and_serves(
     layout = containers.layouts()[IMAGE]
     tag = IMAGE.rpartition(":")[2]
     subprocess.run(
-        (sys.executable, "-m", "lab.images.ready", out, "--traefik", f"oci:{layout}:{tag}"),
+        (sys.executable, "-m", "lab.images.production", out, "--traefik", f"oci:{layout}:{tag}"),
         cwd=PROJECT,
         check=True,
     )

@@ -14,11 +14,11 @@ from typing import Any
 import pytest
 import yaml
 
-from lab.bench.site import Result, Site
+from lab.bench.measured_lab import MeasuredLab, Result
 from lab.commands import PROJECT
 from lab.datacentre import domains_of
 from lab.pulumi import tools
-from lab.pulumi.stack import FOLDER
+from lab.pulumi.lab_stack import FOLDER
 from lab.web import TCP
 
 LAB = os.environ.get("E2E_LAB", "e2e")
@@ -27,7 +27,7 @@ long = pytest.mark.skipif("E2E_LONG" not in os.environ, reason="more boots: set 
 
 
 @dataclass(frozen=True)
-class Facts:
+class Observed:
     """What really exists: not what a state file says."""
 
     domains: dict[str, str]
@@ -38,7 +38,7 @@ class Facts:
     """HAProxy's master process."""
 
 
-class Driver(Site):
+class Driver(MeasuredLab):
     """A lab; ``e2e`` unless it has another name."""
 
     def __init__(self, folder: Path, name: str = LAB) -> None:
@@ -102,7 +102,7 @@ class Driver(Site):
             stdin=json.dumps(self.outputs()),
         )
 
-    def facts(self) -> Facts:
+    def facts(self) -> Observed:
         """Return what exists in the lab."""
         listed = self.inside("virsh", "--quiet", "list", "--name", "--uuid").splitlines()
         domains = {line.split()[1]: line.split()[0] for line in listed if line.strip()}
@@ -110,7 +110,7 @@ class Driver(Site):
         assert asked.returncode == 0, asked.stderr
         told = json.loads(asked.stdout)
         assert told["edge"] is not None, "the edge's master does not tell of itself"
-        return Facts(domains=domains, containers=told["containers"], edge=told["edge"])
+        return Observed(domains=domains, containers=told["containers"], edge=told["edge"])
 
     def smoke(self) -> set[str]:
         """Check that every container answers through the edge, and return their slots."""

@@ -31,7 +31,7 @@ request.
 """
 
 
-class Server:
+class LoadServer:
     """The server, on loopback."""
 
     def __init__(self, behaviour: Behaviour) -> None:
@@ -190,9 +190,11 @@ def _reset(writer: asyncio.StreamWriter) -> None:
 
 
 @asynccontextmanager
-async def serving(behaviour: Behaviour, certificate: Path | None = None) -> AsyncIterator[Server]:
+async def serving(
+    behaviour: Behaviour, certificate: Path | None = None
+) -> AsyncIterator[LoadServer]:
     """Serve for the time of the block, with TLS if there is a certificate."""
-    server = Server(behaviour)
+    server = LoadServer(behaviour)
     tls = None
     if certificate is not None:
         tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)

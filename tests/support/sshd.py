@@ -17,7 +17,7 @@ _PRIVILEGES = Path("/run/sshd")  # Debian's sshd looks for it, and systemd is no
 
 
 @dataclass(frozen=True)
-class Server:
+class SshServer:
     """One that listens."""
 
     port: int
@@ -38,7 +38,7 @@ class Server:
 
 
 @contextlib.contextmanager
-def running(port: int) -> Iterator[Server]:
+def running(port: int) -> Iterator[SshServer]:
     """Run one until the block ends."""
     packages.ensure(("openssh-server",))
     with tempfile.TemporaryDirectory() as name, contextlib.ExitStack() as stack:
@@ -67,4 +67,4 @@ def running(port: int) -> Iterator[Server]:
         host, other = (
             " ".join((folder / f"{key}.pub").read_text().split()[:2]) for key in ("host", "user")
         )
-        yield Server(port, host, other, log, folder / "user", environment)
+        yield SshServer(port, host, other, log, folder / "user", environment)

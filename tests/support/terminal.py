@@ -25,7 +25,7 @@ _SETTLED_SECONDS = 0.3
 
 
 @dataclass(frozen=True)
-class Answer:
+class TypedAnswer:
     """What is typed when something is shown; once, as what is asked is drawn again and again."""
 
     shown: str
@@ -34,22 +34,27 @@ class Answer:
 
 PASSPHRASE = "three words' worth"  # noqa: S105 - of stacks that only tests have
 ENTERED = (
-    Answer("Enter your passphrase to protect", f"{PASSPHRASE}\n"),
-    Answer("Re-enter your passphrase", f"{PASSPHRASE}\n"),
-    Answer("Enter your passphrase to unlock", f"{PASSPHRASE}\n"),
-    Answer("Enter the passphrase of the stack", f"{PASSPHRASE}\n"),
+    TypedAnswer("Enter your passphrase to protect", f"{PASSPHRASE}\n"),
+    TypedAnswer("Re-enter your passphrase", f"{PASSPHRASE}\n"),
+    TypedAnswer("Enter your passphrase to unlock", f"{PASSPHRASE}\n"),
+    TypedAnswer("Enter the passphrase of the stack", f"{PASSPHRASE}\n"),
 )
-SKIP = (Answer("What would you like to do?", "Skip\n"),)
-CERTAIN = tuple(Answer(f"by typing `{stack}`", f"{stack}\n") for stack in ("prod", "test", "lab"))
-YES = (Answer("Do you want to perform this", "yes\n"), Answer("Go on? [y/N]", "y\n"))
-PASSWORD = (Answer("Password:", "hunter2hunter2\n"), Answer("Verifying", "hunter2hunter2\n"))
+SKIP = (TypedAnswer("What would you like to do?", "Skip\n"),)
+CERTAIN = tuple(
+    TypedAnswer(f"by typing `{stack}`", f"{stack}\n") for stack in ("prod", "test", "lab")
+)
+YES = (TypedAnswer("Do you want to perform this", "yes\n"), TypedAnswer("Go on? [y/N]", "y\n"))
+PASSWORD = (
+    TypedAnswer("Password:", "hunter2hunter2\n"),
+    TypedAnswer("Verifying", "hunter2hunter2\n"),
+)
 
 
 def typed(
     command: str,
     folder: Path,
     environment: Mapping[str, str],
-    answers: Sequence[Answer] = (*ENTERED, *PASSWORD, *SKIP, *CERTAIN, *YES),
+    answers: Sequence[TypedAnswer] = (*ENTERED, *PASSWORD, *SKIP, *CERTAIN, *YES),
     seconds: float = 900,
     enter: Sequence[str] = (),
 ) -> tuple[int, str]:

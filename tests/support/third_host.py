@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from lab.bench.site import until
+from lab.bench.measured_lab import until
 from tests.support.driver import Driver
 
 _NAMESPACE, _ADDRESS = "third", "10.90.0.253"

@@ -10,7 +10,7 @@ import pytest
 from benchmarks import __main__ as bench
 from benchmarks import plots
 from benchmarks.chapters import Bar, Chapter, Plot, Series
-from benchmarks.document import Measured, document
+from benchmarks.document import PartResults, document
 from benchmarks.stats import paired, ratio, spread
 from benchmarks.tables import number, table, told
 
@@ -39,9 +39,9 @@ BARS = Plot(
 )
 
 
-def measured(part: str = "program", **changes: Any) -> Measured:
+def measured(part: str = "program", **changes: Any) -> PartResults:
     given: dict[str, Any] = {"date": "2026-11-28", "quick": False, "machine": MACHINE, "raw": {}}
-    return Measured(part=part, **{**given, **changes})
+    return PartResults(part=part, **{**given, **changes})
 
 
 def chapter(*bars: Bar, title: str = "The program") -> Chapter:

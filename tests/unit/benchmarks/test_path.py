@@ -5,12 +5,12 @@ from typing import Any
 import pytest
 
 from benchmarks import datapath_chapter, growth, growth_chapter
-from benchmarks.path import apache, cpu, load
-from benchmarks.path.application import Container
+from benchmarks.path import apache, cpu, load_tools
+from benchmarks.path.application import LoopbackServer
 from benchmarks.path.cpu import Process
 from benchmarks.path.figures import Cell, in_turns
-from benchmarks.path.front import BenchError, Certificate
-from benchmarks.path.load import Answered, Run
+from benchmarks.path.front import BenchError, FrontCertificate
+from benchmarks.path.load_tools import Answered, Measurement
 from benchmarks.path.tiers import ALONE, BOTH, HAPROXY, TRAEFIK
 from benchmarks.path.variations import AS_DEPLOYED, VARIATIONS, Variation, replaced
 from components.host import traefik
@@ -38,11 +38,11 @@ def test_the_processor_time_of_a_tree_has_everything_below_it_once() -> None:
 def test_what_wrk_says() -> None:
     result = '{"requests": 9000, "us": 3000000, "p50": 250, "p99": 4000, "errors": 2}'
     said = f"Running 2s test\nresult {result}\n"
-    assert load.of_wrk(said) == Answered(
+    assert load_tools.of_wrk(said) == Answered(
         requests=9000, seconds=3, p50_seconds=0.00025, p99_seconds=0.004, errors=2
     )
     with pytest.raises(BenchError, match="unable to connect"):
-        load.of_wrk("unable to connect to 127.0.0.1:1")
+        load_tools.of_wrk("unable to connect to 127.0.0.1:1")
 
 
 AB = """\
@@ -56,18 +56,18 @@ PERCENTILES = "Percentage served,Time in ms\n0,1.5\n50,40.25\n99,80.5\n"
 
 
 def test_what_ab_says() -> None:
-    assert load.of_ab(AB, PERCENTILES) == Answered(
+    assert load_tools.of_ab(AB, PERCENTILES) == Answered(
         requests=1500, seconds=2, p50_seconds=0.04025, p99_seconds=0.0805, errors=3
     )
-    assert load.of_ab(f"{AB}Non-2xx responses:      5\n", PERCENTILES).errors == 8
+    assert load_tools.of_ab(f"{AB}Non-2xx responses:      5\n", PERCENTILES).errors == 8
     with pytest.raises(BenchError, match="ab does not tell all"):
-        load.of_ab("", PERCENTILES)
+        load_tools.of_ab("", PERCENTILES)
 
 
 def test_runs_take_turns() -> None:
     order = []
 
-    def run(name: str) -> Run:
+    def run(name: str) -> Measurement:
         order.append(name)
         return RUN
 
@@ -78,7 +78,7 @@ def test_runs_take_turns() -> None:
     assert cells[0][0].cpu_seconds_per_request == {HAPROXY: [0.0005, 0.0005]}
 
 
-RUN = Run(
+RUN = Measurement(
     answered=Answered(requests=1000, seconds=2, p50_seconds=0.1, p99_seconds=0.2, errors=0),
     cpu_seconds={HAPROXY: 0.5},
     generator_cpu_seconds=1.0,
@@ -86,8 +86,8 @@ RUN = Run(
 
 
 def test_apache_balances_between_several_containers_only() -> None:
-    certificate = Certificate(fullchain=Path("/c.pem"), privkey=Path("/k.pem"), live=Path("/"))
-    containers = [Container(name=f"app-{n}", address=f"127.0.4.{n}", port=80) for n in (1, 2)]
+    certificate = FrontCertificate(fullchain=Path("/c.pem"), privkey=Path("/k.pem"), live=Path("/"))
+    containers = [LoopbackServer(name=f"app-{n}", address=f"127.0.4.{n}", port=80) for n in (1, 2)]
     one, two = (
         apache.configuration(Path("/a"), 443, certificate, containers[:count], apache.DEBIANS)
         for count in (1, 2)

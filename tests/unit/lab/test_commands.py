@@ -62,7 +62,7 @@ def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Lab, FakeData
     monkeypatch.setattr(Lab, "_datacentre", made)
     monkeypatch.setattr(commands, "PROJECT", tmp_path)
     (tmp_path / "Pulumi.yaml").write_text("name: gatehouse\n")
-    monkeypatch.setattr("lab.machine.check_root", lambda: None)
+    monkeypatch.setattr("lab.prerequisites.check_root", lambda: None)
     monkeypatch.setattr(cli, "being_built", contextlib.nullcontext)
     monkeypatch.setattr(cli, "find", lambda: found)
     monkeypatch.setattr(

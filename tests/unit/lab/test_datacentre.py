@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from lab import datacentre, kvm, layout, machine, namespaces
+from lab import datacentre, kvm, layout, namespaces, prerequisites
 from lab.console import duration, note, step
 from lab.lock import Lock, LockError, alive, busy, describe
 
@@ -123,16 +123,18 @@ def test_waiting_ends_when_it_is_ready_or_late() -> None:
 
 
 def test_too_little_disk_or_memory_is_said_in_numbers() -> None:
-    with pytest.raises(machine.MachineError, match=r"/var: 0\.5 GB free, the lab needs 4\.3 GB"):
-        machine.check_disk(Path("/var"), 500_000_000)
-    machine.check_disk(Path("/var"), machine.NEEDED_DISK)
-    with pytest.raises(machine.MachineError, match=r"1\.0 GB available.* need 4\.3 GB"):
-        machine.check_memory("MemTotal: 9 kB\nMemAvailable:  1000000 kB\n")
-    machine.check_memory(f"MemAvailable: {machine.NEEDED_MEMORY // 1024} kB\n")
+    with pytest.raises(
+        prerequisites.MachineError, match=r"/var: 0\.5 GB free, the lab needs 4\.3 GB"
+    ):
+        prerequisites.check_disk(Path("/var"), 500_000_000)
+    prerequisites.check_disk(Path("/var"), prerequisites.NEEDED_DISK)
+    with pytest.raises(prerequisites.MachineError, match=r"1\.0 GB available.* need 4\.3 GB"):
+        prerequisites.check_memory("MemTotal: 9 kB\nMemAvailable:  1000000 kB\n")
+    prerequisites.check_memory(f"MemAvailable: {prerequisites.NEEDED_MEMORY // 1024} kB\n")
 
 
 def test_disk_is_looked_at_where_the_folder_will_be(tmp_path: Path) -> None:
-    assert machine.existing(tmp_path / "a" / "b") == tmp_path
+    assert prerequisites.existing(tmp_path / "a" / "b") == tmp_path
 
 
 def test_an_answer_about_kvm_holds_until_the_next_boot(tmp_path: Path) -> None:

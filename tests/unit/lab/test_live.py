@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from lab.live import LIST, Container, Server, containers, edge_states, servers, status
+from lab.live import LIST, LiveContainer, LiveServer, containers, edge_states, servers, status
 from lab.loopback.docker import DockerApi
 
 # The head and lines of HAProxy 2.6, without the columns between that are not read.
@@ -30,10 +30,10 @@ _metrics,web-0,0,0,no check,1,0,,,,,
 OUTPUTS: dict[str, Any] = {
     "vms": {"web-0": {"address": "10.90.0.7"}, "web-1": {"address": "10.90.0.117"}}
 }
-FOUND: dict[str, dict[str, Container] | None] = {
+FOUND: dict[str, dict[str, LiveContainer] | None] = {
     "web-0": {
-        "hello-web-0-0": Container(id="a0", state="running"),
-        "shop-web-0-0": Container(id="b0", state="restarting"),
+        "hello-web-0-0": LiveContainer(id="a0", state="running"),
+        "shop-web-0-0": LiveContainer(id="b0", state="restarting"),
     },
     "web-1": None,
 }
@@ -48,7 +48,7 @@ def test_the_edges_states_by_vm_and_pool() -> None:
 
 def test_the_servers_of_services_alone() -> None:
     first, *rest = servers(STATS)
-    assert first == Server(
+    assert first == LiveServer(
         service="hello",
         vm="web-0",
         state="UP",
@@ -108,8 +108,8 @@ def test_containers_by_slot_whatever_else_their_labels_say() -> None:
         server.shutdown()
     assert listed.returncode == 0, listed.stderr
     assert containers(listed.stdout) == {
-        "hello-web-0-0": Container(id="a0", state="running"),
-        "hello-web-0-1": Container(id="b1", state="exited"),
+        "hello-web-0-0": LiveContainer(id="a0", state="running"),
+        "hello-web-0-1": LiveContainer(id="b1", state="exited"),
     }
 
 

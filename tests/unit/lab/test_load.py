@@ -12,22 +12,22 @@ from typing import Any
 
 import pytest
 
-from lab import tls
+from lab import trust
 from lab.load.clients import Clients
-from lab.load.plan import Kind, LoadError, Plan, mixed, pieces, post_body, target
-from lab.load.run import Run
+from lab.load.plan import ClientKind, LoadError, LoadPlan, mixed, pieces, post_body, target
+from lab.load.run import LoadRun
 from lab.load.section import percentile
 from tests.support import self_signed
 from tests.support.load_server import Behaviour, serving
 
 COUNT = 60
-HTTP1 = (Kind.KEEP_ALIVE, Kind.NEW, Kind.POST)
-EVERY = tuple(Kind)
-SENT = (*HTTP1, Kind.WEBSOCKET)
+HTTP1 = (ClientKind.KEEP_ALIVE, ClientKind.NEW, ClientKind.POST)
+EVERY = tuple(ClientKind)
+SENT = (*HTTP1, ClientKind.WEBSOCKET)
 CLOSED = "connection closed before the answer's end"
 
 
-def plan(port: int, *kinds: Kind, **changed: Any) -> Plan:
+def plan(port: int, *kinds: ClientKind, **changed: Any) -> LoadPlan:
     """Ask `COUNT` times within 0.12 s."""
     values: dict[str, Any] = {
         "address": "127.0.0.1",
@@ -41,13 +41,13 @@ def plan(port: int, *kinds: Kind, **changed: Any) -> Plan:
         "trusted": None,
         "post_seconds": (0.01, 0.05),
     }
-    return Plan(**values | changed)
+    return LoadPlan(**values | changed)
 
 
 def load(
     behaviour: Behaviour,
-    *kinds: Kind,
-    during: Callable[[Run], None] | None = None,
+    *kinds: ClientKind,
+    during: Callable[[LoadRun], None] | None = None,
     certificate: Path | None = None,
     **changed: Any,
 ) -> tuple[list[dict[str, Any]], int, int]:
@@ -56,7 +56,7 @@ def load(
 
     async def whole() -> tuple[int, int]:
         async with serving(behaviour, certificate) as server:
-            run = Run(plan(server.port, *kinds, **changed), "r", "all", sections.append)
+            run = LoadRun(plan(server.port, *kinds, **changed), "r", "all", sections.append)
             if during is not None:
                 during(run)
             await run.run()
@@ -72,7 +72,7 @@ def every(number: int, what: str) -> Behaviour:
 
 
 @pytest.mark.parametrize("kind", EVERY)
-def test_a_faultless_server_fails_no_client(kind: Kind) -> None:
+def test_a_faultless_server_fails_no_client(kind: ClientKind) -> None:
     (section,), requests, connections = load(every(1, "ok"), kind)
     assert (section["requests"], section["failed"], section["failures"]) == (COUNT, 0, [])
     assert section["clients"][kind.value] == {"requests": COUNT, "failed": 0}
@@ -80,16 +80,16 @@ def test_a_faultless_server_fails_no_client(kind: Kind) -> None:
     assert 0 < section["p50_ms"] <= section["p99_ms"] <= section["slowest_ms"]
     assert section["ended"] == "count"
     assert {
-        Kind.NEW: connections == COUNT,
-        Kind.HTTP2: connections == 1,
-        Kind.KEEP_ALIVE: 4 <= connections <= COUNT,
-        Kind.POST: connections <= COUNT,
-        Kind.WEBSOCKET: connections == COUNT,
+        ClientKind.NEW: connections == COUNT,
+        ClientKind.HTTP2: connections == 1,
+        ClientKind.KEEP_ALIVE: 4 <= connections <= COUNT,
+        ClientKind.POST: connections <= COUNT,
+        ClientKind.WEBSOCKET: connections == COUNT,
     }[kind], connections
 
 
-@pytest.mark.parametrize(("kind", "opened"), [(Kind.KEEP_ALIVE, 4), (Kind.POST, 1)])
-def test_a_connection_that_is_free_is_used_again(kind: Kind, opened: int) -> None:
+@pytest.mark.parametrize(("kind", "opened"), [(ClientKind.KEEP_ALIVE, 4), (ClientKind.POST, 1)])
+def test_a_connection_that_is_free_is_used_again(kind: ClientKind, opened: int) -> None:
     async def one_after_another() -> int:
         async with serving(every(1, "ok")) as server:
             clients = Clients(plan(server.port, kind), "r")
@@ -111,7 +111,9 @@ def test_a_connection_that_is_free_is_used_again(kind: Kind, opened: int) -> Non
     ],
 )
 @pytest.mark.parametrize("kind", SENT)
-def test_each_failure_is_counted_once_and_asked_once(kind: Kind, what: str, reason: str) -> None:
+def test_each_failure_is_counted_once_and_asked_once(
+    kind: ClientKind, what: str, reason: str
+) -> None:
     (section,), requests, _ = load(every(6, what), kind)
     assert section["failed"] == COUNT // 6
     assert section["reasons"] == {f"{kind.value}: {reason}": COUNT // 6}
@@ -127,14 +129,14 @@ def test_each_failure_is_counted_once_and_asked_once(kind: Kind, what: str, reas
     ],
 )
 def test_each_failure_of_a_stream_is_counted_once(what: str, reason: str) -> None:
-    (section,), requests, connections = load(every(6, what), Kind.HTTP2)
+    (section,), requests, connections = load(every(6, what), ClientKind.HTTP2)
     assert section["reasons"] == {f"http/2: {reason}": COUNT // 6}
     assert (requests, connections) == (COUNT, 1)
 
 
 @pytest.mark.parametrize("what", ["reset", "vanish"])
 def test_a_lost_http2_connection_fails_what_was_open(what: str) -> None:
-    (section,), _, connections = load(every(6, what), Kind.HTTP2)
+    (section,), _, connections = load(every(6, what), ClientKind.HTTP2)
     # One at least, and those that share the connection at that moment with it.
     # On a slow machine, all may have been sent on the first connection before it was lost.
     assert section["failed"] >= max(connections - 1, 1)
@@ -148,18 +150,20 @@ def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.mark.parametrize("kind", EVERY)
-def test_over_tls_all_is_the_same(kind: Kind, certificate: Path) -> None:
-    behaviour = every(6, "vanish" if kind is Kind.WEBSOCKET else "502")
+def test_over_tls_all_is_the_same(kind: ClientKind, certificate: Path) -> None:
+    behaviour = every(6, "vanish" if kind is ClientKind.WEBSOCKET else "502")
     (section,), requests, connections = load(
         behaviour, kind, certificate=certificate, trusted=certificate.parent
     )
     assert (section["failed"], requests) == (COUNT // 6, COUNT)
     assert len(section["reasons"]) == 1, section["reasons"]
-    assert (connections == 1) == (kind is Kind.HTTP2)
+    assert (connections == 1) == (kind is ClientKind.HTTP2)
 
 
 @pytest.mark.parametrize("kind", EVERY)
-def test_who_is_not_trusted_gets_no_request(kind: Kind, certificate: Path, tmp_path: Path) -> None:
+def test_who_is_not_trusted_gets_no_request(
+    kind: ClientKind, certificate: Path, tmp_path: Path
+) -> None:
     another = self_signed.certificate(tmp_path, "hello.lab")
     (section,), requests, _ = load(every(1, "ok"), kind, certificate=certificate, trusted=another)
     assert (section["failed"], requests) == (COUNT, 0)
@@ -169,25 +173,29 @@ def test_who_is_not_trusted_gets_no_request(kind: Kind, certificate: Path, tmp_p
 
 def test_a_certificate_for_another_domain_is_refused(certificate: Path) -> None:
     (section,), requests, _ = load(
-        every(1, "ok"), Kind.NEW, certificate=certificate, trusted=certificate, host="other.lab"
+        every(1, "ok"),
+        ClientKind.NEW,
+        certificate=certificate,
+        trusted=certificate,
+        host="other.lab",
     )
     assert (section["failed"], requests) == (COUNT, 0)
 
 
 def test_a_server_without_tls_fails_who_expects_it(certificate: Path) -> None:
-    (section,), requests, _ = load(every(1, "ok"), Kind.NEW, trusted=certificate)
+    (section,), requests, _ = load(every(1, "ok"), ClientKind.NEW, trusted=certificate)
     assert (section["failed"], requests) == (COUNT, 0)
     assert all("no connection: " in reason for reason in section["reasons"])
 
 
 def test_no_certificate_to_trust_is_told(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match=r"has no certificate \(\*\.pem\)"):
-        tls.context(tmp_path)
+        trust.context(tmp_path)
 
 
 @pytest.mark.parametrize("what", ["twice", "lose"])
 def test_a_post_that_comes_back_twice_or_empty_has_the_wrong_body(what: str) -> None:
-    (section,), requests, _ = load(every(6, what), Kind.POST)
+    (section,), requests, _ = load(every(6, what), ClientKind.POST)
     assert section["reasons"] == {"post: wrong body": COUNT // 6}
     assert requests == COUNT
 
@@ -207,7 +215,7 @@ def test_nobody_there_is_told_as_such() -> None:
     async def whole() -> None:
         async with serving(every(1, "ok")) as server:
             port = server.port
-        await Run(plan(port), "r", "all", sections.append).run()
+        await LoadRun(plan(port), "r", "all", sections.append).run()
 
     asyncio.run(whole())
     assert sections[0]["failed"] == COUNT
@@ -218,7 +226,7 @@ def test_nobody_there_is_told_as_such() -> None:
 
 @pytest.mark.parametrize("what", ["close", "close idle"])
 @pytest.mark.parametrize("kind", HTTP1)
-def test_a_graceful_close_is_no_failure(kind: Kind, what: str) -> None:
+def test_a_graceful_close_is_no_failure(kind: ClientKind, what: str) -> None:
     (section,), requests, connections = load(every(3, what), kind)
     assert section["reasons"] == {}
     assert requests == COUNT
@@ -227,14 +235,14 @@ def test_a_graceful_close_is_no_failure(kind: Kind, what: str) -> None:
 
 def test_a_graceful_goaway_is_no_failure() -> None:
     # So slowly that no machine sends them all before the first GOAWAY comes.
-    (section,), requests, connections = load(every(10, "go away"), Kind.HTTP2, rate=50.0)
+    (section,), requests, connections = load(every(10, "go away"), ClientKind.HTTP2, rate=50.0)
     assert section["reasons"] == {}
     assert requests == COUNT
     assert 1 < connections <= COUNT // 10
 
 
 def test_a_stream_that_a_goaway_leaves_out_is_a_failure() -> None:
-    (section,), _, _ = load(every(10, "refuse"), Kind.HTTP2)
+    (section,), _, _ = load(every(10, "refuse"), ClientKind.HTTP2)
     assert section["failed"] >= COUNT // 10
     assert set(section["reasons"]) == {"http/2: refused by a GOAWAY"}
 
@@ -251,7 +259,7 @@ def test_something_else_than_http_is_no_answer() -> None:
     async def whole() -> None:
         listening = await asyncio.start_server(rude, "127.0.0.1", 0)
         port = listening.sockets[0].getsockname()[1]
-        await Run(plan(port), "r", "all", sections.append).run()
+        await LoadRun(plan(port), "r", "all", sections.append).run()
         listening.close()
         await listening.wait_closed()
 
@@ -260,14 +268,14 @@ def test_something_else_than_http_is_no_answer() -> None:
 
 
 def test_more_than_may_be_open_is_not_sent_and_failed() -> None:
-    (section,), requests, _ = load(every(1, "hang"), Kind.NEW, most_open=10, timeout=6.0)
+    (section,), requests, _ = load(every(1, "hang"), ClientKind.NEW, most_open=10, timeout=6.0)
     assert section["failed"] == COUNT
     assert section["reasons"]["new connection: not sent: 10 in flight"] == COUNT - 10
     assert requests == 10
 
 
 def test_a_request_belongs_to_the_section_in_which_it_was_due() -> None:
-    runs: list[Run] = []
+    runs: list[LoadRun] = []
 
     def first_hangs(number: int) -> str:
         if number == 1:
@@ -290,17 +298,19 @@ def test_it_ends_when_its_time_is_over() -> None:
 
 def test_latency_counts_from_when_a_request_was_due() -> None:
     began = time.monotonic()
-    (section,), _, _ = load(every(1, "ok"), Kind.POST, post_seconds=(0.5, 0.5), most_requests=1)
+    (section,), _, _ = load(
+        every(1, "ok"), ClientKind.POST, post_seconds=(0.5, 0.5), most_requests=1
+    )
     assert section["failed"] == 0
     whole = (time.monotonic() - began) * 1000
     assert section["slowest_ms"] <= whole - 500, "the time that the body takes is the client's own"
 
 
 def test_shares_are_kept_and_evenly() -> None:
-    kinds = mixed({Kind.NEW: 3, Kind.POST: 1})
+    kinds = mixed({ClientKind.NEW: 3, ClientKind.POST: 1})
     first = [next(kinds) for _ in range(8)]
-    assert first.count(Kind.POST) == 2
-    assert Kind.POST in first[:4]
+    assert first.count(ClientKind.POST) == 2
+    assert ClientKind.POST in first[:4]
 
 
 def test_a_body_is_its_own_and_comes_in_whole_pieces() -> None:

@@ -10,9 +10,9 @@ import pytest
 from lab import hardware
 from lab.bench import report
 from lab.bench.faults import is_up
-from lab.bench.report import Measured
+from lab.bench.measured_lab import MeasuredLab, Trouble, post_counts
+from lab.bench.report import ScenarioResult
 from lab.bench.scenarios import SCENARIOS, chosen, way_to
-from lab.bench.site import Site, Trouble, post_counts
 
 
 def load(requests: int = 100, failed: int = 0, **changed: Any) -> dict[str, Any]:
@@ -29,8 +29,8 @@ def load(requests: int = 100, failed: int = 0, **changed: Any) -> dict[str, Any]
     return values | changed
 
 
-def measured(*, fault: bool = False, error: str | None = None, **changed: Any) -> Measured:
-    return Measured(scenario="new image", fault=fault, load=load(**changed), error=error)
+def measured(*, fault: bool = False, error: str | None = None, **changed: Any) -> ScenarioResult:
+    return ScenarioResult(scenario="new image", fault=fault, load=load(**changed), error=error)
 
 
 def test_a_line_is_the_scenario_its_counts_and_milliseconds() -> None:
@@ -42,7 +42,7 @@ def test_a_line_is_the_scenario_its_counts_and_milliseconds() -> None:
 
 
 def test_reasons_notes_and_what_went_wrong_are_told() -> None:
-    run = Measured(
+    run = ScenarioResult(
         scenario="x", fault=True, load=load(failed=2), notes={"seen": "1 s"}, error="up:\nno"
     )
     assert report.remarks(run) == [
@@ -71,7 +71,7 @@ def test_the_last_line_counts_changes_alone() -> None:
         (measured(fault=True, error="it did not come back"), 1),
     ],
 )
-def test_the_verdict(run: Measured, code: int) -> None:
+def test_the_verdict(run: ScenarioResult, code: int) -> None:
     assert report.exit_code([measured(), run]) == code
 
 
@@ -168,7 +168,7 @@ def test_a_value_of_proc() -> None:
 
 
 def test_the_way_to_a_scenario_is_a_change_of_its_own(tmp_path: Path) -> None:
-    site = Site(name="test", providers="lab", folder=tmp_path, log=tmp_path / "log")
+    site = MeasuredLab(name="test", providers="lab", folder=tmp_path, log=tmp_path / "log")
     first, memory = SCENARIOS[0], next(each for each in SCENARIOS if each.name == "VMs 1 to 3")
     site.configure(first.config)
     way = way_to(memory, site)

@@ -14,14 +14,14 @@ import pytest
 from lab.providers import package
 from lab.providers.changes import difference
 from lab.providers.command import LocalCommand, Shell
-from lab.providers.docker_container import Container, _config
+from lab.providers.docker_container import DockerContainer, _config
 from lab.providers.docker_host import DockerHost
-from lab.providers.errors import ProviderError, Refused, Unreachable
 from lab.providers.handler import Call, Resource
-from lab.providers.libvirt_domain import Domain, _document
+from lab.providers.libvirt_domain import LibvirtDomain, _document
 from lab.providers.libvirt_network import _document as network_document
+from lab.providers.provider_errors import ProviderError, ProviderUnreachable, Refused
 from lab.providers.schema import Schema
-from lab.providers.virsh import Virsh
+from lab.providers.virsh_client import Virsh
 
 
 def becomes(schema: Schema, old: dict[str, Any], new: dict[str, Any]) -> str:
@@ -155,7 +155,7 @@ def test_real_types_refuse_what_is_not_implemented(
 
 
 def domain_op(old: dict[str, Any], new: dict[str, Any]) -> str:
-    return becomes(Domain.schema, old, new)
+    return becomes(LibvirtDomain.schema, old, new)
 
 
 def test_another_size_of_a_domain_is_another_domain() -> None:
@@ -257,7 +257,7 @@ def test_a_container_is_written_as_the_provider_does() -> None:
 
 
 def test_a_container_asks_to_be_deleted_before_its_successor_is_created() -> None:
-    assert becomes(Container.schema, {"image": "a"}, {"image": "b"}) == "delete first"
+    assert becomes(DockerContainer.schema, {"image": "a"}, {"image": "b"}) == "delete first"
 
 
 def test_a_container_that_stopped_is_started_and_one_that_is_gone_made_again() -> None:
@@ -270,14 +270,14 @@ def test_a_container_that_stopped_is_started_and_one_that_is_gone_made_again() -
 
     host, known = Host({"host": "ssh://x"}), Resource(id="1", inputs={"image": "a"}, outputs={})
     host.answer = {"State": {"Status": "running"}}
-    assert Container().read(host, known) is known
+    assert DockerContainer().read(host, known) is known
     host.answer = None
-    assert Container().read(host, known) is None
+    assert DockerContainer().read(host, known) is None
     host.answer = {"State": {"Status": "exited"}}
-    stopped = Container().read(host, known)
+    stopped = DockerContainer().read(host, known)
     assert stopped is not None
-    assert becomes(Container.schema, stopped.inputs, known.inputs) == "update"
-    assert Container().read(host, stopped) is stopped, "and no second time"
+    assert becomes(DockerContainer.schema, stopped.inputs, known.inputs) == "update"
+    assert DockerContainer().read(host, stopped) is stopped, "and no second time"
 
 
 def test_the_account_of_a_registry_is_found_by_the_images_name() -> None:
@@ -296,6 +296,6 @@ def test_the_account_of_a_registry_is_found_by_the_images_name() -> None:
 def test_a_docker_host_that_does_not_answer_is_told_as_such(tmp_path: Path) -> None:
     host = DockerHost({"host": "ssh://nobody@127.0.0.1:1", "sshOpts": f'["-F", "{tmp_path}/none"]'})
     (tmp_path / "none").touch()
-    with pytest.raises(Unreachable, match=r"ssh://nobody@127\.0\.0\.1:1: ssh: "):
+    with pytest.raises(ProviderUnreachable, match=r"ssh://nobody@127\.0\.0\.1:1: ssh: "):
         host.ask(lambda client: client.api.containers())
     host.close()

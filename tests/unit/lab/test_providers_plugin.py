@@ -17,9 +17,9 @@ from pulumi.runtime.proto import provider_pb2 as wire
 from pulumi.runtime.proto.status_pb2 import Status
 
 from lab.providers import VERSIONS, package
-from lab.providers.errors import PartlyCreated, Unreachable
-from lab.providers.handler import Call, FixedHandler, Made, Package, Resource, copy_of
+from lab.providers.handler import Call, Created, FixedHandler, Package, Resource, copy_of
 from lab.providers.plugin import Plugin, properties, struct
+from lab.providers.provider_errors import PartlyCreated, ProviderUnreachable
 from lab.providers.schema import Effect, Schema
 from lab.providers.values import UNKNOWN, Props
 from tests.support.program import PROJECT
@@ -52,14 +52,14 @@ class Thing(FixedHandler[Nowhere]):
         autonamed=True,
     )
 
-    def create(self, connection: Nowhere, call: Call) -> Made:
+    def create(self, connection: Nowhere, call: Call) -> Created:
         match call.inputs.get("color"):
             case "half":
                 raise PartlyCreated("x-1", {"echo": "half"}, "it does not start")
             case "far":
-                raise Unreachable("nobody answers")
+                raise ProviderUnreachable("nobody answers")
         call.say(f"paints {call.name}")
-        return Made("x-1", {"echo": f"{connection.config['uri']} {call.timeout}"})
+        return Created("x-1", {"echo": f"{connection.config['uri']} {call.timeout}"})
 
     def delete(self, connection: Nowhere, call: Call, old: Resource) -> None:
         del connection, call, old

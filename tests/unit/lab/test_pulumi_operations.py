@@ -17,8 +17,8 @@ from lab.lock import Lock, LockError
 from lab.pulumi.cli import Cli
 from lab.pulumi.config import copy_config
 from lab.pulumi.errors import StackError
+from lab.pulumi.lab_stack import LabStack
 from lab.pulumi.operations import PulumiCli
-from lab.pulumi.stack import Stack
 from lab.pulumi.tools import Providers
 from recovery.processes import processes_with
 from recovery.things import Thing
@@ -286,7 +286,7 @@ def test_processes_are_found_by_name_and_environment() -> None:
 
 
 @pytest.fixture
-def stack(tmp_path: Path) -> Stack:
+def stack(tmp_path: Path) -> LabStack:
     def enter(argv: Any, **options: Any) -> subprocess.CompletedProcess[str]:
         entered.append(tuple(argv))
         assert options["cwd"] == tmp_path
@@ -294,14 +294,14 @@ def stack(tmp_path: Path) -> Stack:
 
     entered.clear()
     (tmp_path / "s").mkdir()
-    return Stack(enter=enter, name="lab", project=tmp_path, folder=tmp_path / "s")
+    return LabStack(enter=enter, name="lab", project=tmp_path, folder=tmp_path / "s")
 
 
 STACK = "pulumi:pulumi:Stack"
 entered: list[tuple[str, ...]] = []
 
 
-def test_operations_run_where_the_hypervisor_is(stack: Stack, tmp_path: Path) -> None:
+def test_operations_run_where_the_hypervisor_is(stack: LabStack, tmp_path: Path) -> None:
     config = tmp_path / "c.yaml"
     assert stack.refresh(config, target_types=("libvirt:*",)) == 0
     assert stack.up(config, refresh=True) == 0
@@ -317,7 +317,7 @@ def test_operations_run_where_the_hypervisor_is(stack: Stack, tmp_path: Path) ->
 
 
 def test_outputs_are_read_in_the_state_and_secrets_stay_hidden(
-    stack: Stack, tmp_path: Path
+    stack: LabStack, tmp_path: Path
 ) -> None:
     (tmp_path / "Pulumi.yaml").write_text("name: proj\n")
     assert stack.outputs() == {}
@@ -334,7 +334,7 @@ def test_outputs_are_read_in_the_state_and_secrets_stay_hidden(
 
 
 def test_a_lab_keeps_the_providers_with_which_it_was_applied(
-    stack: Stack, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    stack: LabStack, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     cli = Cli(path=tmp_path / "pulumi", version="3.260.0", reason="")
     chosen = {"auto": "real", "real": "real", "lab": "lab"}

@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 
 from components.host.traefik import IMAGE
-from lab import authority, internet, stackfile
+from lab import authority, internet, stack_copies
 from lab.datacentre import Datacentre, DatacentreError
-from lab.images import disk, mirror, ready, stock
+from lab.images import disk, mirror, production, stock
 from lab.images.containers import ContainerImageError, binary
 
 RELEASE = """\
@@ -60,7 +60,7 @@ def test_the_image_of_a_config_is_read_whatever_else_is_wrong_with_it(tmp_path: 
         ("config: {}", None),
     ):
         file.write_text(text)
-        assert stackfile.image(file) == image
+        assert stack_copies.image(file) == image
 
 
 @pytest.mark.parametrize("suite", sorted(stock.RELEASES.values()))
@@ -72,11 +72,11 @@ def test_a_stock_image_has_nothing_that_the_first_boot_installs(suite: str) -> N
 
 @pytest.mark.parametrize("suite", sorted(stock.RELEASES.values()))
 def test_a_ready_image_has_all_that_a_first_boot_would_install(suite: str) -> None:
-    packages = set(ready.recipe(suite, "x.qcow2", {}).packages)
+    packages = set(production.recipe(suite, "x.qcow2", {}).packages)
     assert packages >= set(mirror.FIRST_BOOT)
     assert "systemd-timesyncd" not in packages, "chrony keeps the time"
     assert not packages & set(stock.TOOLS)
-    assert ready.recipe(suite, "x.qcow2", {}).files == {}, "nobody trusts the lab's authority"
+    assert production.recipe(suite, "x.qcow2", {}).files == {}, "nobody trusts the lab's authority"
 
 
 @pytest.mark.parametrize("suite", sorted(stock.RELEASES.values()))
@@ -222,15 +222,15 @@ def authority_in(folder: Path) -> Path:
 def test_traefiks_image_is_from_where_the_vms_would_have_it(
     farm: dict[str, str], expected: tuple[str, bool]
 ) -> None:
-    assert ready.source({"config": {"gatehouse:farm": farm}}) == expected
-    assert ready.source({"config": {"farm": farm}}) == expected, "without the prefix too"
+    assert production.source({"config": {"gatehouse:farm": farm}}) == expected
+    assert production.source({"config": {"farm": farm}}) == expected, "without the prefix too"
 
 
 def test_a_ready_image_never_takes_the_place_of_another_file(tmp_path: Path) -> None:
     out = tmp_path / "disk.qcow2"
     out.write_text("in use")
     with pytest.raises(disk.ImageError, match=r"OUT=.*disk\.qcow2: exists.* choose another name"):
-        ready.build(out, "bookworm", "docker://nowhere")
+        production.build(out, "bookworm", "docker://nowhere")
     assert out.read_text() == "in use"
     with pytest.raises(disk.ImageError, match="there is no folder"):
-        ready.build(tmp_path / "no" / "disk.qcow2", "bookworm", "docker://nowhere")
+        production.build(tmp_path / "no" / "disk.qcow2", "bookworm", "docker://nowhere")

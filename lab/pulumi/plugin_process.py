@@ -26,7 +26,7 @@ _THREADS = 64
 
 
 @dataclass(frozen=True, kw_only=True)
-class Service:
+class PluginService:
     """What a plugin serves."""
 
     add: Callable[[grpc.Server], None]
@@ -35,7 +35,7 @@ class Service:
     """Ends what it has started."""
 
 
-def serve(name: str, service: Service, line: socket.socket | None = None) -> None:
+def serve(name: str, service: PluginService, line: socket.socket | None = None) -> None:
     """Serve, and end this process when it is needed no more.
 
     It ends when nobody reads its stdout any more (the CLI is gone), when the launcher's end of the

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
-from lab.pulumi import state, tools
+from lab.pulumi import state_file, tools
 from lab.pulumi.cli import Cli
 from lab.pulumi.errors import StackError
 from lab.pulumi.project import project_name
@@ -34,7 +34,7 @@ class Enter(Protocol):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Stack:
+class LabStack:
     """A stack. Each operation prints what it does and returns its exit code."""
 
     enter: Enter
@@ -120,9 +120,9 @@ class Stack:
         Raises:
             StackError: The state cannot be read.
         """
-        place = state.path(self.folder / "backend", project_name(self.project), self.name)
+        place = state_file.path(self.folder / "backend", project_name(self.project), self.name)
         try:
-            return state.outputs(state.read(place))
+            return state_file.outputs(state_file.read(place))
         except (OSError, ValueError) as error:
             raise StackError(str(error)) from error
 

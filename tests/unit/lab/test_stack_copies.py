@@ -2,8 +2,8 @@ from pathlib import Path
 
 import pytest
 
-from lab.bench.site import AS_IT_COMES
-from lab.stackfile import StackFileError, counts, hosts, image, keep, kept, set_in_copy
+from lab.bench.measured_lab import AS_IT_COMES
+from lab.stack_copies import StackFileError, counts, hosts, image, keep, kept, set_in_copy
 from tests.support.program import PROJECT
 
 

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from components import goyaml
 from lab.pulumi.config import copy_config
 from lab.pulumi.errors import StackError
-from lab.stackfile import StackFileError, hosts, image, keep, set_in_copy
+from lab.stack_copies import StackFileError, hosts, image, keep, set_in_copy
 from tests.unit.test_goyaml import OTHERS, TEXT
 
 DATES = ("2001-1-1", "2001-01-01 10:00:00", "2001-99-99")

@@ -20,7 +20,7 @@ class LoadTrouble(Exception):  # noqa: N818 - what it is
     """The load generator did not do its part; the text says how it ended."""
 
 
-class Load:
+class LabLoad:
     """A load that began when this was made."""
 
     def __init__(

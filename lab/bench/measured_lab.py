@@ -18,12 +18,12 @@ from components import goyaml
 from controller.key_files import key_folder
 from controller.ssh import SSH_USER, options_in
 from lab import live
-from lab.bench.load import Load
+from lab.bench.lab_load import LabLoad
 from lab.commands import PROJECT
 from lab.datacentre import Datacentre
-from lab.edge import EdgeHost
-from lab.pulumi.stack import FOLDER, Stack
-from lab.stackfile import set_in_copy
+from lab.edge_access import EdgeHost
+from lab.pulumi.lab_stack import FOLDER, LabStack
+from lab.stack_copies import set_in_copy
 from lab.web import POLL_SECONDS
 
 COMMAND_SECONDS = 120.0
@@ -52,7 +52,7 @@ class Result:
         return self.text.strip().splitlines()[-1] if self.text.strip() else ""
 
 
-class Site:
+class MeasuredLab:
     """One lab under measurement, with a config of its own."""
 
     def __init__(self, *, name: str, providers: str, folder: Path, log: Path) -> None:
@@ -227,7 +227,7 @@ class Site:
         return self._outputs
 
     def _asked_outputs(self) -> dict[str, Any]:
-        stack = Stack(
+        stack = LabStack(
             enter=self.datacentre.enter,
             name=self.name,
             project=PROJECT,
@@ -296,11 +296,11 @@ class Site:
         told = "".join(self.on_vm(vm, logs) for vm in self.outputs()["vms"])
         return sum(count > 1 for count in post_counts(told).values())
 
-    def load(self, rate: float, name: str, most_requests: int) -> Load:
+    def load(self, rate: float, name: str, most_requests: int) -> LabLoad:
         """Start load on the edge, over HTTPS if that is how the services are reached."""
         outputs = self.outputs()
         urls = [service["url"] for service in outputs["services"].values()]
-        return Load(
+        return LabLoad(
             self.datacentre,
             target=outputs["edge"]["address"],
             trusted=self.certificates if urls[0].startswith("https:") else None,

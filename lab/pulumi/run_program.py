@@ -1,6 +1,6 @@
 """Runs a Pulumi program in this process, as Pulumi's language host for Python does.
 
-    python -u -P program.py SETTINGS PROGRAM
+    python -u -P run_program.py SETTINGS PROGRAM
 
 The settings are JSON; the config is in the environment.
 """

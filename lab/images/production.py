@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 
 from components import goyaml, stackfile
 from components.host.traefik import IMAGE
-from lab import machine, packages
+from lab import packages, prerequisites
 from lab.images import disk, mirror, stock
 
 HUB = "docker.io"
@@ -90,18 +90,18 @@ def build(out: Path, suite: str, image: str, *, verified: bool = True) -> None:
 
 def main(arguments: list[str]) -> int:
     """Build it; 1 with the reason on stderr if that fails."""
-    parser = argparse.ArgumentParser("python3 -m lab.images.ready", allow_abbrev=False)
+    parser = argparse.ArgumentParser("python3 -m lab.images.production", allow_abbrev=False)
     parser.add_argument("out", type=Path, help="the file to write")
     parser.add_argument("--suite", choices=sorted(stock.SINCE), default="bookworm")
     parser.add_argument("--traefik", default="", help="Traefik's image, as skopeo names it")
     parser.add_argument("--stack-file", type=Path, help="whose registry it comes from otherwise")
     asked = parser.parse_args(arguments)
     try:
-        machine.check_root()
+        prerequisites.check_root()
         packages.ensure()
         image, verified = (asked.traefik, True) if asked.traefik else source(_read(asked))
         build(asked.out.resolve(), asked.suite, image, verified=verified)
-    except (disk.ImageError, machine.MachineError, packages.PackagesError) as error:
+    except (disk.ImageError, prerequisites.MachineError, packages.PackagesError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
     print(f"{asked.out}: use it as farm.image, with farm.install_docker false")

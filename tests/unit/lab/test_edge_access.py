@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from lab.edge import EdgeHost, run
+from lab.edge_access import EdgeHost, run
 
 PROCESSES = """#<PID>          <type>          <reloads>       <uptime>        <version>
 300             master          2               0d00h00m10s     2.6.12

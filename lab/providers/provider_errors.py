@@ -30,5 +30,5 @@ class PartlyCreated(ProviderError):  # noqa: N818 - what has happened
         self.outputs = outputs
 
 
-class Unreachable(ProviderError):  # noqa: N818 - what it is
+class ProviderUnreachable(ProviderError):  # noqa: N818 - what it is
     """libvirt or Docker does not answer; a later try may succeed."""

@@ -49,7 +49,7 @@ class Answered:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Run:
+class Measurement:
     """One run of the load generator, and what it took."""
 
     answered: Answered
@@ -105,7 +105,7 @@ def of_ab(output: str, percentiles: str) -> Answered:
     )
 
 
-def load(front: Front, connections: str, size: str, seconds: float) -> Run:
+def load(front: Front, connections: str, size: str, seconds: float) -> Measurement:
     """Load a front for some seconds, whole ones for ab.
 
     Raises:
@@ -116,16 +116,16 @@ def load(front: Front, connections: str, size: str, seconds: float) -> Run:
     return _counted(front, lambda: generate(url, HOST, seconds))
 
 
-def plain_load(front: Front, domain: str, where: str, seconds: float) -> Run:
+def plain_load(front: Front, domain: str, where: str, seconds: float) -> Measurement:
     """Load a front without TLS with requests for one of its domains, over kept connections."""
     return _counted(front, lambda: _wrk(f"http://127.0.0.1:{front.port}{where}", domain, seconds))
 
 
-def _counted(front: Front, generate: Callable[[], Answered]) -> Run:
+def _counted(front: Front, generate: Callable[[], Answered]) -> Measurement:
     before, own = cpu.processes(), _children_seconds()
     answered = generate()
     after = cpu.processes()
-    return Run(
+    return Measurement(
         answered=answered,
         cpu_seconds={
             tier: cpu.tree_seconds(pids, after) - cpu.tree_seconds(pids, before)

@@ -9,7 +9,7 @@ import xml.etree.ElementTree as ET
 from collections import defaultdict
 from pathlib import Path
 
-from lab.providers.errors import ProviderError, Unreachable
+from lab.providers.provider_errors import ProviderError, ProviderUnreachable
 
 _LIMIT = 120.0
 """Seconds for one call. The longest is the upload of a disk image of some 600 MB: 5 s."""
@@ -56,14 +56,14 @@ class Virsh:
         except FileNotFoundError as error:
             raise ProviderError("virsh is not installed: install libvirt-clients") from error
         except subprocess.TimeoutExpired as error:
-            raise Unreachable(
+            raise ProviderUnreachable(
                 f"{self.uri}: no answer to virsh {arguments[0]} within {limit:.0f} s"
             ) from error
         if done.returncode == 0:
             return done.stdout
         text = done.stderr.strip().removeprefix("error: ")
         if "failed to connect to the hypervisor" in text:
-            raise Unreachable(f"{self.uri}: {text}")
+            raise ProviderUnreachable(f"{self.uri}: {text}")
         if "not found" in text or "failed to get" in text:
             raise NotThere(text)
         raise ProviderError(f"virsh {arguments[0]}: {text}")

@@ -8,10 +8,10 @@ from pathlib import Path
 
 from components.host import traefik
 from lab import hardware
-from lab.bench.site import Site, Trouble
+from lab.bench.measured_lab import MeasuredLab, Trouble
 
 
-def described(site: Site) -> dict[str, str]:
+def described(site: MeasuredLab) -> dict[str, str]:
     """Return the machine, and the versions of what runs on it."""
     vm = next(iter(site.outputs()["vms"]))
     try:
