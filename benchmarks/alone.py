@@ -47,14 +47,14 @@ def boot(image: Path, folder: Path, *, domain_type: str, memory: int, seconds: f
         AloneError: It took longer.
         subprocess.CalledProcessError: libvirt or qemu-img refused.
     """
-    disk, told, console = (folder / name for name in ("disk.qcow2", "seed.qcow2", "console"))
+    disk, seed_disk, console = (folder / name for name in ("disk.qcow2", "seed.qcow2", "console"))
     backing = ("-f", "qcow2", "-F", "qcow2", "-b", str(image))
     _run("qemu-img", "create", "-q", *backing, str(disk), "4G")
     meta_data = f"instance-id: {NAME}\nlocal-hostname: {NAME}\n"
-    told.write_bytes(seed.image({"user-data": _USER_DATA, "meta-data": meta_data}))
+    seed_disk.write_bytes(seed.image({"user-data": _USER_DATA, "meta-data": meta_data}))
     console.touch()
     document = folder / "domain.xml"
-    document.write_text(_domain(domain_type, memory, (disk, told), console))
+    document.write_text(_domain(domain_type, memory, (disk, seed_disk), console))
     began = time.monotonic()
     _run("virsh", "--connect", _URI, "--quiet", "create", str(document))
     try:

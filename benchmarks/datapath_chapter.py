@@ -11,7 +11,7 @@ from benchmarks.path.load_tools import CONNECTIONS, KEPT
 from benchmarks.path.tiers import ALONE, BOTH, HAPROXY, TRAEFIK
 from benchmarks.path.variations import AS_DEPLOYED
 from benchmarks.stats import Spread, paired, spread
-from benchmarks.tables import number, table, told
+from benchmarks.tables import median_range, number, table
 
 APACHE = "Apache"
 _LEAST_OF_TRAEFIK = 0.8
@@ -124,10 +124,10 @@ def _block(load: tuple[int, str, str], cells: Sequence[Cell]) -> list[str]:
             [
                 (
                     cell["front"],
-                    told(spread(cell["requests_per_second"])),
+                    median_range(spread(cell["requests_per_second"])),
                     _ratio(cell, apache, "requests_per_second"),
-                    told(spread(cell["p50_seconds"]).scaled(1e3)),
-                    told(spread(cell["p99_seconds"]).scaled(1e3)),
+                    median_range(spread(cell["p50_seconds"]).scaled(1e3)),
+                    median_range(spread(cell["p99_seconds"]).scaled(1e3)),
                     _cpu(cell),
                     number(spread(cell["generator_cpu_seconds_per_request"]).median * 1e6),
                     str(sum(cell["errors"])),
@@ -162,10 +162,10 @@ def _variations(cells: Sequence[Cell]) -> str:
         [
             (
                 cell["front"],
-                told(paired(cell["requests_per_second"], base["requests_per_second"])),
-                told(paired(cpu(cell, HAPROXY), cpu(base, HAPROXY))),
-                told(paired(cpu(cell, TRAEFIK), cpu(base, TRAEFIK))),
-                told(paired(cell["p99_seconds"], base["p99_seconds"])),
+                median_range(paired(cell["requests_per_second"], base["requests_per_second"])),
+                median_range(paired(cpu(cell, HAPROXY), cpu(base, HAPROXY))),
+                median_range(paired(cpu(cell, TRAEFIK), cpu(base, TRAEFIK))),
+                median_range(paired(cell["p99_seconds"], base["p99_seconds"])),
             )
             for cell in cells
         ],
@@ -179,9 +179,9 @@ def _vms(cells: Sequence[Cell]) -> str:
         [
             (
                 str(cell["backends"]),
-                told(spread(cell["requests_per_second"])),
+                median_range(spread(cell["requests_per_second"])),
                 number(spread(cell["requests_per_second"]).median / first),
-                told(spread(cell["p99_seconds"]).scaled(1e3)),
+                median_range(spread(cell["p99_seconds"]).scaled(1e3)),
                 _cpu(cell),
                 str(sum(cell["errors"])),
             )

@@ -14,7 +14,7 @@ from typing import Any
 from benchmarks import pretended, sites
 from benchmarks.chapters import Bar, Chapter, Plot, Series, series_of
 from benchmarks.stats import paired, spread
-from benchmarks.tables import number, table, told
+from benchmarks.tables import median_range, number, table
 from lab.pulumi import cli, resident
 from lab.pulumi.tools import environment
 
@@ -93,7 +93,7 @@ def _preview(project: Path) -> float:
 
 
 def _imports() -> float:
-    told = subprocess.run(
+    seconds = subprocess.run(
         (sys.executable, "-m", "benchmarks.imports"),
         cwd=sites.PROJECT,
         check=True,
@@ -101,7 +101,7 @@ def _imports() -> float:
         text=True,
         timeout=_MOST_SECONDS,
     ).stdout
-    return float(told)
+    return float(seconds)
 
 
 def chapter(raw: Mapping[str, Any]) -> Chapter:
@@ -110,9 +110,9 @@ def chapter(raw: Mapping[str, Any]) -> Chapter:
     rows = [
         (
             str(each["resources"]),
-            told(spread(each["preview_seconds"])),
-            told(spread(each["floor_seconds"])),
-            told(paired(each["preview_seconds"], each["floor_seconds"])),
+            median_range(spread(each["preview_seconds"])),
+            median_range(spread(each["floor_seconds"])),
+            median_range(paired(each["preview_seconds"], each["floor_seconds"])),
         )
         for each in sizes
     ]
@@ -178,7 +178,7 @@ def _why(raw: Mapping[str, Any]) -> str:
     more = spread(smallest["preview_seconds"]).median - spread(smallest["floor_seconds"]).median
     return (
         f"Of the {number(more)} s that {smallest['resources']} resources take on top of the empty"
-        f" program, {told(imports)} s are imports that the empty program does not have: the"
+        f" program, {median_range(imports)} s are imports that the empty program does not have: the"
         " providers' packages, which import all of their modules at once, pydantic with the"
         " models, and Jinja."
     )

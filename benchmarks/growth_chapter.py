@@ -7,7 +7,7 @@ from typing import Any
 
 from benchmarks.chapters import Bar, Chapter, Plot, Series, series_of
 from benchmarks.stats import Spread, ratio, spread
-from benchmarks.tables import number, table, told
+from benchmarks.tables import median_range, number, table
 
 _KIB = 1024
 _MOST_OF_FIRST = 1.2
@@ -64,12 +64,12 @@ def _row(point: Point) -> Sequence[str]:
     return (
         f"{point['lines']:,}",
         number(spread(point["config_bytes"]).median / _KIB),
-        told(spread(point["check_seconds"]).scaled(1e3)),
-        told(spread(point["reload_seconds"]).scaled(1e3)),
+        median_range(spread(point["check_seconds"]).scaled(1e3)),
+        median_range(spread(point["reload_seconds"]).scaled(1e3)),
         number(spread(point["resident_bytes"]).median / _KIB**2),
         number(spread(point["idle_cores"]).median),
         *(
-            told(spread(point["cpu_seconds_per_request"][which]).scaled(1e6))
+            median_range(spread(point["cpu_seconds_per_request"][which]).scaled(1e6))
             for which in ("first", "last")
         ),
     )

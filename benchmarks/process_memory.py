@@ -19,7 +19,7 @@ def resident_bytes(pid: int | None = None, *, most: bool = False) -> int:
         OSError: The process does not tell, or is gone.
     """
     path = Path(f"/proc/{os.getpid() if pid is None else pid}/status")
-    told = field(path.read_text(), "VmHWM" if most else "VmRSS").split()[0]
-    if not told.isdigit():
+    kibibytes = field(path.read_text(), "VmHWM" if most else "VmRSS").split()[0]
+    if not kibibytes.isdigit():
         raise OSError(f"{path}: tells nothing of the process's memory")
-    return int(told) * 1024
+    return int(kibibytes) * 1024

@@ -16,7 +16,7 @@ from typing import Any
 from benchmarks.chapters import Bar, Chapter, Plot, Series, series_of
 from benchmarks.sites import PROJECT
 from benchmarks.stats import Spread, spread
-from benchmarks.tables import number, table, told
+from benchmarks.tables import median_range, number, table
 
 NAME = "program"
 
@@ -77,8 +77,8 @@ def _run(folder: Path, vms: int, *, floor: bool) -> dict[str, Any]:
         text=True,
         timeout=_MOST_SECONDS,
     )
-    told: dict[str, Any] = json.loads(done.stdout)
-    return told
+    result: dict[str, Any] = json.loads(done.stdout)
+    return result
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -206,8 +206,12 @@ def _table(sizes: Sequence[Size]) -> str:
         [
             (
                 *(f"{each.vms:,}", f"{each.resources:,}"),
-                *(told(each.time), told(each.floor_time), number(each.more_time)),
-                *(told(each.memory), told(each.floor_memory), number(each.more_memory)),
+                *(median_range(each.time), median_range(each.floor_time), number(each.more_time)),
+                *(
+                    median_range(each.memory),
+                    median_range(each.floor_memory),
+                    number(each.more_memory),
+                ),
                 f"{each.time.median / each.floor_time.median:.1f}",
                 f"{each.memory.median / each.floor_memory.median:.1f}",
             )

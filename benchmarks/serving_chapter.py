@@ -8,7 +8,7 @@ from typing import Any
 from benchmarks import timeline
 from benchmarks.chapters import Bar, Chapter, Plot, series_of
 from benchmarks.stats import Spread, spread
-from benchmarks.tables import number, table, told
+from benchmarks.tables import median_range, number, table
 
 _BESIDE = 15.0
 """s that an `up` may take beyond a VM alone."""
@@ -23,14 +23,14 @@ def chapter(raw: Mapping[str, Any]) -> Chapter:
     alone = spread(raw["alone_seconds"])
     floor = (
         f"The floor is a VM alone, {_VMS[raw['vms']]}, with one processor and 1 GiB, from the lab's"
-        f" image, and with an empty cloud-init document. It takes {told(alone)} s from its start"
-        " until Docker has started."
+        " image, and with an empty cloud-init document. It takes"
+        f" {median_range(alone)} s from its start until Docker has started."
     )
     if not raw["ups"]:
         return Chapter(title="From nothing to serving", text=floor)
     answers = [up["answer_seconds"] for up in raw["ups"]]
     stages = _stages(raw["ups"])
-    rows = [(name, told(spread(values))) for name, values in stages.items()]
+    rows = [(name, median_range(spread(values))) for name, values in stages.items()]
     text = "\n\n".join(
         (
             floor,
@@ -40,13 +40,16 @@ def chapter(raw: Mapping[str, Any]) -> Chapter:
             " image. `boot` and `Docker` end when Docker answers over SSH. `containers` includes"
             " Traefik and the agent, and the pull of the service's image from the lab's registry;"
             " the lab's disk image already has Traefik's.",
-            table(("seconds", "median (least–most)"), [*rows, ("**all**", told(spread(answers)))]),
+            table(
+                ("seconds", "median (least–most)"),
+                [*rows, ("**all**", median_range(spread(answers)))],
+            ),
             "Additions to a stack that runs:",
             table(
                 ("seconds until it answers", "median (least–most)"),
                 [
-                    ("one more container", told(spread(raw["container_seconds"]))),
-                    ("one more VM", told(spread(raw["vm_seconds"]))),
+                    ("one more container", median_range(spread(raw["container_seconds"]))),
+                    ("one more VM", median_range(spread(raw["vm_seconds"]))),
                 ],
             ),
         )

@@ -24,6 +24,6 @@ def number(value: float) -> str:
     )
 
 
-def told(spread: Spread) -> str:
+def median_range(spread: Spread) -> str:
     """Return a median with what lies around it: ``1.62 (1.58–1.70)``."""
     return f"{number(spread.median)} ({number(spread.least)}–{number(spread.most)})"

@@ -40,11 +40,11 @@ def moments(lines: Iterable[tuple[float, str]]) -> dict[str, list[float]]:
     return made
 
 
-def stages(told: Moments, vm: str, docker_seconds: float, answer_seconds: float) -> list[Stage]:
+def stages(moments: Moments, vm: str, docker_seconds: float, answer_seconds: float) -> list[Stage]:
     """Return how the time from nothing to the first answer is made up.
 
     Args:
-        told: The moments of an `up` with one VM.
+        moments: The moments of an `up` with one VM.
         vm: Its name.
         docker_seconds: How long Docker's own start took in it.
         answer_seconds: When the edge first answered with 200.
@@ -52,7 +52,7 @@ def stages(told: Moments, vm: str, docker_seconds: float, answer_seconds: float)
     Raises:
         KeyError: The VM or the edge was not made.
     """
-    domain, ready, edge = told[f"{vm}-domain"], told[f"{vm}-boot"], told["edge-haproxy"]
+    domain, ready, edge = moments[f"{vm}-domain"], moments[f"{vm}-boot"], moments["edge-haproxy"]
     return [
         Stage(name="image", seconds=domain[0]),
         Stage(name="boot", seconds=ready[1] - domain[0] - docker_seconds),

@@ -215,10 +215,10 @@ class Lab:
 
     def _virsh(self, *arguments: str) -> list[str]:
         """Return the words that virsh prints of this lab's hypervisor."""
-        told = self._datacentre.enter(("virsh", "--quiet", *arguments), capture=True)
-        if told.returncode != 0:
-            raise LabError(f"virsh {' '.join(arguments)}: {told.stderr.strip()}")
-        return told.stdout.split()
+        done = self._datacentre.enter(("virsh", "--quiet", *arguments), capture=True)
+        if done.returncode != 0:
+            raise LabError(f"virsh {' '.join(arguments)}: {done.stderr.strip()}")
+        return done.stdout.split()
 
     def _outputs(self) -> dict[str, Any]:
         self._require_running()

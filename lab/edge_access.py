@@ -96,15 +96,15 @@ class EdgeHost:
         if not self.ssh:
             return folder
         without_keys = f"for each in {folder}/*; do openssl x509 -in $each; done"
-        told = self.there("sh", "-c", without_keys)
-        return Path(write_private(key_folder(self.stack) / "edge.pem", told.stdout.encode()))
+        done = self.there("sh", "-c", without_keys)
+        return Path(write_private(key_folder(self.stack) / "edge.pem", done.stdout.encode()))
 
     def certificates_status(self) -> Status | None:
         """Return what the edge knows of its certificates; None if it has none."""
         if not self.ssh:
             return status.read(self._instance.folder)
-        told = self.there("cat", str(self.folder / status.FILE))
-        return status.parsed(told.stdout)
+        done = self.there("cat", str(self.folder / status.FILE))
+        return status.parsed(done.stdout)
 
     def access_log(self) -> str:
         """Return its access log, one line of JSON per request."""
@@ -136,8 +136,8 @@ class EdgeHost:
                 return ask(self._instance.folder / socket, command)
             except EdgeError:  # there is no answer in time
                 return None
-        told = self._with_agent(_ASK, socket, command)
-        return told.stdout if told.returncode == 0 else None
+        done = self._with_agent(_ASK, socket, command)
+        return done.stdout if done.returncode == 0 else None
 
     def _with_agent(self, program: str, *arguments: str) -> subprocess.CompletedProcess[str]:
         """Run a program that uses the copy of the edge agent that is with this edge."""

@@ -36,12 +36,12 @@ def probe_kvm(kernel: Path) -> str:
 def remembered(answer: Path, boot: str) -> str | None:
     """The answer in the file `answer` if it was given in this `boot` of the machine."""
     try:
-        told = json.loads(answer.read_text())
+        saved = json.loads(answer.read_text())
     except (FileNotFoundError, ValueError):
         return None
-    if not isinstance(told, dict) or told.get("boot") != boot:
+    if not isinstance(saved, dict) or saved.get("boot") != boot:
         return None
-    return "kvm" if told.get("type") == "kvm" else "qemu"
+    return "kvm" if saved.get("type") == "kvm" else "qemu"
 
 
 def guest_runs(kernel: Path, timeout: float, accelerator: str = "kvm") -> bool:

@@ -109,9 +109,9 @@ def containers(listed: str) -> dict[str, LiveContainer]:
     """Return each service's container by slot, from the output of `LIST`."""
     found = {}
     for line in listed.splitlines():
-        told = json.loads(line)
-        if told["slot"]:
-            found[told["slot"]] = LiveContainer(id=told["id"], state=told["state"])
+        entry = json.loads(line)
+        if entry["slot"]:
+            found[entry["slot"]] = LiveContainer(id=entry["id"], state=entry["state"])
     return dict(sorted(found.items()))
 
 

@@ -94,8 +94,8 @@ def describe(pid: int, argv: list[str]) -> str:
 def busy(path: Path, holder: str) -> str:
     """The message for a process that finds the lock taken; `describe` wrote `holder`."""
     try:
-        told = json.loads(holder)
-        who = f"pid {told['pid']} ({told['command']}), since {told['since']}"
+        saved = json.loads(holder)
+        who = f"pid {saved['pid']} ({saved['command']}), since {saved['since']}"
     except (ValueError, KeyError, TypeError):  # it holds the lock, and has not written this yet
         who = "another command that has just begun"
     return (

@@ -102,12 +102,12 @@ def missing(names: Iterable[str]) -> list[str]:
     if shutil.which("dpkg-query") is None:
         return wanted
     # dpkg-query exits 1 when it does not know one of the names: then that one is missing.
-    told = subprocess.run(
+    query = subprocess.run(
         ["dpkg-query", "--show", "--showformat=${Package} ${db:Status-Status}\n", *wanted],
         capture_output=True,
         text=True,
     )
-    return not_installed(wanted, told.stdout)
+    return not_installed(wanted, query.stdout)
 
 
 def not_installed(wanted: Iterable[str], dpkg_lines: str) -> list[str]:

@@ -66,13 +66,13 @@ def of_wrk(output: str) -> Answered:
     """
     for line in output.splitlines():
         if line.startswith("result "):
-            told = json.loads(line.removeprefix("result "))
+            result = json.loads(line.removeprefix("result "))
             return Answered(
-                requests=told["requests"],
-                seconds=told["us"] / 1e6,
-                p50_seconds=told["p50"] / 1e6,
-                p99_seconds=told["p99"] / 1e6,
-                errors=told["errors"],
+                requests=result["requests"],
+                seconds=result["us"] / 1e6,
+                p50_seconds=result["p50"] / 1e6,
+                p99_seconds=result["p99"] / 1e6,
+                errors=result["errors"],
             )
     raise BenchError(f"wrk tells nothing:\n{output}")
 
@@ -87,14 +87,14 @@ def of_ab(output: str, percentiles: str) -> Answered:
     Raises:
         BenchError: Something is missing.
     """
-    told = {
+    matches = {
         name: re.search(rf"^{name}:\s+([0-9.]+)", output, re.MULTILINE)
         for name in ("Complete requests", "Failed requests", "Time taken for tests")
     }
     by_percentage = dict(line.split(",") for line in percentiles.splitlines()[1:])
-    if not all(told.values()) or not {"50", "99"} <= by_percentage.keys():
+    if not all(matches.values()) or not {"50", "99"} <= by_percentage.keys():
         raise BenchError(f"ab does not tell all:\n{output}\n{percentiles}")
-    numbers = {name: float(found[1]) for name, found in told.items() if found}
+    numbers = {name: float(found[1]) for name, found in matches.items() if found}
     other = re.search(r"^Non-2xx responses:\s+(\d+)", output, re.MULTILINE)
     return Answered(
         requests=int(numbers["Complete requests"]),

@@ -193,10 +193,10 @@ def qcow2(head: bytes) -> tuple[str | None, int | None]:
 def _networks() -> tuple[tuple[str, ipaddress.IPv4Interface], ...]:
     if shutil.which("ip") is None:
         return ()
-    told = subprocess.run(
+    done = subprocess.run(
         ("ip", "-json", "-4", "address"), check=False, capture_output=True, text=True
     )
-    return parse_networks(told.stdout) if told.returncode == 0 else ()
+    return parse_networks(done.stdout) if done.returncode == 0 else ()
 
 
 def parse_networks(text: str) -> tuple[tuple[str, ipaddress.IPv4Interface], ...]:

@@ -91,13 +91,13 @@ class Bench:
 
         Those in which no VM boots: with emulated processors the others take minutes each.
         """
-        runs = [run for scenario in scenarios for run in self._told(scenario, rate)]
+        runs = [run for scenario in scenarios for run in self._measured(scenario, rate)]
         again = [scenario for scenario in scenarios if not scenario.fault and not scenario.boots]
         while again and sum(run.requests for run in runs if not run.fault) < least:
-            runs += [run for scenario in again for run in self._told(scenario, rate)]
+            runs += [run for scenario in again for run in self._measured(scenario, rate)]
         return runs
 
-    def _told(self, scenario: Scenario, rate: float) -> list[ScenarioResult]:
+    def _measured(self, scenario: Scenario, rate: float) -> list[ScenarioResult]:
         """Run one, and what leads to its config before it, which is a change like any other."""
         way = way_to(scenario, self.site)
         runs = []
@@ -138,9 +138,9 @@ def _run(bench: Bench, scenarios: Sequence[Scenario], args: argparse.Namespace) 
     print(f"# the lab {args.name!r} is brought up; `make down LAB={args.name}` removes it")
     bench.site.settle((SMALLEST if args.rate == "highest" else scenarios[0]).config)
     bench.site.apart = True
-    told = lab_info.described(bench.site)
-    lab_info.write(bench.out, told)
-    print("\n".join(f"# {name}: {value}" for name, value in told.items()), flush=True)
+    info = lab_info.described(bench.site)
+    lab_info.write(bench.out, info)
+    print("\n".join(f"# {name}: {value}" for name, value in info.items()), flush=True)
     rate = bench.calibrate(10, 640) if args.rate == "highest" else float(args.rate)
     print(f"# {rate:g} requests/s; times in ms\n{report.HEAD}", flush=True)
     runs = bench.run(scenarios, rate, args.requests)

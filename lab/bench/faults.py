@@ -89,10 +89,10 @@ def watched(site: MeasuredLab, notes: Notes) -> Iterator[Watch]:
 def _vm_and_container(site: MeasuredLab) -> tuple[str, str]:
     """Return a VM with a container of the service, and that container's id."""
     vm = next(iter(site.outputs()["vms"]))
-    told = site.on_vm(vm, "docker ps --quiet --filter label=gatehouse.slot").split()
-    if not told:
+    containers = site.on_vm(vm, "docker ps --quiet --filter label=gatehouse.slot").split()
+    if not containers:
         raise Trouble(f"{vm} runs no container of a service")
-    return vm, told[0]
+    return vm, containers[0]
 
 
 def container_killed(site: MeasuredLab) -> Notes:

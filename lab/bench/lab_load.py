@@ -68,7 +68,7 @@ class LabLoad:
             raise LoadTrouble(
                 f"the load generator ended with code {self._process.returncode} and no result"
             ) from None
-        if result["ended"] != "told":
+        if result["ended"] != "stopped":
             raise LoadTrouble(f"the load ended before the scenario did: {result['ended']}")
         return result
 

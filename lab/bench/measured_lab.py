@@ -293,8 +293,8 @@ class MeasuredLab:
             "for each in $(docker ps --all --quiet --filter label=gatehouse.slot);"
             " do docker logs $each 2>&1; done"
         )
-        told = "".join(self.on_vm(vm, logs) for vm in self.outputs()["vms"])
-        return sum(count > 1 for count in post_counts(told).values())
+        lines = "".join(self.on_vm(vm, logs) for vm in self.outputs()["vms"])
+        return sum(count > 1 for count in post_counts(lines).values())
 
     def load(self, rate: float, name: str, most_requests: int) -> LabLoad:
         """Start load on the edge, over HTTPS if that is how the services are reached."""

@@ -46,11 +46,11 @@ def line(measured: ScenarioResult) -> str:
 
 def remarks(measured: ScenarioResult) -> list[str]:
     """Return what else there is to say of a scenario, as lines of comment."""
-    told = [f"{count} x {reason}" for reason, count in measured.load["reasons"].items()]
-    told += [f"{key}: {value}" for key, value in measured.notes.items()]
+    remarks = [f"{count} x {reason}" for reason, count in measured.load["reasons"].items()]
+    remarks += [f"{key}: {value}" for key, value in measured.notes.items()]
     if measured.error is not None:
-        told += ["THE SCENARIO WENT WRONG: " + measured.error.strip().replace("\n", "\n#     ")]
-    return [f"#   {each}" for each in told]
+        remarks += ["THE SCENARIO WENT WRONG: " + measured.error.strip().replace("\n", "\n#     ")]
+    return [f"#   {each}" for each in remarks]
 
 
 def summary(runs: Sequence[ScenarioResult]) -> list[str]:

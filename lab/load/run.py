@@ -49,7 +49,7 @@ class LoadRun:
         self._clients.close()
         self._tell(section.result(now, why))
 
-    def end(self, why: str = "told") -> None:
+    def end(self, why: str = "stopped") -> None:
         """Make no more requests."""
         if not self._ended.done():
             self._ended.set_result(why)

@@ -151,7 +151,7 @@ def _execute(
     Raises:
         ProviderError: It ended with another code than 0, or not within the time limit.
     """
-    said: dict[str, list[bytes]] = {"stdout": [], "stderr": []}
+    printed: dict[str, list[bytes]] = {"stdout": [], "stderr": []}
     every: list[bytes] = []
     logged = _LOGGED[call.inputs.get("logging")]
     with tempfile.TemporaryFile() as stdin:
@@ -167,7 +167,7 @@ def _execute(
             env=environment,
         ) as process:
             for name, line in _lines(process, call.timeout):
-                said[name].append(line)
+                printed[name].append(line)
                 every.append(line)
                 if name in logged:
                     call.say(line.decode(errors="replace").rstrip("\r\n"))
@@ -178,7 +178,7 @@ def _execute(
         raise ProviderError(f"{why}: running {_short(script)}:\n{text}")
     return {
         name: b"".join(chunks).decode(errors="replace").removesuffix("\n")
-        for name, chunks in said.items()
+        for name, chunks in printed.items()
     }
 
 

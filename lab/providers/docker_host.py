@@ -109,8 +109,8 @@ class DockerHost:
         deadline = time.monotonic() + _CONNECT_SECONDS
         while not _listening(path):
             if self._forward.poll() is not None:
-                said = path.with_suffix(".errors").read_text(errors="replace").strip()
-                raise ProviderUnreachable(f"{self.host}: ssh: {said}")
+                errors = path.with_suffix(".errors").read_text(errors="replace").strip()
+                raise ProviderUnreachable(f"{self.host}: ssh: {errors}")
             if time.monotonic() > deadline:
                 raise ProviderUnreachable(
                     f"{self.host}: no SSH connection within {_CONNECT_SECONDS:.0f} s"

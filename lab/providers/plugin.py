@@ -266,13 +266,13 @@ class Plugin(provider_pb2_grpc.ResourceProviderServicer):
         def say(line: str) -> None:
             if self._engine is None or not line:
                 return
-            told = engine_pb2.LogRequest(
+            message = engine_pb2.LogRequest(
                 severity=engine_pb2.INFO, message=line, urn=request.urn, ephemeral=True
             )
             with contextlib.suppress(
                 grpc.RpcError
             ):  # a lost progress line must not end the operation
-                self._engine.Log(told)
+                self._engine.Log(message)
 
         return Call(
             name=name_of(request.urn), inputs=inputs, say=say, timeout=request.timeout or None

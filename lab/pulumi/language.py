@@ -47,14 +47,14 @@ def packages(python: str) -> list[plugin_pb2.PluginDependency]:
     for file in sorted(
         Path(python).parents[1].glob("lib/python3*/site-packages/*/pulumi-plugin.json")
     ):
-        told = json.loads(file.read_text(encoding="utf-8"))
-        if told.get("resource") and told.get("name") and told.get("version"):
+        described = json.loads(file.read_text(encoding="utf-8"))
+        if described.get("resource") and described.get("name") and described.get("version"):
             found.append(
                 plugin_pb2.PluginDependency(
-                    name=told["name"],
+                    name=described["name"],
                     kind="resource",
-                    version=f"v{told['version'].removeprefix('v')}",
-                    server=told.get("server", ""),
+                    version=f"v{described['version'].removeprefix('v')}",
+                    server=described.get("server", ""),
                 )
             )
     return found

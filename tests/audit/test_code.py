@@ -21,12 +21,12 @@ def test_bandit_finds_nothing_of_high_severity() -> None:
         capture_output=True,
         text=True,
     )
-    told = json.loads(done.stdout)
-    assert told["errors"] == []
-    assert told["metrics"]["_totals"]["loc"] > 1000, "or it has looked elsewhere"
+    report = json.loads(done.stdout)
+    assert report["errors"] == []
+    assert report["metrics"]["_totals"]["loc"] > 1000, "or it has looked elsewhere"
     high = [
         f"{each['filename']}:{each['line_number']}: {each['test_id']} {each['issue_text']}"
-        for each in told["results"]
+        for each in report["results"]
         if each["issue_severity"] == "HIGH"
     ]
     assert high == []

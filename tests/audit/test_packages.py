@@ -39,10 +39,10 @@ def audit(service: str, requirements: Path, *options: str) -> list[dict[str, Any
         text=True,
     )
     try:
-        told: list[dict[str, Any]] = json.loads(done.stdout)["dependencies"]
+        audited: list[dict[str, Any]] = json.loads(done.stdout)["dependencies"]
     except ValueError as error:
         raise LookupError(done.stderr.strip().splitlines()[-1]) from error
-    return told
+    return audited
 
 
 def service_with_data(folder: Path) -> str:
@@ -52,13 +52,13 @@ def service_with_data(folder: Path) -> str:
     silent = []
     for each in SERVICES:
         try:
-            (told,) = audit(each, known, "--no-deps")
+            (audited,) = audit(each, known, "--no-deps")
         except LookupError as error:
             silent.append(f"{each}: {error}")
             continue
-        if told.get("vulns"):
+        if audited.get("vulns"):
             return each
-        silent.append(f"{each}: {told.get('skip_reason', 'does not know of ' + KNOWN)}")
+        silent.append(f"{each}: {audited.get('skip_reason', 'does not know of ' + KNOWN)}")
     pytest.skip(f"pip-audit has no data here: {'; '.join(silent)}")
 
 
@@ -66,12 +66,12 @@ def service_with_data(folder: Path) -> str:
     ("file", "least"), [("requirements-dev.txt", 50), ("requirements-docs.txt", 20)]
 )
 def test_no_package_has_a_known_vulnerability(file: str, least: int, tmp_path: Path) -> None:
-    told = audit(service_with_data(tmp_path), PROJECT / file, "--require-hashes")
-    assert len(told) > least, "production's packages are in the first file too"
-    assert [each for each in told if each.get("skip_reason")] == [], "and each is looked up"
+    audited = audit(service_with_data(tmp_path), PROJECT / file, "--require-hashes")
+    assert len(audited) > least, "production's packages are in the first file too"
+    assert [each for each in audited if each.get("skip_reason")] == [], "and each is looked up"
     vulnerable = {
         f"{each['name']} {each['version']}": [vuln["id"] for vuln in each["vulns"]]
-        for each in told
+        for each in audited
         if each["vulns"]
     }
     assert vulnerable == {}

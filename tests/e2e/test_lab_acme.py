@@ -44,8 +44,8 @@ def test_it_is_renewed_in_time_while_requests_are_served(driver: Driver) -> None
     )
     folder = f"{Edge().folder}/{LAB}"
     for days, renewed in ((59, False), (61, True)):
-        told = driver.inside(sys.executable, "-c", script, folder, LAB, str(days * DAY))
-        assert ("hello.lab from" in told) is renewed, told
+        output = driver.inside(sys.executable, "-c", script, folder, LAB, str(days * DAY))
+        assert ("hello.lab from" in output) is renewed, output
         assert (served(driver) != before) is renewed
     driver.smoke()
     assert driver.edge.process("worker") == worker, "HAProxy was not even reloaded"

@@ -38,9 +38,9 @@ def test_a_vm_is_the_edge_and_every_container_answers_through_it(driver: Driver)
     result = driver.ok("up")
     assert f"through the edge at {ADDRESS}:443: 200" in result.last_line
     driver.smoke()
-    told = driver.outputs()
-    assert told["vms"] == vms
-    assert told["edge"]["vm"] == "web-edge"
+    found = driver.outputs()
+    assert found["vms"] == vms
+    assert found["edge"]["vm"] == "web-edge"
     assert re.search(r"^web-0 .* hello UP$", driver.ok("status").text, re.MULTILINE)
     left = driver.datacentre.root / "fs/var/lib/gatehouse" / LAB / "haproxy.cfg"
     assert not left.exists(), "the edge on this machine has gone"

@@ -31,7 +31,7 @@ def stranger(driver: Driver) -> Iterator[Scanner]:
 
 @pytest.fixture(scope="module")
 def vms(driver: Driver) -> dict[str, str]:
-    return {name: told["address"] for name, told in driver.outputs()["vms"].items()}
+    return {name: output["address"] for name, output in driver.outputs()["vms"].items()}
 
 
 def published(driver: Driver) -> int:
@@ -85,11 +85,11 @@ def test_containers_reach_neither_ssh_nor_another_vms_traefik(
         "another VM's Traefik": f"{vms['web-1']}/{published(driver)}",
     }
     for name, place in places.items():
-        told = driver.on_vm(
+        output = driver.on_vm(
             "web-0",
             f"sudo nsenter -t {pid} -n timeout 3 bash -c '</dev/tcp/{place}' 2>&1; echo code $?",
         )
-        assert told.strip().endswith("code 124"), f"{name}: {told}"
+        assert output.strip().endswith("code 124"), f"{name}: {output}"
 
 
 def test_traefiks_api_answers_the_agent_only(driver: Driver) -> None:
@@ -117,11 +117,11 @@ def test_traefiks_docker_socket_is_for_reading(driver: Driver) -> None:
     listed = driver.on_vm("web-0", f"{through} ps --quiet --no-trunc").split()
     assert listed, "it may list containers"
     image = "$(docker images -q hello | head -1)"
-    told = driver.on_vm("web-0", f"{through} create {image} 2>&1 || true")
-    assert "not for Traefik: it may read only" in told
+    output = driver.on_vm("web-0", f"{through} create {image} 2>&1 || true")
+    assert "not for Traefik: it may read only" in output
     for what in (f"exec {listed[0]} /caddy", f"kill {listed[0]}", f"rm -f {listed[0]}", "image ls"):
-        told = driver.on_vm("web-0", f"{through} {what} 2>&1 || true")
-        assert "not for Traefik" in told, what
+        output = driver.on_vm("web-0", f"{through} {what} 2>&1 || true")
+        assert "not for Traefik" in output, what
 
 
 def test_docker_is_not_on_tcp(driver: Driver, vms: dict[str, str]) -> None:
@@ -175,9 +175,9 @@ def test_a_vm_keeps_itself_in_order(driver: Driver, vms: dict[str, str]) -> None
         apt = driver.on_vm(name, "apt-config dump")
         assert 'APT::Periodic::Unattended-Upgrade "1";' in apt
         assert "label=Debian-Security" in apt
-        told = driver.on_vm(name, "journalctl --quiet --boot --unit ssh")
-        assert "Server listening" in told
-        assert "Stopping" not in told, "nothing restarts it under the first commands"
+        output = driver.on_vm(name, "journalctl --quiet --boot --unit ssh")
+        assert "Server listening" in output
+        assert "Stopping" not in output, "nothing restarts it under the first commands"
         journald = driver.on_vm(name, "systemd-analyze cat-config systemd/journald.conf")
         assert "SystemMaxUse=200M" in journald
 
@@ -188,5 +188,5 @@ def test_what_the_first_boot_was_told_is_gone(driver: Driver, vms: dict[str, str
         assert left == "0", "the disk that had the host's private key"
         driver.on_vm(name, "test -e /etc/cloud/cloud-init.disabled")
         key = driver.on_vm(name, "sudo sed -n 3p /etc/ssh/ssh_host_ed25519_key").strip()
-        told = driver.on_vm(name, f"sudo grep -rlF {key} /var/lib/cloud /run/cloud-init || true")
-        assert told == "", "nor in what cloud-init keeps"
+        output = driver.on_vm(name, f"sudo grep -rlF {key} /var/lib/cloud /run/cloud-init || true")
+        assert output == "", "nor in what cloud-init keeps"

@@ -135,10 +135,10 @@ WRONG = {
 @pytest.mark.parametrize("wrong", WRONG)
 def test_the_line_that_matters_is_found_in_what_apt_really_says(driver: Driver, wrong: str) -> None:
     command, advice = WRONG[wrong]
-    told = told_by(driver, command.replace("{now:.0f}", f"{time.time():.0f}"))
-    cause = firstboot.cause(told)
-    assert cause is not None, told
-    assert advice in cause.advice, (cause, told)
+    boot_log = told_by(driver, command.replace("{now:.0f}", f"{time.time():.0f}"))
+    cause = firstboot.cause(boot_log)
+    assert cause is not None, boot_log
+    assert advice in cause.advice, (cause, boot_log)
 
 
 BROKEN = {

@@ -97,8 +97,8 @@ def test_the_other_commands_of_the_docs(person: Person) -> None:
     person.ok("pulumi state unprotect --all --yes")
     shown = person.ok("echo at $(pulumi stack output --json edge | jq -r .ssh)")
     assert "at ssh root@edge.example.org" in shown
-    told = {**person.environment, "PULUMI_CONFIG_PASSPHRASE": PASSPHRASE}
-    dataclasses.replace(person, environment=told).ok(
+    variables = {**person.environment, "PULUMI_CONFIG_PASSPHRASE": PASSPHRASE}
+    dataclasses.replace(person, environment=variables).ok(
         # Both use the terminal at once. What is typed before pulumi has left it alone, as only a
         # test does, may never reach openssl.
         'openssl() { command openssl "$@" -stdin <<< hunter2hunter2; }; openssl passwd -6 |'

@@ -108,9 +108,9 @@ class Driver(MeasuredLab):
         domains = {line.split()[1]: line.split()[0] for line in listed if line.strip()}
         asked = self.ask("facts")
         assert asked.returncode == 0, asked.stderr
-        told = json.loads(asked.stdout)
-        assert told["edge"] is not None, "the edge's master does not tell of itself"
-        return Observed(domains=domains, containers=told["containers"], edge=told["edge"])
+        answer = json.loads(asked.stdout)
+        assert answer["edge"] is not None, "the edge's master does not tell of itself"
+        return Observed(domains=domains, containers=answer["containers"], edge=answer["edge"])
 
     def smoke(self) -> set[str]:
         """Check that every container answers through the edge, and return their slots."""

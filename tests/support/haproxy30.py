@@ -46,9 +46,9 @@ def build(made: Path) -> None:
     script = made / "bin" / "haproxy"
     script.write_text(_SCRIPT)
     script.chmod(0o755)
-    told = subprocess.run([script, "-v"], check=True, capture_output=True, text=True).stdout
-    if not told.startswith("HAProxy version 3.0."):
-        raise AssertionError(f"Debian's {SUITE} has another HAProxy: {told}")
+    shown = subprocess.run([script, "-v"], check=True, capture_output=True, text=True).stdout
+    if not shown.startswith("HAProxy version 3.0."):
+        raise AssertionError(f"Debian's {SUITE} has another HAProxy: {shown}")
 
 
 def preferred() -> None:

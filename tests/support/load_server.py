@@ -92,26 +92,26 @@ class LoadServer:
                 else:
                     return
             assert request is not None
-            told = self.next()
+            behavior = self.next()
             answer = body if request.method == b"POST" else HELLO
-            if told == "hang":
+            if behavior == "hang":
                 await self._stop.wait()
-            if told == "reset":
+            if behavior == "reset":
                 _reset(writer)
-            if told in ("hang", "reset", "vanish"):
+            if behavior in ("hang", "reset", "vanish"):
                 return
-            sent = {"twice": answer * 2, "lose": b""}.get(told, answer)
-            closes = told == "close" or (b"connection", b"close") in request.headers
+            sent = {"twice": answer * 2, "lose": b""}.get(behavior, answer)
+            closes = behavior == "close" or (b"connection", b"close") in request.headers
             head = [("Content-Length", str(len(sent))), *([("Connection", "close")] * closes)]
-            status = 502 if told == "502" else 200
+            status = 502 if behavior == "502" else 200
             writer.write(http.send(h11.Response(status_code=status, headers=head)) or b"")
-            if told == "truncate":
+            if behavior == "truncate":
                 writer.write(sent[: len(sent) // 2])
                 return
             writer.write(http.send(h11.Data(sent)) or b"")
             writer.write(http.send(h11.EndOfMessage()) or b"")
             await writer.drain()
-            if closes or told == "close idle":
+            if closes or behavior == "close idle":
                 return
             http.start_next_cycle()
 
@@ -125,17 +125,17 @@ class LoadServer:
                 if not isinstance(event, RequestReceived):
                     continue
                 assert event.stream_id is not None
-                told = self.next()
-                if told in ("go away", "refuse"):
+                behavior = self.next()
+                if behavior in ("go away", "refuse"):
                     writer.write(http.data_to_send())
-                    last = event.stream_id - 2 if told == "refuse" else (1 << 31) - 1
+                    last = event.stream_id - 2 if behavior == "refuse" else (1 << 31) - 1
                     writer.write(GoAwayFrame(0, last_stream_id=last).serialize())
-                if told == "reset":
+                if behavior == "reset":
                     _reset(writer)
                     return
-                if told == "vanish":
+                if behavior == "vanish":
                     return
-                self._answer2(http, event.stream_id, told)
+                self._answer2(http, event.stream_id, behavior)
             writer.write(http.data_to_send())
             data = await reader.read(65536)
 
@@ -143,24 +143,24 @@ class LoadServer:
         self, data: bytes, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
     ) -> None:
         protocol = ServerProtocol()
-        told = self.next()
+        behavior = self.next()
         while data:
             protocol.receive_data(data)
             for event in protocol.events_received():
                 if isinstance(event, Request):
-                    refused = protocol.reject(502, "") if told == "502" else None
+                    refused = protocol.reject(502, "") if behavior == "502" else None
                     protocol.send_response(refused or protocol.accept(event))
                     continue
                 assert isinstance(event, Frame)
-                if told == "truncate" and event.opcode is Opcode.CLOSE:
+                if behavior == "truncate" and event.opcode is Opcode.CLOSE:
                     return
                 if event.opcode is Opcode.TEXT:
-                    if told == "reset":
+                    if behavior == "reset":
                         _reset(writer)
-                    if told in ("reset", "vanish"):
+                    if behavior in ("reset", "vanish"):
                         return
-                    if told != "hang":
-                        protocol.send_text(b"other" if told == "lose" else bytes(event.data))
+                    if behavior != "hang":
+                        protocol.send_text(b"other" if behavior == "lose" else bytes(event.data))
             for each in protocol.data_to_send():
                 writer.write(each)
             if protocol.state is State.CLOSED or protocol.close_expected():
@@ -168,15 +168,15 @@ class LoadServer:
             data = await reader.read(65536)
 
     @staticmethod
-    def _answer2(http: H2Connection, stream: int, told: str) -> None:
-        if told in ("hang", "refuse"):
+    def _answer2(http: H2Connection, stream: int, behavior: str) -> None:
+        if behavior in ("hang", "refuse"):
             return
-        if told == "reset stream":
+        if behavior == "reset stream":
             http.reset_stream(stream)
             return
-        status = "502" if told == "502" else "200"
+        status = "502" if behavior == "502" else "200"
         http.send_headers(stream, [(":status", status), ("content-length", str(len(HELLO)))])
-        if told == "truncate":
+        if behavior == "truncate":
             http.send_data(stream, HELLO[:4])
             http.reset_stream(stream)
             return

@@ -37,12 +37,12 @@ class Scanner:
 
     def _scan(self, kind: str, address: str, ports: str) -> dict[str, set[int]]:
         # Asked twice at 10,000 packets a second: an emulated VM takes these.
-        told = self.run(
+        report = self.run(
             *("nmap", kind, "-n", "-Pn", "-p", ports, "--min-rate", "10000", "--max-retries", "1"),
             *(("-6",) if ":" in address else ()),
             *("-oX", "-", address),
         )
-        run = ET.fromstring(told)  # noqa: S314 - nmap's own
+        run = ET.fromstring(report)  # noqa: S314 - nmap's own
         assert run.find("host") is not None, f"{address} is not there"
         return {
             state: numbers

@@ -61,19 +61,19 @@ def curl(site: Site, url: str, *options: str) -> Answer:
     """Ask with curl, and return what it was answered."""
     with tempfile.TemporaryDirectory() as folder:
         head = Path(folder) / "head"
-        told = subprocess.run(
+        done = subprocess.run(
             curl_command(site, url, "--dump-header", str(head), *options),
             check=False,
             capture_output=True,
         )
-        assert told.returncode in (0, *_REFUSED_EARLY), told.stderr
+        assert done.returncode in (0, *_REFUSED_EARLY), done.stderr
         lines = head.read_bytes().decode().replace("\r\n", "\n").strip().split("\n\n")[-1]
     status, *headers = lines.split("\n")
     pairs = [line.partition(":") for line in headers]
     return Answer(
         int(status.split()[1]),
         [(name.lower(), value.strip()) for name, _, value in pairs],
-        told.stdout,
+        done.stdout,
     )
 
 

@@ -35,26 +35,26 @@ def audited(
     monkeypatch.setattr(os, "geteuid", lambda: 1000)
     monkeypatch.chdir(folder)
     code = command.main()
-    told = capsys.readouterr().out.splitlines()
-    return code, [line for line in told if line.startswith("audit:")]
+    printed = capsys.readouterr().out.splitlines()
+    return code, [line for line in printed if line.startswith("audit:")]
 
 
 def test_each_check_counts_once_and_what_was_not_run_not_at_all(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    code, told = audited(tmp_path, CHECKS, monkeypatch, capsys)
+    code, printed = audited(tmp_path, CHECKS, monkeypatch, capsys)
     assert code == 1
-    assert told[-1] == "audit: 3 checks, 2 failed"
-    assert told[0].endswith("py::test_skipped: Skipped: no data here")
-    assert told[0].startswith("audit: not run: ")
-    assert [line for line in told if "test_lab_locked.py: a lab needs root" in line]
+    assert printed[-1] == "audit: 3 checks, 2 failed"
+    assert printed[0].endswith("py::test_skipped: Skipped: no data here")
+    assert printed[0].startswith("audit: not run: ")
+    assert [line for line in printed if "test_lab_locked.py: a lab needs root" in line]
 
 
 def test_an_audit_that_finds_nothing_succeeds(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    code, told = audited(tmp_path, "def test_passes(): pass", monkeypatch, capsys)
-    assert (code, told[-1]) == (0, "audit: 1 checks, 0 failed")
+    code, printed = audited(tmp_path, "def test_passes(): pass", monkeypatch, capsys)
+    assert (code, printed[-1]) == (0, "audit: 1 checks, 0 failed")
 
 
 @pytest.mark.parametrize(
@@ -72,8 +72,8 @@ def test_an_audit_that_could_not_look_fails(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    code, told = audited(tmp_path, text, monkeypatch, capsys)
-    assert (code, told[-1]) == (1, last)
+    code, printed = audited(tmp_path, text, monkeypatch, capsys)
+    assert (code, printed[-1]) == (1, last)
 
 
 @pytest.mark.parametrize(

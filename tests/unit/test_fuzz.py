@@ -267,5 +267,5 @@ def test_a_shell_reads_a_program_and_its_arguments_as_they_are(
     assert shlex.split(command)[:2] == ["python3", "-c"]
     assert shlex.split(command)[3:] == [*packed, *words]
     shell = ("sh", "-c", f"python3() {{ shift 2; printf '%s\\0' \"$@\"; }}\n{command}")
-    told = subprocess.run(shell, check=True, capture_output=True).stdout
-    assert told.decode().split("\0")[:-1] == [*packed, *words]
+    words_read = subprocess.run(shell, check=True, capture_output=True).stdout
+    assert words_read.decode().split("\0")[:-1] == [*packed, *words]

@@ -69,20 +69,20 @@ def test_traefik_makes_of_the_labels_what_they_are_meant_for() -> None:
         traefiks[name]: {**service.labels, SLOT_LABEL: name, **traefik_labels(name, service)}
         for name, service in services.items()
     }
-    told = traefik.understood(labels)
+    loaded = traefik.understood(labels)
     tcp = {name for name, service in services.items() if service.tcp is not None}
     assert tcp
     for name in tcp:
-        _understood_as_tcp(services.pop(name), traefiks[name], told)
+        _understood_as_tcp(services.pop(name), traefiks[name], loaded)
         del labels[traefiks[name]]
-    assert told["tcpRouters"] == told["tcpServices"] == {}, "and nothing else is TCP"
-    assert told["services"].keys() == labels.keys()
+    assert loaded["tcpRouters"] == loaded["tcpServices"] == {}, "and nothing else is TCP"
+    assert loaded["services"].keys() == labels.keys()
     routers = Counter[str]()
     for name in services:
-        check = told["routers"].pop(f"{traefiks[name]}_check")
+        check = loaded["routers"].pop(f"{traefiks[name]}_check")
         assert (check["status"], check["service"]) == ("enabled", "ping@internal"), check
         assert check["rule"] == f"Host(`{check_name(name)}`)"
-    for name, router in told["routers"].items():
+    for name, router in loaded["routers"].items():
         of = labels[router["service"]]
         assert router["status"] == "enabled", router
         assert router["rule"] == of[f"traefik.http.routers.{name}.rule"]
@@ -91,8 +91,8 @@ def test_traefik_makes_of_the_labels_what_they_are_meant_for() -> None:
         routers[router["service"]] += 1
     for name, service in services.items():
         known_as = traefiks[name]
-        balancer = told["services"][known_as]["loadBalancer"]
-        assert told["services"][known_as]["status"] == "enabled"
+        balancer = loaded["services"][known_as]["loadBalancer"]
+        assert loaded["services"][known_as]["status"] == "enabled"
         assert routers[known_as] == 1
         (url,) = [each["url"] for each in balancer["servers"]]
         scheme = "h2c" if service.http.protocol == "h2c" else "http"
@@ -106,19 +106,19 @@ def test_traefik_makes_of_the_labels_what_they_are_meant_for() -> None:
     decode = {"regex": traefik_flags.ENCODED_PERCENT, "replacement": "%"}
     assert {
         name: each["replacePathRegex"]
-        for name, each in told["middlewares"].items()
+        for name, each in loaded["middlewares"].items()
         if "replacePathRegex" in each
     } == {f"{traefiks[name]}_decode": decode for name in services}
 
 
-def _understood_as_tcp(service: Service, known_as: str, told: dict[str, dict[str, Any]]) -> None:
+def _understood_as_tcp(service: Service, known_as: str, loaded: dict[str, dict[str, Any]]) -> None:
     """Hold what Traefik made of a TCP service's labels against it, and take it out."""
-    router = told["tcpRouters"].pop(known_as)
+    router = loaded["tcpRouters"].pop(known_as)
     assert router["status"] == "enabled", router
     assert router["entryPoints"] == ["web"]
     assert router["service"] == known_as
     assert "tls" in router
-    balancer = told["tcpServices"].pop(known_as)["loadBalancer"]
+    balancer = loaded["tcpServices"].pop(known_as)["loadBalancer"]
     assert [each["address"].rpartition(":")[2] for each in balancer["servers"]] == [
         str(service.port)
     ]
@@ -126,11 +126,11 @@ def _understood_as_tcp(service: Service, known_as: str, told: dict[str, dict[str
     with_address = balancer["serversTransport"] == "with-address@file"
     assert with_address == service.tcp.proxy_protocol
     assert ("healthCheck" in balancer) == (service.health.command is None)
-    check = told["routers"].pop(f"{known_as}_check")
+    check = loaded["routers"].pop(f"{known_as}_check")
     assert check["status"] == "enabled", check
     assert check["service"] == "ping@internal"
     assert check["rule"] == router["rule"].replace("HostSNI", "Host")
-    del told["services"][f"{known_as}_check"]
+    del loaded["services"][f"{known_as}_check"]
 
 
 def _sticky(name: str) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from benchmarks import plots
 from benchmarks.chapters import Bar, Chapter, Plot, Series
 from benchmarks.document import PartResults, document
 from benchmarks.stats import paired, ratio, spread
-from benchmarks.tables import number, table, told
+from benchmarks.tables import median_range, number, table
 
 MACHINE = {"cores": "2", "CPU": "A CPU"}
 PLOT = Plot(
@@ -65,8 +65,8 @@ def test_bars_are_in_one_table_and_one_that_is_missed_is_told_as_missed() -> Non
 
 
 def test_what_it_means_comes_before_all_tables() -> None:
-    said = Chapter(title="The program", text="| a |", meaning=("It takes **2 s**.",))
-    text = document([(measured(), said)])
+    written = Chapter(title="The program", text="| a |", meaning=("It takes **2 s**.",))
+    text = document([(measured(), written)])
     assert text.startswith("# Benchmarks\n\n## What it means for you\n\n- It takes **2 s**.\n")
     assert "What it means" not in document([(measured(), chapter())])
 
@@ -109,8 +109,8 @@ def test_a_quick_run_cannot_be_taken_for_a_real_one() -> None:
 
 
 def test_figures_are_medians_with_the_smallest_and_the_largest() -> None:
-    assert told(spread([3.0, 1.0, 2.0])) == "2.00 (1.00–3.00)"
-    assert told(spread([0.0015, 0.001, 0.002]).scaled(1000)) == "1.50 (1.00–2.00)"
+    assert median_range(spread([3.0, 1.0, 2.0])) == "2.00 (1.00–3.00)"
+    assert median_range(spread([0.0015, 0.001, 0.002]).scaled(1000)) == "1.50 (1.00–2.00)"
     with pytest.raises(ValueError, match="at least one"):
         spread([])
 

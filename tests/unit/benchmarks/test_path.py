@@ -37,8 +37,8 @@ def test_the_processor_time_of_a_tree_has_everything_below_it_once() -> None:
 
 def test_what_wrk_says() -> None:
     result = '{"requests": 9000, "us": 3000000, "p50": 250, "p99": 4000, "errors": 2}'
-    said = f"Running 2s test\nresult {result}\n"
-    assert load_tools.of_wrk(said) == Answered(
+    output = f"Running 2s test\nresult {result}\n"
+    assert load_tools.of_wrk(output) == Answered(
         requests=9000, seconds=3, p50_seconds=0.00025, p99_seconds=0.004, errors=2
     )
     with pytest.raises(BenchError, match="unable to connect"):
@@ -172,11 +172,11 @@ def test_the_data_paths_bars_are_met_or_missed() -> None:
 
 
 def test_the_data_path_is_told() -> None:
-    told = datapath_chapter.chapter(RAW)
-    assert "| HAProxy → Traefik | 5,500 (4,950–6,050) | 1.10 |" in told.text
-    assert "| faster | 1.20 (1.20–1.20) |" in told.text
-    assert "| 2 | 1,950 (1,755–2,145) | 1.95 |" in told.text
-    assert {plot.file for plot in told.plots} == {"datapath-fronts.svg", "datapath-vms.svg"}
+    written = datapath_chapter.chapter(RAW)
+    assert "| HAProxy → Traefik | 5,500 (4,950–6,050) | 1.10 |" in written.text
+    assert "| faster | 1.20 (1.20–1.20) |" in written.text
+    assert "| 2 | 1,950 (1,755–2,145) | 1.95 |" in written.text
+    assert {plot.file for plot in written.plots} == {"datapath-fronts.svg", "datapath-vms.svg"}
 
 
 def point(lines: int, last: float) -> dict[str, Any]:
@@ -193,8 +193,8 @@ def point(lines: int, last: float) -> dict[str, Any]:
 
 
 def test_routing_that_grows_with_the_services_misses_its_bar() -> None:
-    told = growth_chapter.chapter({"points": [point(10, 0.00003), point(10_000, 0.000031)]})
-    assert "| 10,000 | 1.00 | 200 (100–300) | 500 (500–500) | 1.00 | 0.01 |" in told.text
-    assert told.bars[0].met
+    written = growth_chapter.chapter({"points": [point(10, 0.00003), point(10_000, 0.000031)]})
+    assert "| 10,000 | 1.00 | 200 (100–300) | 500 (500–500) | 1.00 | 0.01 |" in written.text
+    assert written.bars[0].met
     grown = growth_chapter.chapter({"points": [point(10, 0.00003), point(10_000, 0.0001)]})
     assert not grown.bars[0].met

@@ -27,9 +27,9 @@ def size(vms: int, resources: int, seconds: list[float], size_bytes: list[int]) 
 
 
 def test_figures_are_per_resource_and_on_top_of_the_floor() -> None:
-    told = program.chapter(raw(size(10, 100, [0.25, 0.2, 0.3], [2_000_000])))
-    assert "| 10 | 100 | 2.50 (2.00–3.00) | 1.00 (1.00–1.00) | 1.50 | 20.0" in told.text
-    time, memory = told.bars
+    written = program.chapter(raw(size(10, 100, [0.25, 0.2, 0.3], [2_000_000])))
+    assert "| 10 | 100 | 2.50 (2.00–3.00) | 1.00 (1.00–1.00) | 1.50 | 20.0" in written.text
+    time, memory = written.bars
     assert (time.wanted, time.measured, time.met) == ("under 2 ms", "1.50 ms", True)
     assert (memory.wanted, memory.measured, memory.met) == ("under 20 KB", "10.0 KB", True)
 

@@ -78,8 +78,8 @@ def test_a_lock_lasts_as_long_as_a_descriptor_of_it(tmp_path: Path) -> None:
 
 def test_a_holder_that_has_not_written_yet_is_no_riddle() -> None:
     assert "another command that has just begun" in busy(Path("/l"), "")
-    told = json.loads(describe(7, ["make", "up the lab"]))
-    assert (told["pid"], told["command"]) == (7, "make 'up the lab'")
+    saved = json.loads(describe(7, ["make", "up the lab"]))
+    assert (saved["pid"], saved["command"]) == (7, "make 'up the lab'")
 
 
 @pytest.mark.parametrize(

@@ -35,8 +35,8 @@ def answering(tmp_path: Path) -> Iterator[Path]:
                 connection, _ = listening.accept()
                 with connection:
                     asked = connection.recv(100).decode()
-                    told = PROCESSES if asked == "show proc\n" else f"asked {asked}"
-                    connection.sendall(told.encode())
+                    answer = PROCESSES if asked == "show proc\n" else f"asked {asked}"
+                    connection.sendall(answer.encode())
 
         threading.Thread(target=serve, daemon=True).start()
         yield tmp_path

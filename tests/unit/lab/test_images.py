@@ -214,8 +214,8 @@ def test_hello_answers_its_host_name_health_version_and_a_whole_body(tmp_path: P
         assert get(address, "http://hello.lab/health") == (200, "ok")
         assert get(address, "http://hello.lab/version") == (200, "2\n")
         connection = http.client.HTTPConnection(address, timeout=10)
-        told = {"X-Forwarded-For": "a", "X-Forwarded-Proto": "b", "X-Request-Id": "{c}"}
-        connection.request("GET", "/client", headers=told)
+        forged = {"X-Forwarded-For": "a", "X-Forwarded-Proto": "b", "X-Request-Id": "{c}"}
+        connection.request("GET", "/client", headers=forged)
         assert connection.getresponse().read() == b"a b {c}\n"
         connection.close()
         body = b"{http.request.uri} {$HOME} %20+" * 1000

@@ -384,7 +384,7 @@ def test_as_a_process_it_marks_sections_and_ends_with_its_input() -> None:
     assert (one["section"], two["section"]) == ("one", "two")
     assert one["requests"] >= 9
     assert (one["failed"], two["failed"]) == (0, 0)
-    assert two["ended"] == "told"
+    assert two["ended"] == "stopped"
 
 
 def test_as_a_process_it_refuses_other_targets() -> None:

@@ -8,9 +8,9 @@ DEBIAN_12 = 'PRETTY_NAME="Debian GNU/Linux 12 (bookworm)"\nID=debian\nVERSION_ID
 
 
 def test_only_what_dpkg_calls_installed_counts() -> None:
-    told = "haproxy installed\nskopeo config-files\nqemu-utils half-configured\n"
+    query = "haproxy installed\nskopeo config-files\nqemu-utils half-configured\n"
     wanted = ["haproxy", "qemu-utils", "skopeo", "tini"]
-    assert packages.not_installed(wanted, told) == ["qemu-utils", "skopeo", "tini"]
+    assert packages.not_installed(wanted, query) == ["qemu-utils", "skopeo", "tini"]
 
 
 def test_another_system_is_told_what_to_install_itself() -> None:

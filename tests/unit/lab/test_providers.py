@@ -34,8 +34,8 @@ def becomes(schema: Schema, old: dict[str, Any], new: dict[str, Any]) -> str:
     return "update" if answer.diffs else "same"
 
 
-def call(inputs: dict[str, Any], said: list[str] | None = None, **options: Any) -> Call:
-    lines = said if said is not None else []
+def call(inputs: dict[str, Any], log: list[str] | None = None, **options: Any) -> Call:
+    lines = log if log is not None else []
     return Call(name="c", inputs=inputs, say=lines.append, **options)
 
 
@@ -44,29 +44,29 @@ def command(outputs: dict[str, str]) -> Resource:
 
 
 def test_create_runs_the_script_and_keeps_what_it_prints() -> None:
-    said: list[str] = []
+    lines: list[str] = []
     inputs = {
         "create": 'read line; echo "$line $A"; echo oops >&2',
         "stdin": "hello\n",
         "environment": {"A": "there"},
     }
-    made = LocalCommand().create(Shell(), call(inputs, said))
+    made = LocalCommand().create(Shell(), call(inputs, lines))
     assert made.outputs == {"stdout": "hello there", "stderr": "oops"}
-    assert sorted(said) == ["hello there", "oops"]
+    assert sorted(lines) == ["hello there", "oops"]
 
 
 def test_what_is_printed_in_pieces_is_said_by_the_line() -> None:
-    said: list[str] = []
+    lines: list[str] = []
     script = "printf one; sleep 0.1; printf two; echo; echo; sleep 0.1; printf end"
-    made = LocalCommand().create(Shell(), call({"create": script}, said))
+    made = LocalCommand().create(Shell(), call({"create": script}, lines))
     assert made.outputs["stdout"] == "onetwo\n\nend"
-    assert said == ["onetwo", "", "end"]
+    assert lines == ["onetwo", "", "end"]
 
 
 def test_logging_can_be_turned_off() -> None:
-    said: list[str] = []
-    LocalCommand().create(Shell(), call({"create": "echo x", "logging": "none"}, said))
-    assert said == []
+    lines: list[str] = []
+    LocalCommand().create(Shell(), call({"create": "echo x", "logging": "none"}, lines))
+    assert lines == []
 
 
 def test_update_runs_update_or_else_create_with_the_previous_output() -> None:

@@ -306,14 +306,14 @@ def test_operations_run_where_the_hypervisor_is(stack: LabStack, tmp_path: Path)
     assert stack.refresh(config, target_types=("libvirt:*",)) == 0
     assert stack.up(config, refresh=True) == 0
     common = ("--stack", "lab", "--project", str(tmp_path), "--state", f"{tmp_path}/s")
-    run, told = (sys.executable, "-m", "lab.pulumi.operations"), ("--config-file", str(config))
+    run, given = (sys.executable, "-m", "lab.pulumi.operations"), ("--config-file", str(config))
     assert entered == [
-        (*run, "refresh", *common, *told, "--target-type", "libvirt:*"),
-        (*run, "up", *common, *told, "--refresh", "--refresh-apart"),
+        (*run, "refresh", *common, *given, "--target-type", "libvirt:*"),
+        (*run, "up", *common, *given, "--refresh", "--refresh-apart"),
     ]
     stack.keep(Providers(name="lab", reason=""))
     stack.up(config, refresh=True)
-    assert entered[-1] == (*run, "up", *common, *told, "--refresh"), "stand-ins do not hang"
+    assert entered[-1] == (*run, "up", *common, *given, "--refresh"), "stand-ins do not hang"
 
 
 def test_outputs_are_read_in_the_state_and_secrets_stay_hidden(

@@ -128,12 +128,12 @@ def test_the_indexes_of_a_suite_are_fetched_by_the_hashes_that_debian_signed(
 
 
 def test_packages_come_from_where_their_suite_does(tmp_path: Path) -> None:
-    told = (
+    answer = (
         "Need to get 0 B of archives.\n"
         f"'file:{tmp_path}/debian/pool/main/c/chrony/chrony_4.3-2%2bdeb12u3_amd64.deb'"
         " chrony_4.3-2+deb12u3_amd64.deb 288684 SHA256:0b21\n"
     )
-    (found,) = mirror.wanted_packages(tmp_path, [SUITE], told)
+    (found,) = mirror.wanted_packages(tmp_path, [SUITE], answer)
     assert found == (
         "https://mirror.example/debian/pool/main/c/chrony/chrony_4.3-2%2Bdeb12u3_amd64.deb",
         tmp_path / "debian/pool/main/c/chrony/chrony_4.3-2+deb12u3_amd64.deb",
@@ -168,14 +168,14 @@ def test_the_server_of_the_labs_internet_takes_its_configuration(tmp_path: Path)
         pytest.skip(str(error))
     config = tmp_path / "Caddyfile"
     config.write_text(internet.caddyfile(found, "198.18.0.1:5000"))
-    told = subprocess.run(
+    answer = subprocess.run(
         [caddy, "adapt", "--validate", "--config", config],
         capture_output=True,
         text=True,
         check=True,
         env={**os.environ, "HOME": str(tmp_path)},
     )
-    listening = json.loads(told.stdout)["apps"]["http"]["servers"].values()
+    listening = json.loads(answer.stdout)["apps"]["http"]["servers"].values()
     assert {address for each in listening for address in each["listen"]} == {
         "198.18.0.2:80",
         "198.18.0.2:443",

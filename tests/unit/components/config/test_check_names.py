@@ -42,10 +42,10 @@ def config(services: dict[str, list[str]], farm: str = "web", vms: int = 2) -> d
 
 
 def test_a_service_and_a_volume_that_make_one_name_are_refused() -> None:
-    told = "with the VM's name it makes the volume name a-web-0-web-0-y, as"
+    found = "with the VM's name it makes the volume name a-web-0-web-0-y, as"
     (problem,) = problems(config({"a": ["x", "web-0-y"], "a-web-0": ["y"]}, vms=1))
     assert problem == (
-        f"services.a-web-0.volumes.0.name: {told} services.a.volumes.1.name does; rename one of"
+        f"services.a-web-0.volumes.0.name: {found} services.a.volumes.1.name does; rename one of"
         " them (got y)"
     )
     assert problems(config({"a": ["web-0-y"], "a-web-0": ["z"]})) == ()
@@ -104,5 +104,5 @@ def test_each_name_that_two_make_is_told_and_no_other(
         for volume in set(volumes)
     ]
     twice = {name for name, count in Counter(names).items() if count > 1}
-    told = problems(config(services, farm))
-    assert {each.partition("volume name ")[2].partition(",")[0] for each in told} == twice
+    found = problems(config(services, farm))
+    assert {each.partition("volume name ")[2].partition(",")[0] for each in found} == twice

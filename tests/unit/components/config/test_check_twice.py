@@ -9,7 +9,7 @@ from components.config.check import raw_config
 from components.config.loading import ConfigError, parse
 
 
-def told(text: str) -> tuple[str, ...]:
+def problems_of(text: str) -> tuple[str, ...]:
     try:
         raw_config(text)
     except ConfigError as error:
@@ -39,7 +39,7 @@ def told(text: str) -> tuple[str, ...]:
 def test_a_key_that_is_given_twice_is_told_by_its_path(
     text: str, path: str, lines: str, key: str
 ) -> None:
-    assert told(text) == (
+    assert problems_of(text) == (
         f"{path}: is given twice, in lines {lines}; remove one of them (got {key})",
     )
 
@@ -48,7 +48,7 @@ def test_each_of_several_is_told_and_no_value_is() -> None:
     text = (
         "config:\n  gatehouse:a: {x: hunter2, x: 1, y: {z: 1, z: 2}}\n  gatehouse:b: {c: 1, c: 2}"
     )
-    problems = told(text)
+    problems = problems_of(text)
     assert [each.partition(":")[0] for each in problems] == ["a.x", "a.y.z", "b.c"]
     assert "hunter2" not in str(problems)
 
@@ -57,7 +57,7 @@ def test_anchors_and_what_overrides_them_are_not_given_twice() -> None:
     text = (
         "config:\n  gatehouse:a: &a {x: 1}\n  gatehouse:b: {<<: *a, x: 2}\n  gatehouse:c: [*a, *a]"
     )
-    assert told(text) == ()
+    assert problems_of(text) == ()
     assert raw_config("config:\n  gatehouse:a: {x: 1, y: {x: 1}}") == {"a": {"x": 1, "y": {"x": 1}}}
 
 
@@ -71,7 +71,7 @@ _VALUES = st.recursive(
 
 @given(st.dictionaries(_KEYS.map(lambda key: f"gatehouse:{key}"), _VALUES, min_size=1))
 def test_what_python_writes_has_nothing_twice(config: dict[str, object]) -> None:
-    assert told(yaml.safe_dump({"config": config})) == ()
+    assert problems_of(yaml.safe_dump({"config": config})) == ()
 
 
 def test_aliases_that_stand_for_too_much_are_refused_at_once() -> None:
@@ -79,9 +79,9 @@ def test_aliases_that_stand_for_too_much_are_refused_at_once() -> None:
         "a0: &a0 [x]",
         *(f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 9)}]" for n in range(1, 9)),
     ]
-    (problem,) = told("\n".join(lines))
+    (problem,) = problems_of("\n".join(lines))
     assert problem.endswith("its aliases stand for more than 1000000 values")
-    (problem,) = told("config: &c\n  gatehouse:farm: *c\n")
+    (problem,) = problems_of("config: &c\n  gatehouse:farm: *c\n")
     assert problem.endswith("the alias in line 1 holds itself")
 
 
@@ -91,7 +91,7 @@ def test_aliases_that_stand_for_too_much_are_refused_at_once() -> None:
     + [f"!!{tag} hunter2" for tag in ("bool", "int", "float", "timestamp", "binary", "map", "set")],
 )
 def test_what_yaml_cannot_read_is_told_by_its_place_and_not_shown(value: str) -> None:
-    (problem,) = told(f"config:\n  password: {value}\n")
+    (problem,) = problems_of(f"config:\n  password: {value}\n")
     assert problem.startswith("config: cannot be read, as the file is no YAML: ")
     assert "hunter2" not in problem
 

@@ -52,10 +52,10 @@ def test_an_image_that_is_no_disk_image_is_told_before_anything_is_made(
     image = tmp_path / name
     image.write_bytes(content)
     raw = changed("farm/image", str(image))
-    (told,) = [each for each in on(machine.facts(parse(raw)), raw) if "image" in each]
-    assert told.startswith("farm.image: is no qcow2 disk image but ")
-    assert problem in told
-    assert told.endswith(f"give a readable qcow2 file or a URL (got {image})")
+    (problem_of_image,) = [each for each in on(machine.facts(parse(raw)), raw) if "image" in each]
+    assert problem_of_image.startswith("farm.image: is no qcow2 disk image but ")
+    assert problem in problem_of_image
+    assert problem_of_image.endswith(f"give a readable qcow2 file or a URL (got {image})")
 
 
 def test_a_disk_is_at_least_as_large_as_the_image_that_qemu_made(tmp_path: Path) -> None:

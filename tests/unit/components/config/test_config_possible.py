@@ -225,9 +225,9 @@ def test_libvirt_takes_the_networks_that_the_config_takes(prefix: int, tmp_path:
         f"<dhcp><range start='{network[2]}' end='{network[-2]}'/></dhcp></ip></network>"
     )
     command = ("virsh", "--connect", "test:///default", "net-define", tmp_path / "network.xml")
-    told = subprocess.run(command, check=False, capture_output=True)
+    done = subprocess.run(command, check=False, capture_output=True)
     refused = problems(changed("farm/network", {"cidr": str(network)}))
-    assert (told.returncode != 0) == bool(refused)
+    assert (done.returncode != 0) == bool(refused)
 
 
 @pytest.mark.parametrize(

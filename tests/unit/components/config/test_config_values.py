@@ -61,14 +61,14 @@ def test_a_wrong_entry_of_a_list_is_the_only_problem(path: str, value: Any, wron
 def test_a_domain_in_another_script_is_refused_with_what_to_write(
     domain: str, written: str
 ) -> None:
-    told = f"must be written in ASCII, as browsers send it; write {written} (got {domain})"
-    assert problems(changed(f"{APP}/hosts", [domain])) == (f"services.app.hosts.0: {told}",)
+    problem_text = f"must be written in ASCII, as browsers send it; write {written} (got {domain})"
+    assert problems(changed(f"{APP}/hosts", [domain])) == (f"services.app.hosts.0: {problem_text}",)
     assert problems(changed(f"{APP}/hosts", [written])) == ()
     if "*" not in domain:
         (alias,) = problems(changed(f"{APP}/http/aliases", [domain]))
-        assert alias == f"services.app.http.aliases.0: {told}"
+        assert alias == f"services.app.http.aliases.0: {problem_text}"
         host = problems(changed("edge/host", domain))
-        assert f"edge.host: {told}" in host
+        assert f"edge.host: {problem_text}" in host
 
 
 @pytest.mark.parametrize(
@@ -294,7 +294,7 @@ def test_a_uri_that_cannot_be_taken_apart_is_refused(uri: str) -> None:
 def test_an_image_is_a_file(tmp_path: Path) -> None:
     image = tmp_path / "a.qcow2"
     image.write_bytes(seed.qcow2(bytes(512)))
-    told = {
+    problem_text = {
         str(tmp_path): "is a folder",
         str(tmp_path / "none"): "does not exist",
         str(image / "below"): "cannot be read: Not a directory",
@@ -303,7 +303,7 @@ def test_an_image_is_a_file(tmp_path: Path) -> None:
         str(image): None,
         "https://example.org/a": None,
     }
-    for path, problem in told.items():
+    for path, problem in problem_text.items():
         assert machine.facts(parse(changed("farm/image", path))).image_problem == problem
 
 
@@ -424,14 +424,14 @@ NO_KEYS = (
 
 
 def test_a_host_key_is_whole() -> None:
-    def said(given: str) -> tuple[str, ...]:
+    def problems_of(given: str) -> tuple[str, ...]:
         return problems({**BASE, "edge": {"host": "192.0.2.9", "host_key": given}})
 
     for right in WHOLE:
-        assert said(right) == ()
+        assert problems_of(right) == ()
     cut = [each[:length] for each in WHOLE for length in range(40, 60)]
     for wrong in (*NO_KEYS, *cut):
-        (problem,) = said(wrong)
+        (problem,) = problems_of(wrong)
         assert problem.startswith("edge.host_key: must be a ")
 
 

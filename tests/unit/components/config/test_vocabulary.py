@@ -72,7 +72,7 @@ KAMAL_TOP = _words(
 )
 
 
-def told(place: str, key: str, value: Any = None) -> str:
+def problem_with(place: str, key: str, value: Any = None) -> str:
     """Return the problem with a key in a config; empty if there is none."""
     try:
         parse(changed(f"{place}/{key}" if place else key, value))
@@ -84,7 +84,7 @@ def told(place: str, key: str, value: Any = None) -> str:
 
 @pytest.mark.parametrize("key", [*COMPOSE, *DEPLOY, *KAMAL_ROLE, *NOMAD, *KUBERNETES])
 def test_a_key_of_another_tools_service_has_an_answer(key: str) -> None:
-    problem = told("services/app", key)
+    problem = problem_with("services/app", key)
     if not problem:
         return  # it is a key here too
     assert problem.startswith(f"services.app.{key}: unknown key; Gatehouse ")
@@ -114,7 +114,7 @@ PROXIES = _words(
 @pytest.mark.parametrize("place", ["services/app", "services/app/http"])
 @pytest.mark.parametrize("key", PROXIES)
 def test_a_directive_of_another_proxy_has_an_answer(place: str, key: str) -> None:
-    problem = told(place, key)
+    problem = problem_with(place, key)
     if key == "Timeout" and place.endswith("http"):
         assert "did you mean timeout?" in problem
         return
@@ -123,7 +123,7 @@ def test_a_directive_of_another_proxy_has_an_answer(place: str, key: str) -> Non
 
 @pytest.mark.parametrize("key", [*COMPOSE_TOP, *KAMAL_TOP, *NOMAD_JOB])
 def test_a_key_at_the_top_of_another_tools_file_has_one(key: str) -> None:
-    problem = told("", key)
+    problem = problem_with("", key)
     assert not problem or problem.startswith(f"{key}: unknown key; Gatehouse ")
 
 
@@ -192,7 +192,7 @@ def test_a_key_at_the_top_of_another_tools_file_has_one(key: str) -> None:
     ],
 )
 def test_the_answer_says_what_to_write(place: str, key: str, answer: str) -> None:
-    assert f": unknown key; {answer}" in told(place, key)
+    assert f": unknown key; {answer}" in problem_with(place, key)
 
 
 @pytest.mark.parametrize("place", ["services/app", "services/app/http", "edge", ""])
@@ -200,7 +200,7 @@ def test_the_answer_says_what_to_write(place: str, key: str, answer: str) -> Non
     "key", ["deny", "Deny", "Order", "ipDenyList", "blacklist", "denylist", "block", "DenyFrom"]
 )
 def test_who_lists_clients_to_keep_out_is_not_sent_to_who_may_come_in(place: str, key: str) -> None:
-    problem = told(place, key, ["10.1.2.3"])
+    problem = problem_with(place, key, ["10.1.2.3"])
     assert f"Gatehouse has no {key}: there is no list of clients to keep out; " in problem
     assert "allow lists those who may come in, and all others get a 403" in problem
 
@@ -273,9 +273,9 @@ def _exists(model: type[BaseModel], path: str) -> bool:
 
 def test_values_of_keys_that_sound_secret_are_hidden() -> None:
     for key in ("password", "db_password", "api_token", "secrets", "environment", "private_key"):
-        problem = told("services/app", key, "hunter2")
+        problem = problem_with("services/app", key, "hunter2")
         assert problem.endswith("(value hidden: it may be secret)"), problem
-    assert told("services/app", "gpus", "all").endswith("(got all)")
+    assert problem_with("services/app", "gpus", "all").endswith("(got all)")
 
 
 WORDS = ("replicas", "memory", "hosts", "port", "stop_grace", "certificates")
