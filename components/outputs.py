@@ -1,8 +1,8 @@
-"""Which outputs of resources the program reads, so that the SDK is spared all others.
+"""The outputs of resources that the program reads; the SDK creates no others.
 
-It makes an output, which is a task, of every property that a resource's type has, whether it was
-given or not: 78 of a container, of which the program gives 11 and reads none. That was most of the
-time and memory of a run; docs/benchmarks.md has the figures.
+By default, the SDK creates an output, which is a task, for every property of a resource's type:
+78 for a container, of which the program sets 11 and reads none. That was most of the time and
+memory of a run; docs/benchmarks.md has the figures.
 """
 
 from typing import Any
@@ -17,7 +17,7 @@ READ = {
     "libvirt:index/pool:Pool": frozenset({"name"}),
     "libvirt:index/volume:Volume": frozenset({"name"}),
 }
-"""By type, in Python's spelling, beside ``id`` and ``urn``; of others it reads none."""
+"""By type, in Python's spelling, in addition to ``id`` and ``urn``; none of other types."""
 
 _get = pulumi.get
 
@@ -27,17 +27,17 @@ class UnreadError(Exception):
 
 
 def limit() -> None:
-    """Have resources come without the properties that the program does not read.
+    """Create resources without the properties that the program does not read.
 
-    To read one of them fails, where the SDK would return None. All packages' classes read their
-    properties with ``pulumi.get``; nothing else in the SDK can tell who reads what.
+    Reading one of them fails, where the SDK would return None. All packages' classes read their
+    properties with ``pulumi.get``, the only place in the SDK where a read can be noticed.
     """
     pulumi.runtime.register_stack_transformation(only_read)
     pulumi.get = _kept  # type: ignore[assignment]  # mypy allows no other function
 
 
 def only_read(args: pulumi.ResourceTransformationArgs) -> pulumi.ResourceTransformationResult:
-    """Leave out properties that are neither given nor read; the engine never hears of those."""
+    """Leave out properties that are neither set nor read; the engine never gets those."""
     read = READ.get(args.type_, frozenset())
     props = {key: each for key, each in args.props.items() if each is not None or key in read}
     return pulumi.ResourceTransformationResult(props, args.opts)

@@ -1,6 +1,6 @@
 """Which VM runs how many containers of a service: a pure function of config.
 
-Known before anything runs, so that the set of resources never depends on what the resources answer.
+Known before anything runs, so that the set of resources never depends on outputs of resources.
 """
 
 from collections.abc import Mapping, Sequence
@@ -25,7 +25,7 @@ class Slot:
 
 
 def on_vm(service: str, vm: str) -> str:
-    """Return the beginning of the names of what a service has on a VM."""
+    """Return the prefix of the names of a service's resources on a VM."""
     return f"{service}-{vm}"
 
 
@@ -40,7 +40,7 @@ def vm_names(farm: str, count: int) -> tuple[str, ...]:
 
 
 def allowed(wanted: Sequence[str] | None, vms: Sequence[str]) -> tuple[str, ...]:
-    """Return those of ``vms`` that a service may run on, in their order; None means all."""
+    """Return the VMs that a service may run on, in their order; None means all."""
     chosen = frozenset(vms if wanted is None else wanted)
     return tuple(vm for vm in vms if vm in chosen)
 

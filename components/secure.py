@@ -1,7 +1,7 @@
-"""What of a stack file is lost before the program gets it, and secrets that anybody can read in it.
+"""Values of a stack file that Pulumi would change or expose, and secrets in plain text.
 
-Pulumi gives the program all values in plain text. Those of the keys for secrets are secret in the
-state too; any other would be in plain text there, whatever the operator wanted. And it rewrites
+Pulumi gives the program all values in plain text. In the state, only the values of the keys for
+secrets are encrypted: a secret at any other key would be in plain text there. And Pulumi rewrites
 dates.
 """
 
@@ -15,7 +15,7 @@ from components.config.models.stack import Stack
 
 
 def lost_in_file(path: Path) -> tuple[str, ...]:
-    """Return the problems of a stack file; none if it is elsewhere, or cannot be read."""
+    """Return the problems of a stack file; empty if the file is missing or unreadable."""
     try:
         document = goyaml.load(path.read_text(encoding="utf-8"))
     except (OSError, *goyaml.UNREADABLE):
@@ -26,7 +26,7 @@ def lost_in_file(path: Path) -> tuple[str, ...]:
 
 
 def lost(config: Mapping[Any, Any]) -> Iterator[str]:
-    """Yield ``path: what is wrong`` for each date, and each secret at a key that is not for one.
+    """Yield a problem for each date, and for each secret at a key that is not for secrets.
 
     Args:
         config: The part of a stack file below ``config``.
@@ -37,7 +37,7 @@ def lost(config: Mapping[Any, Any]) -> Iterator[str]:
 
 
 def in_plain(config: Mapping[Any, Any]) -> Iterator[str]:
-    """Yield ``path: what is wrong`` for each secret that the file has in plain text.
+    """Yield a problem for each secret that is in plain text in the file.
 
     Args:
         config: The part of a stack file below ``config``.
@@ -57,7 +57,7 @@ def in_plain(config: Mapping[Any, Any]) -> Iterator[str]:
 def _secrets(
     schema: Mapping[str, Any], nodes: list[Any], path: tuple[str, ...], value: object
 ) -> Iterator[tuple[str, ...]]:
-    """Yield the paths of secrets in plain text; empty ones give nothing away."""
+    """Yield the paths of secrets in plain text, except empty ones."""
     if is_secure(value):
         return
     if isinstance(value, dict):
@@ -69,7 +69,7 @@ def _secrets(
 
 
 def is_secure(value: object) -> bool:
-    """Whether Pulumi takes a value of a stack file for an encrypted one."""
+    """Whether Pulumi reads a value of a stack file as an encrypted one."""
     return isinstance(value, dict) and set(value) == {"secure"} and isinstance(value["secure"], str)
 
 
@@ -98,7 +98,7 @@ def _below(
 
 
 def _inside(schema: Mapping[str, Any], node: Any, key: str) -> list[Any]:
-    """Return what a JSON schema says of a key of a map, or of an entry of a list."""
+    """Return a JSON schema's nodes for a key of a map, or for an entry of a list."""
     properties = node.get("properties") or {}
     others = [
         node.get("items"),

@@ -1,4 +1,4 @@
-"""Which keys of a stack file Pulumi gives to this program, and which it silently leaves out.
+"""The keys of a stack file that Pulumi gives to this program, and those that it silently drops.
 
 By Pulumi's ``ParseKey`` and ``stackConfigNamespacedWithProject``: a key without a colon belongs
 to the project, as do ``gatehouse:farm`` and the older form ``gatehouse:config:farm``.
@@ -26,13 +26,13 @@ def own_name(key: object) -> str | None:
 
 
 def with_prefix(key: str) -> str:
-    """Return a key below ``config`` in the one form that Pulumi turns it into."""
+    """Return a key below ``config`` in Pulumi's normal form."""
     name = own_name(key)
     return key if name is None else f"{PROJECT}:{name}"
 
 
 def own(config: Mapping[Any, Any]) -> dict[str, Any]:
-    """Return the values for this program, by the names that it has for them."""
+    """Return the values for this program, by the program's names for them."""
     named = ((own_name(key), value) for key, value in config.items())
     return {name: value for name, value in named if name is not None}
 
@@ -48,7 +48,7 @@ def pulumi_path(path: tuple[str, ...]) -> str:
 
 
 def misplaced(document: object) -> Iterator[str]:
-    """Yield ``path: what is wrong`` for keys meant for this program that Pulumi leaves out.
+    """Yield a problem for each key meant for this program that Pulumi drops.
 
     Args:
         document: A whole stack file.

@@ -45,7 +45,7 @@ _TOLD = (
 
 
 def main(arguments: list[str]) -> int:
-    """Run one command; 0 if it did what it was asked for, else 1 and the reason on stderr."""
+    """Run one command; return 0 on success, else 1 with the reason on stderr."""
     args = _parser().parse_args(arguments)
     lab = Lab(
         name=args.name,

@@ -16,22 +16,22 @@ from lab.datacentre import ADDRESS, Datacentre
 from lab.namespaces import wait_until
 
 PACKAGES = ("certbot", "pebble")
-"""On the machine; the edge would fetch certbot itself, but nothing can be reached from a lab."""
+"""Installed on the machine, because no mirror can be reached from inside a lab."""
 
 _API, _MANAGEMENT, _DNS, _DNS_MANAGEMENT = 14000, 15000, 8053, 8055
 PORTS = (_API, _MANAGEMENT, _DNS, _DNS_MANAGEMENT)
-"""At the lab's address, for programs in the lab."""
+"""The server's address inside the lab."""
 _ENVIRONMENT = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "PEBBLE_VA_NOSLEEP": "1"}
 _READY_SECONDS = 30.0
 _VALID = 90 * 86400  # s, as Let's Encrypt's
 
 
 class AcmeError(Exception):
-    """The ACME server does not run; the text says why."""
+    """The ACME server could not be started; the text says why."""
 
 
 def ensure(datacentre: Datacentre) -> Mapping[str, str]:
-    """Start it if it does not run yet, and return the value for ``edge.tls.acme``.
+    """Start the server unless it runs, and return the value for ``edge.tls.acme``.
 
     Raises:
         AcmeError: It does not start.

@@ -43,10 +43,10 @@ class Lab:
     """``auto``, ``real`` or ``lab``."""
     config_file: Path
     acme: bool = False
-    """Whether the edge is to obtain its certificates from an ACME server of the lab's own."""
+    """Whether the edge obtains its certificates from the lab's ACME server."""
 
     def up(self) -> int:
-        """Make the lab, apply the stack, and show what is there."""
+        """Start the lab, apply the stack, and show its state."""
         with self._datacentre.lock:
             return self._applied(*self._started())
 
@@ -72,7 +72,7 @@ class Lab:
         return code or self._inside("show", stack.outputs())
 
     def status(self) -> int:
-        """Show the table, from the live state of the edge and of Docker."""
+        """Show tables of the live state of the edge and of each VM's Docker."""
         return self._inside("status", self._outputs())
 
     def smoke(self) -> int:
@@ -80,7 +80,7 @@ class Lab:
         return self._inside("smoke", self._outputs())
 
     def shell(self) -> int:
-        """Open a shell inside the lab, where its network is, with its ``pulumi``."""
+        """Open a shell in the lab's network, with the lab's ``pulumi`` on PATH."""
         self._require_running()
         shell = os.environ.get("SHELL", "/bin/bash")
         command = (sys.executable, "-m", "lab.pulumi.resident", shell)
@@ -166,14 +166,14 @@ class Lab:
 
     @property
     def _scaled(self) -> Path:
-        """What `make scale` has set: the config file is the user's, and may be tracked by Git."""
+        """The file with the counts of `make scale`, which leaves the user's config file alone."""
         return self._datacentre.root / "scaled.json"
 
     def _config(self) -> Path:
-        """Return the config file to apply: with what depends on the lab, in a copy."""
+        """Return the config file to apply: a copy, if the lab changes any value."""
         values: dict[str, Any] = dict(stack_copies.kept(self._scaled, self.config_file))
         domain_type = self._datacentre.domain_type()
-        if domain_type != "qemu":  # with KVM for the VMs where a guest runs on it
+        if domain_type != "qemu":  # KVM, where a test guest ran on it
             values["farm.domain_type"] = domain_type
         if self.acme:
             values["edge.tls.acme"] = dict(acme_server.ensure(self._datacentre))
@@ -184,11 +184,11 @@ class Lab:
         return copy
 
     def _heal(self, stack: LabStack) -> None:
-        """Bring back VMs that were powered off or removed behind Pulumi's back.
+        """Bring back VMs that were powered off or removed without Pulumi.
 
-        A refresh asks each VM's Docker, which one that is off does not answer, nor does an update
-        wait for one that boots again. So what is off is switched on first, as by hand. A VM that is
-        gone is made anew by an update without a refresh: its address is another one by then.
+        A refresh fails on a VM that is off, because it asks the VM's Docker, and an update does not
+        wait for a VM that is booting again. So this starts VMs that are off. An update without a
+        refresh creates a VM that is gone; a refresh would try to reach its old address.
         """
         outputs = stack.outputs()
         if not outputs or self._inside("docker-answers", outputs, seconds=0) == 0:
@@ -207,14 +207,14 @@ class Lab:
                 raise LabError(f"a VM's Docker does not answer {_BOOT_SECONDS} s after its start")
 
     def _remove_disks(self, vm: str) -> None:
-        """Remove a VM's disks: the system on them expects the old network card's MAC address."""
+        """Remove a VM's disks: their system expects the old network card's MAC address."""
         for pool in self._virsh("pool-list", "--name"):
             for word in self._virsh("vol-list", pool):
                 if word.startswith((f"{vm}-disk-", f"{vm}-cloudinit-")):
                     self._virsh("vol-delete", word, pool)
 
     def _virsh(self, *arguments: str) -> list[str]:
-        """Return the words that virsh prints of this lab's hypervisor."""
+        """Return the words that virsh prints for this lab's hypervisor."""
         done = self._datacentre.enter(("virsh", "--quiet", *arguments), capture=True)
         if done.returncode != 0:
             raise LabError(f"virsh {' '.join(arguments)}: {done.stderr.strip()}")

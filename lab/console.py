@@ -13,10 +13,10 @@ from typing import TextIO
 def step(title: str, stream: TextIO | None = None, done: str = "done") -> Iterator[None]:
     """Print `==> title`, and `    done in 12 s` when the block ends.
 
-    `done` names what is done if lines of another step may come in between.
+    `done` replaces the word, for a step whose lines may mix with another step's.
 
-    A block that raises prints `    failed after 12 s` instead, and the exception goes on its way.
-    The lines go to `stream`, by default standard error, so that standard output stays for results.
+    If the block raises, the last line is `    failed after 12 s`, and the exception propagates.
+    The lines go to `stream`, by default standard error, which leaves standard output for results.
     """
     out = stream or sys.stderr
     print(f"==> {title}", file=out, flush=True)

@@ -48,18 +48,18 @@ COMMAND_TIMEOUT = 60.0  # s, for one command of the set-up
 
 
 class DatacentreError(Exception):
-    """The lab cannot be started, used or stopped; the text says why and what to do."""
+    """The lab could not be started, used or stopped; the text says why and what to do."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class LabImages:
-    """What the lab's machines run: paths on this machine, container images by plain reference."""
+    """The images in a lab: paths on this machine, container images by plain reference."""
 
     disk: Path
     kernel: Path
     containers: Mapping[str, Path]
     internet: internet.Internet | None = None
-    """For VMs of stock images, in a lab that has some."""
+    """The lab's part of the Internet, if it has stock images."""
 
 
 class Datacentre:
@@ -255,14 +255,14 @@ class Datacentre:
 
 
 def domains_of(vm: str, domains: Iterable[str]) -> list[str]:
-    """Return the names, among those of some domains, that a provider generated for a VM."""
+    """Return those of the domains' names that a provider generated for a VM."""
     return [name for name in domains if re.fullmatch(rf"{vm}-domain-[0-9a-f]+", name)]
 
 
 def make_images(stock: Sequence[str] = ()) -> LabImages:
     """The disk images and the container images, from the cache or made now."""
     layouts = containers.layouts()
-    # No VM serves without it, and an emulated processor takes most of a minute to unpack it.
+    # Every VM needs it, and an emulated processor takes most of a minute to unpack it.
     preloaded = {name: path for name, path in layouts.items() if name.startswith("traefik:")}
     disk = debian.disk_image(preloaded)
     return LabImages(

@@ -70,12 +70,12 @@ class EdgeHost:
 
     @classmethod
     def of(cls, stack: str, outputs: Mapping[str, Any], **seen: Any) -> EdgeHost:
-        """Return the edge that a stack's outputs tell of; ``seen`` as the class takes it."""
+        """Return the edge that a stack's outputs describe; ``seen`` as in the class."""
         return cls(stack=stack, ssh=outputs.get("edge", {}).get("ssh", ""), **seen)
 
     @property
     def folder(self) -> Path:
-        """Where its files are, there."""
+        """The folder of its files, on its machine."""
         return Path(EdgeConfig().folder) / self.stack
 
     def there(self, *argv: str) -> subprocess.CompletedProcess[str]:
@@ -100,7 +100,7 @@ class EdgeHost:
         return Path(write_private(key_folder(self.stack) / "edge.pem", done.stdout.encode()))
 
     def certificates_status(self) -> Status | None:
-        """Return what the edge knows of its certificates; None if it has none."""
+        """Return the status of the edge's certificates; None if it has none."""
         if not self.ssh:
             return status.read(self._instance.folder)
         done = self.there("cat", str(self.folder / status.FILE))
@@ -114,7 +114,7 @@ class EdgeHost:
         return self.there("journalctl", "--output", "cat", "--unit", unit).stdout
 
     def process(self, kind: str) -> str | None:
-        """Return the number of the ``master`` or of the current ``worker``, as it is there."""
+        """Return the PID of the ``master`` or the current ``worker``, on the edge's machine."""
         found = re.search(rf"^(\d+)\s+{kind}\s", self.ask_master("show proc") or "", re.MULTILINE)
         return found[1] if found is not None else None
 
@@ -127,18 +127,18 @@ class EdgeHost:
 
     @property
     def _instance(self) -> Instance:
-        """The edge as it is seen from here, if it is the lab's own."""
+        """The edge as seen from here, if it is in the lab itself."""
         return Instance(str(self.root / self.folder.relative_to("/")), self.stack)
 
     def _asked(self, socket: str, command: str) -> str | None:
         if not self.ssh:
             try:
                 return ask(self._instance.folder / socket, command)
-            except EdgeError:  # there is no answer in time
+            except EdgeError:  # no answer in time
                 return None
         done = self._with_agent(_ASK, socket, command)
         return done.stdout if done.returncode == 0 else None
 
     def _with_agent(self, program: str, *arguments: str) -> subprocess.CompletedProcess[str]:
-        """Run a program that uses the copy of the edge agent that is with this edge."""
+        """Run a program with the edge agent that is installed at this edge."""
         return self.there("python3", "-c", program, str(self.folder), *arguments)

@@ -1,4 +1,4 @@
-"""A description of the machine, without which results mean nothing."""
+"""A description of the machine, to go with every measurement."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 
 
 def described() -> dict[str, str]:
-    """Return what of the machine decides how fast something is, and Python's version."""
+    """Return the machine's processor, memory and kernel, and Python's version."""
     return {
         "cores": str(os.cpu_count()),
         "memory": field(Path("/proc/meminfo").read_text(), "MemTotal"),
@@ -19,7 +19,7 @@ def described() -> dict[str, str]:
 
 
 def field(text: str, name: str) -> str:
-    """Return the first value of a name in a text of ``name : value`` lines, as in /proc."""
+    """Return the first value of a name in ``name : value`` lines, as in /proc."""
     for line in text.splitlines():
         key, _, value = line.partition(":")
         if key.strip() == name:

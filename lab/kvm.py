@@ -1,4 +1,4 @@
-"""Whether this machine's /dev/kvm really runs a guest: one that opens may still hang in it."""
+"""Tests whether a guest really runs on /dev/kvm: some machines open it, and the guest hangs."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from lab.images.cache import CACHE
 from lab.namespaces import boot_id
 
 KVM = Path("/dev/kvm")
-PROBE_TIMEOUT = 20.0  # s; a guest that works panics for want of a disk after 1 to 3 s
+PROBE_TIMEOUT = 20.0  # s; a working guest panics after 1 to 3 s, as it has no disk
 
 
 def probe_kvm(kernel: Path) -> str:
@@ -34,7 +34,7 @@ def probe_kvm(kernel: Path) -> str:
 
 
 def remembered(answer: Path, boot: str) -> str | None:
-    """The answer in the file `answer` if it was given in this `boot` of the machine."""
+    """Return the answer in the file `answer`, if it is from this `boot` of the machine."""
     try:
         saved = json.loads(answer.read_text())
     except (FileNotFoundError, ValueError):
@@ -45,7 +45,7 @@ def remembered(answer: Path, boot: str) -> str | None:
 
 
 def guest_runs(kernel: Path, timeout: float, accelerator: str = "kvm") -> bool:
-    """Whether `kernel` boots to its end, no root and a restart, within `timeout` seconds."""
+    """Whether `kernel` boots until it panics without a root and restarts, within `timeout` s."""
     command = [
         *(
             "qemu-system-x86_64",

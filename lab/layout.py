@@ -1,4 +1,4 @@
-"""What a lab looks like from inside: its addresses, private folders, configuration and mounts."""
+"""The inside of a lab: its addresses, private folders, configuration and mounts."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 from lab.images import debian
 
 LABS = Path("/var/lib/gatehouse-lab")
-ADDRESS = "198.18.0.1"  # RFC 2544's range for tests inside a lab: nobody's real network
+ADDRESS = "198.18.0.1"  # RFC 2544's range for tests inside a lab; no real network uses it
 REGISTRY = f"{ADDRESS}:5000"
 BASE_DISK = Path("/run/gatehouse-lab") / debian.DISK
 
@@ -33,8 +33,8 @@ CONFIG = {
     "storage: {filesystem: {rootdirectory: /run/gatehouse-lab/registry}}\n"
     f"http: {{addr: '{REGISTRY}'}}\n",
 }
-# libvirtd looks for Debian's QEMU account before it reads that its configuration names another. The
-# machine has it from libvirt-daemon-system only; 64055 is the number that Debian reserves for it.
+# libvirtd looks up Debian's QEMU account even if its configuration names another one. The account
+# comes with libvirt-daemon-system only; Debian reserves the number 64055 for it.
 ACCOUNTS = {
     "passwd": "libvirt-qemu:x:64055:64055::/var/lib/libvirt:/usr/sbin/nologin",
     "group": "libvirt-qemu:x:64055:",
@@ -100,7 +100,7 @@ def set_up(root: Path, disk: Path) -> list[list[str]]:
 
 
 def remove_mount_points() -> None:
-    """Remove the empty folders that labs were mounted over, once the last lab is gone."""
+    """Remove the empty mount points of labs, once the last lab is gone."""
     if any(path.is_dir() for path in LABS.iterdir()):
         return  # removing the folder under another lab's mount would take that mount away
     for path in PRIVATE:

@@ -1,4 +1,4 @@
-"""The live state, read from the edge and each VM's Docker, never from a state file.
+"""The live state: read from the edge and each VM's Docker, never from a state file.
 
 Runs inside the lab, where both can be reached.
 """
@@ -41,7 +41,7 @@ class LiveServer:
 
     service: str
     vm: str | None
-    """None for all of them."""
+    """None for the whole backend."""
     state: str
     """``UP``, ``DOWN``, ``MAINT``, ``UP 1/2`` when a check has just failed, and so on."""
     weight: int
@@ -80,7 +80,7 @@ def servers(stats: str) -> list[LiveServer]:
 def _check_text(row: Mapping[str, str]) -> str:
     if not row["check_status"]:
         return ""
-    # `* ` marks one that is under way: it is the result of the one before, whose code is 0 already.
+    # HAProxy marks a check in progress with `* `; the result is the previous one's, its code is 0.
     code = row["check_code"].removeprefix("0")
     what = "/".join(filter(None, (row["check_status"].removeprefix("* "), code)))
     took = f" in {row['check_duration']} ms" if row["check_duration"] else ""

@@ -78,7 +78,7 @@ def _taken(fd: int) -> bool:
 
 
 def alive(holder: str) -> bool:
-    """Whether the process that `describe` told of still runs; one that is not known is taken to."""
+    """Whether the process that `describe` recorded still runs; true if it is unknown."""
     try:
         return (Path("/proc") / str(json.loads(holder)["pid"])).exists()
     except (ValueError, KeyError, TypeError):
@@ -86,17 +86,17 @@ def alive(holder: str) -> bool:
 
 
 def describe(pid: int, argv: list[str]) -> str:
-    """What the lock file tells about its holder."""
+    """Return the lock file's text: a description of the process that holds it."""
     since = datetime.now().astimezone().isoformat(sep=" ", timespec="seconds")
     return json.dumps({"pid": pid, "command": shlex.join(argv), "since": since})
 
 
 def busy(path: Path, holder: str) -> str:
-    """The message for a process that finds the lock taken; `describe` wrote `holder`."""
+    """Return the error for a process that finds the lock taken; `describe` wrote `holder`."""
     try:
         saved = json.loads(holder)
         who = f"pid {saved['pid']} ({saved['command']}), since {saved['since']}"
-    except (ValueError, KeyError, TypeError):  # it holds the lock, and has not written this yet
+    except (ValueError, KeyError, TypeError):  # it has the lock, but has not written its text yet
         who = "another command that has just begun"
     return (
         f"the lab is in use by {who}: wait until that has ended, or end it, and run again "

@@ -31,7 +31,7 @@ class NamespaceError(Exception):
 
 @dataclass(frozen=True, kw_only=True)
 class Identity:
-    """What tells one container's namespaces from all others for as long as the machine runs."""
+    """Identifies a container's namespaces, uniquely until the machine reboots."""
 
     boot: str
     net: str

@@ -60,14 +60,14 @@ TEST_PACKAGES = (
     "pebble",  # an ACME server
     "testssl.sh",
 )
-"""What the end-to-end tests need beside the lab's."""
+"""Packages that only the end-to-end tests need."""
 
 APT_LISTS = Path("/var/lib/apt/lists")
 APT_SECONDS = 1800  # it fetches about 150 MB; longer means that it cannot reach its mirror
 
 
 class PackagesError(Exception):
-    """The packages cannot be installed; the text says why and what to do."""
+    """The packages could not be installed; the text says why and what to do."""
 
 
 def ensure(packages: Iterable[str] = PACKAGES) -> list[str]:
@@ -97,7 +97,7 @@ def ensure(packages: Iterable[str] = PACKAGES) -> list[str]:
 
 
 def missing(names: Iterable[str]) -> list[str]:
-    """Those of `names` that dpkg does not have as installed, sorted; all if there is no dpkg."""
+    """Return those of `names` that are not installed, sorted; all of them without dpkg."""
     wanted = sorted(set(names))
     if shutil.which("dpkg-query") is None:
         return wanted
@@ -111,7 +111,7 @@ def missing(names: Iterable[str]) -> list[str]:
 
 
 def not_installed(wanted: Iterable[str], dpkg_lines: str) -> list[str]:
-    """Those of `wanted` without a line `<name> installed` in dpkg-query's output."""
+    """Return those of `wanted` without a line `<name> installed` in dpkg-query's output."""
     installed = {line.split()[0] for line in dpkg_lines.splitlines() if line.endswith(" installed")}
     return [name for name in wanted if name not in installed]
 
@@ -136,16 +136,16 @@ def check_machine(euid: int, os_release: str, apt_get: str | None, wanted: Itera
 
 
 def parse_os_release(text: str) -> dict[str, str]:
-    """The KEY=value lines of os-release(5), without their quotes."""
+    """Return the KEY=value lines of os-release(5), without quotes."""
     pairs = (line.split("=", 1) for line in text.splitlines() if "=" in line and line[0] != "#")
     return {key: value.strip("\"'") for key, value in pairs}
 
 
 def install(names: list[str]) -> None:
-    """apt-get install, after an apt-get update only if apt's lists do not know one of `names`.
+    """Run apt-get install, after an apt-get update if apt's lists lack one of `names`.
 
-    The second try is for lists that are older than the mirror: the versions they name are gone by
-    then.
+    If the first try fails, the lists may be out of date, and name versions that the mirror no
+    longer has: this updates them and tries again.
     """
     fresh = not lists_know(names)
     if fresh:

@@ -46,7 +46,7 @@ def check_disk(place: Path, free: int) -> None:
 
 
 def check_memory(meminfo: str) -> None:
-    """Raise `MachineError` if /proc/meminfo's text tells of too little available memory."""
+    """Raise `MachineError` if /proc/meminfo's text shows too little available memory."""
     kib = next(
         int(line.split()[1]) for line in meminfo.splitlines() if line.startswith("MemAvailable:")
     )

@@ -1,4 +1,4 @@
-"""Trust for the lab's clients: exactly the certificates that the edge has."""
+"""TLS for the lab's clients, which trust exactly the certificates that the edge has."""
 
 from __future__ import annotations
 

@@ -88,7 +88,7 @@ def load() -> tuple[Stack, machine.Facts]:
 
 
 def _value(text: str | None) -> object:
-    """Turn a config value back into what the file has; structured ones arrive as JSON."""
+    """Turn a config value back into the file's value; structured ones arrive as JSON."""
     try:
         return json.loads(text or "null")
     except (ValueError, RecursionError):
@@ -113,7 +113,7 @@ def parse(raw: Mapping[str, Any]) -> Stack:
 
 
 def _follows(item: Any) -> bool:
-    """Whether an error only says that a list is too short without its wrong entries."""
+    """Whether an error only follows from others: a list is too short without its wrong entries."""
     return bool(item["type"] == "too_short" and len(item["input"]) >= item["ctx"]["min_length"])
 
 
@@ -160,7 +160,7 @@ SHORT_FORMS: Mapping[tuple[str, str | None], str] = {
     ),
     ("tuple_type", None): ", such as [first, second]",
 }
-"""The spelling instead of another tool's short form, by the type of the error and the model."""
+"""Corrections of other tools' short forms, by the type of the error and the model."""
 
 
 def _explain(item: Any) -> str:
@@ -217,7 +217,7 @@ def _message(item: Any) -> str:
 
 
 def _too_far_left(item: Any) -> str:
-    """Return what to do if a key of a service or login has the place of a service or login."""
+    """Return the advice for a service's or login's key that stands one level too high."""
     where = item["loc"]
     if len(where) != 2 or where[0] not in Stack.model_fields:
         return ""
@@ -250,7 +250,7 @@ def _named_as_a_secret(location: list[str]) -> bool:
 
 
 def _unknown_key(location: list[str]) -> str:
-    """Return what to write instead: another tool's word is known, or a spelling is near enough."""
+    """Return the key to write instead: by another tool's word, or by the nearest spelling."""
     model, key = _model_at(location[:-1]), location[-1]
     if model is Stack and re.match(rf"({'|'.join(Stack.model_fields)})[.\[].", key):
         secret = "--secret " if any(each in key for each in SECRET_KEYS) else ""
@@ -269,7 +269,7 @@ def _unknown_key(location: list[str]) -> str:
 
 
 def _in_a_part(model: type[BaseModel], key: str) -> str | None:
-    """Return where a key is that was written one level too high."""
+    """Return the path of a key that was written one level too high."""
     parts = ((name, model_in(field.annotation)) for name, field in model.model_fields.items())
     return next(
         (f"{name}.{key}" for name, part in parts if part and key in part.model_fields), None
@@ -296,7 +296,7 @@ def model_in(annotation: Any) -> type[BaseModel] | None:
 
 
 def _shown(value: object) -> str:
-    """Return a value as the operator wrote it; maps and lists only by their kind."""
+    """Return a value as the operator wrote it, or the word for a map or list."""
     if isinstance(value, Mapping):
         return "a map" if value else "an empty map"
     if isinstance(value, list | tuple):
@@ -310,7 +310,7 @@ def _shown(value: object) -> str:
 
 
 def _reads_as_text(value: str) -> bool:
-    """Whether YAML would take it as text without quotes, on one line."""
+    """Whether a text needs no quotes in YAML, on one line."""
     if not value.isprintable() or value == "":
         return False
     if len(value) > 80:

@@ -1,7 +1,7 @@
 """Facts about this machine and its routes, for the checks that a config fits it.
 
-Another hypervisor's memory and networks are not judged by ours. Another edge's certificates are
-judged there, before it is changed.
+This machine's memory and networks say nothing about another hypervisor's. Certificates on another
+edge's host are checked there, before the edge is changed.
 """
 
 import dataclasses
@@ -44,15 +44,15 @@ _OTHERS = {
     b"vhdxfile": "VHDX, so convert it with `qemu-img convert -O qcow2`",
     b"\xeb\x63\x90": "a raw disk, so convert it with `qemu-img convert -O qcow2`",
 }
-"""What else people have at hand, by its first bytes; a raw disk by those of GRUB's boot sector."""
+"""Other formats by their first bytes; a raw disk by those of GRUB's boot sector."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Facts:
-    """Facts; None or empty if they are unknown or do not matter."""
+    """Facts about this machine; None or empty if unknown or irrelevant."""
 
     memory: int | None = None
-    """Bytes installed."""
+    """Installed memory in bytes."""
     networks: tuple[tuple[str, ipaddress.IPv4Interface], ...] = ()
     """Interfaces by name, with their address and network."""
     image_problem: str | None = None
@@ -60,19 +60,19 @@ class Facts:
     image_size: int | None = None
     """The size in bytes of the disk in the image; None if the image is not a local qcow2 file."""
     kvm: bool = True
-    """Whether there is a /dev/kvm."""
+    """Whether /dev/kvm exists."""
     edge_addresses: tuple[str, ...] = ()
     """The IPv4 addresses that an edge outside of the VMs' own network has towards them."""
     own_addresses: tuple[str, ...] = ()
     """The IPv4 addresses that this machine has towards VMs with static addresses."""
     certificate_problems: tuple[str, ...] = ()
-    """What is wrong with the edge's certificates, each with its key and what to do."""
+    """Problems of the edge's certificates, each with its key and advice."""
     page_problems: Mapping[str, str] = field(default_factory=dict)
-    """Why error pages cannot be used, by their path; those that can are left out."""
+    """Why error pages cannot be used, by their path; without those that can be used."""
 
 
 def facts(stack: Stack) -> Facts:
-    """Look at what the config depends on; changes nothing."""
+    """Return the facts that a config depends on; read-only."""
     own = _own_addresses(stack)
     problem, size = _image(stack.farm.image)
     everywhere = Facts(
@@ -119,7 +119,7 @@ def _own_addresses(stack: Stack) -> tuple[str, ...]:
 
 
 def resolved(host: str) -> tuple[str, ...]:
-    """Return the IPv4 addresses that a name or an address means, sorted; none if it means none."""
+    """Return the sorted IPv4 addresses of a name or an address; empty if there are none."""
     try:
         found = socket.getaddrinfo(host, None, socket.AF_INET)
     except OSError:
@@ -128,7 +128,7 @@ def resolved(host: str) -> tuple[str, ...]:
 
 
 def _way_to(address: str) -> str | None:
-    """Return this machine's own address on the way to another one; sends nothing there."""
+    """Return this machine's address on the route to another one, without sending anything."""
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
         try:
             probe.connect((address, 9))
@@ -156,7 +156,7 @@ def _page_problems(stack: Stack) -> Mapping[str, str]:
 def _image(image: str) -> tuple[str | None, int | None]:
     """Return why an image on this machine cannot be used, and its disk's size if it can.
 
-    URLs are not looked up.
+    URLs are not fetched.
     """
     if "://" in image:
         return None, None
@@ -176,7 +176,7 @@ def _image(image: str) -> tuple[str | None, int | None]:
 
 
 def qcow2(head: bytes) -> tuple[str | None, int | None]:
-    """Return the problem of a disk image that begins like this, or its disk's size."""
+    """Return the problem of a disk image with these first bytes, or its disk's size."""
     if not head.startswith(_MAGIC):
         what = next((what for magic, what in _OTHERS.items() if head.startswith(magic)), None)
         if what is None and not head.strip(b"\0"):

@@ -1,4 +1,4 @@
-"""Words of other tools whose likeliest counterpart here means the reverse, or something else.
+"""Keys of other tools whose nearest counterpart here means the opposite, or something else.
 
 Renaming such a key would change its meaning, so the hint says what to do instead. By the model with
 the key; case, hyphens and underscores do not count.

@@ -53,7 +53,7 @@ def schema() -> dict[str, Any]:
 
 
 def _for_files(part: Any) -> Any:
-    """Turn what pydantic says of Python values into what a file may have in their place."""
+    """Turn pydantic's schema of Python values into the schema of a file's values."""
     if isinstance(part, list):
         return [_for_files(each) for each in part]
     if not isinstance(part, dict):
@@ -131,7 +131,7 @@ def _row(key: str, field: Mapping[str, Any], needed: bool, models: Mapping[str, 
 def _model(
     path: str, part: Mapping[str, Any], models: Mapping[str, Any]
 ) -> tuple[str, Mapping[str, Any] | None]:
-    """Return the model that a key holds, if it does, and the path of one of it."""
+    """Return the model that a key holds, and the path of one instance; None if it holds none."""
     if "$ref" in part:
         return path, models[part["$ref"].rpartition("/")[2]]
     options = [each for each in part.get("anyOf", ()) if each.get("type") != "null"]

@@ -4,14 +4,14 @@ from collections.abc import Iterable
 
 _SHORTEST = 3
 _PREFIX = 4
-"""Letters of a word that is only the beginning of another."""
+"""The fewest letters of a word that counts as a cut-off longer one."""
 
 
 def nearest(word: str, known: Iterable[str]) -> str | None:
-    """Return the only known word that ``word`` can be a slip for; None if there are none or two.
+    """Return the only known word that ``word`` may be a typo of; None if there are none or two.
 
-    A slip is a letter that is missing, added, changed or swapped with the next one; two of them in
-    words of six letters and more. Or it is a word that is cut short.
+    A typo is a letter that is missing, added, changed or swapped with the next one; two of them in
+    words of six letters or more. Or the word is cut short.
     """
     if not _SHORTEST <= len(word) <= 100:
         return None
@@ -25,7 +25,7 @@ def nearest(word: str, known: Iterable[str]) -> str | None:
 
 
 def distance(one: str, other: str) -> int:
-    """Return how many slips are between two words: Damerau-Levenshtein's, each place once."""
+    """Return the number of typos between two words: their optimal string alignment distance."""
     before: list[int] = []
     row = list(range(len(other) + 1))
     for i, letter in enumerate(one, 1):

@@ -11,9 +11,9 @@ DURATION = r"(?:([0-9]{1,6})h)?(?:([0-9]{1,6})m)?(?:([0-9]{1,6})s)?"
 
 MEBIBYTE = 2**20
 _SIZE_FACTORS = {"MiB": MEBIBYTE, "GiB": 2**30, "TiB": 2**40}
-_LARGEST = 2**50  # the programs that get it count in 64 bits
+_LARGEST = 2**50  # the programs that get it use 64 bits
 _MOST_GIBIBYTES = 1024
-"""Up to which number without a unit GiB may have been meant."""
+"""The largest number without a unit that may have meant GiB."""
 _UNITS = {
     "s": ("", "s", "sec", "secs", "second", "seconds"),
     "m": ("m", "min", "mins", "minute", "minutes"),
@@ -73,7 +73,7 @@ def _with_units(number: str) -> list[str]:
 
 
 def _written(value: object) -> str:
-    """Return text or a number as it may be in the file; no digits that Python refuses to write."""
+    """Return a text or number as in the file; Python refuses to write very long numbers."""
     if isinstance(value, str):
         return value
     if isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < 1e16:

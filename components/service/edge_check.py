@@ -1,4 +1,4 @@
-"""The edge's health check of a VM, in place of one of the application.
+"""The edge's health check of a VM, instead of one of the application.
 
 Traefik itself answers it, and only while the agent shows it a container of the service: one that
 has joined, runs and passes its check.
@@ -6,7 +6,7 @@ has joined, runs and passes its check.
 
 
 def check_labels(name: str, known_as: str) -> dict[str, str]:
-    """Return the labels of the router that answers.
+    """Return the labels of the router that answers the check.
 
     Args:
         name: The service's name in Traefik.

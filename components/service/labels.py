@@ -1,6 +1,6 @@
 """The labels by which Traefik finds a container, routes to it and checks it.
 
-All containers of a service carry the same ones: that is how Traefik knows that they share its load.
+All containers of a service carry the same labels: so Traefik knows that they share its load.
 """
 
 import hashlib
@@ -22,8 +22,8 @@ run beside new ones."""
 
 
 _ATTEMPTS = 4
-"""So that a request that could not be sent goes to another container, more than once if need be;
-Traefik repeats none of which it has sent anything."""
+"""How often Traefik tries other containers if it cannot connect to one. It repeats no request of
+which it has sent anything."""
 
 
 def traefik_labels(name: str, service: Service) -> Mapping[str, str]:
@@ -74,7 +74,7 @@ def _http(name: str, plain_name: str, service: Service) -> dict[str, str]:
         labels[f"{balancer}.strategy"] = "p2c"  # of two at random, the one with fewer in flight
     if service.http.sticky:
         labels |= {
-            # Of one name always, so that another digest sends nobody to another container. It is
+            # The name is fixed, so that a new digest sends no client to another container. It is
             # made secure at the edge, which knows whether there is TLS.
             f"{balancer}.sticky.cookie.name": container_cookie(plain_name),
             f"{balancer}.sticky.cookie.httponly": "true",

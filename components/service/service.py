@@ -25,7 +25,7 @@ class ServiceArgs:
     hosts: Mapping[str, ContainerHost]
     """All hosts, by the name of their VM."""
     counts: Mapping[str, int]
-    """How many containers each VM runs, for those that run any."""
+    """The number of containers on each VM that runs any."""
 
 
 class Service(pulumi.ComponentResource):
@@ -36,7 +36,7 @@ class Service(pulumi.ComponentResource):
     containers: Mapping[str, docker.Container]
     """By slot name."""
     serving: Mapping[str, pulumi.Resource]
-    """By slot name: there once the container is healthy and Traefik sends it requests."""
+    """By slot name: created once the container is healthy and Traefik sends it requests."""
 
     def __init__(
         self, name: str, args: ServiceArgs, opts: pulumi.ResourceOptions | None = None
@@ -122,11 +122,11 @@ class Service(pulumi.ComponentResource):
                 volumes=[self._volume(volume, slot.vm) for volume in spec.volumes] or None,
                 cpus=f"{spec.cpus:g}" if spec.cpus is not None else None,
                 memory=memory,
-                memory_swap=memory,  # Docker would allow as much swap again
+                memory_swap=memory,  # By default, Docker allows the same amount of swap in addition
                 storage_opts={"size": str(spec.storage)} if spec.storage is not None else None,
                 security_opts=list(rights.SECURITY_OPTIONS),
                 capabilities=docker.ContainerCapabilitiesArgs(
-                    # Written so, or the provider would see another one at each refresh.
+                    # In this form, or the provider would see a change at each refresh.
                     adds=[f"CAP_{name}" for name in sorted(set(spec.capabilities))] or None,
                     drops=["ALL"],
                 ),
@@ -141,7 +141,7 @@ class Service(pulumi.ComponentResource):
                 host.on_vm(self),
                 pulumi.ResourceOptions(
                     delete_before_replace=False,
-                    # Changed in place, says the provider, and changes nothing.
+                    # The provider reports a change in place, and changes nothing.
                     replace_on_changes=["healthcheck"],
                 ),
             ),

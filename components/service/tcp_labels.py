@@ -1,4 +1,4 @@
-"""The labels by which Traefik passes connections on that are not HTTP.
+"""The labels by which Traefik forwards TCP connections other than HTTP.
 
 They come to the same entrypoint as HTTP, from the edge, in TLS: the name in its first message is
 what Traefik routes by, so that no service needs a port of the VM. Traefik answers that message only
@@ -14,10 +14,10 @@ def tcp_labels(name: str, known_as: str, service: Service, tcp: Tcp) -> dict[str
     """Return the labels of a TCP service's containers.
 
     Args:
-        name: What Traefik is to call it.
-        known_as: What the edge asks for.
-        service: Its config.
-        tcp: The part of it that makes it one.
+        name: The service's name in Traefik.
+        known_as: The server name (SNI) that the edge sends.
+        service: The service's config.
+        tcp: Its key `tcp`.
     """
     balancer = f"traefik.tcp.services.{name}.loadbalancer"
     router = f"traefik.tcp.routers.{name}"
@@ -36,7 +36,7 @@ def tcp_labels(name: str, known_as: str, service: Service, tcp: Tcp) -> dict[str
         # leave out a container that has none.
         f"traefik.http.services.{name}_check.loadbalancer.server.port": str(service.port),
     }
-    if service.health.command is None:  # Docker runs that, and Traefik goes by what Docker says
+    if service.health.command is None:  # Docker runs that check, and Traefik uses Docker's result
         labels |= {
             f"{balancer}.healthcheck.interval": f"{service.health.interval}s",
             f"{balancer}.healthcheck.timeout": f"{service.health.timeout}s",

@@ -19,20 +19,20 @@ from lab.bench.report import ScenarioResult
 from lab.bench.scenarios import SCENARIOS, SMALLEST, Scenario, chosen, way_to
 
 LEAD_SECONDS = 3.0
-"""Load before a scenario: all four kinds of client have their connections by then."""
+"""Seconds of load before a scenario, in which all four kinds of client connect."""
 TAIL_SECONDS = 6.0
-"""Load after it: what an update leaves behind shows itself within a check interval or two."""
+"""Seconds of load after it: late effects of an update show within a check interval or two."""
 MOST_REQUESTS = 200_000
 
 
 @dataclass(frozen=True, kw_only=True)
 class Bench:
-    """One run."""
+    """One run of the benchmark."""
 
     site: MeasuredLab
     out: Path
     quiet_seconds: float
-    """How long `nothing changes` lasts, and each rate that is tried."""
+    """The duration of `nothing changes`, and of each rate that `highest` tries."""
 
     def measure(self, scenario: Scenario, rate: float) -> ScenarioResult:
         """Run one scenario under load; the result includes its errors."""
@@ -63,10 +63,10 @@ class Bench:
         )
 
     def calibrate(self, start: float, most: float) -> float:
-        """Find the highest rate that the smallest site carries when nothing changes.
+        """Find the highest rate that the smallest site carries without any change.
 
         Raises:
-            Trouble: Not even the first one is carried.
+            Trouble: It does not carry even the first one.
         """
         self.site.settle(SMALLEST.config)
 
@@ -82,14 +82,14 @@ class Bench:
         return found
 
     def keep(self, measured: ScenarioResult, rate: float) -> None:
-        """Add a result to the raw ones."""
+        """Append a result to the raw data."""
         with (self.out / "results.jsonl").open("a") as file:
             file.write(json.dumps({"rate": rate, **asdict(measured)}) + "\n")
 
     def run(self, scenarios: Sequence[Scenario], rate: float, least: int) -> list[ScenarioResult]:
-        """Run all scenarios, and some again until there are ``least`` requests during changes.
+        """Run all scenarios, and repeat some until there are ``least`` requests during changes.
 
-        Those in which no VM boots: with emulated processors the others take minutes each.
+        It repeats those in which no VM boots: a boot takes minutes on an emulated processor.
         """
         runs = [run for scenario in scenarios for run in self._measured(scenario, rate)]
         again = [scenario for scenario in scenarios if not scenario.fault and not scenario.boots]
@@ -98,7 +98,7 @@ class Bench:
         return runs
 
     def _measured(self, scenario: Scenario, rate: float) -> list[ScenarioResult]:
-        """Run one, and what leads to its config before it, which is a change like any other."""
+        """Run a scenario, after the change to its initial config, which counts like any other."""
         way = way_to(scenario, self.site)
         runs = []
         for each in (way, scenario) if way is not None else (scenario,):
@@ -111,7 +111,7 @@ class Bench:
 
 
 def main(arguments: list[str]) -> int:
-    """Run it: 0 if no change failed a request, 1 if one did or a scenario went wrong."""
+    """Run it; return 0 if no change failed a request, 1 if one did or a scenario went wrong."""
     args = _parser().parse_args(arguments)
     if args.list:
         print("\n".join(scenario.name for scenario in SCENARIOS))

@@ -13,13 +13,13 @@ from lab.bench.measured_lab import MeasuredLab, Notes, Trouble, until
 from lab.datacentre import domains_of
 
 SEEN_SECONDS = 15.0
-"""Seconds in which the edge must notice a fault. The promise is 3; the report has the real time."""
+"""Seconds in which the edge must notice a fault. The promise is 3; the report has the real one."""
 RETURN_SECONDS = 600.0
-"""A VM that boots on an emulated CPU, and its containers."""
+"""Seconds for a VM that boots on an emulated CPU, and its containers."""
 
 
 class Watch:
-    """Writes down when the states of the edge's servers change."""
+    """Records when the states of the edge's servers change."""
 
     def __init__(self, site: MeasuredLab) -> None:
         self._site = site
@@ -29,14 +29,14 @@ class Watch:
         self.changes: list[str] = []
         """Such as ``1.2 s: hello/web-0 DOWN``."""
         self.seen: float | None = None
-        """s until one was not up, or the edge did not answer."""
+        """Seconds until a server was not up, or the edge did not answer."""
 
     def begin(self) -> None:
-        """Begin to watch."""
+        """Start watching."""
         self._thread.start()
 
     def end(self) -> None:
-        """End it."""
+        """Stop watching."""
         self._end.set()
         self._thread.join()
 
@@ -98,8 +98,7 @@ def _vm_and_container(site: MeasuredLab) -> tuple[str, str]:
 def container_killed(site: MeasuredLab) -> Notes:
     """Kill a container's process, as the kernel does when memory runs out; Docker starts it anew.
 
-    ``docker kill`` would do for the kill, but Docker takes it for the operator's wish and leaves
-    the container down.
+    Not by ``docker kill``: Docker would not restart the container, as the operator stopped it.
     """
     notes: Notes = {}
     vm, container = _vm_and_container(site)
@@ -107,7 +106,7 @@ def container_killed(site: MeasuredLab) -> Notes:
 
     def again() -> bool:
         try:
-            # It says nothing of a container that it is starting.
+            # Docker does not answer for a container while it starts it.
             ask = f"timeout 10 docker inspect --format '{{{{json .State}}}}' {container}"
             state = json.loads(site.on_vm(vm, ask))
         except Trouble:
@@ -178,7 +177,7 @@ def edge_worker_killed(site: MeasuredLab) -> Notes:
     notes: Notes = {}
     worker = site.edge.process("worker")
     if worker is None:
-        raise Trouble("the edge's master tells of no worker")
+        raise Trouble("the edge's master lists no worker")
     with watched(site, notes):
         site.edge.there("kill", "-9", worker)
         if until(site.all_up, SEEN_SECONDS) is None:

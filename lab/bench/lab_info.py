@@ -12,7 +12,7 @@ from lab.bench.measured_lab import MeasuredLab, Trouble
 
 
 def described(site: MeasuredLab) -> dict[str, str]:
-    """Return the machine, and the versions of what runs on it."""
+    """Return the machine, and the versions of the programs in the lab."""
     vm = next(iter(site.outputs()["vms"]))
     try:
         docker = site.on_vm(vm, "docker version --format '{{.Server.Version}}'").strip()
@@ -28,5 +28,5 @@ def described(site: MeasuredLab) -> dict[str, str]:
 
 
 def write(folder: Path, machine: Mapping[str, str]) -> None:
-    """Write it into a folder of results."""
+    """Write the description into a folder of results."""
     (folder / "machine.json").write_text(json.dumps(machine, indent=2) + "\n")

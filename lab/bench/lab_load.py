@@ -13,15 +13,15 @@ from lab.datacentre import Datacentre
 
 BODY = r"hello-web-[0-9]+-[0-9]+\n"
 LAST_ANSWER_SECONDS = 60.0
-"""The time-out of a request is 10 s and its body takes 2; the rest is for a busy machine."""
+"""Seconds: a request times out after 10, its body takes 2; the rest is for a busy machine."""
 
 
 class LoadTrouble(Exception):  # noqa: N818 - what it is
-    """The load generator did not do its part; the text says how it ended."""
+    """The load generator failed; the text says how it ended."""
 
 
 class LabLoad:
-    """A load that began when this was made."""
+    """A running load generator, from construction on."""
 
     def __init__(
         self,
@@ -73,7 +73,7 @@ class LabLoad:
         return result
 
     def kill(self) -> None:
-        """End it at once."""
+        """Kill it."""
         self._process.kill()
         self._process.wait()
 

@@ -1,4 +1,4 @@
-"""The lab that is measured: its config, its commands, and ways to its parts."""
+"""The lab under measurement: its config, its commands, and access to its parts."""
 
 from __future__ import annotations
 
@@ -29,19 +29,19 @@ from lab.web import POLL_SECONDS
 COMMAND_SECONDS = 120.0
 HOST = "hello.lab"
 AS_IT_COMES: Mapping[str, Any] = {"farm.vms": 2, "services.hello.replicas": 3}
-"""What a user may have changed in the project's own stack file."""
+"""Values to reset, as a user may have changed them in the project's stack file."""
 
 Notes = dict[str, Any]
-"""What is worth telling of a scenario, beside the load's result."""
+"""Remarks on a scenario, beside the load's result."""
 
 
 class Trouble(Exception):  # noqa: N818 - what it is
-    """A scenario does not go as it should; the text says what happened instead."""
+    """A scenario went wrong; the text says what happened."""
 
 
 @dataclass(frozen=True)
 class Result:
-    """How a command of the lab ended, with both of its outputs in one text."""
+    """The exit code of a command of the lab, with stdout and stderr in one text."""
 
     code: int
     text: str
@@ -53,7 +53,7 @@ class Result:
 
 
 class MeasuredLab:
-    """One lab under measurement, with a config of its own."""
+    """One lab under measurement, with its own config."""
 
     def __init__(self, *, name: str, providers: str, folder: Path, log: Path) -> None:
         """Prepare; nothing is started.
@@ -71,8 +71,8 @@ class MeasuredLab:
         self.config = folder / "Pulumi.lab.yaml"
         set_in_copy(PROJECT / self.config.name, self.config, AS_IT_COMES)
         self.apart = False
-        """Whether commands only get processor time that nothing else wants: in production the
-        program has a machine of its own. What they start to stay, such as HAProxy, has no more."""
+        """Whether commands, and the daemons that they start, run at the lowest priority: in
+        production, the program runs on another machine."""
         self._applied: str | None = None
         self._edge: EdgeHost | None = None
         self._outputs: dict[str, Any] | None = None
@@ -119,7 +119,7 @@ class MeasuredLab:
             raise Trouble(f"up ended with code {result.code}:\n{tail}")
 
     def up_killed(self, after: float) -> bool:
-        """Begin to apply the config and kill that with -9 after so many s.
+        """Begin to apply the config, and kill the command with -9 after some seconds.
 
         Returns:
             Whether it was still under way then.
@@ -144,7 +144,7 @@ class MeasuredLab:
                 return False
 
     def left_over(self) -> list[str]:
-        """Return what exists beside what the outputs tell of: containers, domains, volumes."""
+        """Return the containers, domains and volumes that exist and are not in the outputs."""
         outputs = self.outputs()
         names = (
             "docker ps --all --filter label=gatehouse.slot --format '{{.Label \"gatehouse.slot\"}}'"
@@ -174,7 +174,7 @@ class MeasuredLab:
         self.up()
 
     def settle(self, values: Mapping[str, Any]) -> None:
-        """See to it that the config has these values and is applied."""
+        """Apply the config with these values, unless that is done."""
         self.configure(values)
         if not self.applied:
             self.up()
@@ -217,7 +217,7 @@ class MeasuredLab:
         return done.stdout
 
     def _forget(self) -> None:
-        """Forget what a command may have changed."""
+        """Drop cached values that a command may have changed."""
         self._edge = self._outputs = None
 
     def outputs(self) -> dict[str, Any]:
@@ -344,12 +344,12 @@ class MeasuredLab:
 
 
 def post_counts(logs: str) -> Counter[str]:
-    """Return how often each POST is in the logs of containers of `hello`, by its id."""
+    """Return how many times each POST is in the logs of `hello`'s containers, by its id."""
     return Counter(re.findall(r'"uri":"/echo\?id=([^"]+)"', logs))
 
 
 def until(condition: Callable[[], bool], seconds: float) -> float | None:
-    """Return after how many s a condition came true, or None if it did not within the time."""
+    """Wait for a condition; return the seconds that it took, or None if it took too long."""
     began = time.monotonic()
     while not condition():
         if time.monotonic() - began > seconds:

@@ -9,30 +9,30 @@ from typing import Any
 
 HEAD = "scenario, requests, failed, p50, p99, slowest"
 LARGEST_P99 = 1000.0
-"""ms; a rate at which answers take longer is more than the machine carries."""
+"""Milliseconds: a rate with slower answers is more than the machine carries."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class ScenarioResult:
-    """One scenario that was run."""
+    """The result of one scenario."""
 
     scenario: str
     fault: bool
-    """Something broke, rather than that the operator changed something."""
+    """Whether it is a fault, rather than a change by the operator."""
     load: Mapping[str, Any]
     """The load generator's result."""
     notes: Mapping[str, Any] = field(default_factory=dict)
     error: str | None = None
-    """Why the scenario itself did not go as it should; none if it did."""
+    """Why the scenario itself went wrong; None if it did not."""
 
     @property
     def requests(self) -> int:
-        """How many requests were made."""
+        """The number of requests."""
         return int(self.load["requests"])
 
     @property
     def failed(self) -> int:
-        """How many of them failed."""
+        """The number of failed requests."""
         return int(self.load["failed"])
 
 
@@ -45,7 +45,7 @@ def line(measured: ScenarioResult) -> str:
 
 
 def remarks(measured: ScenarioResult) -> list[str]:
-    """Return what else there is to say of a scenario, as lines of comment."""
+    """Return the remarks on a scenario, as comment lines."""
     remarks = [f"{count} x {reason}" for reason, count in measured.load["reasons"].items()]
     remarks += [f"{key}: {value}" for key, value in measured.notes.items()]
     if measured.error is not None:
@@ -105,6 +105,6 @@ def highest_rate(carries: Callable[[float], bool], start: float, most: float) ->
 
 
 def failing_for(load: Mapping[str, Any], since: datetime) -> float:
-    """Return how many s after ``since`` the last request that failed was due; 0 if none did."""
+    """Return the seconds from ``since`` until the last failed request was due; 0 if none failed."""
     offset = (since - datetime.fromisoformat(load["began"])).total_seconds()
     return max((each["due_s"] - offset for each in load["failures"]), default=0.0)

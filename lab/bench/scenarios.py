@@ -20,7 +20,7 @@ _BASE: Mapping[str, Any] = {
     "services.hello.replicas": 3,
     "services.hello.image": "hello:1",
     "services.hello.env": {},
-    # The default is for processors that are real.
+    # The default is for hardware virtualization.
     "services.hello.start_timeout": "5m",
 }
 
@@ -33,7 +33,7 @@ class Scenario:
     act: Callable[[MeasuredLab], Notes]
     """Carries out the change, and returns notes for the report; raises `Trouble` if it fails."""
     start: Mapping[str, Any] = field(default_factory=dict)
-    """What differs from the base config before the load begins."""
+    """Changes to the base config before the load begins."""
     fault: bool = False
     short: bool = False
     """Whether it belongs to the short form."""
@@ -41,7 +41,7 @@ class Scenario:
     """Whether VMs boot meanwhile: half of the rate then, because an emulated VM that boots takes as
     much of the machine's processors as one that serves."""
     quiet: bool = False
-    """Whether nothing is done, for a while."""
+    """Whether it only waits, without any change."""
 
     @property
     def config(self) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Where this machine's apt gets Debian from: the disk image is made from the same mirror."""
+"""The mirror of this machine's apt, from which the disk images are built."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from lab import packages
 
 OWN = "bookworm"  # the lab's machine is a Debian 12
 
-# The options that say how the mirror is reached: proxies, certificates, dates, retries.
+# The options for reaching the mirror: proxies, certificates, dates, retries.
 REACH = (
     "Acquire::http",
     "Acquire::https",
@@ -29,15 +29,15 @@ class Source:
     components: tuple[str, ...]
 
     def line(self) -> str:
-        """The repository as a line of sources.list(5)."""
+        """Return the repository as a line of sources.list(5)."""
         return f"deb {self.uri} {self.codename} {' '.join(self.components)}"
 
 
 def sources(suite: str) -> list[Source]:
-    """Debian's own repositories for `suite` and its updates, after an apt-get update if need be.
+    """Return Debian's repositories for `suite` and its updates; empty if the machine has none.
 
-    Another release than the machine's own is expected where that is. Empty if the machine has
-    none. Raises `packages.PackagesError` if the update fails.
+    Runs apt-get update if apt has no lists yet. Another release is expected on the mirror of the
+    machine's own. Raises `packages.PackagesError` if the update fails.
     """
     found = debian_sources(_index_targets(), OWN)
     if not found:
@@ -47,12 +47,12 @@ def sources(suite: str) -> list[Source]:
 
 
 def options() -> list[str]:
-    """How this machine's apt reaches its mirror, as lines of apt.conf(5)."""
+    """Return apt's options for reaching the mirror, as lines of apt.conf(5)."""
     return reach_options(_stdout(["apt-config", "dump"]))
 
 
 def debian_sources(targets: str, suite: str) -> list[Source]:
-    """The repositories in lines of `origin|uri|codename|component`, without the backports."""
+    """Return the repositories in lines of `origin|uri|codename|component`, without backports."""
     found: dict[tuple[str, str], list[str]] = {}
     for line in targets.splitlines():
         origin, uri, codename, component = line.split("|")
@@ -67,7 +67,7 @@ def debian_sources(targets: str, suite: str) -> list[Source]:
 
 
 def reach_options(config: str) -> list[str]:
-    """The lines of `apt-config dump` that are about reaching the mirror and say something."""
+    """Return the lines of `apt-config dump` about reaching the mirror that have a value."""
     lines = (line for line in config.splitlines() if line.startswith(REACH))
     return [line for line in lines if not line.endswith(' "";')]
 

@@ -1,7 +1,7 @@
-"""The lab's build cache: a folder per recipe, named by the recipe's hash, complete or not there.
+"""The lab's build cache: a folder for each recipe, named by the recipe's hash.
 
-A build goes on in a folder beside the final one and takes its place by a rename, so that a reader
-never sees half of it. One builder at a time: the others wait for its lock and then find its result.
+A build happens in a folder beside the final one, and a rename completes it: no reader ever sees
+half a build. There is one builder at a time; others wait for its lock and then find its result.
 """
 
 from __future__ import annotations
@@ -14,15 +14,15 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 
 CACHE = Path("/var/cache/gatehouse-lab")
-KEPT = 2  # a disk image is 0.7 GB; going back and forth between checkouts builds nothing
+KEPT = 2  # 0.7 GB each for disk images; switching between checkouts needs no rebuild
 REMOVE_TIMEOUT = 15.0  # s
 POLL = 0.2  # s
 
 
 def digest(parts: Iterable[tuple[str, bytes]]) -> str:
-    """A name for the recipe made of these (name, content) parts: 16 hex digits of a SHA-256.
+    """Return the key of a recipe with these (name, content) parts: 16 hex digits of a SHA-256.
 
-    Names and lengths are hashed too, so that content never moves unseen from one part to the next.
+    Names and lengths are hashed too, so that moving content between parts changes the key.
     """
     whole = hashlib.sha256()
     for name, content in sorted(parts):
@@ -32,7 +32,7 @@ def digest(parts: Iterable[tuple[str, bytes]]) -> str:
 
 
 def recipe_files(root: Path) -> list[tuple[str, bytes]]:
-    """The files below `root`, or `root` itself, as parts for `digest`: (path and mode, content)."""
+    """Return the files below `root`, or `root` itself, as parts for `digest`, with their modes."""
     files = [root] if root.is_file() else sorted(root.rglob("*"))
     base = root.parent
     return [
@@ -45,7 +45,7 @@ def recipe_files(root: Path) -> list[tuple[str, bytes]]:
 def remove(folder: Path) -> None:
     """Remove `folder`, if it is there.
 
-    The processes of a build that was killed may go on writing there for a moment.
+    Retries for a while, because processes of a killed build may still write there.
     """
     deadline = time.monotonic() + REMOVE_TIMEOUT
     while folder.exists():
@@ -58,17 +58,17 @@ def remove(folder: Path) -> None:
 
 
 def outdated(cache: Path, name: str, current: Path) -> list[Path]:
-    """The folders of `name` in `cache` that may go, now that there is `current`."""
+    """Return the folders of `name` in `cache` to remove, now that there is `current`."""
     others = [path for path in cache.glob(f"{name}-*") if path != current and path.is_dir()]
     return sorted(others, key=lambda path: path.stat().st_mtime, reverse=True)[KEPT:]
 
 
 def cached(name: str, key: str, build: Callable[[Path], None], cache: Path | None = None) -> Path:
-    """The folder `<cache>/<name>-<key>`, filled by `build(folder)` unless it is there already.
+    """Return the folder `<cache>/<name>-<key>`, filled by `build(folder)` if it does not exist.
 
-    `build` gets an empty folder on the same file system. When it raises, that folder is removed
-    and nothing is cached. Of the folders with other keys the `KEPT` newest stay. A lab that runs
-    from an older one is not disturbed: it has the files it uses mounted.
+    `build` gets an empty folder on the same file system. If it raises, that folder is removed and
+    nothing is cached. Of the folders with other keys, the `KEPT` newest stay. Removing one does not
+    disturb a lab that runs from it: the lab has mounted the files that it uses.
     """
     cache = cache or CACHE
     final = cache / f"{name}-{key}"

@@ -1,4 +1,4 @@
-"""The lab's own Debian 12: what its VMs need, and nothing that costs an emulated CPU time."""
+"""The lab's Debian 12: only packages that its VMs need, to save time on an emulated CPU."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ SUITE = "bookworm"
 PACKAGES = (
     "apparmor",  # docker.io's runc asks for its parser
     "ca-certificates",
-    "certbot",  # for an edge that is a VM, which reaches no mirror here
+    "certbot",  # for an edge VM, which reaches no mirror in a lab
     "chrony",
     "cloud-guest-utils",  # growpart
     "cloud-init",
     "dbus",
     "docker.io",
-    "haproxy",  # as certbot
+    "haproxy",  # for the same reason as certbot
     "iproute2",
     "linux-image-cloud-amd64",  # the virtio and IDE drivers of a VM, and few others: a quick boot
     "lz4",  # initramfs-tools' COMPRESS=lz4
@@ -37,8 +37,7 @@ PACKAGES = (
     "unattended-upgrades",
 )
 
-# mitigations=off: a lab VM runs nothing that is not trusted, and the retpolines are dear on an
-# emulated CPU.
+# mitigations=off: a lab VM runs only trusted code, and retpolines are slow on an emulated CPU.
 KERNEL_ARGUMENTS = (
     "root=/dev/vda1 rw console=ttyS0 net.ifnames=0 quiet "
     "mitigations=off init_on_alloc=0 fsck.mode=skip audit=0"
@@ -47,7 +46,7 @@ SIZE = 2048 * disk.MIB  # bytes; about twice what the packages fill
 
 
 def recipe(preloaded: Mapping[str, Path]) -> disk.Recipe:
-    """The lab's image, whose Docker has the images `preloaded`: OCI layouts by reference."""
+    """Return the image's recipe, with `preloaded` in its Docker: OCI layouts by reference."""
     return disk.Recipe(
         name="debian",
         disk=DISK,
@@ -68,5 +67,5 @@ def recipe(preloaded: Mapping[str, Path]) -> disk.Recipe:
 
 
 def disk_image(preloaded: Mapping[str, Path]) -> Path:
-    """The path of the lab's disk image, a qcow2 of 0.8 GB. Raises `ImageError`."""
+    """Return the path of the lab's disk image, a qcow2 of 0.8 GB. Raises `ImageError`."""
     return disk.made(recipe(preloaded))

@@ -1,7 +1,7 @@
 """A disk image for production that serves seconds after its first boot: ``make image OUT=…``.
 
-It is Debian's *genericcloud* without the tools for people, and with what a first boot would have to
-fetch: Docker, Traefik's image, and the edge's programs. cloud-init works on it as on Debian's.
+It is Debian's *genericcloud* without interactive tools, and with everything that a first boot would
+otherwise fetch: Docker, Traefik's image, and the edge's programs. cloud-init works as usual.
 """
 
 from __future__ import annotations
@@ -20,13 +20,13 @@ from lab import packages, prerequisites
 from lab.images import disk, mirror, stock
 
 HUB = "docker.io"
-TIMESYNCD = "systemd-timesyncd"  # in whose place chrony is
+TIMESYNCD = "systemd-timesyncd"  # replaced by chrony
 DOCKER_CLI = {"bookworm": (), "trixie": ("docker-cli",)}
-"""Where it is a package of its own, which mmdebstrap does not take for being recommended."""
+"""Suites in which it is a separate package; mmdebstrap installs no recommended packages."""
 
 
 def recipe(suite: str, name: str, preloaded: Mapping[str, Path]) -> disk.Recipe:
-    """The image `name` of Debian `suite`, whose Docker has the images `preloaded`."""
+    """Return the recipe of the image `name` of Debian `suite`, with `preloaded` in its Docker."""
     base = set(stock.recipe(suite, Path()).packages) - set(stock.TOOLS) - {TIMESYNCD}
     return disk.Recipe(
         name=f"ready-{suite}",
@@ -43,10 +43,10 @@ def recipe(suite: str, name: str, preloaded: Mapping[str, Path]) -> disk.Recipe:
 
 
 def source(document: object) -> tuple[str, bool]:
-    """Where Traefik's image comes from, for skopeo, and whether its TLS is to be verified.
+    """Return the source of Traefik's image for skopeo, and whether to verify its TLS.
 
     Args:
-        document: A stack file, whose registry mirror it is if it has one, and else Docker Hub.
+        document: A stack file; the source is its registry mirror, or else Docker Hub.
     """
     config = document.get("config") if isinstance(document, dict) else None
     farm = stackfile.own(config).get("farm") if isinstance(config, dict) else None
@@ -57,16 +57,16 @@ def source(document: object) -> tuple[str, bool]:
 
 
 def build(out: Path, suite: str, image: str, *, verified: bool = True) -> None:
-    """Build the image as the file `out`, which must not be there yet.
+    """Build the image as the file `out`, which must not exist yet.
 
     Args:
-        out: The file; while it is built, a folder beside it holds all that is needed.
-        suite: Of Debian.
+        out: The file. A temporary folder beside it holds the parts of the build.
+        suite: Debian's suite.
         image: Traefik's image, as skopeo names it.
         verified: Whether to verify the registry's TLS.
 
     Raises:
-        disk.ImageError: It cannot be built, or is there.
+        disk.ImageError: It could not be built, or exists.
     """
     if out.exists():
         raise disk.ImageError(
@@ -89,7 +89,7 @@ def build(out: Path, suite: str, image: str, *, verified: bool = True) -> None:
 
 
 def main(arguments: list[str]) -> int:
-    """Build it; 1 with the reason on stderr if that fails."""
+    """Build the image; return 0, or 1 with the reason on stderr."""
     parser = argparse.ArgumentParser("python3 -m lab.images.production", allow_abbrev=False)
     parser.add_argument("out", type=Path, help="the file to write")
     parser.add_argument("--suite", choices=sorted(stock.SINCE), default="bookworm")

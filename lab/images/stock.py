@@ -1,4 +1,4 @@
-"""Disk images like Debian's *genericcloud*: what an operator's VMs boot from on the first day.
+"""Disk images like Debian's *genericcloud*, from which an operator's VMs boot on the first day.
 
 They have the packages and settings of Debian's, by its image team's recipe as of 2025: neither
 Docker nor chrony, and deb.debian.org as apt's source. They differ in three things: they trust the
@@ -13,13 +13,13 @@ from pathlib import Path
 from lab.images import disk
 
 PLACE = Path("/var/lib/libvirt/images")
-"""Where they are in a lab, as in production."""
+"""The images' folder in a lab, as in production."""
 
 RELEASES = {
     "debian-12-genericcloud-amd64.qcow2": "bookworm",
     "debian-13-genericcloud-amd64.qcow2": "trixie",
 }
-"""The suite by the name that Debian gives the file."""
+"""The suite by Debian's name for the file."""
 
 # The recipe's classes SYSTEM_BOOT, CLOUD, GENERIC, LINUX_VARIANT_CLOUD and TIME_SYSTEMD.
 PACKAGES = (
@@ -35,27 +35,27 @@ TOOLS = (
     *("pciutils", "psmisc", "reportbug", "screen", "socat", "tcpdump", "traceroute"),
     *("uuid-runtime", "vim", "xz-utils"),
 )
-"""Its class EXTRAS, for people who log in."""
+"""The recipe's class EXTRAS: interactive tools."""
 
 SINCE = {
     "bookworm": (),
     "trixie": ("e2fsprogs", "libnss-resolve", "linux-sysctl-defaults"),
 }
-"""More packages by suite."""
+"""Additional packages by suite."""
 
 KERNEL_ARGUMENTS = (
     "root=LABEL=root ro console=tty0 console=ttyS0,115200 earlyprintk=ttyS0,115200 consoleblank=0"
 )
-SIZE = 3071 * disk.MIB  # bytes; Debian's disks have 3 GiB in all
+SIZE = 3071 * disk.MIB  # bytes; Debian's disks have 3 GiB in total
 
 
 def suite_of(image: Path) -> str | None:
-    """The suite of the image that a config means with the path `image`; None if it is no such."""
+    """Return the suite of the image at the path `image`; None if it is not a stock image."""
     return RELEASES.get(image.name) if image.parent == PLACE else None
 
 
 def recipe(suite: str, authority: Path) -> disk.Recipe:
-    """The image of `suite`, which trusts the certificate in the file `authority`."""
+    """Return the recipe of the image of `suite` that trusts the certificate in `authority`."""
     name = next(name for name, each in RELEASES.items() if each == suite)
     return disk.Recipe(
         name=f"stock-{suite}",

@@ -24,7 +24,7 @@ from lab.trust import context
 
 
 def main(arguments: list[str]) -> int:
-    """Run it; 0 whatever failed, because that is its result, and 2 if the load is refused."""
+    """Run it; return 0 even if requests failed (that is a result), 2 if the load is refused."""
     args = _parser().parse_args(arguments)
     try:
         address, port = target(args.target)

@@ -11,10 +11,10 @@ from itertools import pairwise
 from pathlib import Path
 
 ALLOWED = tuple(IPv4Network(each) for each in ("127.0.0.0/8", "198.18.0.0/15", "10.90.0.0/16"))
-"""Loopback, the lab's edge and the lab's VMs: load goes nowhere else."""
+"""The only networks that get load: loopback, the lab's edge and its VMs."""
 
 MOST_RATE = 2000.0
-"""Requests/s; one process makes about that many on one core of today."""
+"""Requests per second: about what one process makes on one core."""
 
 
 class LoadError(Exception):
@@ -52,7 +52,7 @@ class LoadPlan:
     rate: float
     """Requests/s, of all clients together."""
     body: re.Pattern[str]
-    """What the whole body of an answer to ``GET /`` has to be."""
+    """The expected body of an answer to ``GET /``."""
     timeout: float = 10.0
     """s, from when a request (with all of its body) was due until all of its answer is there."""
     most_requests: int = 100_000
@@ -99,7 +99,7 @@ def target(text: str) -> tuple[str, int]:
     """Return address and port of ``address:port``.
 
     Raises:
-        LoadError: It is no such thing; a name is not resolved, because it may point anywhere.
+        LoadError: The text is something else. A name is not resolved: it may point anywhere.
     """
     address, _, port = text.rpartition(":")
     try:

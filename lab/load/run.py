@@ -50,7 +50,7 @@ class LoadRun:
         self._tell(section.result(now, why))
 
     def end(self, why: str = "stopped") -> None:
-        """Make no more requests."""
+        """Stop making requests."""
         if not self._ended.done():
             self._ended.set_result(why)
 

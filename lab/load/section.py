@@ -16,7 +16,7 @@ TOLD = 1000
 
 
 class Failed(Exception):  # noqa: N818 - what it is
-    """A request failed; the text is the reason, the same for all that failed alike."""
+    """A request failed; the text is the reason, the same for all failures of a kind."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,11 +29,11 @@ class Outcome:
     seconds: float
     """From when it was due to the end of its answer or its failure."""
     reason: str | None
-    """Why it failed; none if it did not."""
+    """Why it failed; None if it did not."""
 
 
 def percentile(ordered: Sequence[float], share: float) -> float | None:
-    """Return the least value that ``share`` of 1 of all do not exceed; none of nothing."""
+    """Return the quantile ``share``, from 0 to 1; None if there are no values."""
     return ordered[max(math.ceil(share * len(ordered)), 1) - 1] if ordered else None
 
 
@@ -47,7 +47,7 @@ class Section:
     wall: datetime = field(default_factory=lambda: datetime.now(UTC))
     outcomes: list[Outcome] = field(default_factory=list)
     behind: float = 0.0
-    """s by which the generator itself was at most late: its own shortcoming, not the server's."""
+    """The largest delay in seconds by which the generator itself sent a request late."""
 
     def result(self, now: float, ended: str | None) -> dict[str, Any]:
         """Return the result as plain values; times in ms unless named otherwise.

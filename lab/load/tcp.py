@@ -91,7 +91,7 @@ class TcpLoad:
 
 
 def main(arguments: list[str]) -> int:
-    """Run it; 0 whatever broke, because that is its result, and 2 if the load is refused."""
+    """Run it; return 0 even if connections broke, as that is its result, or 2 if it is refused."""
     try:
         address, port = target(arguments[0])
         check_address(address)

@@ -49,7 +49,7 @@ class WebSocket(asyncio.Protocol):
         return await self._next()
 
     async def end(self) -> None:
-        """Say goodbye, and wait until the server has said it too and closed the connection.
+        """Close the WebSocket, and wait until the server has closed it and the connection.
 
         Raises:
             Failed: It closed the connection without that.

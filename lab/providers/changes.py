@@ -1,4 +1,4 @@
-"""What differs between two sets of inputs, and the engine's answer to it."""
+"""The difference between two sets of inputs, and the answer that the engine gets."""
 
 from __future__ import annotations
 

@@ -20,8 +20,8 @@ from lab.providers.provider_errors import ProviderError
 from lab.providers.schema import Effect, Schema
 from lab.providers.values import Props
 
-# Ends with the plugin, and its children with it, so that nothing of a run that was killed works on
-# while the next one does the same again; daemons have left the process group by then and stay.
+# The command and its children end with the plugin, so that after a killed run, nothing works on
+# beside the next one. Daemons have left the process group by then and stay.
 _DIES_TOO = (
     *("setpriv", "--pdeathsig", "TERM", "--", "/bin/sh", "-c"),
     'trap "kill -KILL 0" TERM; exec 3<&0; "$@" <&3 3<&- & wait $!',
@@ -55,7 +55,7 @@ class Shell:
 
     @property
     def cancelled(self) -> bool:
-        """Whether that has been asked for."""
+        """Whether `cancel` was called."""
         return self._cancelled
 
     @contextmanager
@@ -65,7 +65,7 @@ class Shell:
         """Run a command in a process group of its own; nothing of it is left after the block.
 
         Raises:
-            ProviderError: No more are started.
+            ProviderError: The provider was cancelled.
         """
         with self._lock:
             if self._cancelled:
@@ -124,7 +124,7 @@ class LocalCommand(Handler[Shell]):
         self._run(connection, call, call.inputs.get("delete"), _printed(old))
 
     def read(self, connection: Shell, resource: Resource) -> Resource | None:  # noqa: ARG002
-        """Return it as it is in the state: what a command did cannot be read."""
+        """Return the resource as it is in the state: the effects of a command cannot be read."""
         return resource
 
     def _run(self, shell: Shell, call: Call, script: str | None, previous: Props) -> Props:
@@ -155,7 +155,7 @@ def _execute(
     every: list[bytes] = []
     logged = _LOGGED[call.inputs.get("logging")]
     with tempfile.TemporaryFile() as stdin:
-        # Before the command starts, which reads the same file at the same place.
+        # Now, because the command shares the file's position.
         stdin.write(call.inputs.get("stdin", "").encode())
         stdin.seek(0)
         with shell.started(
@@ -183,7 +183,7 @@ def _execute(
 
 
 def _lines(process: subprocess.Popen[bytes], timeout: float | None) -> Iterator[tuple[str, bytes]]:
-    """Yield what a process prints, line by line: a secret in two halves would not be recognised."""
+    """Yield the output of a process in whole lines: Pulumi would not recognize half a secret."""
     deadline = None if timeout is None else time.monotonic() + timeout
     rest = {"stdout": b"", "stderr": b""}
     with selectors.DefaultSelector() as selector:

@@ -29,7 +29,7 @@ class DockerImage(Handler[DockerHost]):
     )
 
     def create(self, connection: DockerHost, call: Call) -> Created:
-        """Pull the image, unless it is there."""
+        """Pull the image, if it is missing."""
         name = call.inputs["name"]
         auth = connection.registry_auth(name)
         image = connection.ask(lambda client: find_image(client, name, auth))
@@ -40,7 +40,7 @@ class DockerImage(Handler[DockerHost]):
         return self.create(connection, call).outputs
 
     def delete(self, connection: DockerHost, call: Call, old: Resource) -> None:  # noqa: ARG002
-        """Remove the image, unless it is to be kept; one that is gone is fine."""
+        """Remove the image, unless `keepLocally` is set; it may be gone already."""
         if call.inputs.get("keepLocally"):
             return
         name, force = call.inputs["name"], bool(call.inputs.get("forceRemove"))
@@ -88,7 +88,7 @@ class DockerNetwork(FixedHandler[DockerHost]):
     )
 
     def create(self, connection: DockerHost, call: Call) -> Created:
-        """Make the network."""
+        """Create the network."""
         inputs = call.inputs
         pools = [
             docker.types.IPAMPool(subnet=each.get("subnet"), gateway=each.get("gateway"))
@@ -108,7 +108,7 @@ class DockerNetwork(FixedHandler[DockerHost]):
         return Created(made["Id"], {"driver": inputs.get("driver", "bridge")})
 
     def delete(self, connection: DockerHost, call: Call, old: Resource) -> None:  # noqa: ARG002
-        """Remove the network; one that is gone is fine."""
+        """Remove the network; it may be gone already."""
         connection.ask(gone_is_fine(lambda client: client.api.remove_network(old.id)))
 
     def read(self, connection: DockerHost, resource: Resource) -> Resource | None:
@@ -134,7 +134,7 @@ class DockerVolume(FixedHandler[DockerHost]):
     )
 
     def create(self, connection: DockerHost, call: Call) -> Created:
-        """Make the volume."""
+        """Create the volume."""
         inputs = call.inputs
         made = connection.ask(
             lambda client: client.api.create_volume(
@@ -147,7 +147,7 @@ class DockerVolume(FixedHandler[DockerHost]):
         return Created(made["Name"], {"driver": made["Driver"], "mountpoint": made["Mountpoint"]})
 
     def delete(self, connection: DockerHost, call: Call, old: Resource) -> None:  # noqa: ARG002
-        """Remove the volume; one that is gone is fine."""
+        """Remove the volume; it may be gone already."""
         connection.ask(gone_is_fine(lambda client: client.api.remove_volume(old.id)))
 
     def read(self, connection: DockerHost, resource: Resource) -> Resource | None:

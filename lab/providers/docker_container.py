@@ -89,7 +89,7 @@ class DockerContainer(Handler[DockerHost]):
     )
 
     def create(self, connection: DockerHost, call: Call) -> Created:
-        """Create the container and start it. It counts as created then, whatever it does next."""
+        """Create the container and start it; it counts as created even if it then fails."""
         inputs = call.inputs
         auth = connection.registry_auth(inputs["image"])
 
@@ -112,7 +112,7 @@ class DockerContainer(Handler[DockerHost]):
         return Created(identifier, connection.ask(lambda client: _outputs(client, identifier)))
 
     def update(self, connection: DockerHost, call: Call, old: Resource) -> Props:
-        """Start it if it was found stopped, and set its restart policy and limits; no more."""
+        """Start the container if it was found stopped, and set its restart policy and limits."""
         inputs, before = call.inputs, old.inputs
 
         def change(client: docker.DockerClient) -> Props:
@@ -136,7 +136,7 @@ class DockerContainer(Handler[DockerHost]):
         return connection.ask(change)
 
     def delete(self, connection: DockerHost, call: Call, old: Resource) -> None:
-        """Stop it within its grace, which is 0 unless given, and remove it; gone is fine."""
+        """Stop the container within its grace (default 0) and remove it; it may be gone already."""
         grace = int(call.inputs.get("destroyGraceSeconds", 0))
         volumes = bool(call.inputs.get("removeVolumes", True))
 
@@ -147,7 +147,7 @@ class DockerContainer(Handler[DockerHost]):
         connection.ask(gone_is_fine(remove))
 
     def read(self, connection: DockerHost, resource: Resource) -> Resource | None:
-        """Look it up by its id; a stopped one gets `mustRun` false, so that an update starts it."""
+        """Look it up by its id; a stopped one gets `mustRun` false, and so an update starts it."""
         found = connection.ask(there(lambda client: client.api.inspect_container(resource.id)))
         if found is None:
             return None
@@ -157,7 +157,7 @@ class DockerContainer(Handler[DockerHost]):
 
 
 def _config(inputs: Props) -> dict[str, Any]:
-    """Write a container in the words of Docker's API."""
+    """Return a container as Docker's API takes it."""
     ports = inputs.get("ports", [])
     config: dict[str, Any] = {
         "Image": inputs["image"],

@@ -32,8 +32,8 @@ _ANSWER_SECONDS = 600.0
 """For one request; the longest is the pull of an image."""
 _POLL_SECONDS = 0.05
 _STARTER = ThreadPoolExecutor(1, thread_name_prefix="ssh")
-"""A thread that lasts: `--pdeathsig` takes the end of the thread that started ssh for the end of
-the plugin, and those that carry out a request come and go."""
+"""The permanent thread that starts ssh: `--pdeathsig` acts when the starting thread ends, and the
+threads that carry out requests come and go."""
 
 
 class DockerHost:
@@ -49,7 +49,7 @@ class DockerHost:
         self._folder: Path | None = None
 
     def cancel(self) -> None:
-        """Do nothing: a request that ends loses nothing, and one that is cut off may."""
+        """Do nothing: a request that is cut off may lose something, one that ends does not."""
 
     def close(self) -> None:
         """End the connection."""
@@ -67,11 +67,11 @@ class DockerHost:
         return None
 
     def ask(self, question: Callable[[docker.DockerClient], T]) -> T:
-        """Ask Docker something.
+        """Send a request to Docker.
 
         Raises:
             Unreachable: No SSH there, no Docker behind it, or it stopped answering.
-            ProviderError: Docker says no; the text is its own.
+            ProviderError: Docker refuses; the text is Docker's.
         """
         with _in_our_words(self.host):
             return question(self._connected())
@@ -95,9 +95,9 @@ class DockerHost:
         self._folder = Path(tempfile.mkdtemp(prefix="gatehouse-"))
         path = self._folder / "docker.sock"
         command = (
-            # Nothing else would end ssh after the plugin was killed.
+            # Otherwise ssh would outlive a plugin that is killed.
             *("setpriv", "--pdeathsig", "KILL", "--", "ssh"),
-            # A shared connection would end with whoever has opened it.
+            # A shared connection would end with the process that opened it.
             *("-o", "ControlMaster=no", "-o", "ControlPath=none", *self._ssh_options),
             *("-o", "BatchMode=yes", "-o", "ExitOnForwardFailure=yes"),
             *("-o", "ConnectTimeout=30", "-o", "ServerAliveInterval=15"),
@@ -162,7 +162,7 @@ def _listening(path: Path) -> bool:
 def gone_is_fine(
     action: Callable[[docker.DockerClient], object],
 ) -> Callable[[docker.DockerClient], None]:
-    """Return a question that does something, or nothing where what it is about is gone."""
+    """Return a request that does nothing if its object is gone."""
 
     def ask(client: docker.DockerClient) -> None:
         with contextlib.suppress(docker.errors.NotFound):
@@ -174,7 +174,7 @@ def gone_is_fine(
 def there(
     question: Callable[[docker.DockerClient], Props],
 ) -> Callable[[docker.DockerClient], Props | None]:
-    """Return a query that gives None if its object is gone."""
+    """Return a request that returns None if its object is gone."""
 
     def ask(client: docker.DockerClient) -> Props | None:
         try:

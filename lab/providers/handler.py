@@ -12,13 +12,13 @@ from lab.providers.values import Props
 
 
 class Connection(Protocol):
-    """A provider's way to what it manages; made lazily, shared by threads."""
+    """A provider's connection to the system that it manages; opened lazily, shared by threads."""
 
     def cancel(self) -> None:
-        """End what may take long, and start no more of it."""
+        """End operations that may take long, and start no more of them."""
 
     def close(self) -> None:
-        """End what was started for it."""
+        """Close the connection, and end the processes behind it."""
 
 
 ConnectionT = TypeVar("ConnectionT", bound=Connection)
@@ -26,7 +26,7 @@ ConnectionT = TypeVar("ConnectionT", bound=Connection)
 
 @dataclass(frozen=True, kw_only=True)
 class Resource:
-    """A thing as the state has it, without secret marks."""
+    """A resource as in the state, without secret marks."""
 
     id: str
     inputs: Props
@@ -54,20 +54,20 @@ class Call:
 
 @dataclass(frozen=True)
 class Created:
-    """What a creation made."""
+    """The result of a creation."""
 
     id: str
     outputs: Props
 
 
 class Handler(ABC, Generic[ConnectionT]):
-    """One resource type, really carried out. Every method may raise `ProviderError`."""
+    """The operations on one resource type. Every method may raise `ProviderError`."""
 
     schema: Schema
 
     @abstractmethod
     def create(self, connection: ConnectionT, call: Call) -> Created:
-        """Make the thing.
+        """Create the resource.
 
         Raises:
             PartlyCreated: It exists, but is not as it should be.
@@ -75,22 +75,22 @@ class Handler(ABC, Generic[ConnectionT]):
 
     @abstractmethod
     def update(self, connection: ConnectionT, call: Call, old: Resource) -> Props:
-        """Change the thing in place and return its outputs."""
+        """Change the resource in place and return its outputs."""
 
     @abstractmethod
     def delete(self, connection: ConnectionT, call: Call, old: Resource) -> None:
-        """Take the thing away; one that is gone already is fine where the provider says so."""
+        """Delete the resource. Whether it may be gone already is up to the provider."""
 
     @abstractmethod
     def read(self, connection: ConnectionT, resource: Resource) -> Resource | None:
-        """Return it as it really is; None if it is gone."""
+        """Return the resource as it exists; None if it is gone."""
 
 
 class FixedHandler(Handler[ConnectionT]):
     """A resource that its provider cannot update: any change of it is a replacement."""
 
     def update(self, connection: ConnectionT, call: Call, old: Resource) -> Props:  # noqa: ARG002
-        """Return its outputs; nothing of it can differ."""
+        """Return its outputs, which cannot have changed."""
         return old.outputs
 
 
@@ -100,9 +100,9 @@ class Package:
 
     name: str
     version: str
-    """The provider's release that the handlers follow."""
+    """The provider's version that the handlers imitate."""
     provider: Schema
-    """What the provider's own resource takes."""
+    """The inputs of the provider resource."""
     connect: Callable[[Props], Any]
     """Makes a `Connection` from the provider's inputs."""
     handlers: Sequence[Handler[Any]]

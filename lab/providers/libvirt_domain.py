@@ -44,7 +44,7 @@ class LibvirtDomain(Handler[Virsh]):
     )
 
     def create(self, connection: Virsh, call: Call) -> Created:
-        """Define the domain and start it; it waits for nothing."""
+        """Define the domain and start it, without waiting."""
         inputs = call.inputs
         name = inputs["name"]
         connection.define("define", _document(connection, inputs))
@@ -53,7 +53,7 @@ class LibvirtDomain(Handler[Virsh]):
                 connection("autostart", name)
             connection("start", name)
         except ProviderError:
-            # The provider leaves it defined and forgets it; a lab is not to fill up with those.
+            # The provider would leave it defined, and labs would fill up with them.
             connection("undefine", name)
             raise
         if inputs.get("running") is False:
@@ -63,7 +63,7 @@ class LibvirtDomain(Handler[Virsh]):
         )
 
     def update(self, connection: Virsh, call: Call, old: Resource) -> Props:
-        """Start it if it is off, and change autostart; no more is done."""
+        """Start the domain if it is off, and set its autostart; the provider does no more."""
         inputs, before = call.inputs, old.inputs
         if connection("domstate", old.id).strip() != "running":
             connection("start", old.id)
@@ -72,7 +72,7 @@ class LibvirtDomain(Handler[Virsh]):
         return {"running": True}
 
     def delete(self, connection: Virsh, call: Call, old: Resource) -> None:  # noqa: ARG002
-        """Cut its power and take it away; one that is gone is an error, as with the provider."""
+        """Destroy the domain and undefine it; like the provider, fail if it is gone."""
         if connection("domstate", old.id).strip() in ("running", "paused"):
             connection("destroy", old.id)
         connection(
@@ -81,7 +81,7 @@ class LibvirtDomain(Handler[Virsh]):
         )
 
     def read(self, connection: Virsh, resource: Resource) -> Resource | None:
-        """Look it up by its UUID; one that does not run has `running` false in its inputs."""
+        """Look it up by its UUID; a domain that is off has `running` false in its inputs."""
         try:
             document = connection.xml("dumpxml", resource.id)
         except NotThere:
@@ -102,7 +102,7 @@ class LibvirtDomain(Handler[Virsh]):
 
 
 def _document(connection: Virsh, inputs: Props) -> ET.Element:
-    """Write a domain as the provider does, its own defaults included."""
+    """Return a domain's XML as the provider writes it, with its defaults."""
     document = ET.Element("domain", type=inputs.get("type", "kvm"))
     ET.SubElement(document, "name").text = inputs["name"]
     if inputs.get("description"):

@@ -54,7 +54,7 @@ class LibvirtNetwork(Handler[Virsh]):
         )
 
     def update(self, connection: Virsh, call: Call, old: Resource) -> Props:
-        """Start it if it is off, and set its autostart."""
+        """Start the network if it is off, and set its autostart."""
         if not _active(connection, old.id):
             connection("net-start", old.id)
         if call.inputs.get("autostart") != old.inputs.get("autostart"):
@@ -63,7 +63,7 @@ class LibvirtNetwork(Handler[Virsh]):
         return {key: old.outputs[key] for key in ("bridge", "mode") if key in old.outputs}
 
     def delete(self, connection: Virsh, call: Call, old: Resource) -> None:  # noqa: ARG002
-        """Stop the network and take it away; one that is gone is an error, as with the provider."""
+        """Stop the network and undefine it; like the provider, fail if it is gone."""
         if _active(connection, old.id):
             connection("net-destroy", old.id)
         connection("net-undefine", old.id)

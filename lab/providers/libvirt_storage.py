@@ -62,7 +62,7 @@ class LibvirtPool(FixedHandler[Virsh]):
             connection("pool-undefine", name)
 
     def read(self, connection: Virsh, resource: Resource) -> Resource | None:
-        """Look it up by its UUID, and start one that is off, as the provider does for volumes."""
+        """Look it up by its UUID, and start it if it is off, as the provider does for volumes."""
         try:
             document = connection.xml("pool-dumpxml", resource.id)
         except NotThere:
@@ -80,10 +80,10 @@ def _active(connection: Virsh, pool: str) -> bool:
 
 
 class _InPool(FixedHandler[Virsh]):
-    """What a volume and a cloud-init disk have in common: a volume in a pool."""
+    """The common part of a volume and a cloud-init disk: a volume in a pool."""
 
     def delete(self, connection: Virsh, call: Call, old: Resource) -> None:
-        """Delete the volume; one that is gone already is fine."""
+        """Delete the volume; it may be gone already."""
         key = _key(old.id)
         pool = call.inputs["pool"]
         with connection.pools[pool]:
@@ -102,7 +102,7 @@ class _InPool(FixedHandler[Virsh]):
         return resource
 
     def _make(self, connection: Virsh, pool: str, document: ET.Element) -> str:
-        """Make an empty volume and return its key."""
+        """Create an empty volume and return its key."""
         connection("pool-refresh", pool)
         connection(
             "vol-create", pool, "/dev/stdin", stdin=ET.tostring(document, encoding="unicode")
@@ -144,7 +144,7 @@ class LibvirtVolume(_InPool):
     )
 
     def create(self, connection: Virsh, call: Call) -> Created:
-        """Make the volume and fill it; one of the same name is adopted, as the provider does."""
+        """Create the volume and fill it; like the provider, adopt one of the same name."""
         inputs = call.inputs
         pool, name = inputs["pool"], inputs["name"]
         with connection.pools[pool]:

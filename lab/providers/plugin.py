@@ -31,13 +31,13 @@ from lab.pulumi.plugin_process import CHANNEL
 _DEFAULTS = "__defaults"
 """Where bridged providers note which inputs they chose themselves; the CLI does not show it."""
 _OPTIONS = ("version", "pluginDownloadURL")
-"""What the engine adds to a provider's inputs."""
+"""Inputs that the engine adds to a provider's."""
 
 ResultT = TypeVar("ResultT")
 
 
 def properties(struct: Struct) -> Props:
-    """Return what a message has."""
+    """Return the values in a message."""
     found: Props = from_wire(json_format.MessageToDict(struct))
     return found
 
@@ -50,7 +50,7 @@ def struct(values: Props) -> Struct:
 
 
 def _answering(method: Callable[..., ResultT]) -> Callable[..., ResultT]:
-    """Turn what a method raises into an answer that the engine shows."""
+    """Turn exceptions of a method into errors that the engine shows."""
 
     @functools.wraps(method)
     def answer(self: Plugin, request: Any, context: grpc.ServicerContext) -> ResultT:
@@ -118,18 +118,18 @@ class Plugin(provider_pb2_grpc.ResourceProviderServicer):
         )
 
     def close(self) -> None:
-        """End what was started for it."""
+        """Close the provider's connection."""
         with self._lock:
             self._cancelled = True
             if self._connection is not None:
                 self._connection.close()
 
     def Handshake(self, request: Any, context: Any) -> wire.ProviderHandshakeResponse:
-        """Agree on how to talk."""
+        """Answer the engine's handshake."""
         return wire.ProviderHandshakeResponse()
 
     def GetPluginInfo(self, request: Any, context: Any) -> plugin_pb2.PluginInfo:
-        """Tell the version."""
+        """Return the plugin's version."""
         return plugin_pb2.PluginInfo(version=self._package.version)
 
     def GetSchema(self, request: Any, context: Any) -> wire.GetSchemaResponse:
@@ -137,11 +137,11 @@ class Plugin(provider_pb2_grpc.ResourceProviderServicer):
         return wire.GetSchemaResponse(schema="{}")
 
     def Attach(self, request: Any, context: Any) -> Empty:
-        """Refuse: nobody debugs a stand-in."""
+        """Refuse to be debugged."""
         context.abort(grpc.StatusCode.UNIMPLEMENTED, "the lab's providers cannot be attached to")
 
     def Cancel(self, request: Any, context: Any) -> Empty:
-        """End running commands; short operations go on, so that their results are known."""
+        """Kill running commands; short operations continue, so that their results are known."""
         with self._lock:
             self._cancelled = True
             if self._connection is not None:
@@ -157,7 +157,7 @@ class Plugin(provider_pb2_grpc.ResourceProviderServicer):
 
     @_answering
     def DiffConfig(self, request: Any, context: Any) -> wire.DiffResponse:
-        """Tell what differs; another configuration replaces nothing."""
+        """Return the changes of the configuration, none of which replaces a resource."""
         old, new = properties(request.old_inputs), properties(request.news)
         for key in _OPTIONS:
             old.pop(key, None)
@@ -191,7 +191,7 @@ class Plugin(provider_pb2_grpc.ResourceProviderServicer):
 
     @_answering
     def Diff(self, request: Any, context: Any) -> wire.DiffResponse:
-        """Tell what becomes of a resource."""
+        """Return whether a resource stays, is updated or is replaced."""
         schema = self._handler(request.urn).schema
         old, new = properties(request.old_inputs), properties(request.news)
         named = schema.autonamed and _DEFAULTS not in old
@@ -199,7 +199,7 @@ class Plugin(provider_pb2_grpc.ResourceProviderServicer):
 
     @_answering
     def Create(self, request: Any, context: Any) -> wire.CreateResponse:
-        """Make a thing; in a preview, tell what is known of it."""
+        """Create a resource; in a preview, only return its known outputs."""
         inputs = _shown(properties(request.properties))
         handler = self._handler(request.urn)
         if request.preview:
@@ -209,7 +209,7 @@ class Plugin(provider_pb2_grpc.ResourceProviderServicer):
 
     @_answering
     def Update(self, request: Any, context: Any) -> wire.UpdateResponse:
-        """Change a thing in place; in a preview, tell what is known of it."""
+        """Update a resource; in a preview, only return its known outputs."""
         handler = self._handler(request.urn)
         old, new = _resource(request, request.olds), _shown(properties(request.news))
         if request.preview:
@@ -220,7 +220,7 @@ class Plugin(provider_pb2_grpc.ResourceProviderServicer):
 
     @_answering
     def Delete(self, request: Any, context: Any) -> Empty:
-        """Take a thing away."""
+        """Delete a resource."""
         old = _resource(request, request.properties)
         handler = self._handler(request.urn)
         handler.delete(self._connected(), self._call(request, old.inputs), old)
@@ -228,7 +228,7 @@ class Plugin(provider_pb2_grpc.ResourceProviderServicer):
 
     @_answering
     def Read(self, request: Any, context: Any) -> wire.ReadResponse:
-        """Return a resource as it really is; an answer without an id means that it is gone."""
+        """Return a resource as it exists; an answer without an id means that it is gone."""
         if not request.inputs.fields:
             raise Refused(
                 "the lab's providers implement neither `import` nor `get` of a resource by its ID"
@@ -291,7 +291,7 @@ def _checked(schema: Schema, values: Props, given: Struct) -> wire.CheckResponse
 
 
 def _resource(request: Any, outputs: Struct, inputs: Struct | None = None) -> Resource:
-    """Return the thing that a request is about, as the state has it."""
+    """Return the resource that a request is about, as the state has it."""
     known = request.old_inputs if inputs is None else inputs
     return Resource(
         id=request.id, inputs=_shown(properties(known)), outputs=_shown(properties(outputs))

@@ -1,4 +1,4 @@
-"""What a resource type takes, and what a change of each input does to the real thing."""
+"""The inputs of a resource type, and the effect that a change of each one has."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from lab.providers.values import UNKNOWN, Path, Props, leaves, parse_path, show_
 
 
 class Effect(Enum):
-    """What a change of an input leads to."""
+    """The effect of a change of an input."""
 
     UPDATE = "update"
     REPLACE = "replace"
     COUNT = "count"
-    """Another value is an update, one more or one less a replacement. So it is with blocks that the
-    provider's schema calls ForceNew without saying so of the fields in them."""
+    """A changed value is an update; an additional or missing one is a replacement. This applies to
+    blocks that the provider's schema marks ForceNew, without marking the fields in them."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,7 +27,7 @@ class Schema:
 
     type: str
     inputs: Mapping[str, Effect]
-    """Every input by its path, `*` for any index or key; below one that ends in `.**` all goes."""
+    """Every input by its path: `*` is any index or key, `.**` at the end is everything below."""
     required: tuple[str, ...] = ()
     unordered: frozenset[str] = frozenset()
     """Inputs whose lists are sets."""

@@ -20,9 +20,9 @@ def run(name: str, arguments: Sequence[str], line: socket.socket | None = None) 
     """Serve one of the stand-ins until the CLI has ended, then end this process.
 
     Args:
-        name: The plugin's, as its file is called.
-        arguments: Where the engine listens, if it says so.
-        line: A connection whose end ends the plugin, as does that of its stdout.
+        name: The name of the plugin's file.
+        arguments: The engine's address, if there is one.
+        line: A connection; the plugin ends when it or stdout is closed.
     """
     serve_package(name, package(name.removeprefix(PREFIX)), arguments, line)
 

@@ -32,12 +32,12 @@ UNKNOWN: Final = Unknown()
 
 
 def from_wire(value: Value) -> Value:
-    """Turn what the engine sends, as plain Python, into values.
+    """Turn the engine's plain Python values into `Value`.
 
     A secret becomes its plain value: the engine marks the results itself.
 
     Raises:
-        ValueError: It is an asset, an archive or a resource, which have no meaning here.
+        ValueError: It is an asset, an archive or a resource, which the stand-ins do not support.
     """
     if isinstance(value, float) and value.is_integer():
         return int(value)
@@ -56,7 +56,7 @@ def from_wire(value: Value) -> Value:
 
 
 def to_wire(value: Value) -> Value:
-    """Turn a value into what the engine understands."""
+    """Turn a value into the engine's form."""
     if value is UNKNOWN:
         return _WIRE_UNKNOWN
     if isinstance(value, list):
@@ -74,7 +74,7 @@ def has_unknown(value: Value) -> bool:
 
 
 def canonical(value: Value) -> str:
-    """Return one text for equal values, for sorting."""
+    """Return a text for sorting, the same for equal values."""
     return json.dumps(to_wire(value), sort_keys=True)
 
 

@@ -15,8 +15,8 @@ _LIMIT = 120.0
 """Seconds for one call. The longest is the upload of a disk image of some 600 MB: 5 s."""
 
 
-class NotThere(ProviderError):  # noqa: N818 - a fact about the world
-    """libvirt knows no such thing."""
+class NotThere(ProviderError):  # noqa: N818 - reads better in `raise`
+    """The object does not exist in libvirt."""
 
 
 class Virsh:
@@ -25,22 +25,22 @@ class Virsh:
     def __init__(self, uri: str) -> None:
         self.uri = uri
         self.networks = threading.Lock()
-        """libvirt gives two networks that are defined at once the same bridge."""
+        """libvirt gives the same bridge to two networks that are defined at the same time."""
         self.pools: defaultdict[str, threading.Lock] = defaultdict(threading.Lock)
         """By name: a pool cannot be refreshed while a volume in it is being made."""
 
     def cancel(self) -> None:
-        """Do nothing: a call ends soon, and one that is cut off may leave half a resource."""
+        """Do nothing: calls are short, and a call that is cut off may leave half a resource."""
 
     def close(self) -> None:
-        """Nothing is open."""
+        """Do nothing: there is no open connection."""
 
     def __call__(self, *arguments: str, stdin: str | None = None, limit: float = _LIMIT) -> str:
         """Run one virsh command and return what it prints.
 
         Raises:
-            NotThere: libvirt says that what it is about does not exist.
-            Unreachable: No answer, or no libvirt there.
+            NotThere: The object does not exist.
+            ProviderUnreachable: libvirt does not answer.
             ProviderError: It failed; the text is libvirt's.
         """
         try:

@@ -25,12 +25,14 @@ NAME = "pulumi"
 RECIPE = Path(__file__).parent / "go"
 _MODULE = "github.com/pulumi/pulumi/pkg/v3"
 _VARIABLE = "github.com/pulumi/pulumi/sdk/v3/go/common/version.Version"
-NEEDED_DISK = 6 << 30  # bytes: Go 0.3 GB, modules 1.2 GB, build cache 1.5 GB, the CLI, and room
+NEEDED_DISK = (
+    6 << 30
+)  # bytes: Go 0.3 GB, modules 1.2 GB, build cache 1.5 GB, the CLI, and a reserve
 _SECONDS = 3600  # takes 6 to 7 minutes on two cores
 
 
 class BuildError(Exception):
-    """The CLI cannot be built; the text has the failed step, its last lines and what to do."""
+    """The CLI could not be built; the text has the failed step, its last lines and what to do."""
 
 
 def version() -> str:
@@ -52,12 +54,12 @@ def _key() -> str:
 
 
 def path(cache: Path = CACHE) -> Path:
-    """Return where the CLI is when it has been built."""
+    """Return the path of the CLI, whether or not it is built."""
     return cache / f"{NAME}-{_key()}" / NAME
 
 
 def built(cache: Path = CACHE) -> Path:
-    """Return the CLI, built first unless that has been done.
+    """Return the path of the CLI, after building it if it is not in the cache.
 
     Raises:
         BuildError: It cannot be built.
@@ -94,7 +96,7 @@ def _build(folder: Path) -> None:
 
 
 def _fetch_go(work: Path) -> Path:
-    """Return the path of a Go that is unpacked in a folder."""
+    """Fetch Go, unpack it in a folder, and return the path of its program."""
     work.mkdir()
     _run(
         (
@@ -117,9 +119,9 @@ def _fetch_go(work: Path) -> Path:
 
 
 def environment(work: Path) -> dict[str, str]:
-    """Return the environment of a build that keeps all it fetches and makes in a folder.
+    """Return the environment of a build that writes only below a folder.
 
-    The machine's settings for the module proxy stay.
+    It includes this machine's settings for the module proxy.
     """
     theirs = {key: value for key, value in os.environ.items() if key not in ("GOROOT", "GOBIN")}
     return {

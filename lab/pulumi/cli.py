@@ -39,10 +39,10 @@ class Cli:
     version: str
     """As in ``3.260.0``."""
     reason: str
-    """Why it is this one."""
+    """The reason for this choice."""
 
     def __str__(self) -> str:
-        """Return what `make up` says of it."""
+        """Return the CLI's description in the output of `make up`."""
         return f"Pulumi {self.version} ({self.reason})"
 
 
@@ -73,7 +73,7 @@ def find(folder: Path | None = None) -> Cli | None:
 
 @functools.cache  # it takes half a second
 def version_of(cli: Path) -> str | None:
-    """Return what a CLI says is its version, without the `v`; None if it does not run."""
+    """Return the version that a CLI reports, without the `v`; None if it does not run."""
     try:
         done = subprocess.run(
             (str(cli), "version"),
@@ -103,11 +103,11 @@ def _numbers(version: str) -> Version:
 def being_built() -> Iterator[None]:
     """Build the CLI while the block runs, unless there is one; return when both are done.
 
-    The block's own work (packages, disk images) mostly waits for the network. When the block
+    The block's work (packages, disk images) mostly waits for the network. When the block
     raises, or this process ends, the build is stopped.
 
     Raises:
-        CliError: It cannot be built; the builder has said why.
+        CliError: It could not be built; the builder has printed the reason.
     """
     if find() is not None:
         yield

@@ -1,5 +1,5 @@
-"""What can go wrong with a lab's stack."""
+"""The error of operations on a lab's stack."""
 
 
 class StackError(Exception):
-    """An operation on the stack cannot be done; the text says why and what to do."""
+    """An operation on the stack failed; the text says why and what to do."""

@@ -18,11 +18,11 @@ from lab.pulumi.project import project_name
 FOLDER = "stack"
 """A stack's folder, below its lab's."""
 _KEPT = "providers"
-"""The file in it that says which providers have applied it."""
+"""The file in it with the name of the providers that have applied it."""
 
 
 class Enter(Protocol):
-    """Runs a program where the stack's hypervisor is: `Datacentre.enter`, or `subprocess.run`."""
+    """Runs a program beside the stack's hypervisor: `Datacentre.enter`, or `subprocess.run`."""
 
     def __call__(
         self,
@@ -41,13 +41,13 @@ class LabStack:
     name: str
     project: Path
     folder: Path
-    """Where everything of the stack is that is not in the project."""
+    """The folder of all files of the stack that are not in the project."""
 
     def providers(self, requested: str, cli: Cli) -> tools.Providers:
         """Return the providers to use: those that have applied the stack, if any have.
 
         Raises:
-            StackError: Others were asked for than those.
+            StackError: Other providers were requested.
             ProvidersError: They are not available.
         """
         kept = self.applied_with()
@@ -76,7 +76,7 @@ class LabStack:
         tools.lay_out(self.folder, cli, providers)
 
     def keep(self, providers: tools.Providers) -> None:
-        """Note which providers the stack is about to be applied with."""
+        """Record the providers that are about to apply the stack."""
         (self.folder / _KEPT).write_text(f"{providers.name}\n", encoding="utf-8")
 
     @property

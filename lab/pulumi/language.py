@@ -69,21 +69,21 @@ class Language(language_pb2_grpc.LanguageRuntimeServicer):
         self._cancelled = False
 
     def Handshake(self, request: Any, context: Any) -> wire.LanguageHandshakeResponse:
-        """Agree on how to talk."""
+        """Answer the engine's handshake."""
         return wire.LanguageHandshakeResponse()
 
     def GetPluginInfo(self, request: Any, context: Any) -> plugin_pb2.PluginInfo:
-        """Tell the version: the SDK's."""
+        """Return the version of the SDK."""
         return plugin_pb2.PluginInfo(version=wanted())
 
     def About(self, request: Any, context: Any) -> wire.AboutResponse:
-        """Tell which Python there is."""
+        """Return the Python that runs programs."""
         return wire.AboutResponse(
             executable=python_of(request.info), version=platform.python_version()
         )
 
     def GetRequiredPackages(self, request: Any, context: Any) -> wire.GetRequiredPackagesResponse:
-        """Tell which plugins the program may need."""
+        """Return the plugins that the program may need."""
         needed = [
             plugin_pb2.PackageDependency(
                 name=each.name, kind=each.kind, version=each.version, server=each.server
@@ -95,11 +95,11 @@ class Language(language_pb2_grpc.LanguageRuntimeServicer):
     def GetProgramDependencies(
         self, request: Any, context: Any
     ) -> wire.GetProgramDependenciesResponse:
-        """Return none: they are in requirements.txt."""
+        """Return no dependencies: requirements.txt has them."""
         return wire.GetProgramDependenciesResponse()
 
     def RuntimeOptionsPrompts(self, request: Any, context: Any) -> wire.RuntimeOptionsResponse:
-        """Ask nothing."""
+        """Return no questions for a new project."""
         return wire.RuntimeOptionsResponse()
 
     def InstallDependencies(
@@ -116,7 +116,7 @@ class Language(language_pb2_grpc.LanguageRuntimeServicer):
         return Empty()
 
     def close(self) -> None:
-        """End the program, and start no other."""
+        """End the program, and refuse to start another one."""
         with self._lock:
             self._cancelled = True
             for process in self._running:

@@ -1,7 +1,7 @@
 """The Pulumi CLI on a lab's stack: ``python -m lab.pulumi.operations up --stack lab …``.
 
-Runs inside the lab, where its hypervisor is. The backend is a folder of the lab, the passphrase is
-generated and in a file, and the config file that the CLI writes to is a copy: the one in the
+Runs inside the lab, beside its hypervisor. The backend is a folder of the lab, a file has the
+generated passphrase, and the CLI gets a copy of the config file, which it writes to: the one in the
 repository stays as it is. A lab's config has its secrets in plain text; in the copy they are
 encrypted, as `pulumi config set --secret` does, because Pulumi keeps the config of each update.
 """
@@ -34,12 +34,12 @@ from recovery.processes import kill_tree, processes_with
 from recovery.things import RemoveError, Unreachable
 
 REFRESH_SECONDS = 300.0
-"""A refresh of some 40 resources takes 20 s; provider 0.8.1 can hang in it for good."""
+"""Seconds. A refresh of some 40 resources takes 20; provider 0.8.1 can hang in it forever."""
 REFRESH_TRIES = 3
 
 
 class TookTooLongError(Exception):
-    """A run of the CLI did not end within its time limit, and was killed with its plugins."""
+    """A run of the CLI exceeded its time limit, and was killed with its plugins."""
 
 
 @dataclass(frozen=True, kw_only=True)

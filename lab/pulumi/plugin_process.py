@@ -1,4 +1,4 @@
-"""The process of every plugin: serve on a port, print the port, and end with the CLI."""
+"""The process of a plugin: it serves on a port, prints the port, and ends with the CLI."""
 
 from __future__ import annotations
 
@@ -22,24 +22,24 @@ CHANNEL = [
     ("grpc.max_send_message_length", _MESSAGE_BYTES),
 ]
 _THREADS = 64
-"""Requests at a time: more than the engine ever makes, so that none waits."""
+"""Concurrent requests: more than the engine ever makes, so none has to wait."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class PluginService:
-    """What a plugin serves."""
+    """The gRPC service of a plugin."""
 
     add: Callable[[grpc.Server], None]
     """Adds it to a server."""
     close: Callable[[], None]
-    """Ends what it has started."""
+    """Ends everything that it has started."""
 
 
 def serve(name: str, service: PluginService, line: socket.socket | None = None) -> None:
-    """Serve, and end this process when it is needed no more.
+    """Serve until the process is no longer needed, then end it.
 
-    It ends when nobody reads its stdout any more (the CLI is gone), when the launcher's end of the
-    line is closed, or on a signal.
+    It ends when its stdout is closed (the CLI is gone), when the launcher's end of the line is
+    closed, or on a signal.
 
     Args:
         name: The process's name, by which it is found after a run was killed.

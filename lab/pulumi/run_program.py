@@ -21,7 +21,7 @@ import pulumi
 import pulumi.runtime
 
 SHOWN = 32
-"""The exit code that says: the error has been shown."""
+"""The exit code of a program that has shown its error."""
 
 
 def main(settings: str, program: str) -> int:

@@ -34,12 +34,12 @@ class Providers:
     name: str
     """`real` for Pulumi's own, `lab` for the lab's stand-ins."""
     reason: str
-    """Why these."""
+    """The reason for this choice."""
     folder: Path | None = None
-    """Where the real ones are: a `plugins` folder. None if the CLI finds them on PATH."""
+    """The real ones' `plugins` folder; None if the CLI finds them on PATH."""
 
     def __str__(self) -> str:
-        """Return what `make up` says of them."""
+        """Return the providers' description in the output of `make up`."""
         kind = "Pulumi's own plugins" if self.name == REAL else "the lab's stand-ins"
         return f"{kind} ({self.reason})"
 
@@ -125,7 +125,7 @@ def lay_out(folder: Path, cli: Cli, providers: Providers) -> None:
             place.mkdir()
             _launcher(place / f"{PREFIX}{name}", "lab.providers.serve")
         elif providers.folder is not None:
-            place.mkdir()  # the CLI takes no link for a plugin's folder (3.260)
+            place.mkdir()  # the CLI (3.260) accepts no symbolic link as a plugin's folder
             for file in (providers.folder / plugin(name)).iterdir():
                 (place / file.name).symlink_to(file)
 

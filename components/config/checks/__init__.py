@@ -21,7 +21,9 @@ from components.config.machine import Facts
 from components.config.models.stack import Stack
 from components.placement import vm_names
 
-_SOCKET_FOLDER_LIMIT = 85  # HAProxy keeps 97 characters for a socket's path: `/master.sock` has 12
+_SOCKET_FOLDER_LIMIT = (
+    85  # HAProxy has room for 97 characters in a socket's path: `/master.sock` has 12
+)
 
 
 def across(stack: Stack) -> Iterable[str]:
@@ -39,7 +41,7 @@ def across(stack: Stack) -> Iterable[str]:
 
 
 def in_stack(stack: Stack, name: str) -> Iterable[str]:
-    """Yield what cannot work in the Pulumi stack called ``name``."""
+    """Yield the problems of this config in the Pulumi stack called ``name``."""
     folder = f"{stack.edge.folder}/{name}"
     if len(folder) > _SOCKET_FOLDER_LIMIT:
         yield (
@@ -49,6 +51,6 @@ def in_stack(stack: Stack, name: str) -> Iterable[str]:
 
 
 def on_this_machine(stack: Stack, facts: Facts) -> Iterable[str]:
-    """Yield what cannot work on the machine that the facts are of."""
+    """Yield the problems of this config on the machine that the facts describe."""
     yield from here.here(stack, facts)
     yield from ports.ports(stack, own=[str(address.ip) for _, address in facts.networks])

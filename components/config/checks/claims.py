@@ -21,12 +21,12 @@ class _Owners:
             self.hosts.setdefault(owner, host)
 
     def other_than(self, name: str) -> tuple[str, str] | None:
-        """Return an owner that is not ``name``, and its domain."""
+        """Return an owner other than ``name``, and its domain."""
         return next((each for each in self.hosts.items() if each[0] != name), None)
 
 
 def claims(services: _Services) -> Iterable[str]:
-    """Yield the domains and paths that two services claim, or that one takes from another."""
+    """Yield domains and paths that two services claim, or that one takes from another."""
     claimed: dict[tuple[str, str], str] = {}
     for name, service in services.items():
         yield from twice(f"services.{name}.hosts", service.hosts)
@@ -42,7 +42,7 @@ def claims(services: _Services) -> Iterable[str]:
 
 
 def _shadows(claimed: Mapping[tuple[str, str], str]) -> Iterable[str]:
-    """Yield the wildcards whose path another service's domain takes whole.
+    """Yield the wildcards whose whole path another service's domain takes.
 
     A domain wins over a wildcard whatever their paths. One example for each wildcard is enough.
     """

@@ -13,7 +13,7 @@ from components.edge.edge_vm import edge_address, edge_name
 
 
 def edge(stack: Stack) -> Iterable[str]:
-    """Yield what contradicts itself in the edge."""
+    """Yield the contradictions within the edge's config."""
     yield from _tls(stack)
     edge = stack.edge
     if edge.vm is not None:

@@ -9,7 +9,7 @@ from components.config.models.stack import Stack
 
 
 def farm(stack: Stack) -> Iterable[str]:
-    """Yield what contradicts itself in the farm."""
+    """Yield the contradictions within the farm's config."""
     yield from _network(stack)
     yield from _reach(stack.farm)
     yield from twice("farm.packages", [_name(each) for each in stack.farm.packages])

@@ -1,7 +1,7 @@
-"""Folders of a VM that containers may have.
+"""Folders of a VM that containers may mount.
 
-An allow-list: what a folder means to the VM's programs cannot be known for all folders, and a
-container that writes to the wrong one is root on the VM.
+An allow-list, because nobody knows what every folder means to the VM's programs, and a container
+that writes to the wrong one becomes root on the VM.
 """
 
 from collections.abc import Iterable, Iterator, Sequence, Set
@@ -50,12 +50,12 @@ def allowed_folders(farm: Farm) -> Iterable[str]:
 
 
 def allowed(farm: Farm) -> frozenset[str]:
-    """Return the folders that services may mount, and in which they may mount any other."""
+    """Return the folders that services may mount, with all folders below them."""
     return frozenset((*ALLOWED, *farm.volume_folders))
 
 
 def volumes(path: str, service: Service, allowed: Set[str]) -> Iterable[str]:
-    """Yield the folders of the VM that a service may not have.
+    """Yield the folders of the VM that a service may not mount.
 
     Args:
         path: The service's path in the config.

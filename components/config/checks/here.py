@@ -12,7 +12,7 @@ _LIBVIRT_BRIDGE = "virbr"  # libvirt's names for the bridges of its own networks
 
 
 def here(stack: Stack, facts: Facts) -> Iterable[str]:
-    """Yield what cannot work on the machine that the facts are of."""
+    """Yield the problems of a config on the machine that the facts describe."""
     yield from facts.certificate_problems
     yield from _hypervisor(stack, facts)
     yield from _addresses(stack, facts)

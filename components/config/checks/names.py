@@ -1,7 +1,7 @@
 """Names of resources that are composed of several names.
 
-Pulumi takes two resources of one type and one name for the same, and fails in the middle of a run.
-All parts may have hyphens, so different parts can make the same name.
+Pulumi identifies a resource by type and name; a duplicate fails in the middle of a run. All parts
+may have hyphens, so different parts can make the same name.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -14,7 +14,7 @@ _Made = tuple[str, str, str, str]
 
 
 def names(services: Mapping[str, Service], vms: Sequence[str]) -> Iterable[str]:
-    """Yield the services and volumes whose resource names are those of others too.
+    """Yield the services and volumes whose resource names collide with others.
 
     Args:
         services: The services.

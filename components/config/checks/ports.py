@@ -26,17 +26,17 @@ class Listener:
     """Something that takes TCP connections on the edge's machine."""
 
     name: str
-    """The key of the config, or words for a program that the config implies."""
+    """The config's key, or a description of a program that the config implies."""
     address: _Address
     port: int
 
     def meets(self, other: "Listener") -> bool:
-        """Whether Linux refuses one of two while the other is there."""
+        """Whether Linux refuses one listener while the other one exists."""
         return self.port == other.port and _overlap(self.address, other.address)
 
 
 def ports(stack: Stack, own: Sequence[str] = ()) -> Iterable[str]:
-    """Yield the ports of HAProxy and its helpers that something else on their machine has.
+    """Yield the ports of HAProxy and its helpers that another listener on their machine uses.
 
     Args:
         stack: The config.
@@ -55,7 +55,7 @@ def ports(stack: Stack, own: Sequence[str] = ()) -> Iterable[str]:
 
 
 def ours(stack: Stack) -> Iterator[Listener]:
-    """Yield what Gatehouse has listen on the edge's machine, by the keys that have the ports."""
+    """Yield Gatehouse's listeners on the edge's machine, by the keys with their ports."""
     edge, bind = stack.edge, _address(stack.edge.bind)
     yield Listener(name="edge.port", address=bind, port=edge.port)
     if edge.tls is not None:
@@ -68,7 +68,7 @@ def ours(stack: Stack) -> Iterator[Listener]:
 
 
 def others(stack: Stack, own: Sequence[str] = ()) -> Iterator[Listener]:
-    """Yield what listens there already, as far as the config implies it."""
+    """Yield the listeners of other programs there, as far as the config implies them."""
     edge, farm = stack.edge, stack.farm
     if edge.host is not None:
         yield Listener(name="edge.ssh_port", address=_EVERY, port=edge.ssh_port)
@@ -97,7 +97,7 @@ def _here(stack: Stack) -> bool:
 
 
 def _names(stack: Stack, own: Sequence[str]) -> frozenset[str]:
-    """Return the names and addresses that are known to mean the edge's machine."""
+    """Return the known names and addresses of the edge's machine."""
     edge, farm = stack.edge, stack.farm
     names = {edge.bind, edge.stats.bind, edge.host or ""}
     if edge.vm is not None:

@@ -6,7 +6,7 @@ from components.config.models.stack import DOCKER_HUB, Registry
 
 
 def registries(logins: Mapping[str, Registry]) -> Iterable[str]:
-    """Yield the second login to Docker Hub, which has several names."""
+    """Yield an error for a second login to Docker Hub, which has several names."""
     first, *more = [host for host in logins if host in DOCKER_HUB] or [""]
     for host in more:
         yield f"registries.{host}: is Docker Hub, as {first} is; give it once (got a map)"

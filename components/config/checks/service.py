@@ -21,7 +21,7 @@ _STRING_LIMIT = 131_072
 def service(
     name: str, each: Service, farm: Farm, vms: Sequence[str], allowed_folders: Set[str]
 ) -> Iterable[str]:
-    """Yield what contradicts itself in the service called ``name``.
+    """Yield the contradictions within the service called ``name``.
 
     Args:
         name: The service's.

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 
 
 def twice(path: str, values: Sequence[str], key: str = "") -> Iterable[str]:
-    """Yield a problem for each value of a list that an earlier entry has too.
+    """Yield a problem for each value of a list that repeats an earlier one.
 
     Args:
         path: The list's.
@@ -22,7 +22,7 @@ def twice(path: str, values: Sequence[str], key: str = "") -> Iterable[str]:
 
 
 def shown(value: object) -> str:
-    """Return a value as YAML has it; maps and lists only by their kind."""
+    """Return a value as YAML, or the word for a map or list."""
     if isinstance(value, bool):
         return str(value).lower()
     if isinstance(value, str):
@@ -31,17 +31,17 @@ def shown(value: object) -> str:
 
 
 def part(key: str) -> str:
-    """Return a key as a part of a path, in quotes if it could be taken for more than a key."""
+    """Return a key as a part of a path, in quotes if it would be ambiguous."""
     if is_hash(key):
         return '"a hash"'
     return key if re.fullmatch(r"[A-Za-z0-9_./:@-]{1,100}", key) else cut(json.dumps(key))
 
 
 def is_hash(value: object) -> bool:
-    """Whether it looks like a hash of crypt(3), which is a secret wherever it was put."""
+    """Whether a value looks like a hash of crypt(3), which is a secret under any key."""
     return isinstance(value, str) and re.match(r"\$[0-9a-z]{1,4}\$", value) is not None
 
 
 def cut(text: str) -> str:
-    """Return the first 80 characters, the last of them dots if there are more."""
+    """Return the first 80 characters, with dots at the end of a longer text."""
     return text if len(text) <= 80 else f"{text[:77]}..."

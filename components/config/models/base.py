@@ -25,8 +25,8 @@ from pydantic_core import core_schema
 from components.config.models import hosts
 from components.config.units import DURATION, MEBIBYTE, SIZE, parse_duration, parse_size
 
-_NO_DOTS = r"(?!\.{1,2}(?:/|$))"  # a part that is . or .. means another path than it says
-_DOMAIN_LIMIT = 253  # DNS has room for no more
+_NO_DOTS = r"(?!\.{1,2}(?:/|$))"  # a part . or .. would lead to another path
+_DOMAIN_LIMIT = 253  # DNS's limit
 
 
 class Model(BaseModel):
@@ -37,7 +37,7 @@ class Model(BaseModel):
 
 @dataclass(frozen=True)
 class Matching:
-    """Annotates text that the whole pattern has to match; else the error says ``must be …``."""
+    """Annotates text that has to match a pattern as a whole; the error is ``must be …``."""
 
     pattern: str
     meaning: str
@@ -60,7 +60,7 @@ class Matching:
 
 
 class Switch:
-    """Annotates an optional model: ``true`` is one with all its defaults, ``false`` is none."""
+    """Annotates an optional model: ``true`` means all its defaults, ``false`` means None."""
 
     def __get_pydantic_core_schema__(
         self, source: Any, handler: GetCoreSchemaHandler
@@ -86,8 +86,8 @@ class Switch:
 def printable(value: str) -> str:
     """Return text of one line, or raise ``ValueError``.
 
-    No layer below has a use for control characters, and some would act on them. Halves of surrogate
-    pairs cannot be written.
+    No layer below needs control characters, and some would act on them. Lone surrogates cannot be
+    encoded.
     """
     return _without(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]", "must be one line of text", value)
 
@@ -168,7 +168,7 @@ def _on_a_disk(value: str) -> str:
 
 
 List = BeforeValidator(_tuple)
-"""YAML's lists are read as tuples, so that a model is frozen through and through."""
+"""Reads YAML's lists as tuples, so that a model is frozen at all levels."""
 
 Name = Annotated[
     str,
@@ -228,7 +228,7 @@ Duration = Annotated[
     WithJsonSchema({"type": "string", "pattern": f"^(?:{DURATION})$"}),
 ]
 ProxyTime = Annotated[Duration, AfterValidator(proxy_time)]
-"""A duration that HAProxy keeps."""
+"""A duration that HAProxy can hold."""
 Address = Annotated[str, AfterValidator(hosts.address), AfterValidator(hosts.of_a_machine)]
 ListenAddress = Annotated[str, AfterValidator(hosts.address), AfterValidator(hosts.listened_on)]
 Ipv4Address = Annotated[str, AfterValidator(hosts.ipv4), AfterValidator(hosts.of_another_machine)]
@@ -268,4 +268,4 @@ SecretText = Annotated[
     AfterValidator(lines),
     Field(json_schema_extra={"secret": True}),
 ]
-"""The same of several lines."""
+"""A secret of several lines."""

@@ -42,7 +42,7 @@ ImageName = Annotated[
     AfterValidator(_docker_takes),
 ]
 _NAME_OR_ID = r"([a-z_][a-z0-9_-]{0,31}|[0-9]{1,10})"
-_LARGEST_ID = 2**31 - 1  # of Docker
+_LARGEST_ID = 2**31 - 1  # Docker's limit
 
 
 def _in_range(value: str) -> str:
@@ -80,7 +80,7 @@ def _capability(value: str) -> str:
     raise ValueError(f"must be one of Linux's capabilities{hint}")
 
 
-_LEAST_MEMORY = 6 * MEBIBYTE  # of Docker
+_LEAST_MEMORY = 6 * MEBIBYTE  # Docker's limit
 
 
 def _enough_memory(value: int) -> int:

@@ -189,7 +189,7 @@ class Edge(Model):
     """HAProxy: on this machine, on `host` over SSH, or on its own VM."""
 
     bind: ListenAddress = Field(
-        default="0.0.0.0",  # noqa: S104 - an edge is there to be reached
+        default="0.0.0.0",  # noqa: S104 - clients have to reach an edge
         description="The address to listen on.",
         examples=["192.0.2.80"],
     )
@@ -276,16 +276,16 @@ class Edge(Model):
 
     @property
     def here(self) -> bool:
-        """Whether it is the machine that the program runs on."""
+        """Whether the edge is on the machine that the program runs on."""
         return self.host is None and self.vm is None
 
     @property
     def entrance(self) -> tuple[str, int]:
-        """The scheme and the port of the services."""
+        """The scheme and port of services' URLs."""
         return ("http", self.port) if self.tls is None else ("https", self.tls.port)
 
     def origin(self, domain: str) -> str:
-        """Return the beginning of the URLs at which clients reach a domain."""
+        """Return the origin (scheme, host and port) of a domain's URLs."""
         scheme, port = self.entrance
         suffix = "" if (scheme, port) in {("http", 80), ("https", 443)} else f":{port}"
         return f"{scheme}://{domain}{suffix}"

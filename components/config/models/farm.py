@@ -35,7 +35,7 @@ _URI = (
 
 _LONGEST_RANGE, _SHORTEST_RANGE = 16, 29
 _URI_PORTS = {"ssh": 22, "tcp": 16509, "tls": 16514}
-"""Of libvirt's transports, unless the URI says."""
+"""The default ports of libvirt's transports."""
 
 
 def _with_port(value: str) -> str:
@@ -76,7 +76,7 @@ _Cidr = Annotated[Ipv4Network, AfterValidator(_with_room)]
 _Image = Annotated[str, Field(min_length=1, max_length=1000), AfterValidator(_path_or_url)]
 _Package = Annotated[
     str,
-    # apt-get takes a hyphen at the end for an order to remove the package, and a dot for a pattern.
+    # apt-get reads a hyphen at the end as an order to remove the package, and a dot as a pattern.
     Matching(
         r"[a-z0-9][a-z0-9+.-]*[a-z0-9+](=[0-9][A-Za-z0-9.+:~-]*[A-Za-z0-9.+~]|=[0-9]"
         r"|/[a-z][a-z0-9-]*[a-z0-9])?",
@@ -121,18 +121,18 @@ class Hypervisor(Model):
 
     @property
     def host(self) -> str | None:
-        """The name or address that libvirt is reached at; None if over a socket of this machine."""
+        """The name or address of libvirt's machine; None if it is a socket of this machine."""
         return None if self.local else urlsplit(self.uri).hostname
 
     @property
     def port(self) -> int | None:
-        """The port that libvirt, or the SSH server in front of it, listens on there."""
+        """The port of libvirt, or of the SSH server in front of it."""
         transport = self.uri.partition("://")[0].partition("+")[2] or "tls"
         return urlsplit(self.uri).port or _URI_PORTS.get(transport)
 
     @property
     def elsewhere(self) -> bool:
-        """Whether it is another machine for all that the URI says: loopback may be a tunnel."""
+        """Whether libvirt may be on another machine: a loopback address may be a tunnel."""
         host = self.host
         if host is None or host == "localhost" or self.uri.startswith("qemu+unix:"):
             return False
@@ -284,7 +284,7 @@ class Farm(Model):
 
     @property
     def hypervisor(self) -> Hypervisor:
-        """The one hypervisor."""
+        """The farm's only hypervisor."""
         return self.hypervisors[0]
 
     @property

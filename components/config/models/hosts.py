@@ -1,6 +1,6 @@
 """Parse and check domains, addresses, networks and URLs as operators write them.
 
-Each function returns the value, or raises ``ValueError`` with what it must be.
+Each function returns the value, or raises ``ValueError`` with the rule that it breaks.
 """
 
 import base64
@@ -37,8 +37,8 @@ def alone(value: str) -> str:
 def in_punycode(domain: str) -> str | None:
     """Return the ``xn--`` form of a domain or wildcard; None if it has none.
 
-    By IDNA 2003, which is what Python has. Where IDNA 2008 gives another answer, as for ß, ς and
-    joiners, browsers disagree, and only the registrar knows.
+    By IDNA 2003, as in Python's standard library. Where IDNA 2008 differs (ß, ς, joiners), browsers
+    disagree, and only the registrar knows.
     """
     if re.search("[ßẞς\u200c\u200d]", domain):
         return None
@@ -50,7 +50,7 @@ def in_punycode(domain: str) -> str | None:
 
 
 def _ip(value: str) -> str:
-    if "%" in value:  # an IPv6 zone, which Python takes any text for
+    if "%" in value:  # an IPv6 zone: Python accepts any text as one
         raise ValueError("has a zone")
     return str(ipaddress.ip_address(value))
 
@@ -69,7 +69,7 @@ def of_a_machine(value: str) -> str:
 
 
 def of_another_machine(value: str) -> str:
-    """Return an address by which other machines can reach one."""
+    """Return an address that other machines can reach."""
     kind = reachable.kind(ipaddress.ip_address(value), loopback=False)
     return _checked(value, kind, "the address of another machine")
 

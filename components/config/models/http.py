@@ -21,12 +21,12 @@ from components.config.models.base import (
 from components.config.units import DURATION, parse_duration
 
 HEADER_BYTES = 3000
-"""Room for a service's headers, in what HAProxy reserves of a buffer for those that are added."""
+"""Bytes for a service's headers, within HAProxy's reserve in a buffer for added headers."""
 
 _CRYPT = r"\$(?:5\$(?:rounds=([0-9]+)\$)?[./0-9A-Za-z]{1,16}\$[./0-9A-Za-z]{43}|" + (
     r"6\$(?:rounds=([0-9]+)\$)?[./0-9A-Za-z]{1,16}\$[./0-9A-Za-z]{86})"
 )
-_LEAST_ROUNDS, _MOST_ROUNDS = 1000, 10_000  # of crypt(3); 2 ms for each request
+_LEAST_ROUNDS, _MOST_ROUNDS = 1000, 10_000  # crypt(3)'s default; 2 ms for each request
 
 _OWN_HEADERS = frozenset(
     (
@@ -37,7 +37,7 @@ _OWN_HEADERS = frozenset(
 
 
 _MAPPED = ipaddress.IPv6Network("::ffff:0:0/96")
-"""How a socket of IPv6 shows clients of IPv4."""
+"""IPv4 clients as an IPv6 socket shows them."""
 
 
 def _client_network(value: str) -> str:
@@ -83,7 +83,7 @@ def _header_value(value: object) -> object:
     if value is False:
         return value
     if not isinstance(value, str):
-        raise ValueError("must be text, or false to take the header away")  # noqa: TRY004 - pydantic's way
+        raise ValueError("must be text, or false to take the header away")  # noqa: TRY004 - pydantic expects a ValueError
     if value == "":
         raise ValueError("must not be empty; false takes the header away")
     if value != printable(value).strip():
@@ -279,10 +279,10 @@ class Http(Model):
 
     @property
     def header_bytes(self) -> int:
-        """How long the headers with a value are on the wire."""
+        """The length in bytes of the headers with a value."""
         return sum(len(f"{name}: {value}\r\n".encode()) for name, value in self.headers_set.items())
 
     @property
     def headers_removed(self) -> tuple[str, ...]:
-        """The headers that are taken away."""
+        """The headers to remove."""
         return tuple(name for name, value in self.headers.items() if value is False)

@@ -1,4 +1,4 @@
-"""A service: what runs, how often, under which domains, and how it is checked."""
+"""A service: its image, replicas, domains and checks."""
 
 from typing import Annotated, Literal, Self
 
@@ -309,11 +309,11 @@ class Service(Model):
 
     @property
     def memory_mebibytes(self) -> int | None:
-        """The memory limit in Docker's provider's unit."""
+        """The memory limit in MiB, the Docker provider's unit."""
         return None if self.memory is None else self.memory // MEBIBYTE
 
     def url(self, edge: Edge, address: str) -> str:
-        """Return where clients find the service.
+        """Return the service's URL for clients.
 
         Args:
             edge: The edge's config.
@@ -325,17 +325,17 @@ class Service(Model):
 
     @property
     def main_domain(self) -> str | None:
-        """The first whole domain, which the aliases redirect to."""
+        """The first domain without a wildcard, to which the aliases redirect."""
         return next((host for host in self.hosts if not host.startswith("*.")), None)
 
     @property
     def example_host(self) -> str:
-        """A name that the first of the domains means, for checks and examples."""
+        """A name in the first domain, for checks and examples."""
         return self.hosts[0].replace("*", "gatehouse-check")
 
 
 def check_name(service: str) -> str:
-    """Return the name that the edge asks a VM for, to learn whether it has the service."""
+    """Return the host name of the edge's check of a service on a VM."""
     return f"_{service}._http"
 
 

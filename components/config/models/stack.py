@@ -12,7 +12,7 @@ from components.config.models.hosts import in_ascii
 from components.config.models.service import Service
 
 DOCKER_HUB = ("docker.io", "index.docker.io", "registry-1.docker.io")
-"""Docker Hub's names in the names of images, of which the last one is where its API is."""
+"""Docker Hub's names in images' names; the last one is its API's host."""
 
 _NOT_DOCKER_HUB = ("docker.com", "hub.docker.com", "registry.hub.docker.com", "registry.docker.io")
 
@@ -38,7 +38,7 @@ _RegistryHost = Annotated[
 
 
 def _user(value: str) -> str:
-    """Return a user, or raise ``ValueError`` if HTTP cannot tell it from the password."""
+    """Return a user, or raise ``ValueError`` for a colon, which ends a user's name in HTTP."""
     if not value or ":" in value:
         raise ValueError("must be a user's name, without a colon")
     return value
