@@ -11,22 +11,16 @@ import uuid
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from typing import Self
 
-import h2.connection
-import h2.events
 import websockets.sync.server
-from websockets.client import ClientProtocol
 from websockets.datastructures import Headers
-from websockets.frames import Frame, Opcode
 from websockets.http11 import Request, Response
-from websockets.protocol import Event
-from websockets.uri import parse_uri
+
+from tests.support.edge_clients import Http2Client, WebSocketClient
 
 APP = "app.example.org"
 SOCKETS = "sockets.example.org"
 HEALTH = "/health"
-_GOAWAY = 7  # RFC 9113, 6.8
 
 
 @dataclass(frozen=True)
@@ -297,9 +291,13 @@ def posts(load: Load) -> None:
             load.count("posts")
 
 
+def _websocket(load: Load) -> WebSocketClient:
+    return WebSocketClient(load.entrance.connect(SOCKETS), load.entrance.scheme, SOCKETS)
+
+
 def long_websocket(load: Load) -> None:
     """One connection that stays."""
-    with _WebSocket(load.entrance) as connection:
+    with _websocket(load) as connection:
         while load.pause(0.05):
             connection.echo()
             load.count("long_websocket")
@@ -309,140 +307,18 @@ def long_websocket(load: Load) -> None:
 def short_websockets(load: Load) -> None:
     """A connection for a few messages."""
     while load.pause(0.05):
-        with _WebSocket(load.entrance) as connection:
+        with _websocket(load) as connection:
             for _ in range(3):
                 connection.echo()
             connection.close()
         load.count("short_websockets")
 
 
-class _WebSocket:
-    """A client of WebSockets that reads and writes in one thread.
-
-    The library's own client reads in another one, and so would lose what is written meanwhile:
-    a TLS connection of Python's is not for two threads.
-    """
-
-    def __init__(self, entrance: Entrance) -> None:
-        uri = parse_uri(f"{entrance.scheme.replace('http', 'ws')}://{SOCKETS}/")
-        self._protocol = ClientProtocol(uri)
-        self._events: list[Event] = []
-        self._socket = entrance.connect(SOCKETS)
-        self._protocol.send_request(self._protocol.connect())
-        self._event()
-        if self._protocol.handshake_exc is not None:
-            raise self._protocol.handshake_exc
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._socket.close()
-
-    def echo(self) -> None:
-        """Send a message and see it come back."""
-        message = uuid.uuid4().hex.encode()
-        self._protocol.send_text(message)
-        frame = self._event()
-        assert isinstance(frame, Frame), frame
-        assert frame.data == message, frame
-
-    def close(self) -> None:
-        """Say goodbye, and hear it."""
-        self._protocol.send_close()
-        frame = self._event()
-        assert isinstance(frame, Frame), frame
-        assert frame.opcode is Opcode.CLOSE, frame
-
-    def _event(self) -> Event:
-        """Send what there is to send, and return the next thing that comes."""
-        while True:
-            for data in self._protocol.data_to_send():
-                if data:
-                    self._socket.sendall(data)
-            self._events += self._protocol.events_received()
-            while self._events:
-                event = self._events.pop(0)
-                # The server's own question whether this is alive; the library answers it.
-                if not (isinstance(event, Frame) and event.opcode is Opcode.PING):
-                    return event
-            data = self._socket.recv(65536)
-            if not data:
-                raise ConnectionError("the connection was closed without a goodbye")
-            self._protocol.receive_data(data)
-
-
-class _Http2:
-    """A client of HTTP/2 on one connection; without TLS, with prior knowledge."""
-
-    def __init__(self, entrance: Entrance) -> None:
-        self.goodbye = False
-        """Whether the edge said that it takes no more requests here."""
-        self._scheme = entrance.scheme
-        self._socket = entrance.connect(APP, "h2")
-        if isinstance(self._socket, ssl.SSLSocket):
-            assert self._socket.selected_alpn_protocol() == "h2"
-        self._received = b""
-        self._protocol = h2.connection.H2Connection()
-        self._protocol.initiate_connection()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._socket.close()
-
-    def may_request(self) -> bool:
-        """Return whether the edge still takes requests, as far as has been heard."""
-        # What can be read may be TLS's own, with nothing in it for HTTP/2.
-        self._socket.setblocking(False)
-        with contextlib.suppress(BlockingIOError, ssl.SSLWantReadError):
-            while not self.goodbye:
-                self._events()
-        self._socket.settimeout(10)
-        return not self.goodbye
-
-    def get(self) -> str:
-        """Send a request and return the answer's status."""
-        stream = self._protocol.get_next_available_stream_id()
-        headers = {":method": "GET", ":path": "/", ":scheme": self._scheme, ":authority": APP}
-        fields = [*headers.items(), ("x-id", new_id())]
-        self._protocol.send_headers(stream, fields, end_stream=True)
-        status = b""
-        while True:
-            self._socket.sendall(self._protocol.data_to_send())
-            for event in self._events():
-                if isinstance(event, h2.events.ResponseReceived):
-                    status = dict(event.headers)[b":status"]
-                elif isinstance(event, h2.events.StreamReset):
-                    raise ConnectionResetError("the stream was reset")
-                elif isinstance(event, h2.events.StreamEnded):
-                    return status.decode()
-
-    def _events(self) -> list[h2.events.Event]:
-        data = self._socket.recv(65536)
-        if not data:
-            raise ConnectionError("the connection was closed without a goodbye")
-        self._received += data
-        events = []
-        while len(self._received) >= 9:
-            end = 9 + int.from_bytes(self._received[:3], "big")
-            frame, rest = self._received[:end], self._received[end:]
-            if len(frame) < end:
-                break
-            self._received = rest
-            # The library takes a goodbye for the end of the requests under way, too; it is not.
-            if frame[3] == _GOAWAY:
-                self.goodbye = True
-            else:
-                events += self._protocol.receive_data(frame)
-        return events
-
-
 def http2(load: Load) -> None:
     """HTTP/2: on one connection until the edge says that it takes no more there."""
-    with _Http2(load.entrance) as client:
+    entrance = load.entrance
+    with Http2Client(entrance.connect(APP, "h2"), entrance.scheme, APP) as client:
         while load.pause(0.02) and client.may_request():
-            status = client.get()
+            status = client.get(new_id())
             assert status == "200", status
             load.count("http2")

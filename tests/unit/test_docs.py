@@ -8,8 +8,8 @@ import yaml
 
 from components.config.check import raw_config
 from components.config.loading import parse
+from tests.support.configs import BASE
 from tests.support.program import PROJECT
-from tests.unit.components.config.test_config import BASE
 
 _YAML = re.compile(r"^( *)```ya?ml\n(.*?)^\1```", re.DOTALL | re.MULTILINE)
 GUIDES = [PROJECT / "README.md", *sorted((PROJECT / "docs").rglob("*.md"))]

@@ -13,8 +13,8 @@ from components.config.check import raw_config
 from components.config.loading import model_in, parse
 from components.config.models.base import Model
 from components.config.models.stack import Stack
+from tests.support.configs import BASE
 from tests.support.hostile import HOST_KEY
-from tests.unit.components.config.test_config import BASE
 
 
 def _fields(model: type[BaseModel], path: str) -> Iterator[tuple[str, FieldInfo]]:

@@ -1,4 +1,7 @@
-"""Where code may run, and how long it may be: what the contracts in pyproject.toml cannot say."""
+"""Where code may run, how long it may be, and which names it has.
+
+The contracts in pyproject.toml cannot express these rules.
+"""
 
 import ast
 import subprocess
@@ -11,8 +14,29 @@ from tests.support.program import PROJECT
 
 CODE = ("__main__.py", "benchmarks", "components", "controller", "lab", "recovery", "remote")
 MODULE_LINES, FUNCTION_LINES = 400, 60
-LONG = {"remote/vm_agent/agent.py"}
-"""Modules that may be longer for now; no function may."""
+LONG = {
+    "remote/vm_agent/agent.py",
+    "tests/e2e/test_edge_apply.py",
+    "tests/e2e/test_edge_decides.py",
+    "tests/e2e/test_edge_http.py",
+    "tests/e2e/test_edge_tcp.py",
+    "tests/e2e/test_edge_tiers.py",
+    "tests/e2e/test_edge_tls.py",
+    "tests/support/rendering.py",
+    "tests/unit/components/data/test_data.py",
+    "tests/unit/recovery/test_recovery.py",
+    "tests/unit/remote/edge_agent/test_acme.py",
+    "tests/unit/remote/vm_agent/test_agent_kept.py",
+}
+"""Modules that are longer and still to be split; do not add to them.
+
+The edge's end-to-end tests share a running edge within a file, so splitting one takes thought."""
+
+LONG_FUNCTIONS = {
+    "tests/e2e/test_lab.py: test_a_service_with_everything_and_one_of_tcp",  # one update, all keys
+    "tests/support/rendering.py: haproxy_cfg",
+    "tests/support/strategies.py: _service",  # a strategy for each key of a service
+}
 
 SENT_AS_TEXT = (
     "remote/vm_agent/agent.py",
@@ -40,7 +64,7 @@ def modules(*places: str) -> Iterator[str]:
 
 
 # At import, when no other thread runs: Python 3.11 fails to parse in two at once.
-TREES = {file: ast.parse((PROJECT / file).read_text()) for file in modules(*CODE)}
+TREES = {file: ast.parse((PROJECT / file).read_text()) for file in modules(*CODE, "tests")}
 
 
 def imported(file: str) -> Iterator[str]:
@@ -89,9 +113,10 @@ def test_a_command_of_the_graph_runs_without_any_package(module: str) -> None:
 
 
 def test_no_module_is_too_long() -> None:
-    lines = {each: (PROJECT / each).read_text().count("\n") for each in modules(*CODE)}
+    lines = {each: (PROJECT / each).read_text().count("\n") for each in TREES}
     too_long = {file: count for file, count in lines.items() if count > MODULE_LINES}
-    assert too_long.keys() == LONG, f"take them apart, and list here what still is: {too_long}"
+    assert {file: too_long[file] for file in too_long.keys() - LONG} == {}, "split these modules"
+    assert LONG - too_long.keys() == set(), "these are short enough now: remove them from LONG"
 
 
 def test_no_function_is_too_long() -> None:
@@ -102,7 +127,9 @@ def test_no_function_is_too_long() -> None:
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
         and (lines := (node.end_lineno or 0) - node.lineno + 1) > FUNCTION_LINES
     }
-    assert too_long == {}, "take them apart"
+    left = {name: too_long[name] for name in too_long.keys() - LONG_FUNCTIONS}
+    assert left == {}, "split these functions"
+    assert LONG_FUNCTIONS - too_long.keys() == set(), "these are short enough now: remove them"
 
 
 def test_all_code_is_looked_at() -> None:

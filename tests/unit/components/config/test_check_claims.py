@@ -11,7 +11,7 @@ from components.config import checks
 from components.config.loading import ConfigError, parse
 from components.config.models.stack import Stack
 from components.data import guard, inventory
-from tests.unit.components.config.test_config import another, changed
+from tests.support.configs import another, changed
 
 HOSTS, VMS = 25, 20
 

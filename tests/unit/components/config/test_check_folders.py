@@ -9,8 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from components.config.checks.folders import ALLOWED
-from tests.unit.components.config.test_config import BASE
-from tests.unit.components.config.test_config_values import problems
+from tests.support.configs import BASE, problems
 
 PATH = "services.app.volumes.0.host"
 SYSTEM = (

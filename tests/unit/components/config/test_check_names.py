@@ -12,7 +12,7 @@ from components.config.checks.names import made
 from components.config.loading import parse
 from components.placement import vm_names
 from tests.support import program
-from tests.unit.components.config.test_config_values import problems
+from tests.support.configs import problems
 
 
 @pytest.fixture(autouse=True)

@@ -13,9 +13,8 @@ from hypothesis import strategies as st
 
 from components.config.checks.ports import Listener, others, ours, ports
 from components.config.loading import ConfigError, parse
+from tests.support.configs import BASE, problems
 from tests.support.hostile import HOST_KEY
-from tests.unit.components.config.test_config import BASE
-from tests.unit.components.config.test_config_values import problems
 
 ADDRESSES = ("127.0.0.1", "127.0.0.2", "0.0.0.0", "::1", "::", "::ffff:127.0.0.1")  # noqa: S104
 

@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 
 from components.config.loading import ConfigError, parse
+from tests.support.configs import BASE, BRIDGE, HTTP, another, changed, tcp
 from tests.support.hostile import HOST_KEY
-from tests.unit.components.config.test_config import BASE, BRIDGE, HTTP, another, changed, tcp
 
 
 def test_more_vms_than_the_network_has_addresses() -> None:

@@ -18,8 +18,8 @@ from components.config.loading import ConfigError, parse
 from components.config.machine import Facts, hypervisor_problem, parse_networks
 from components.config.models.stack import Stack
 from components.vm import seed
+from tests.support.configs import BASE, BRIDGE, HTTP, changed
 from tests.support.program import PROJECT, run
-from tests.unit.components.config.test_config import BASE, BRIDGE, HTTP, changed
 
 
 def on(facts: Facts, raw: dict[str, Any] = BASE) -> list[str]:

@@ -11,9 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from components.config.units import parse_duration, parse_size
+from tests.support.configs import APP, BRIDGE, changed, problems
 from tests.support.hostile import HOST_KEY
-from tests.unit.components.config.test_config import APP, BRIDGE, changed
-from tests.unit.components.config.test_config_values import problems
 
 EDGE_HOST = {"host_key": HOST_KEY}
 

@@ -12,8 +12,8 @@ from components.config import reference
 from components.config.check import main, raw_config
 from components.config.loading import ConfigError, parse
 from tests.support import golden
+from tests.support.configs import changed
 from tests.support.program import PROJECT
-from tests.unit.components.config.test_config import changed
 
 STACKS = [
     *PROJECT.glob("Pulumi.*.yaml"),

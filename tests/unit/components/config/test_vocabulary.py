@@ -17,7 +17,7 @@ from components.config import directives, loading, opposites, vocabulary
 from components.config.loading import ConfigError, model_in, parse
 from components.config.models.stack import Stack
 from components.config.spelling import distance, nearest
-from tests.unit.components.config.test_config import changed
+from tests.support.configs import changed
 
 
 def _words(text: str) -> list[str]:

@@ -12,8 +12,8 @@ from components.config.machine import Facts
 from components.config.models.stack import Stack
 from components.edge.source import sources
 from components.vm.ssh_sources import ssh_from
+from tests.support.configs import BASE
 from tests.support.hostile import HOST_KEY
-from tests.unit.components.config.test_config import BASE
 
 KEY = HOST_KEY
 BRIDGE = {

@@ -13,9 +13,9 @@ from components.config import checks, machine
 from components.config.loading import parse
 from remote.edge_agent.certificates import Choice, Files, Spec, UnusableError, choose, day, read
 from remote.edge_agent.selfsigned import self_signed
+from tests.support.configs import changed
 from tests.support.hostile import HOST_KEY
 from tests.support.pems import Authority, Key, key_pem
-from tests.unit.components.config.test_config import changed
 
 pytestmark = pytest.mark.skipif(shutil.which("openssl") is None, reason="openssl is not here")
 DAY = 86400.0
