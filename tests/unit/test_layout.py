@@ -38,6 +38,16 @@ LONG_FUNCTIONS = {
     "tests/support/strategies.py: _service",  # a strategy for each key of a service
 }
 
+SAME_NAME = {
+    # A model of the config, and the component that is made from it.
+    *("Edge", "Farm", "Service"),
+    # A fake on loopback, and the thing that it replaces.
+    *("Container", "Vm"),
+    # To be renamed, one of each two.
+    *("Acme", "Kept", "Listener"),
+}
+"""Names of two classes; see the glossary in docs/architecture.md."""
+
 SENT_AS_TEXT = (
     "remote/vm_agent/agent.py",
     "remote/vm_agent/ready.py",
@@ -130,6 +140,17 @@ def test_no_function_is_too_long() -> None:
     left = {name: too_long[name] for name in too_long.keys() - LONG_FUNCTIONS}
     assert left == {}, "split these functions"
     assert LONG_FUNCTIONS - too_long.keys() == set(), "these are short enough now: remove them"
+
+
+def test_a_class_name_means_one_thing() -> None:
+    where: dict[str, list[str]] = {}
+    for file in modules(*CODE):
+        for node in ast.walk(TREES[file]):
+            if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
+                where.setdefault(node.name, []).append(file)
+    twice = {name: files for name, files in where.items() if len(files) > 1}
+    left = {name: twice[name] for name in twice.keys() - SAME_NAME}
+    assert left == {}, "rename one of them"
 
 
 def test_all_code_is_looked_at() -> None:
