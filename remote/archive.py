@@ -13,7 +13,6 @@ EDGE_AGENT, VM_AGENT, VM_FIREWALL = PROGRAMS = ("edge_agent", "vm_agent", "vm_fi
 
 _HERE = Path(__file__).parent
 _ROOT = _HERE.parent
-_SUFFIXES = frozenset({".nft", ".py", ".service", ".yml"})
 _START = """import sys
 from remote import archive
 archive.packed = {version!r}
@@ -53,11 +52,11 @@ def version(program: str) -> str:
 
 def _contents(program: str) -> Iterator[tuple[str, bytes]]:
     shared = sorted(_HERE.glob("*.py"))
-    own = sorted(each for each in (_HERE / program).iterdir() if _belongs(each))
+    own = sorted(each for each in (_HERE / program).rglob("*") if _belongs(each))
     for path in (*shared, *own):
         yield path.relative_to(_ROOT).as_posix(), path.read_bytes()
 
 
 def _belongs(path: Path) -> bool:
-    """Whether a file is a module or a text, and none that an editor or a file manager has left."""
-    return path.suffix in _SUFFIXES and not path.name.startswith(".")
+    """Whether it is a file of the program, and none that Python or an editor has left."""
+    return path.is_file() and path.suffix != ".pyc" and path.name[0] != "." and path.name[-1] != "~"

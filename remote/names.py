@@ -24,7 +24,7 @@ AGENT_FOLDER = "/var/lib/gatehouse"
 """The agent's own folder on a VM."""
 
 PASSED_ON = "passed-on@file"
-"""How Traefik connects to the containers of TCP services; in ``vm_agent/nowhere.yml``."""
+"""How Traefik connects to the containers of TCP services; in ``vm_agent/templates/nowhere.yml``."""
 
 PASSED_ON_WITH_ADDRESS = "with-address@file"
 """The same, with the client's address in the PROXY protocol."""

@@ -19,7 +19,7 @@ class Member:
     healthy_since: str | None = None
     """The ``started_at`` for which its health check has passed."""
     mark: str = ""
-    """Of the last ``join``; empty if that was an older agent's, or is damaged."""
+    """Of the last ``join``; empty if that was an older agent's."""
 
 
 class Members:
@@ -41,8 +41,7 @@ class Members:
             found = each if isinstance(each, dict) else {}
             since = found.get("healthy_since")
             if is_id(found.get("id")) and isinstance(since, str | None):
-                kept = mark.read(found.get("mark"))
-                self._members[found["id"]] = Member(found["id"], since, kept)
+                self._members[found["id"]] = Member(found["id"], since, str(found.get("mark", "")))
             else:
                 self._dropped.append(each)
         if self._dropped and not self._members:
@@ -76,12 +75,12 @@ class Members:
             container: The member.
             printed: The previous output of the same join, if there was one.
         """
-        made = mark.made(printed)
+        its = mark.made(printed)
         with self._lock:
             if container in self._members:
-                self._members[container] = replace(self._members[container], mark=made)
+                self._members[container] = replace(self._members[container], mark=its)
         self._kept.save()
-        return made
+        return its
 
     def remove(self, container: str) -> None:
         """Remove a member, if it is one."""

@@ -5,7 +5,6 @@ import os
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from remote import mark
 from remote.vm_firewall.errors import FirewallError
 from remote.vm_firewall.grant import Grant
 
@@ -16,7 +15,7 @@ class Kept:
 
     grant: Grant
     mark: str = ""
-    """Of the ``allow`` that has put it into force last; empty if that is not known."""
+    """Of the ``allow`` that has put it into force last; empty if an older version kept none."""
     leftover: bool = False
     """Whether its command was undone, and it stays so that SSH is answered at all."""
 
@@ -38,7 +37,7 @@ class Kept:
         only_ssh = not grant.edges and not grant.public
         return cls(
             grant=grant,
-            mark=mark.read(document.get("mark")),
+            mark=str(document.get("mark", "")),
             leftover=bool(document.get("leftover", only_ssh)),
         )
 

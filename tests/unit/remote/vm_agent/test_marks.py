@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 
 from remote.vm_agent import connections, docker, traefik_api
 from remote.vm_agent.agent import Agent
@@ -26,6 +26,8 @@ def _a_healthy_container(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(connections, "_QUIET_SECONDS", 0)
 
 
+@example(["create", "lost update", "delete"])
+@example(["lost create", "create", "replace", "lost update", "delete"])
 @given(STEPS)
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_a_container_is_a_member_as_pulumis_bookkeeping_has_it(

@@ -5,7 +5,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from remote.vm_firewall import firewall, kernel
@@ -42,6 +42,8 @@ def answered(rules: str) -> set[str]:
     return {each for line in lines for each in line.split("{ ")[1].split(" }")[0].split(", ")}
 
 
+@example(["create", "lost update", "delete"])
+@example(["lost create", "create", "replace", "lost update", "delete"])
 @given(STEPS)
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_a_grant_is_in_force_as_pulumis_bookkeeping_has_it(
