@@ -23,8 +23,8 @@ from components.config.loading import parse
 from components.edge.backends import backend
 from components.edge.haproxy import render
 from lab.loopback.ports import free_ports
+from remote.archive import EDGE_AGENT, archive
 from remote.edge_agent import bundle, chroot
-from remote.edge_agent.archive import archive
 from remote.edge_agent.instance import Instance
 from remote.edge_agent.swap import put
 from remote.edge_agent.system import haproxy, poll
@@ -148,7 +148,7 @@ class _Edge:
             with instance.locked():
                 chroot.make(instance.folder)
                 instance.forget_state()
-                instance.keep_program(archive())
+                instance.keep_program(archive(EDGE_AGENT))
                 put(instance, None, bundle.take_apart(text))
             yield instance
         finally:

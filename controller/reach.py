@@ -15,9 +15,9 @@ import subprocess
 import sys
 from collections.abc import Mapping
 
-from remote.edge_agent.archive import archive
+from controller.ship import become
+from remote.archive import EDGE_AGENT
 from remote.edge_agent.command import parsed
-from remote.shipping import archive_command
 
 _VARIABLES = ("GATEHOUSE_SSH", "GATEHOUSE_KEY", "GATEHOUSE_HOST")
 _SSH = 255  # its own exit code; any other is that of what it ran
@@ -99,9 +99,7 @@ def main(arguments: list[str], environment: Mapping[str, str]) -> int:
             print("its edge is left as it is, if it still exists", file=sys.stderr)
             return 0
     else:
-        # Replace this process, so that a signal from Pulumi reaches ssh directly.
-        words = (*ssh, archive_command(archive(), *arguments))
-        os.execvp(ssh[0], words)  # noqa: S606 - no shell reads them
+        become(ssh, EDGE_AGENT, arguments)
     return 1
 
 

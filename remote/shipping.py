@@ -1,4 +1,4 @@
-"""Python programs that run where only ``python3`` is known to be, sent along in a command."""
+"""The way to a machine where only ``python3`` is known to be: an archive within a command."""
 
 import base64
 import hashlib
@@ -27,31 +27,3 @@ def archive_command(archive: bytes, *arguments: str) -> str:
     text = base64.b64encode(archive).decode("ascii")
     digest = hashlib.sha256(archive).hexdigest()
     return shlex.join(("python3", "-c", _FROM_MEMORY, text, digest, *arguments))
-
-
-_EARLY = "only a part of the program arrived, because the connection ended early; run it again"
-
-
-def whole_program(text: str) -> str:
-    """Return the shell command that runs ``text`` from its standard input, if all of it comes.
-
-    ``python3 -`` would run as much as there is. Arguments may follow.
-    """
-    return "python3 " + shlex.quote(
-        "-cimport hashlib, sys; text = sys.stdin.buffer.read();"
-        f' hashlib.sha256(text).hexdigest() == "{_digest(text)}" or sys.exit("{_EARLY}");'
-        ' exec(compile(text, "<stdin>", "exec"))'
-    )
-
-
-def whole_file(text: str, file: str) -> str:
-    """Return the shell command that makes ``file`` of its standard input, if all of it comes."""
-    return (
-        f'cat > {file}.part && echo "{_digest(text)}  {file}.part" | sha256sum --check --status'
-        f" && mv {file}.part {file}"
-        f' || {{ rm -f {file}.part; echo "{file}: {_EARLY}" >&2; exit 1; }}'
-    )
-
-
-def _digest(text: str) -> str:
-    return hashlib.sha256(text.encode()).hexdigest()

@@ -13,7 +13,9 @@ from benchmarks.path.front import HOST, Front, FrontCertificate
 from lab.loopback.site import HEALTH, Site, a_site
 from lab.loopback.vm import LoopbackError, Start, vms
 from remote.edge_agent.system import poll
-from remote.vm_agent import agent
+from remote.vm_agent import (
+    traefik_files,
+)
 
 ALONE, BOTH = "Traefik alone", "HAProxy → Traefik"
 HAPROXY, TRAEFIK, WRITER = "HAProxy", "Traefik", "the edge's log writer"
@@ -42,7 +44,7 @@ def alone(
     rules = folder / "rules.yml"
     pair = f'{{certFile: "{certificate.fullchain}", keyFile: "{certificate.privkey}"}}'
     rules.write_text(
-        agent.NOWHERE.partition("tcp:\n")[0]
+        traefik_files.NOWHERE.partition("tcp:\n")[0]
         + f"tls: {{stores: {{default: {{defaultCertificate: {pair} }} }} }}\n"
     )
 

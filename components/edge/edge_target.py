@@ -19,8 +19,8 @@ from components.vm.keys import written
 from components.vm.vm import Vm, VmArgs
 from controller.key_files import key_folder
 from controller.ssh import known_hosts_line, verified
-from remote.edge_agent.archive import version
-from remote.vm_firewall.firewall import Grant
+from remote.archive import EDGE_AGENT, version
+from remote.vm_firewall.grant import Grant
 
 _ALIAS = "edge"
 _SUDO = ("sudo", "--non-interactive")
@@ -86,7 +86,7 @@ class EdgeTarget:
             "GATEHOUSE_KEY": there.key,
             "GATEHOUSE_HOST": there.host,
             # So that a new version of the edge agent is sent there.
-            "GATEHOUSE_EDGE_AGENT": version(),
+            "GATEHOUSE_EDGE_AGENT": version(EDGE_AGENT),
         }
         if there.vm is None:
             command.triggers = [there.host]  # one that is no longer it is left without an edge

@@ -2,6 +2,8 @@
 
 import json
 from collections.abc import Mapping
+from pathlib import Path
+from string import Template
 from typing import Any
 
 from components.config.models.farm import Farm
@@ -15,40 +17,17 @@ from remote.names import AGENT_FOLDER, AGENT_PROGRAM
 DOCKER = ("apparmor", "docker.io")
 """A minimal Debian image lacks AppArmor's tools, without which Docker starts no container."""
 
-# The agent's text comes over SSH and may change without another VM. The path unit starts the daemon
-# when the text first comes, and at each boot after that.
-_AGENT = f"""\
-[Unit]
-Description=Gatehouse agent: shows Traefik the containers that may serve
-StartLimitIntervalSec=0
 
-[Service]
-User={SSH_USER}
-StateDirectory=gatehouse
-StateDirectoryMode=0700
-ExecStart=/usr/bin/python3 /home/{SSH_USER}/{AGENT_PROGRAM} serve {AGENT_FOLDER}
-Restart=always
-RestartSec=100ms
-"""
-_AGENT_PATH = f"""\
-[Path]
-PathExists=/home/{SSH_USER}/{AGENT_PROGRAM}
-
-[Install]
-WantedBy=multi-user.target
-"""
-
-
-# The slice of SSH sessions, whose commands take seconds of processor time, for which requests would
-# otherwise wait. Traefik's and the agent's code set the weights of serving containers.
-_AFTER_SERVING = """\
-[Slice]
-CPUWeight=25
-"""
+def _unit(name: str) -> str:
+    """Return a file for systemd, from its template."""
+    template = Template((Path(__file__).parent / "templates" / name).read_text(encoding="utf-8"))
+    return template.substitute(user=SSH_USER, program=AGENT_PROGRAM, folder=AGENT_FOLDER)
 
 
 _FILES: Mapping[str, str] = {
-    "/etc/systemd/system/user.slice.d/50-gatehouse.conf": _AFTER_SERVING,
+    # The slice of SSH sessions, whose commands take seconds of processor time, for which requests
+    # would otherwise wait. Traefik's and the agent's code set the weights of serving containers.
+    "/etc/systemd/system/user.slice.d/50-gatehouse.conf": _unit("after-serving.conf"),
 }
 
 
@@ -69,8 +48,10 @@ def container_role(registry_mirror: str | None) -> Role:
         files={
             **_FILES,
             "/etc/docker/daemon.json": json.dumps(_docker_daemon(registry_mirror), indent=2) + "\n",
-            "/etc/systemd/system/gatehouse-agent.service": _AGENT,
-            "/etc/systemd/system/gatehouse-agent.path": _AGENT_PATH,
+            # The agent's program comes over SSH and may change without another VM. The path unit
+            # starts the daemon when the program first comes, and at each boot after that.
+            "/etc/systemd/system/gatehouse-agent.service": _unit("gatehouse-agent.service"),
+            "/etc/systemd/system/gatehouse-agent.path": _unit("gatehouse-agent.path"),
         },
         commands=(("systemctl", "enable", "--now", "gatehouse-agent.path"),),
     )

@@ -3,7 +3,6 @@
 import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import pulumi
 import pulumi_docker as docker
@@ -14,9 +13,10 @@ from components.config.models.stack import Registry
 from components.host import rights, traefik
 from components.host.registries import logins
 from components.vm.vm import Vm
-from remote.shipping import whole_file, whole_program
-from remote.vm_agent import agent, ready
-from remote.vm_firewall.firewall import Grant
+from remote.archive import VM_AGENT, version
+from remote.labels import owned
+from remote.names import AGENT_FOLDER, AGENT_PROGRAM, TRAEFIK_LABEL
+from remote.vm_firewall.grant import Grant
 
 _AGENT_SECONDS = 120
 """The agent is started by cloud-init's last stage, which Docker does not wait for."""
@@ -24,12 +24,11 @@ _AGENT_SECONDS = 120
 _READY_SECONDS = 120
 """Traefik is up in 1 s with KVM and took up to 20 s on an emulated CPU under load."""
 
-_JOIN = "exec {} python3 agent.py join {} {}"
+# What the last join printed; empty when it is created. The local shell puts it in.
+_MARK = "mark=\"'$PULUMI_COMMAND_STDOUT'\""
+_JOIN = f"exec {{}} python3 {AGENT_PROGRAM} join {{}} {{}} {_MARK}"
 # 255 is ssh's own: a VM that cannot be reached has nothing to leave.
-_LEAVE = "{} python3 agent.py leave {} {} mark=\"'$PULUMI_COMMAND_STDOUT'\" || [ $? = 255 ]"
-
-
-_READY = Path(ready.__file__).read_text(encoding="utf-8")
+_LEAVE = f"{{}} python3 {AGENT_PROGRAM} leave {{}} {{}} {_MARK} || [ $? = 255 ]"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -100,15 +99,16 @@ class ContainerHost(pulumi.ComponentResource):
 
     def _agent(self, name: str) -> pulumi.Resource:
         """Return the command that installs the agent, and ends once it runs."""
-        text = Path(agent.__file__).read_text(encoding="utf-8")
-        install = f"{whole_file(text, 'agent.py')}; exec python3 agent.py deployed {_AGENT_SECONDS}"
+        install = shlex.join((VM_AGENT, "install", AGENT_PROGRAM, str(_AGENT_SECONDS)))
         return local.Command(
             f"{name}-agent",
             local.CommandArgs(
-                create=pulumi.Output.concat(
-                    "exec ", self.vm.ssh_command, " ", shlex.quote(install)
-                ),
-                stdin=text,
+                create=f"exec python3 -m controller.ship {install}",
+                environment={
+                    "GATEHOUSE_SSH": self.vm.ssh_command,
+                    # So that a new version of the agent is sent there.
+                    "GATEHOUSE_VM_AGENT": version(VM_AGENT),
+                },
                 triggers=[self.vm.domain.id],
             ),
             pulumi.ResourceOptions(parent=self, deleted_with=self.vm.domain),
@@ -122,7 +122,7 @@ class ContainerHost(pulumi.ComponentResource):
             docker.RemoteImageArgs(name=traefik.IMAGE, keep_locally=True),
             self.on_vm(self),
         )
-        labels = agent.marked({agent.TRAEFIK_LABEL: str(traefik.API_PORT)})
+        labels = owned({TRAEFIK_LABEL: str(traefik.API_PORT)})
         return docker.Container(
             f"{name}-traefik",
             docker.ContainerArgs(
@@ -142,7 +142,7 @@ class ContainerHost(pulumi.ComponentResource):
                 mounts=[
                     docker.ContainerMountArgs(
                         type="bind",
-                        source=f"{agent.FOLDER}/traefik",
+                        source=f"{AGENT_FOLDER}/traefik",
                         target=traefik.AGENT_FOLDER,
                         read_only=True,
                     )
@@ -175,7 +175,6 @@ class ContainerHost(pulumi.ComponentResource):
                 create=pulumi.Output.all(self.vm.ssh_command, container.id).apply(
                     lambda known: f"exec {known[0]} {shlex.quote(_await_traefik(known[1]))}"
                 ),
-                stdin=_READY,
                 triggers=[container.id],
             ),
             pulumi.ResourceOptions(parent=self, deleted_with=self.vm.domain),
@@ -236,4 +235,4 @@ class ContainerHost(pulumi.ComponentResource):
 def _await_traefik(container: str) -> str:
     limit = f"docker update --pids-limit {PIDS} {container} >/dev/null"
     words = f"{container} {traefik.API_PORT} /ping {_READY_SECONDS}"
-    return f"{limit} && exec {whole_program(_READY)} {words}"
+    return f"{limit} && exec python3 {AGENT_PROGRAM} ready {words}"

@@ -13,7 +13,7 @@ from components.config.models.service import Service, check_name, tcp_name
 from components.host.traefik import ENCODED_PERCENT, SERVICE_HEADER
 from components.service.edge_check import check_labels
 from components.service.tcp_labels import tcp_labels
-from remote.vm_agent.agent import INTERVAL_LABEL
+from remote.names import INTERVAL_LABEL
 
 _PRIORITY = 20_000
 """The priority of every service's router. No two routers take the same request, as each demands its

@@ -13,8 +13,8 @@ from components.host import rights
 from components.host.host import ContainerHost
 from components.placement import Slot, on_vm, slots, volume_name
 from components.service.labels import traefik_labels
-from remote.names import SLOT_LABEL
-from remote.vm_agent.agent import PIDS_LABEL, marked
+from remote.labels import owned
+from remote.names import PIDS_LABEL, SLOT_LABEL
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -98,7 +98,7 @@ class Service(pulumi.ComponentResource):
     ) -> docker.Container:
         spec = self.config
         memory = spec.memory_mebibytes or host.memory
-        labels = marked(
+        labels = owned(
             {
                 **spec.labels,
                 SLOT_LABEL: slot.name,

@@ -7,7 +7,7 @@ once a container has taken the connection; if none does, the edge tries another 
 
 from components.config.models.service import Service, Tcp
 from components.service.edge_check import check_labels
-from remote.vm_agent.agent import PASSED_ON, PASSED_ON_WITH_ADDRESS
+from remote.names import PASSED_ON, PASSED_ON_WITH_ADDRESS
 
 
 def tcp_labels(name: str, known_as: str, service: Service, tcp: Tcp) -> dict[str, str]:

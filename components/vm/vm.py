@@ -9,7 +9,6 @@ import dataclasses
 import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import pulumi
@@ -27,8 +26,11 @@ from components.vm.made import Made, record
 from components.vm.vm_spec import VmSpec
 from controller.key_files import key_folder, write_private
 from controller.ssh import SSH_USER, known_hosts_line, options
-from remote.shipping import whole_program
-from remote.vm_firewall import firewall
+from remote.archive import VM_FIREWALL, version
+from remote.vm_firewall.grant import Grant
+
+# sudo's own environment lacks the variable. The VM's shell puts in its value.
+_AS_ROOT = shlex.join(("sudo", "--non-interactive", "env", 'SSH_CONNECTION="$SSH_CONNECTION"'))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -259,9 +261,7 @@ class Vm(pulumi.ComponentResource):
         )
         return {"made": known, "domain": self.domain.id, "data": list(args.data)}
 
-    def admit(
-        self, name: str, grant: firewall.Grant, *, parent: pulumi.Resource
-    ) -> pulumi.Resource:
+    def admit(self, name: str, grant: Grant, *, parent: pulumi.Resource) -> pulumi.Resource:
         """Return a resource that adds a grant to the VM's firewall until it is deleted.
 
         A changed grant is a new resource, so that it is added before the old one is removed.
@@ -273,19 +273,20 @@ class Vm(pulumi.ComponentResource):
         """
         text = dataclasses.replace(grant, ssh=self._farm.ssh_from).to_json()
         known_as = f"{name}-{digest(text)[:8]}"
-        ask = pulumi.Output.concat(self.ssh_command, " ")
-        program = Path(firewall.__file__).read_text(encoding="utf-8")
-        run = f"sudo --non-interactive {whole_program(program)}"
-        allow = f'{run} allow {known_as} {shlex.quote(text)} "$SSH_CONNECTION"'
-        # The local shell puts in what the command printed when it was made.
-        forbid = shlex.quote(f"{run} forbid {known_as} --printed ") + "\"'$PULUMI_COMMAND_STDOUT'\""
+        run = f"python3 -m controller.ship {VM_FIREWALL}"
+        # What the last allow printed; empty when it is created.
+        printed = '--printed "$PULUMI_COMMAND_STDOUT"'
         return local.Command(
             known_as,
             local.CommandArgs(
-                create=pulumi.Output.concat("exec ", ask, shlex.quote(allow)),
+                create=f"exec {run} allow {known_as} {shlex.quote(text)} {printed}",
                 # 255 is ssh's own: a VM that cannot be reached lets nobody in.
-                delete=pulumi.Output.concat(ask, forbid, " || [ $? = 255 ]"),
-                stdin=program,
+                delete=f"{run} forbid {known_as} {printed} || [ $? = 255 ]",
+                environment={
+                    "GATEHOUSE_SSH": self.ssh_command.apply(lambda ssh: f"{ssh} {_AS_ROOT}"),
+                    # So that a new version of the firewall is sent there.
+                    "GATEHOUSE_VM_FIREWALL": version(VM_FIREWALL),
+                },
                 logging=local.Logging.STDERR,  # a mark is for no reader
                 triggers=[self.domain.id],
             ),

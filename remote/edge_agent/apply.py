@@ -6,8 +6,8 @@ may be killed between the swap and the reload, and the next run has to notice.
 
 from contextlib import suppress
 
+from remote.archive import EDGE_AGENT, archive
 from remote.edge_agent import bundle, chroot, install, memory, timer, users, versions
-from remote.edge_agent.archive import archive
 from remote.edge_agent.checks import await_servers, checks
 from remote.edge_agent.instance import Instance
 from remote.edge_agent.ports import in_use
@@ -39,7 +39,7 @@ def apply(instance: Instance, text: str, ready_seconds: float) -> None:
     taken = understood(text)
     install.haproxy()
     chroot.make(instance.folder)
-    instance.keep_program(archive())
+    instance.keep_program(archive(EDGE_AGENT))
     instance.forget_state()
     given = memory.limited(users.included(instance.folder, taken))
     wanted = bundle.Bundle(given.config, with_certificates(instance, given.files))

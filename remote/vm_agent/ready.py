@@ -1,17 +1,15 @@
-"""Run on a VM: ``python3 - CONTAINER PORT PATH SECONDS``; waits until a container answers HTTP.
+"""The wait until a container answers HTTP.
 
-Asks the container's own address, because its port need not be published. Ends with code 1 and the
-container's last log lines on stderr when the time is over. Docker's state "running" is not enough:
-a container that fails and restarts in a loop has it too.
-
-Sent to the VM as text, so it imports only the standard library.
+It asks the container's own address, because its port need not be published. Docker's state
+"running" is not enough: a container that fails and restarts in a loop has it too.
 """
 
 import http.client
 import subprocess
-import sys
 import time
 import urllib.request
+
+from remote.vm_agent.errors import AgentError
 
 _ADDRESS = "{{range .NetworkSettings.Networks}}{{.IPAddress}} {{end}}"
 _LOG_LINES = "15"
@@ -38,7 +36,7 @@ def docker(*words: str) -> tuple[bool, str]:
     return done.returncode == 0, done.stdout
 
 
-def problem(container: str, port: str, path: str) -> str | None:
+def problem(container: str, port: int, path: str) -> str | None:
     """Return why the container does not answer with a status below 400, or None if it does."""
     inspected, said = docker("inspect", "--format", _ADDRESS, container)
     if not inspected:
@@ -53,21 +51,18 @@ def problem(container: str, port: str, path: str) -> str | None:
         return str(error) or type(error).__name__
 
 
-def main(container: str, port: str, path: str, seconds: str) -> int:
-    """Poll once a second until the container answers or the time is over."""
-    deadline = time.monotonic() + float(seconds)
+def wait(container: str, port: int, path: str, seconds: float) -> None:
+    """Ask once a second until the container answers.
+
+    Raises:
+        AgentError: The time is over. The text ends with the container's last log lines.
+    """
+    deadline = time.monotonic() + seconds
     while (why := problem(container, port, path)) is not None:
         if time.monotonic() > deadline:
             _, logs = docker("logs", "--tail", _LOG_LINES, container)
-            print(
-                f"did not answer http://:{port}{path} within {seconds} s: {why}\n"
-                f"  Its last log lines:\n{logs}",
-                file=sys.stderr,
+            raise AgentError(
+                f"did not answer http://:{port}{path} within {seconds:.0f} s: {why}\n"
+                f"  Its last log lines:\n{logs}"
             )
-            return 1
         time.sleep(1)
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main(*sys.argv[1:]))

@@ -29,9 +29,9 @@ from components.edge.routes import MAP
 from lab.loopback.ports import free_ports
 from lab.web import get
 from remote import edge_agent
+from remote.archive import EDGE_AGENT, archive
 from remote.edge_agent import bundle, control, logfile, seal, upgraded, users, versions
 from remote.edge_agent.apply import apply
-from remote.edge_agent.archive import archive
 from remote.edge_agent.checks import Check, checks, kept_state
 from remote.edge_agent.control import NoAnswerError
 from remote.edge_agent.instance import Instance, Worker, without_requests
@@ -102,7 +102,7 @@ class Edge:
         self, action: str, text: str = "", seconds: float = 10
     ) -> subprocess.CompletedProcess[str]:
         words = (str(seconds),) if action == "apply" else ()
-        command = archive_command(archive(), action, str(self.folder), "test", *words)
+        command = archive_command(archive(EDGE_AGENT), action, str(self.folder), "test", *words)
         given = seal.sealed(text) if action in {"apply", "users"} else ""
         return subprocess.run(
             ["/bin/sh", "-c", command], check=False, input=given, capture_output=True, text=True
@@ -475,7 +475,7 @@ def test_damaged_users_are_not_let_into_force(edge: Edge) -> None:
 def test_a_copy_of_the_edge_agent_stays_with_the_edge(edge: Edge) -> None:
     with server() as backend:
         edge.run("apply", edge.text(backend))
-    assert (edge.folder / "keeper.pyz").read_bytes() == archive()
+    assert (edge.folder / "keeper.pyz").read_bytes() == archive(EDGE_AGENT)
     removed = subprocess.run(
         [sys.executable, edge.folder / "keeper.pyz", "remove", edge.folder, "test"], check=False
     )
@@ -526,8 +526,8 @@ def test_the_edge_agent_is_plain_python_of_the_standard_library_and_itself() -> 
 
 
 def test_the_same_program_is_the_same_bytes_and_fits_a_command_line() -> None:
-    assert archive() == archive()
-    assert len(archive()) < 96 * 1024
+    assert archive(EDGE_AGENT) == archive(EDGE_AGENT)
+    assert len(archive(EDGE_AGENT)) < 96 * 1024
 
 
 CHECKED = """backend {pool}
@@ -722,7 +722,7 @@ def test_a_text_that_ends_early_changes_nothing(edge: Edge) -> None:
             seal.sealed(edge.text(backend, backend)).partition("#= ")[0],
             "",
         ):
-            command = archive_command(archive(), "apply", str(edge.folder), "test", "10")
+            command = archive_command(archive(EDGE_AGENT), "apply", str(edge.folder), "test", "10")
             done = subprocess.run(
                 ["/bin/sh", "-c", command], input=given, capture_output=True, text=True
             )

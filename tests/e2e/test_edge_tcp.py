@@ -27,7 +27,10 @@ from components.edge.haproxy import render
 from lab.loopback.vm import BINARY
 from remote.edge_agent import timer
 from remote.edge_agent.system import EdgeError, poll
-from remote.vm_agent import agent
+from remote.vm_agent import (
+    control,
+)
+from tests.support.agent_program import agent_program
 from tests.support.edge_driver import PORT, SERVER_PORT, STATS_PORT, Edge
 from tests.support.virtual import BYE, TCP, Docker, TcpApp, Traefik
 
@@ -49,11 +52,7 @@ class Vm:
         folder.mkdir()
         self.name, self.folder = name, folder
         self.docker = Docker(folder / "docker.sock")
-        text = Path(agent.__file__).read_text()
-        assert text.count(f'"{agent.DOCKER_SOCKET}"') == 1
-        (folder / "agent.py").write_text(
-            text.replace(f'"{agent.DOCKER_SOCKET}"', f'"{folder / "docker.sock"}"')
-        )
+        (folder / "agent.py").write_bytes(agent_program(folder / "docker.sock"))
         command = (sys.executable, folder / "agent.py", "serve", folder)
         with (folder / "agent.log").open("w") as log:
             self._agent = subprocess.Popen(command, stdout=log, stderr=log)
@@ -66,10 +65,10 @@ class Vm:
         return f"127.0.0.1:{self.traefik.web}"
 
     def join(self, app: TcpApp) -> None:
-        agent.ask(self.folder, "join", app.id, "60")
+        control.ask(self.folder, "join", app.id, "60")
 
     def leave(self, app: TcpApp) -> str:
-        return agent.ask(self.folder, "leave", app.id, "60")
+        return control.ask(self.folder, "leave", app.id, "60")
 
     def close(self) -> None:
         for process in (self.traefik.process, self._agent):

@@ -15,9 +15,9 @@ from typing import Any
 import pytest
 
 from components.config.models.edge import Tls
+from remote.archive import EDGE_AGENT, archive
 from remote.edge_agent import control, status, timer, tls
 from remote.edge_agent.__main__ import main
-from remote.edge_agent.archive import archive
 from remote.edge_agent.certificates import Files, read
 from remote.edge_agent.renew import renew
 from remote.edge_agent.seal import sealed
@@ -286,7 +286,7 @@ def test_an_edge_on_another_machine_judges_its_certificates_there(
 ) -> None:
     def sent(servers: dict[str, str]) -> subprocess.CompletedProcess[str]:
         arguments = ("apply", str(serving.instance.folder), serving.instance.name, "10")
-        command = archive_command(archive(), *arguments)
+        command = archive_command(archive(EDGE_AGENT), *arguments)
         return subprocess.run(
             ["/bin/sh", "-c", command],
             input=sealed(serving.text(servers)),

@@ -12,8 +12,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from remote.vm_firewall import firewall
-from remote.vm_firewall.firewall import Grant
+from remote.vm_firewall import firewall, rules
+from remote.vm_firewall.grant import Grant
 from tests.unit.remote.vm_firewall.test_firewall import grants
 
 pytestmark = pytest.mark.skipif(
@@ -25,7 +25,7 @@ pytestmark = pytest.mark.skipif(
 def test_nft_takes_whatever_is_granted(several: list[Grant]) -> None:
     told = subprocess.run(
         ("unshare", "--net", "nft", "--file", "-"),
-        input=firewall.ruleset(several) * 2,  # as when the next grant comes
+        input=rules.ruleset(several) * 2,  # as when the next grant comes
         check=False,
         capture_output=True,
         text=True,
@@ -42,7 +42,7 @@ def boot(folder: Path) -> tuple[int, str]:
     """Run what the unit runs at boot; return its code and the rules that are in force then."""
     (load,) = [
         line.removeprefix("ExecStart=").replace(str(firewall.FOLDER), str(folder))
-        for line in firewall.unit().splitlines()
+        for line in rules.unit(firewall.FOLDER).splitlines()
         if line.startswith("ExecStart=/bin/sh")
     ]
     booted = f"{shlex.join(shlex.split(load))}; code=$?; nft list ruleset; exit $code"
@@ -54,30 +54,30 @@ def boot(folder: Path) -> tuple[int, str]:
 
 @pytest.fixture
 def written(tmp_path: Path) -> Path:
-    (tmp_path / "firewall.nft").write_text(firewall.ruleset([GRANT]))
-    (tmp_path / "firewall-ssh.nft").write_text(firewall.fallback([GRANT]))
+    (tmp_path / "firewall.nft").write_text(rules.ruleset([GRANT]))
+    (tmp_path / "firewall-ssh.nft").write_text(rules.fallback([GRANT]))
     return tmp_path
 
 
 def test_the_rules_are_in_force_after_a_boot(written: Path) -> None:
-    code, rules = boot(written)
+    code, loaded = boot(written)
     assert code == 0
-    assert "tcp dport 8080 accept" in rules
-    assert "\t\tdrop" in rules
+    assert "tcp dport 8080 accept" in loaded
+    assert "\t\tdrop" in loaded
 
 
-@given(cut=st.integers(0, len(firewall.ruleset([GRANT])) - 5))
+@given(cut=st.integers(0, len(rules.ruleset([GRANT])) - 5))
 def test_a_vm_whose_rules_do_not_load_answers_ssh_only(
     tmp_path_factory: pytest.TempPathFactory, cut: int
 ) -> None:
     folder = tmp_path_factory.mktemp("boot")
-    (folder / "firewall-ssh.nft").write_text(firewall.fallback([GRANT]))
-    (folder / "firewall.nft").write_text(firewall.ruleset([GRANT])[:cut])
-    code, rules = boot(folder)
+    (folder / "firewall-ssh.nft").write_text(rules.fallback([GRANT]))
+    (folder / "firewall.nft").write_text(rules.ruleset([GRANT])[:cut])
+    code, loaded = boot(folder)
     assert code == 1, "systemd shows it as failed"
-    assert "ip saddr 10.90.0.1 tcp dport 22 accept" in rules
-    assert "policy drop" in rules
-    assert "8080" not in rules
+    assert "ip saddr 10.90.0.1 tcp dport 22 accept" in loaded
+    assert "policy drop" in loaded
+    assert "8080" not in loaded
 
 
 # What the kernel keeps in mind.
@@ -135,7 +135,7 @@ def test_clients_take_no_room_in_the_table_of_connections(granted: str, kept: in
         for pid, device, address in ((vm, "near", 1), (client, "far", 2)):
             inside(pid, "ip", "address", "add", f"192.0.2.{address}/24", "dev", device)
             inside(pid, "ip", "link", "set", device, "up")
-        inside(vm, "nft", "--file", "-", text=firewall.ruleset([grant]))
+        inside(vm, "nft", "--file", "-", text=rules.ruleset([grant]))
         listen = ("nsenter", f"--target={vm}", "--net", sys.executable, "-c", _LISTEN, "8080")
         with subprocess.Popen(listen, stdout=subprocess.PIPE) as server:
             assert server.stdout is not None

@@ -13,8 +13,8 @@ from lab.commands import PROJECT
 from lab.images.containers import SICK_REASON
 from lab.layout import ADDRESS
 from lab.namespaces import wait_until
-from remote.names import SLOT_LABEL
-from remote.vm_agent import agent
+from remote.names import SLOT_LABEL, TRAEFIK_LABEL
+from remote.vm_agent.resources import SERVING_WEIGHT
 from tests.support.driver import LAB, Driver, long
 from tests.support.person import in_the_lab
 
@@ -87,10 +87,10 @@ def test_what_serves_has_more_of_the_processor_than_docker_and_traefik_most(
             ).split()
         ]
 
-    assert wait_until(lambda: weights(SLOT_LABEL) == [agent.SERVING_WEIGHT] * 2, 60)
-    assert weights(agent.TRAEFIK_LABEL) == [4 * agent.SERVING_WEIGHT]
+    assert wait_until(lambda: weights(SLOT_LABEL) == [SERVING_WEIGHT] * 2, 60)
+    assert weights(TRAEFIK_LABEL) == [4 * SERVING_WEIGHT]
     docker = "cat /sys/fs/cgroup/system.slice/docker.service/cpu.weight"
-    assert int(driver.on_vm("web-0", docker)) < agent.SERVING_WEIGHT
+    assert int(driver.on_vm("web-0", docker)) < SERVING_WEIGHT
 
 
 def test_the_application_sees_the_client_and_no_forged_one(driver: Driver) -> None:

@@ -22,7 +22,10 @@ from components.host import traefik
 from lab.loopback.docker import DockerApi
 from lab.loopback.ports import free_ports
 from lab.loopback.vm import BINARY
-from remote.vm_agent import agent
+from remote.vm_agent import (
+    traefik_api,
+    traefik_files,
+)
 
 _NETWORK = "fuzz"
 _NOWHERE = "255.255.255.255"  # Linux refuses to connect to it, at once
@@ -112,7 +115,7 @@ def _traefik(docker: str, edge: Sequence[str]) -> Iterator[Started]:
     with tempfile.TemporaryDirectory() as agents:
         folder = f"{agents}/traefik"
         Path(folder).mkdir()
-        agent.write_files(Path(agents))
+        traefik_files.write_files(Path(agents))
         flags = [
             flag.replace(f"=:{traefik.API_PORT}", f"={api}")
             .replace(f"=:{traefik.ENTRYPOINT_PORT}", f"={web}")
@@ -132,7 +135,7 @@ def _traefik(docker: str, edge: Sequence[str]) -> Iterator[Started]:
                 stderr=subprocess.STDOUT,
             )
         asked = urllib.request.Request(
-            f"http://{api}/api/rawdata", headers=dict(agent.login(Path(agents)))
+            f"http://{api}/api/rawdata", headers=dict(traefik_api.login(Path(agents)))
         )
         try:
             yield Started(web=web, api=asked, log=log)

@@ -24,9 +24,12 @@ from components.host import traefik
 from components.service.labels import traefik_labels
 from lab.loopback.ports import free_ports
 from lab.loopback.vm import BINARY
-from remote.names import SLOT_LABEL
-from remote.vm_agent import agent
+from remote.labels import owned
+from remote.names import SLOT_LABEL, TRAEFIK_LABEL
+from remote.vm_agent import polling, traefik_files
 from remote.vm_agent.agent import Agent
+from remote.vm_agent.filtered_docker import FilteredDocker
+from remote.vm_agent.server import UnixServer
 
 NETWORK = "apps"
 EDGE = ("127.0.0.1",)
@@ -65,7 +68,7 @@ def labels_of(
 ) -> dict[str, str]:
     """Return a container's labels as Docker has them: Gatehouse's win over the image's."""
     own = {SLOT_LABEL: f"{name}-web-0-{number}", **traefik_labels(name, spec)}
-    return {**(image or {}), **agent.marked(own)}
+    return {**(image or {}), **owned(own)}
 
 
 class App:
@@ -321,7 +324,7 @@ class Traefik:
         return {
             "Id": "f" * 64,
             "State": {"Running": True, "Paused": False, "StartedAt": "", "Pid": self.process.pid},
-            "Config": {"Labels": agent.marked({agent.TRAEFIK_LABEL: str(self.api)})},
+            "Config": {"Labels": owned({TRAEFIK_LABEL: str(self.api)})},
             "NetworkSettings": {"Networks": {NETWORK: {"IPAddress": "127.0.0.1"}}},
         }
 
@@ -341,19 +344,26 @@ class Traefik:
             return False
 
 
+def new_agent(folder: Path) -> Agent:
+    """Return another agent with the same files, which follows Docker."""
+    made = Agent(folder)
+    threading.Thread(target=made.follower.follow, daemon=True).start()
+    return made
+
+
 class Vm:
     """The agent with all that is around it on a VM."""
 
     def __init__(self, folder: Path) -> None:
         self.docker = Docker(folder / "docker.sock")
         (folder / "traefik").mkdir()
-        agent.write_files(folder)
+        traefik_files.write_files(folder)
         self.agent = Agent(folder)
         self.socket = folder / "traefik" / "docker.sock"
         self.port = free_ports(1)[0]
-        self.server = agent.UnixServer(self.socket, agent.FilteredDocker, self.agent)
+        self.server = UnixServer(self.socket, FilteredDocker, self.agent)
         threading.Thread(target=self.server.serve_forever, daemon=True).start()
-        threading.Thread(target=self.agent.follow_docker, daemon=True).start()
+        threading.Thread(target=self.agent.follower.follow, daemon=True).start()
         self.traefik = Traefik(self.docker, folder)
         eventually(self.traefik.runs)
 
@@ -373,4 +383,4 @@ class Vm:
 
 
 def eventually(condition: Callable[[], bool]) -> None:
-    assert agent.poll(condition, 60)
+    assert polling.poll(condition, 60)

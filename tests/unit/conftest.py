@@ -6,7 +6,10 @@ from pathlib import Path
 import pytest
 
 from components.config import machine
-from remote.vm_agent import agent
+from remote.vm_agent import (
+    docker,
+    polling,
+)
 from tests.support.virtual import Vm
 
 
@@ -18,9 +21,9 @@ def a_hypervisor(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def vm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Vm]:
-    monkeypatch.setattr(agent, "DOCKER_SOCKET", str(tmp_path / "docker.sock"))
-    monkeypatch.setattr(agent, "_POLL_SECONDS", 0.02)
-    monkeypatch.setattr(agent, "last_lines", lambda _: "\n  log")
+    monkeypatch.setattr(docker, "SOCKET", str(tmp_path / "docker.sock"))
+    monkeypatch.setattr(polling, "POLL_SECONDS", 0.02)
+    monkeypatch.setattr(docker, "last_lines", lambda _: "\n  log")
     made = Vm(tmp_path)
     yield made
     made.close()

@@ -19,8 +19,8 @@ from components.host import rights
 from components.host import traefik as traefik_flags
 from components.service.labels import traefik_labels, traefik_name
 from lab.loopback.vm import BINARY
-from remote.names import SLOT_LABEL
-from remote.vm_agent.agent import PIDS_LABEL, marked, own_labels
+from remote.labels import own_labels, owned
+from remote.names import PIDS_LABEL, SLOT_LABEL
 from tests.support import program, traefik
 from tests.support.rendering import placement
 from tests.support.strategies import SECRET, right_stacks
@@ -185,7 +185,7 @@ def _passed_on(slot: str, name: str, service: Service, inputs: dict[str, Any]) -
         PIDS_LABEL: str(service.pids),
         **traefik_labels(name, service),
     }
-    assert labels == marked({**service.labels, **ours})
+    assert labels == owned({**service.labels, **ours})
     assert len(labels) == len(service.labels) + len(ours) + 1
     assert own_labels({**labels, "of.the": "image"}) == labels
     assert inputs.get("command") == (list(service.command) if service.command else None)

@@ -1,9 +1,9 @@
-"""The names that both sides use are the same on both."""
+"""The names that both sides use are the same in files of other languages."""
 
 from remote import names
-from remote.vm_agent import agent
+from remote.vm_agent.traefik_files import NOWHERE
 
 
-def test_the_agents_copies_are_the_same() -> None:
-    assert names.SLOT_LABEL == agent._SLOT_LABEL
-    assert names.AGENT_FOLDER == agent.FOLDER
+def test_traefiks_file_has_the_transports_that_labels_name() -> None:
+    for name in (names.PASSED_ON, names.PASSED_ON_WITH_ADDRESS):
+        assert f"\n    {name.removesuffix('@file')}: {{" in NOWHERE

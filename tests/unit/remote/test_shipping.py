@@ -1,65 +1,53 @@
-"""Programs and files that are sent over a connection which may end early."""
+"""Programs that are sent in a command."""
 
+import base64
 import subprocess
 from pathlib import Path
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
-from remote.shipping import whole_file, whole_program
-from remote.vm_agent import agent, ready
-from remote.vm_firewall import firewall
-
-PROGRAM = """\
-import sys
-print("half of it")
-if __name__ == "__main__":
-    print("ö", *sys.argv[1:], __name__)
-    sys.exit(3)
-"""
+from remote.archive import PROGRAMS, archive
+from remote.shipping import archive_command
 
 
-def shell(
-    command: str, sent: bytes, folder: Path | None = None
-) -> subprocess.CompletedProcess[str]:
-    told = subprocess.run(
+def shell(command: str, folder: Path, sent: bytes = b"") -> tuple[int, str, str]:
+    done = subprocess.run(
         ("sh", "-c", command), input=sent, check=False, capture_output=True, cwd=folder
     )
-    return subprocess.CompletedProcess(
-        command, told.returncode, told.stdout.decode(), told.stderr.decode()
-    )
+    return done.returncode, done.stdout.decode(), done.stderr.decode()
 
 
-def test_a_program_that_has_come_whole_runs() -> None:
-    told = shell(f"{whole_program(PROGRAM)} a 'b c'", PROGRAM.encode())
-    assert (told.returncode, told.stdout) == (3, "half of it\nö a b c __main__\n")
+@pytest.mark.parametrize("program", PROGRAMS)
+def test_ours_run_from_memory(program: str, tmp_path: Path) -> None:
+    code, _, error = shell(archive_command(archive(program), "frobnicate"), tmp_path)
+    assert code == 2
+    assert "invalid choice: 'frobnicate'" in error
+    assert not list(tmp_path.iterdir())
 
 
-@given(st.integers(0, len(PROGRAM.encode()) - 1))
-def test_of_a_program_that_ends_early_nothing_runs(cut: int) -> None:
-    told = shell(whole_program(PROGRAM), PROGRAM.encode()[:cut])
-    assert (told.returncode, told.stdout) == (1, "")
-    assert "only a part of the program arrived, because the connection ended early" in told.stderr
+def test_arguments_and_input_are_the_programs_own(tmp_path: Path) -> None:
+    program = b"import sys\nprint(sys.stdin.read(), sys.argv[1:], __name__)\nsys.exit(3)\n"
+    said = shell(archive_command(program, "a", "b 'c'", "$HOME"), tmp_path, b"given")
+    assert said == (3, """given ['a', "b 'c'", '$HOME'] __main__\n""", "")
 
 
-@pytest.mark.parametrize("module", [firewall, ready])
-def test_ours_can_be_run_so(module: object) -> None:
-    text = Path(str(vars(module)["__file__"])).read_text()
-    told = shell(whole_program(text), text.encode())
-    assert told.returncode != 0
-    assert "required" in told.stderr or "missing" in told.stderr, "arguments"
+@pytest.mark.parametrize("cut", [0, 1, 2, 3])
+def test_half_an_agent_is_never_installed(tmp_path: Path, cut: int) -> None:
+    file = tmp_path / "agent.py"
+    file.write_text("the one before")
+    program = archive("vm_agent")
+    command = archive_command(program, "install", "agent.py", "0")
+    text = base64.b64encode(program).decode()
+    code, out, error = shell(command.replace(text, text[: len(text) * cut // 4 // 4 * 4]), tmp_path)
+    assert (code, out) == (1, "")
+    assert "did not arrive whole" in error
+    assert file.read_text() == "the one before"
+    assert list(tmp_path.iterdir()) == [file]
 
 
-@given(st.integers(0, 60_000))
-def test_half_an_agent_is_never_installed(
-    tmp_path_factory: pytest.TempPathFactory, cut: int
-) -> None:
-    folder = tmp_path_factory.mktemp("home")
-    text = Path(agent.__file__).read_text()
-    (folder / "agent.py").write_text("the one before")
-    told = shell(f"{whole_file(text, 'agent.py')}; echo go on", text.encode()[:cut], folder)
-    whole = cut >= len(text.encode())
-    assert (folder / "agent.py").read_text() == (text if whole else "the one before")
-    assert told.stdout == ("go on\n" if whole else "")
-    assert [each.name for each in folder.iterdir()] == ["agent.py"]
+def test_an_agent_that_has_come_whole_is_installed(tmp_path: Path) -> None:
+    command = archive_command(archive("vm_agent"), "install", "agent.py", "0")
+    code, _, error = shell(f"GATEHOUSE_FOLDER={tmp_path} {command}", tmp_path)
+    assert (code, "the agent does not run after 0 s" in error) == (1, True), error
+    assert (tmp_path / "agent.py").read_bytes() == archive("vm_agent")
+    assert [each.name for each in tmp_path.iterdir()] == ["agent.py"]

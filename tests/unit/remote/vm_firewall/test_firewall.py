@@ -8,8 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from remote.vm_firewall import __main__ as program
 from remote.vm_firewall import firewall
-from remote.vm_firewall.firewall import Grant
+from remote.vm_firewall.grant import Grant
 
 GRANT = Grant(ssh=("10.90.0.1/32",), edges=("10.90.0.1",), edge_ports="8000-8999")
 CLIENT = "10.90.0.1 40000 10.90.0.10 22"
@@ -27,12 +28,12 @@ def nft(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
     monkeypatch.setattr(firewall, "FOLDER", tmp_path)
     monkeypatch.setattr(firewall, "_UNIT_FILE", tmp_path / "gatehouse-firewall.service")
-    monkeypatch.setattr("remote.vm_firewall.firewall.subprocess.run", run)
+    monkeypatch.setattr("remote.vm_firewall.kernel.subprocess.run", run)
     return told
 
 
 def allow(name: str, grant: Grant, client: str = CLIENT) -> int:
-    return firewall.main(["allow", name, grant.to_json(), client])
+    return program.main(["allow", name, grant.to_json()], {"SSH_CONNECTION": client})
 
 
 def accepted(rules: str) -> list[str]:
@@ -60,12 +61,12 @@ def test_the_next_grant_is_in_force_before_the_last_one_goes(nft: list[str]) -> 
         "ip saddr { 10.90.0.1/32 } tcp dport 8000-8999 accept",
         "ip saddr { 10.90.0.254/32 } tcp dport 8000-8999 accept",
     ]
-    assert firewall.main(["forbid", "a"]) == 0
+    assert program.main(["forbid", "a"]) == 0
     assert [line for line in accepted(nft[-1]) if "8000" in line] == [
         "ip saddr { 10.90.0.254/32 } tcp dport 8000-8999 accept",
     ]
     assert (firewall.FOLDER / "firewall.nft").read_text() == nft[-1], "for the next boot"
-    assert firewall.main(["forbid", "a"]) == 0, "and again"
+    assert program.main(["forbid", "a"]) == 0, "and again"
 
 
 def test_who_brings_it_is_not_shut_out(nft: list[str], capsys: pytest.CaptureFixture[str]) -> None:
@@ -86,7 +87,7 @@ def test_an_image_without_nftables_is_told(
     def missing(*_: object, **__: object) -> None:
         raise FileNotFoundError
 
-    monkeypatch.setattr("remote.vm_firewall.firewall.subprocess.run", missing)
+    monkeypatch.setattr("remote.vm_firewall.kernel.subprocess.run", missing)
     assert allow("a", GRANT) == 1
     assert "farm.install_docker: the image has no nft" in capsys.readouterr().err
 
@@ -100,7 +101,7 @@ def test_what_nft_refuses_changes_nothing(
     def refuse(words: tuple[str, ...], **_: object) -> subprocess.CompletedProcess[str]:
         return subprocess.CompletedProcess(words, 1, "Error: syntax error")
 
-    monkeypatch.setattr("remote.vm_firewall.firewall.subprocess.run", refuse)
+    monkeypatch.setattr("remote.vm_firewall.kernel.subprocess.run", refuse)
     assert allow("b", Grant(ssh=GRANT.ssh, public=(80,))) == 1
     assert "nft refuses the firewall's rules:\nError: syntax error" in capsys.readouterr().err
     assert (firewall.FOLDER / "firewall.nft").read_text() == before
@@ -110,13 +111,13 @@ def test_what_nft_refuses_changes_nothing(
 def test_the_last_grant_for_ssh_stays_for_ssh(nft: list[str]) -> None:
     assert allow("a", GRANT) == 0
     assert allow("b", Grant(public=(80,))) == 1, "no SSH at all"
-    assert firewall.main(["forbid", "a"]) == 0
+    assert program.main(["forbid", "a"]) == 0
     assert accepted(nft[-1]) == ["ip saddr { 10.90.0.1/32 } tcp dport 22 accept"]
-    assert firewall.main(["forbid", "a"]) == 0, "and again"
+    assert program.main(["forbid", "a"]) == 0, "and again"
     assert accepted(nft[-1]) == ["ip saddr { 10.90.0.1/32 } tcp dport 22 accept"]
     moved = Grant(ssh=("10.90.0.0/30",))
     assert allow("b", moved) == 0
-    assert firewall.main(["forbid", "a"]) == 0
+    assert program.main(["forbid", "a"]) == 0
     assert accepted(nft[-1]) == ["ip saddr { 10.90.0.0/30 } tcp dport 22 accept"]
 
 
@@ -129,10 +130,10 @@ def test_what_was_allowed_again_since_stays(
         printed.append(capsys.readouterr().out)
     before = nft[-1]
     for earlier in (printed[0], ""):
-        assert firewall.main(["forbid", "a", "--printed", earlier]) == 0
+        assert program.main(["forbid", "a", "--printed", earlier]) == 0
         assert nft[-1] == before
         assert capsys.readouterr().out == "a was allowed again since, so it stays\n"
-    assert firewall.main(["forbid", "a", "--printed", printed[1]]) == 0
+    assert program.main(["forbid", "a", "--printed", printed[1]]) == 0
     assert "8000" not in nft[-1]
 
 
@@ -140,7 +141,7 @@ def test_a_grant_without_a_mark_goes_whatever_was_printed(nft: list[str]) -> Non
     assert allow("a", GRANT) == 0
     file = firewall.FOLDER / "firewall" / "a.json"
     file.write_text(GRANT.to_json())  # as an older version wrote it
-    assert firewall.main(["forbid", "a", "--printed", ""]) == 0
+    assert program.main(["forbid", "a", "--printed", ""]) == 0
     assert "8000" not in nft[-1]
 
 
@@ -185,7 +186,7 @@ def test_a_typo_changes_nothing(nft: list[str], typed: list[str]) -> None:
     assert allow("a", GRANT) == 0
     before = {each: each.read_text() for each in firewall.FOLDER.rglob("*") if each.is_file()}
     with pytest.raises(SystemExit):
-        firewall.main(typed)
+        program.main(typed)
     assert len(nft) == 1
     assert before == {
         each: each.read_text() for each in firewall.FOLDER.rglob("*") if each.is_file()

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from remote.vm_agent import ready
+from remote.vm_agent.errors import AgentError
 
 
 @pytest.fixture(autouse=True)
@@ -34,10 +35,9 @@ def test_it_ends_and_says_why(
     logs: str,
     said: tuple[str, ...],
     tmp_path: Path,
-    capsys: pytest.CaptureFixture[str],
 ) -> None:
     docker(tmp_path, inspect, logs)
-    assert ready.main("traefik", "1", "/ping", "0") == 1
-    errors = capsys.readouterr().err
+    with pytest.raises(AgentError) as error:
+        ready.wait("traefik", 1, "/ping", 0)
     for each in said:
-        assert each in errors
+        assert each in f"{error.value}\n"

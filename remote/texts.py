@@ -1,0 +1,17 @@
+"""Texts in other languages, in ``templates`` beside the modules that use them."""
+
+import pkgutil
+
+
+def text_of(package: str, name: str) -> str:
+    """Return the text of a template of a package, which may be in an archive.
+
+    Modules read theirs when they are imported: an archive may be replaced while it runs.
+
+    Raises:
+        FileNotFoundError: There is none.
+    """
+    data = pkgutil.get_data(package, f"templates/{name}")
+    if data is None:
+        raise FileNotFoundError(f"{package}: {name}")
+    return data.decode()

@@ -1,0 +1,49 @@
+"""The connections to a container, by which it is known to have requests in flight."""
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from remote.vm_agent import polling
+
+# Of proc_pid_net(5). A client of HTTP waits for its answer with both halves open; others may have
+# ended theirs, and the container has not.
+_ESTABLISHED, _CLOSE_WAIT = "01", "08"
+_IN_FLIGHT = {"http": {_ESTABLISHED}, "tcp": {_ESTABLISHED, _CLOSE_WAIT}}
+_QUIET_SECONDS = 1.5
+"""No connection for so long means no request: Traefik keeps idle ones for 1 s."""
+
+
+def is_connection(line: str, port: int, kind: str = "http") -> bool:
+    """Whether a line of /proc/PID/net/tcp is a connection to the local ``port``, not done yet."""
+    _, local, _, state, *_ = line.split()
+    return state in _IN_FLIGHT[kind] and int(local.rpartition(":")[2], 16) == port
+
+
+def count(pid: int, port: int, kind: str) -> int:
+    """Return how many connections a process's network has to a port of its own."""
+    found = 0
+    for table in ("tcp", "tcp6"):
+        try:
+            lines = Path(f"/proc/{pid}/net/{table}").read_text().splitlines()[1:]
+        except PermissionError:
+            raise  # or it would look as if there were none
+        except OSError:
+            continue  # it has ended
+        found += sum(is_connection(line, port, kind) for line in lines)
+    return found
+
+
+def await_quiet(in_flight: Callable[[], int], grace: float) -> str:
+    """Wait until nothing is in flight or the time, in seconds, is over."""
+    began = quiet_since = time.monotonic()
+    while True:
+        now = time.monotonic()
+        open_now = in_flight()
+        if open_now:
+            quiet_since = now
+        if now - quiet_since >= _QUIET_SECONDS:
+            return f"nothing in flight after {now - began:.1f} s"
+        if now - began > grace + _QUIET_SECONDS:
+            return f"{open_now} connections are still open after {grace:.0f} s and will be cut"
+        polling.pause()

@@ -1,0 +1,133 @@
+"""A client of Docker: its API on a socket, and its command line for logs."""
+
+import contextlib
+import http.client
+import json
+import socket
+import subprocess
+from collections.abc import Iterable
+from typing import Any
+
+from remote.vm_agent.container import SAID, Container, inspected, is_id
+
+SOCKET = "/var/run/docker.sock"
+_LOG_LINES = "15"
+_LOG_SECONDS = 30.0
+
+
+class DockerError(OSError):
+    """Docker cannot describe this container; it may describe others."""
+
+
+class DockerConnection(http.client.HTTPConnection):
+    """HTTP to Docker's socket."""
+
+    def __init__(self, timeout: float | None = 30.0) -> None:
+        super().__init__("docker", timeout=timeout)
+
+    def connect(self) -> None:
+        """Connect to the socket instead of a host."""
+        self.sock = socket.socket(socket.AF_UNIX)
+        self.sock.settimeout(self.timeout)
+        self.sock.connect(SOCKET)
+
+
+def ask(path: str, update: object = None, method: str = "GET") -> tuple[int, bytes]:
+    """Return status and body of a request without a body, or of a POST of an update.
+
+    Raises:
+        OSError: Docker does not answer.
+    """
+    connection = DockerConnection()
+    try:
+        if update is None:
+            connection.request(method, path)
+        else:
+            headers = {"Content-Type": "application/json"}
+            connection.request("POST", path, json.dumps(update), headers)
+        answer = connection.getresponse()
+        return answer.status, answer.read()
+    except http.client.HTTPException as error:
+        raise OSError(str(error)) from error
+    finally:
+        connection.close()
+
+
+def find(container: str) -> Container | None:
+    """Return a container by its id, or None if there is none.
+
+    Raises:
+        OSError: Docker does not answer, or not with a container.
+    """
+    if not is_id(container):
+        return None
+    status, body = ask(f"/containers/{container}/json")
+    if status == 404:
+        return None
+    with contextlib.suppress(ValueError, LookupError, TypeError, AttributeError):
+        if status == 200:
+            return inspected(body)
+    said = body[:SAID].decode(errors="replace")
+    raise DockerError(f"it says {status} of {container[:12]}: {said}")
+
+
+def find_all(containers: Iterable[str]) -> list[Container]:
+    """Return the containers that exist, without those that Docker cannot describe.
+
+    Raises:
+        OSError: Docker does not answer.
+    """
+    found = []
+    for each in containers:
+        try:
+            found.append(find(each))
+        except DockerError as error:
+            print(f"container {each[:12]} is left out: {error}", flush=True)
+    return [each for each in found if each is not None]
+
+
+def listed(label: str) -> list[dict[str, Any]]:
+    """Return Docker's list of the running containers with a label.
+
+    Raises:
+        OSError: Docker does not answer, or not with a list.
+    """
+    return list_at(f'/containers/json?filters={{"label":["{label}"]}}')
+
+
+def list_at(path: str) -> list[dict[str, Any]]:
+    """Return a list of containers of Docker's.
+
+    Raises:
+        OSError: Docker does not answer, or not with a list.
+    """
+    status, body = ask(path)
+    with contextlib.suppress(ValueError, RecursionError):
+        told = json.loads(body) if status == 200 else None
+        if isinstance(told, list) and all(_is_listed(each) for each in told):
+            return told
+    raise DockerError(f"it says {status}: {body[:SAID].decode(errors='replace')}")
+
+
+def _is_listed(told: object) -> bool:
+    found = told if isinstance(told, dict) else {}
+    labels = found.get("Labels")
+    created = isinstance(found.get("Created"), int | float)
+    return is_id(found.get("Id")) and created and (labels is None or isinstance(labels, dict))
+
+
+def last_lines(container: str) -> str:
+    """Return the last lines of a container's log, below a heading."""
+    try:
+        logs = subprocess.run(
+            ("docker", "logs", "--tail", _LOG_LINES, container),
+            check=False,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            errors="replace",
+            timeout=_LOG_SECONDS,
+        )
+    except (OSError, subprocess.TimeoutExpired) as error:
+        return f"\n  Its last log lines cannot be read: {error}"
+    return f"\n  Its last log lines:\n{logs.stdout}"

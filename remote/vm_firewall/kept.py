@@ -1,0 +1,67 @@
+"""A grant in its file, with the mark of the command that has put it into force."""
+
+import json
+import os
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from remote.vm_firewall.errors import FirewallError
+from remote.vm_firewall.grant import Grant
+
+
+@dataclass(frozen=True, kw_only=True)
+class Kept:
+    """A grant that is in force."""
+
+    grant: Grant
+    mark: str = ""
+    """Of the ``allow`` that has put it into force last; empty if an older version kept none."""
+    leftover: bool = False
+    """Whether its command was undone, and it stays so that SSH is answered at all."""
+
+    def to_json(self) -> str:
+        """Return it as one line."""
+        own = {"mark": self.mark, "leftover": self.leftover}
+        return json.dumps({**asdict(self.grant), **own}, sort_keys=True)
+
+    @classmethod
+    def from_json(cls, text: str) -> "Kept":
+        """Read what this or an older version has kept.
+
+        Raises:
+            ValueError, TypeError, LookupError: It is no grant.
+        """
+        document = json.loads(text)
+        grant = Grant.of(document)
+        # An older version did not say so. No command grants SSH alone.
+        only_ssh = not grant.edges and not grant.public
+        return cls(
+            grant=grant,
+            mark=str(document.get("mark", "")),
+            leftover=bool(document.get("leftover", only_ssh)),
+        )
+
+
+def read(file: Path) -> Kept:
+    """Return a grant that was put into force before.
+
+    Raises:
+        FirewallError: The file is damaged.
+    """
+    try:
+        return Kept.from_json(file.read_text())
+    except (OSError, ValueError, TypeError, LookupError, AttributeError) as error:
+        raise FirewallError(
+            f"{file}: is no grant, so nothing was changed; delete it, and run"
+            f" `pulumi up --replace '**::{file.stem}'` to have it written again (got {error!r})"
+        ) from None
+
+
+def write(file: Path, text: str) -> None:
+    """Write a file that a power failure leaves as it was or whole."""
+    partial = file.with_name(f"{file.name}.partial")
+    with partial.open("w") as opened:
+        opened.write(text)
+        opened.flush()
+        os.fsync(opened.fileno())
+    partial.replace(file)
