@@ -18,6 +18,7 @@ import pytest
 
 from components.edge.pages import MOST_BYTES
 from lab.loopback.site import Site, a_site
+from remote.edge_agent.bundle import unpack
 from remote.edge_agent.system import poll
 from tests.support import golden
 from tests.support.containers import App, Calls, Sockets
@@ -426,9 +427,9 @@ def test_headers_are_set_and_taken_away_on_all_answers(site: Site, app: App) -> 
 
 
 def test_this_haproxy_accepts_everything_at_once() -> None:
-    text = (golden.FOLDER / "everything" / "haproxy.cfg").read_text()
+    text = (golden.FOLDER / "everything" / "edge.txt").read_text()
     lists = f"userlist shop\n    user alice password {hashed('a')}\n"
-    haproxy_accepts(text, "/var/lib/gatehouse/test", lists)
+    haproxy_accepts(unpack(text), "/var/lib/gatehouse/test", lists)
 
 
 def test_a_change_of_what_the_edge_does_loses_no_request(
