@@ -40,7 +40,9 @@ def _contents() -> Iterator[tuple[str, bytes]]:
     yield "__main__.py", _START.encode()
     names = [f"{package}/__init__.py" for package in _PACKAGES]
     names += [
-        path.relative_to(_ROOT).as_posix() for path in sorted((_ROOT / _PROGRAM).glob("*.py"))
+        path.relative_to(_ROOT).as_posix()
+        for path in sorted((_ROOT / _PROGRAM).rglob("*"))
+        if path.is_file() and path.suffix != ".pyc"
     ]
     for name in names:
         yield name, (_ROOT / name).read_bytes()
