@@ -48,7 +48,8 @@ def test_the_copy_that_stays_writes_the_same_units(tmp_path: Path, text: str) ->
     program = (
         f"import sys; sys.path[:] = [{str(copy)!r}, *sys.path[1:]];"
         f" from remote.edge_agent import timer; from remote.edge_agent.instance import Instance;"
-        f" print(timer.__file__); print(timer.{text}(Instance({str(EDGE.folder)!r}, 'prod')), end='')"
+        " print(timer.__file__);"
+        f" print(timer.{text}(Instance({str(EDGE.folder)!r}, 'prod')), end='')"
     )
     told = subprocess.run(
         (sys.executable, "-c", program), capture_output=True, text=True, check=True, cwd=tmp_path
