@@ -39,13 +39,6 @@ _TEMPLATES.filters |= {
     "tcp_frontend": tcp_frontend,
 }
 
-_COMPRESSED = (
-    *("text/html", "text/css", "text/plain", "text/xml", "text/javascript", "text/csv"),
-    *("application/javascript", "application/json", "application/xml", "image/svg+xml"),
-    *("application/manifest+json", "application/rss+xml", "application/atom+xml"),
-)
-"""Types that are text; the others are compressed already, or hardly shrink."""
-
 _TELLTALE = ("server", "x-powered-by", "x-aspnet-version", "x-aspnetmvc-version")
 """Headers of answers that only help to find vulnerable software."""
 
@@ -169,7 +162,6 @@ def render(
         access_log=_json(_ACCESS_LOG),
         tcp_log=_json(_TCP_LOG),
         limited=any(backend.http.rate_limit for backend in http),
-        compressed=_COMPRESSED,
         telltale=_TELLTALE,
         not_in_urls=_NOT_IN_URLS,
         proxies_only=_PROXIES_ONLY,

@@ -12,7 +12,7 @@ from pulumi.runtime import rpc
 
 from components.config.loading import parse
 from components.config.models.edge import Edge
-from components.config.models.http import container_cookie, vm_cookie
+from components.config.models.http import Http, container_cookie, vm_cookie
 from components.config.models.service import Service
 from components.config.models.stack import Stack
 from components.edge.backends import backend
@@ -191,6 +191,28 @@ def test_the_users_are_a_secret_of_their_own_and_come_before_the_edge(
         program.config(services__hello__http={"basic_auth": {"alice": HASH.replace("a", "b")}})
     )
     assert other.edge_input != run.edge_input, "so that a change of users alone is taken up"
+
+
+KEYS = [
+    pytest.param({key: example}, id=f"{key}-{number}")
+    for key, field in Http.model_fields.items()
+    for number, example in enumerate(field.examples or ())
+]
+
+
+@pytest.mark.parametrize("http", KEYS)
+def test_each_key_does_something_that_haproxy_accepts(http: dict[str, Any]) -> None:
+    if "basic_auth" in http:
+        http = {"basic_auth": {"alice": HASH}}
+    made, plain = (stack(app={"http": given}).services["app"] for given in (http, {}))
+    given = [
+        backend("app", each, {"web-0": 1}, {"web-0": "192.0.2.1:80"}, each.http.error_pages)
+        for each in (made, plain)
+    ]
+    edge, other = (render([each], Edge(), "/srv/edge") for each in given)
+    assert edge != other or traefik_labels("app", made) != traefik_labels("app", plain)
+    if HAPROXY is not None:
+        haproxy_accepts(edge, "/srv/edge", userlists({"app": made}))
 
 
 @pytest.mark.skipif(HAPROXY is None, reason="haproxy is not installed here")
