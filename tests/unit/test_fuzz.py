@@ -79,8 +79,9 @@ def test_every_config_is_refused_with_a_path_or_rendered_whole(
     else:
         parts = list(map(fuzz, seeds))
     tally = sum(parts, Counter[str]())
-    assert tally["rendered"] > tally["configs"] / 4, tally
-    assert tally["refused"] > tally["configs"] / 4, tally
+    # A third and two thirds; by chance, 240 configs may have a quarter.
+    assert tally["rendered"] > tally["configs"] / 6, tally
+    assert tally["refused"] > tally["configs"] / 6, tally
     if FULL:
         with capsys.disabled():
             print(f"\n  FUZZ_SEED={first}, {time.monotonic() - started:.0f} s, {dict(tally)}")
