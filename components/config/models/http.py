@@ -16,6 +16,7 @@ from components.config.models.base import (
     Model,
     ProxyTime,
     Size,
+    Switch,
     printable,
     proxy_time,
 )
@@ -24,7 +25,7 @@ from components.config.units import DURATION, parse_duration
 HEADER_BYTES = 3000
 """Room for a service's headers, in what HAProxy reserves of a buffer for those that are added."""
 
-TEXT = (
+_TEXT = (
     *("text/html", "text/css", "text/plain", "text/xml", "text/javascript", "text/csv"),
     *("application/javascript", "application/json", "application/xml", "image/svg+xml"),
     *("application/manifest+json", "application/rss+xml", "application/atom+xml"),
@@ -127,6 +128,10 @@ _Status = Annotated[
     ),
 ]
 _LocalPath = Annotated[str, Field(min_length=1, max_length=1000), AfterValidator(printable)]
+_MediaType = Annotated[
+    str,
+    Matching(r"[a-z]+/[a-z0-9][a-z0-9.+-]{0,99}", "a media type such as text/html, in lower case"),
+]
 _ClientNetwork = Annotated[str, AfterValidator(_client_network)]
 
 
@@ -167,6 +172,21 @@ class RateLimit(Model):
         description="Length of the sliding window. A client that sends more gets a 429 with"
         " `Retry-After`, until its rate is below the limit again.",
         examples=["10s"],
+    )
+
+
+class Compression(Model):
+    """The answers that the edge compresses."""
+
+    types: Annotated[
+        tuple[_MediaType, ...],
+        Field(min_length=1, max_length=50),
+        List,
+    ] = Field(
+        default=_TEXT,
+        description="Media types of the answers to compress. By default those that are text: HTML,"
+        " CSS, JavaScript, JSON, XML, SVG, CSV, plain text, web manifests and feeds.",
+        examples=[["text/html", "application/wasm"]],
     )
 
 
@@ -262,16 +282,17 @@ class Http(Model):
         examples=["5m"],
     )
     compression: Annotated[
-        bool,
+        Compression | None,
+        Switch(),
         Called(
             "gzip gzip_types encode AddOutputFilterByType SetOutputFilter compress "
             "DeflateCompressionLevel"
         ),
     ] = Field(
-        default=False,
-        description="Compress text with gzip for clients that take it, if the application has"
-        " not; see [HTTP](http.md) on secrets in pages.",
-        examples=[True],
+        default=None,
+        description="Compress answers with gzip for clients that take it, if the application has"
+        " not; `true` for all that is text. See [HTTP](http.md) on secrets in pages.",
+        examples=[True, {"types": ["text/html", "application/wasm"]}],
     )
     aliases: Annotated[tuple[Domain, ...], List] = Field(
         default=(),
@@ -293,11 +314,6 @@ class Http(Model):
         description="The container's protocol: HTTP/1.1, or HTTP/2 without TLS as of gRPC servers.",
         examples=["h2c"],
     )
-
-    @property
-    def compressed(self) -> tuple[str, ...]:
-        """The media types that are compressed."""
-        return TEXT if self.compression else ()
 
     @property
     def least_rate_after(self) -> int:
