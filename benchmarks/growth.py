@@ -24,7 +24,8 @@ from components.edge.backends import backend
 from components.edge.haproxy import render
 from lab.loopback.ports import free_ports
 from remote.archive import EDGE_AGENT, archive
-from remote.edge_agent import bundle, chroot
+from remote.edge_agent import chroot
+from remote.edge_agent.bundle import pack, unpack
 from remote.edge_agent.instance import Instance
 from remote.edge_agent.swap import put
 from remote.edge_agent.system import haproxy, poll
@@ -45,7 +46,7 @@ class Grown:
     """An edge with many services."""
 
     text: str
-    """Its haproxy.cfg, with what the edge agent takes out of it."""
+    """The edge agent's input."""
     domains: tuple[str, ...]
     """In the order of the text."""
 
@@ -71,7 +72,7 @@ def grown(lines: int, folder: str, address: str, ports: tuple[int, int]) -> Grow
         for name, service in stack.services.items()
     ]
     return Grown(
-        text=render(backends, stack.edge, folder),
+        text=pack(render(backends, stack.edge, folder)),
         domains=tuple(f"{name}.example.org" for name in names),
     )
 
@@ -149,7 +150,7 @@ class _Edge:
                 chroot.make(instance.folder)
                 instance.forget_state()
                 instance.keep_program(archive(EDGE_AGENT))
-                put(instance, None, bundle.take_apart(text))
+                put(instance, None, unpack(text))
             yield instance
         finally:
             instance.stop()

@@ -1,6 +1,7 @@
 """Texts in other languages, in ``templates`` beside the modules that use them."""
 
 import pkgutil
+from string import Template
 
 
 def text_of(package: str, name: str) -> str:
@@ -15,3 +16,8 @@ def text_of(package: str, name: str) -> str:
     if data is None:
         raise FileNotFoundError(f"{package}: {name}")
     return data.decode()
+
+
+def template_of(package: str, name: str) -> Template:
+    """Return a template of a package whose ``$names`` are to be filled in; see `text_of`."""
+    return Template(text_of(package, name))

@@ -25,45 +25,11 @@ _SERVICE: Mapping[str, str] = {
     **dict.fromkeys(("proxy_pass", "fastcgi_pass", "uwsgi_pass"), "hosts, path and port"),
     **dict.fromkeys(("backend", "frontend", "router", "routers", "rule"), "hosts, path and port"),
     **dict.fromkeys(("upstream", "BalancerMember", "server", "Proxy"), "replicas and port"),
-    "grpc_pass": "http.protocol",
     "stream": "tcp",
     "SetEnv": "env",
     **dict.fromkeys(("httpchk", "http_check", "health_check", "health_uri"), "health"),
-    **dict.fromkeys(
-        (
-            *("Timeout", "ProxyTimeout", "proxy_read_timeout", "proxy_send_timeout"),
-            *("timeout_server", "read_timeout", "fastcgi_read_timeout"),
-        ),
-        "http.timeout",
-    ),
-    **dict.fromkeys(
-        ("LimitRequestBody", "client_max_body_size", "request_body", "max_size"), "http.max_body"
-    ),
-    **dict.fromkeys(("RequestReadTimeout", "client_body_timeout"), "http.body_timeout"),
-    **dict.fromkeys(("ErrorDocument", "error_page", "handle_errors"), "http.error_pages"),
-    **dict.fromkeys(
-        ("Header", "add_header", "more_set_headers", "expires"),
-        "http.headers",
-    ),
-    **dict.fromkeys(
-        (
-            *("AuthType", "AuthName", "AuthUserFile", "AuthBasicProvider", "auth_basic"),
-            *("auth_basic_user_file", "basic_auth_users"),
-        ),
-        "http.basic_auth",
-    ),
+    "Timeout": "http.timeout",
     "Require": "http.allow or http.basic_auth",
-    **dict.fromkeys(("AllowFrom", "remote_ip"), "http.allow"),
-    **dict.fromkeys(("limit_req", "limit_req_zone", "stick_table"), "http.rate_limit"),
-    **dict.fromkeys(
-        (
-            *("gzip", "gzip_types", "encode", "AddOutputFilterByType", "SetOutputFilter"),
-            *("compress", "DeflateCompressionLevel"),
-        ),
-        "http.compression",
-    ),
-    **dict.fromkeys(("ip_hash", "stickysession", "cookie", "lb_cookie"), "http.sticky"),
-    **dict.fromkeys(("least_conn", "lbmethod", "lb_policy"), "http.balance"),
 }
 """The keys to use instead, from the service on."""
 

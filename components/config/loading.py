@@ -142,25 +142,37 @@ _MESSAGES: Mapping[str, str] = {
 }
 
 
-SHORT_FORMS: Mapping[tuple[str, str | None], str] = {
-    ("model_type", "Volume"): ", such as {name: data, path: /data}",
-    ("model_type", "Tcp"): ", such as {port: 5432}",
-    ("model_type", "Health"): ", such as {path: /health}",
-    ("model_type", "Placement"): ", such as {vms: [web-0]}",
-    ("model_type", "Http"): ", such as {max_body: 10MiB}",
-    ("model_type", "RateLimit"): ", such as {requests: 100, per: 10s}",
-    ("model_type", "Network"): ", such as {cidr: 10.90.0.0/24}",
-    ("model_type", "Hypervisor"): ", such as {uri: qemu:///system}",
-    ("model_type", "Edge"): ", such as {port: 80}",
-    ("model_type", "Stats"): ", such as {port: 8404}",
-    ("model_type", "Tls"): ", such as {folder: /etc/letsencrypt/live}",
-    ("model_type", "Acme"): ", such as {email: ops@example.org}",
-    ("model_type", "CertificateFiles"): (
+SHORT_FORMS: Mapping[str, str] = {
+    "Volume": ", such as {name: data, path: /data}",
+    "Tcp": ", such as {port: 5432}",
+    "Health": ", such as {path: /health}",
+    "Placement": ", such as {vms: [web-0]}",
+    "Http": ", such as {max_body: 10MiB}",
+    "RateLimit": ", such as {requests: 100, per: 10s}",
+    "Network": ", such as {cidr: 10.90.0.0/24}",
+    "Hypervisor": ", such as {uri: qemu:///system}",
+    "Edge": ", such as {port: 80}",
+    "Stats": ", such as {port: 8404}",
+    "Tls": ", such as {folder: /etc/letsencrypt/live}",
+    "Acme": ", such as {email: ops@example.org}",
+    "CertificateFiles": (
         ", such as {fullchain: /etc/ssl/fullchain.pem, privkey: /etc/ssl/privkey.pem}"
     ),
-    ("tuple_type", None): ", such as [first, second]",
 }
-"""Corrections of other tools' short forms, by the type of the error and the model."""
+"""The spelling instead of another tool's short form, by the model."""
+
+
+def short_form(model: type[BaseModel]) -> str:
+    """Return how keys are written in the place of a model: an example of one, if none is listed.
+
+    It is empty for a model with required keys: errors about those say more.
+    """
+    listed = SHORT_FORMS.get(model.__name__)
+    fields = model.model_fields
+    if listed is not None or any(field.is_required() for field in fields.values()):
+        return listed or ""
+    examples = ((key, field.examples[0]) for key, field in fields.items() if field.examples)
+    return next((f", such as {{{key}: {json.dumps(each)}}}" for key, each in examples), "")
 
 
 def _explain(item: Any) -> str:
@@ -210,7 +222,10 @@ def _message(item: Any) -> str:
         return "must be text"
     if item["type"] == "string_type" and item["input"] is None:
         return 'must be text; write "" if it is empty'
-    message += SHORT_FORMS.get((item["type"], context.get("class_name")), "")
+    if item["type"] == "tuple_type":
+        message += ", such as [first, second]"
+    if item["type"] == "model_type":
+        message += short_form(_model_at([str(part) for part in item["loc"]]))
     if item["type"] in ("model_type", "dict_type") and item["input"] is None:
         message += "; indent its keys below it"
     return message + _too_far_left(item)

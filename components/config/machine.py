@@ -23,7 +23,7 @@ from components.config.models.stack import Stack
 from components.edge import tls
 from components.edge.domains import domains
 from components.edge.pages import page_problem
-from remote.edge_agent.certificates import Spec, choose
+from remote.edge_agent.certificates import choose
 from remote.edge_agent.system import EdgeError
 
 _KVM = Path("/dev/kvm")
@@ -140,7 +140,7 @@ def _way_to(address: str) -> str | None:
 def _certificate_problems(stack: Stack) -> tuple[str, ...]:
     if stack.edge.tls is None:
         return ()
-    read = Spec.from_json(tls.spec(stack.edge.tls, domains(stack.services.values())))
+    read = tls.spec(stack.edge.tls, domains(stack.services.values()))
     try:
         return choose(read, time.time()).problems
     except EdgeError as error:

@@ -8,6 +8,8 @@ import re
 from collections.abc import Mapping
 
 from components.config import directives, opposites
+from components.config.models.base import Called
+from components.config.models.http import Http
 
 _NO_FILES = "build the file into the image, or mount a folder of the VM with volumes[].host"
 _NO_NAMESPACES = "containers share no namespaces with each other or with the VM"
@@ -63,12 +65,9 @@ RENAMED: Mapping[str, Mapping[str, str]] = {
         "path_prefixes": "path",
         "strip_path_prefix": "strip_path",
         "proxy": "hosts, path, port and http",
-        "response_timeout": "http.timeout",
         "stop_timeout": "stop_grace",
         "drain_timeout": "stop_grace",
         "deploy_timeout": "start_timeout",
-        "error_pages_path": "http.error_pages",
-        "max_request_body": "http.max_body",
         "servers": "placement.vms",
         "roles": "placement.vms",
         # Nomad
@@ -101,8 +100,6 @@ RENAMED: Mapping[str, Mapping[str, str]] = {
         # Words of proxies
         "basicauth": "http.basic_auth",
         "ratelimit": "http.rate_limit",
-        "ip_allow_list": "http.allow",
-        "sticky_sessions": "http.sticky",
         "protocol": "http.protocol, or tcp for what is not HTTP",
     },
     "Health": {
@@ -137,18 +134,7 @@ RENAMED: Mapping[str, Mapping[str, str]] = {
     "Http": {
         "auth": "basic_auth",
         "users": "basic_auth",
-        "response_timeout": "timeout",
-        "read_timeout": "timeout",
-        "max_request_body": "max_body",
-        "client_max_body_size": "max_body",
-        "gzip": "compression",
-        "compress": "compression",
-        "response_headers": "headers",
-        "lb_policy": "balance",
         "strategy": "balance",
-        "allowlist": "allow",
-        "whitelist": "allow",
-        "sticky_sessions": "sticky",
     },
     "RateLimit": {"average": "requests", "period": "per", "limit": "requests"},
     "Registry": {
@@ -389,5 +375,18 @@ def _by_plain(*tables: Mapping[str, Mapping[str, str]]) -> Mapping[str, Mapping[
     return found
 
 
-_RENAMED = _by_plain(RENAMED, directives.RENAMED)
+def _words() -> Mapping[str, Mapping[str, str]]:
+    """Return the words that stand beside their keys in the model of a service's ``http``."""
+    inside = {
+        word: key
+        for key, field in Http.model_fields.items()
+        for each in field.metadata
+        if isinstance(each, Called)
+        for word in each.words.split()
+    }
+    return {"Http": inside, "Service": {word: f"http.{key}" for word, key in inside.items()}}
+
+
+WORDS = _words()
+_RENAMED = _by_plain(RENAMED, directives.RENAMED, WORDS)
 _ABSENT = _by_plain(opposites.ABSENT, ABSENT, directives.ABSENT)

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
-from typing import Any
+from typing import Any, ClassVar
 
 from components.config.models.http import Http
 from components.config.models.service import Service, check_name, tcp_name
@@ -79,11 +79,17 @@ class TcpBackend:
     port: int
     known_as: str
     """Its name for Traefik, in connections and in checks."""
+    check_path: ClassVar[str] = "/"
     idle_timeout: int
     """Seconds."""
     check_timeout: int
     """Seconds."""
     servers: tuple[Server, ...]
+
+    @property
+    def check_host(self) -> str:
+        """The name that a check asks for."""
+        return self.known_as
 
     @property
     def summary(self) -> dict[str, Any]:

@@ -16,6 +16,7 @@ from components.edge.userlists import userlists
 from components.host.host import ContainerHost
 from components.service.service import Service
 from components.vm.farm import Farm
+from remote.edge_agent.bundle import Bundle, pack
 from remote.edge_agent.seal import sealed
 from remote.edge_agent.users import digest
 
@@ -40,7 +41,8 @@ class Edge(pulumi.ComponentResource):
     target: EdgeTarget
     backends: pulumi.Output[tuple[Backend | TcpBackend, ...]]
     """In the order of config; known once the VMs' entrypoints are."""
-    haproxy_cfg: pulumi.Output[str]
+    bundle: pulumi.Output[Bundle]
+    """haproxy.cfg and the files beside it."""
 
     def __init__(
         self, name: str, args: EdgeArgs, opts: pulumi.ResourceOptions | None = None
@@ -68,7 +70,7 @@ class Edge(pulumi.ComponentResource):
                 for name, service in args.services.items()
             )
         )
-        self.haproxy_cfg = self.backends.apply(
+        self.bundle = self.backends.apply(
             lambda backends: haproxy.render(backends, edge, folder, digest(users) if users else "")
         )
         listed = []
@@ -85,7 +87,7 @@ class Edge(pulumi.ComponentResource):
             EdgeCommand(
                 create=("apply", folder, stack, str(edge.ready_timeout)),
                 delete=("remove", folder, stack),
-                stdin=self.haproxy_cfg.apply(sealed),
+                stdin=self.bundle.apply(lambda bundle: sealed(pack(bundle))),
             ),
             pulumi.ResourceOptions(parent=self, depends_on=[*serving, *listed]),
         )
@@ -94,7 +96,7 @@ class Edge(pulumi.ComponentResource):
         self.register_outputs(
             {
                 "address": self.address,
-                "haproxy_cfg": self.haproxy_cfg,
+                "haproxy_cfg": self.bundle.apply(lambda bundle: bundle.config),
                 # For components.data.state: an update that fails does not write these.
                 "disks": pulumi.Output.all(disks, in_force.urn).apply(lambda known: known[0]),
                 "folders": in_force.urn.apply(lambda _: folders),

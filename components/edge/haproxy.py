@@ -1,7 +1,7 @@
-"""haproxy.cfg as text, from backends."""
+"""haproxy.cfg and the files beside it, from backends."""
 
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
@@ -11,13 +11,15 @@ from components.config.models.http import container_cookie, vm_cookie
 from components.edge import replies, shapes, tls
 from components.edge.backends import Backend, TcpBackend
 from components.edge.domains import domains
+from components.edge.facts import STATISTICS, facts, listeners, tcp_frontend
 from components.edge.quoting import quoted, quoted_format
 from components.edge.routes import ALIAS, MAP, routes
 from components.host.traefik import ENCODED_PERCENT, METRICS_HOST, SERVICE_HEADER
-from remote.edge_agent import bundle, chroot, memory
+from remote.edge_agent import bundle, chroot
+from remote.edge_agent import facts as fact_file
+from remote.edge_agent.bundle import Bundle
 from remote.edge_agent.challenges import PATH as CHALLENGE_PATH
-from remote.edge_agent.tls import FACT, LIST
-from remote.edge_agent.users import USERS
+from remote.edge_agent.tls import LIST
 from remote.edge_agent.versions import CHALLENGES, STATUS
 
 _TEMPLATES = Environment(
@@ -34,14 +36,8 @@ _TEMPLATES.filters |= {
     "quoted_format": quoted_format,
     "vm_cookie": vm_cookie,
     "container_cookie": container_cookie,
+    "tcp_frontend": tcp_frontend,
 }
-
-_COMPRESSED = (
-    *("text/html", "text/css", "text/plain", "text/xml", "text/javascript", "text/csv"),
-    *("application/javascript", "application/json", "application/xml", "image/svg+xml"),
-    *("application/manifest+json", "application/rss+xml", "application/atom+xml"),
-)
-"""Types that are text; the others are compressed already, or hardly shrink."""
 
 _TELLTALE = ("server", "x-powered-by", "x-aspnet-version", "x-aspnetmvc-version")
 """Headers of answers that only help to find vulnerable software."""
@@ -124,8 +120,8 @@ FALLBACK = "_fallback"
 
 def render(
     backends: Iterable[Backend | TcpBackend], edge: Edge, folder: str, users: str = ""
-) -> str:
-    """Return the whole haproxy.cfg, with the other files for the edge in comments.
+) -> Bundle:
+    """Return haproxy.cfg with the files beside it.
 
     Args:
         backends: In the order of the config, which HTTP keeps; TCP is by port.
@@ -135,15 +131,21 @@ def render(
     """
     given = tuple(backends)
     http = tuple(each for each in given if isinstance(each, Backend))
+    tcp = sorted(
+        (each for each in given if isinstance(each, TcpBackend)), key=lambda each: each.port
+    )
     vms = {server.name: server.address for backend in given for server in backend.servers}
-    text = _TEMPLATES.get_template("haproxy.cfg.j2").render(
+    listening = listeners(edge, tcp)
+    config = _TEMPLATES.get_template("haproxy.cfg.j2").render(
         backends=http,
-        tcp_backends=sorted(
-            (each for each in given if isinstance(each, TcpBackend)), key=lambda each: each.port
-        ),
+        tcp_backends=tcp,
+        listeners=listening,
+        statistics=STATISTICS,
         edge=edge,
         folder=folder,
         chroot=chroot.FOLDER,
+        next_socket=f"{folder}/{chroot.NEXT}",
+        peers_socket=f"{folder}/{chroot.PEERS}",
         certificates=f"{folder}/{bundle.FOLDER}/{LIST}",
         routes=f"{folder}/{bundle.FOLDER}/{MAP}",
         challenges=f"{folder}/{bundle.FOLDER}/{CHALLENGES}",
@@ -160,7 +162,6 @@ def render(
         access_log=_json(_ACCESS_LOG),
         tcp_log=_json(_TCP_LOG),
         limited=any(backend.http.rate_limit for backend in http),
-        compressed=_COMPRESSED,
         telltale=_TELLTALE,
         not_in_urls=_NOT_IN_URLS,
         proxies_only=_PROXIES_ONLY,
@@ -171,11 +172,10 @@ def render(
         buffer=_BUFFER,
         rewrite=_REWRITE,
         respelt=_RESPELT,
-        descriptors=memory.descriptors,
-        by_memory=memory.UNSAID,
         client_timeout=_client_timeout(http),
     )
-    return "".join((text, *_parts(http, edge, folder, users)))
+    known = fact_file.text(facts(given, edge, listening.values(), users))
+    return Bundle(config, {**_files(http, edge, folder), fact_file.FILE: known})
 
 
 def _client_timeout(backends: Iterable[Backend]) -> int:
@@ -184,25 +184,22 @@ def _client_timeout(backends: Iterable[Backend]) -> int:
     return max((_CLIENT_TIMEOUT, *streams))
 
 
-def _parts(backends: tuple[Backend, ...], edge: Edge, folder: str, users: str) -> Iterator[str]:
-    yield bundle.file_lines(MAP, routes(backends))
+def _files(backends: tuple[Backend, ...], edge: Edge, folder: str) -> dict[str, str]:
+    found = {MAP: _lines(routes(backends))}
     if any(backend.http.counts_bodies for backend in backends):
         script = Path(__file__).with_name("templates") / BODIES
-        yield bundle.file_line(BODIES, f"{_cut_pages(backends, folder)}\n{script.read_text()}")
+        found[BODIES] = f"{_cut_pages(backends, folder)}\n{script.read_text()}"
     if edge.tls is not None:
-        names = domains(backends)
-        yield bundle.fact_line(FACT, tls.spec(edge.tls, names))
         known = f"{folder}/{bundle.FOLDER}/{STATUS}"
-        yield bundle.file_line(STATUS, "")
-        yield bundle.file_lines(tls.METRICS, tls.metrics(names, known))
+        found |= {STATUS: "", tls.METRICS: _lines(tls.metrics(domains(backends), known))}
         if edge.tls.acme is not None:
-            yield bundle.file_line(CHALLENGES, "")
-    for backend in backends:
-        for reply in backend.replies:
-            if reply.file is not None:
-                yield bundle.file_line(reply.file, reply.text)
-    if users:
-        yield bundle.fact_line(USERS, users)
+            found[CHALLENGES] = ""
+    replies = (reply for backend in backends for reply in backend.replies)
+    return found | {reply.file: reply.text for reply in replies if reply.file is not None}
+
+
+def _lines(lines: Iterable[str]) -> str:
+    return "".join(f"{line}\n" for line in lines)
 
 
 def _cut_pages(backends: Iterable[Backend], folder: str) -> str:

@@ -3,9 +3,9 @@
 import itertools
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import Any
 
 from components.config.models.edge import Tls
+from remote.edge_agent.certificates import Spec
 from remote.edge_agent.status import FIRST, LOOKED, PROBLEMS
 
 _HTTPS = 443
@@ -52,12 +52,10 @@ def redirect(tls: Tls) -> Redirect:
     )
 
 
-def spec(tls: Tls, domains: Iterable[str]) -> dict[str, Any]:
-    """Return what the edge agent reads as ``Spec``."""
-    return {
-        "domains": list(domains),
-        **tls.model_dump(include={"folder", "certificates", "self_signed", "acme"}, mode="json"),
-    }
+def spec(tls: Tls, domains: Iterable[str]) -> Spec:
+    """Return what the edge agent is to know of certificates."""
+    keys = {"folder", "certificates", "self_signed", "acme"}
+    return Spec.from_json({"domains": list(domains), **tls.model_dump(include=keys, mode="json")})
 
 
 METRICS = "certificates.metrics"

@@ -17,6 +17,7 @@ from components.edge.userlists import userlists
 from lab.loopback.ports import free_ports
 from remote.edge_agent import timer, users
 from remote.edge_agent.apply import apply
+from remote.edge_agent.bundle import pack
 from remote.edge_agent.instance import Instance
 
 HEALTH = "/health"
@@ -84,8 +85,8 @@ class Site:
         ]
         lists = userlists(stack.services)
         folder = str(self.instance.folder)
-        text = render(backends, stack.edge, folder, users.digest(lists) if lists else "")
-        return self._changed(text)
+        given = render(backends, stack.edge, folder, users.digest(lists) if lists else "")
+        return self._changed(pack(given))
 
     def apply(
         self,

@@ -6,9 +6,11 @@ import sys
 from collections.abc import Sequence
 
 from remote.edge_agent import (
+    bundle,
     challenges,
     chroot,
     claims,
+    facts,
     install,
     logfile,
     mark,
@@ -17,8 +19,9 @@ from remote.edge_agent import (
     upgraded,
     users,
 )
-from remote.edge_agent.apply import apply, understood
+from remote.edge_agent.apply import apply
 from remote.edge_agent.command import parsed
+from remote.edge_agent.facts import Listener
 from remote.edge_agent.instance import Instance
 from remote.edge_agent.renew import renew
 from remote.edge_agent.system import EdgeError
@@ -40,9 +43,10 @@ def main(arguments: Sequence[str]) -> int:
         install.mend_if_left()
         # Before any file is created, and before waiting for the lock.
         given = seal.opened(sys.stdin.buffer.read()) if asked.action in _READING else ""
+        listeners: tuple[Listener, ...] = ()
         if asked.action == "apply":
-            understood(given)
-        claims.check(instance, given)
+            listeners = facts.read(bundle.unpack(given).files).listeners
+        claims.check(instance, listeners)
         _run(instance, asked, given)
     except EdgeError as error:
         print(f"edge {asked.name}: {error}", file=sys.stderr)

@@ -7,27 +7,16 @@ may be killed between the swap and the reload, and the next run has to notice.
 from contextlib import suppress
 
 from remote.archive import EDGE_AGENT, archive
-from remote.edge_agent import bundle, chroot, install, memory, timer, users, versions
-from remote.edge_agent.checks import await_servers, checks
+from remote.edge_agent import bundle, chroot, facts, install, memory, timer, users, versions
+from remote.edge_agent.checks import await_servers
+from remote.edge_agent.facts import Facts, Listener
 from remote.edge_agent.instance import Instance
 from remote.edge_agent.ports import in_use
 from remote.edge_agent.renew import renew
 from remote.edge_agent.swap import checked, swap, tidy
 from remote.edge_agent.system import EdgeError, text_of
-from remote.edge_agent.tls import bring_up, spec_in, with_certificates
+from remote.edge_agent.tls import bring_up, with_certificates
 from remote.edge_agent.versions import Version
-
-
-def understood(text: str) -> bundle.Bundle:
-    """Return the configuration and the files in a text.
-
-    Raises:
-        EdgeError: Gatehouse did not write it.
-    """
-    taken = bundle.take_apart(text)
-    spec_in(taken.files)
-    users.named(taken)
-    return taken
 
 
 def apply(instance: Instance, text: str, ready_seconds: float) -> None:
@@ -36,18 +25,22 @@ def apply(instance: Instance, text: str, ready_seconds: float) -> None:
     Raises:
         EdgeError: It failed; the old configuration keeps serving.
     """
-    taken = understood(text)
+    taken = bundle.unpack(text)
+    known = facts.read(taken.files)
     install.haproxy()
     chroot.make(instance.folder)
     instance.keep_program(archive(EDGE_AGENT))
     instance.forget_state()
-    given = memory.limited(users.included(instance.folder, taken))
-    wanted = bundle.Bundle(given.config, with_certificates(instance, given.files))
+    limited = memory.limited(taken, known.max_connections)
+    given = users.included(instance.folder, limited, known.users)
+    wanted = bundle.Bundle(
+        given.config, with_certificates(instance, given.files, known.certificates)
+    )
     worker = instance.settled()
     before = None if worker is None else worker.version
     try:
         if before is None or not _is_read(instance, before, wanted):
-            _exchange(instance, before, wanted, ready_seconds)
+            _exchange(instance, before, wanted, known, ready_seconds)
         else:
             instance.keep_running()
             instance.await_leaving()
@@ -56,8 +49,8 @@ def apply(instance: Instance, text: str, ready_seconds: float) -> None:
         with suppress(EdgeError):
             tidy(instance)
     instance.close_folder()
-    users.forget_others(instance.folder, wanted)
-    look_after_certificates(instance, wanted)
+    users.forget_others(instance.folder, known.users)
+    look_after_certificates(instance, known)
 
 
 def _is_read(instance: Instance, running: Version, wanted: bundle.Bundle) -> bool:
@@ -71,26 +64,32 @@ def _is_read(instance: Instance, running: Version, wanted: bundle.Bundle) -> boo
 
 
 def _exchange(
-    instance: Instance, before: Version | None, wanted: bundle.Bundle, ready_seconds: float
+    instance: Instance,
+    before: Version | None,
+    wanted: bundle.Bundle,
+    known: Facts,
+    ready_seconds: float,
 ) -> None:
     new = checked(instance, wanted)
-    old = "" if before is None else before.given().config
-    # The worker's own text may be damaged or gone; the live one mostly names the same ports.
-    live = text_of(instance.live) if before is not None and instance.live.is_file() else ""
-    taken = in_use(wanted.config, f"{old}\n{live}", instance.workers())
+    old, listeners = Facts(), set[Listener]()
+    if before is not None:
+        old = before.known()
+        # The worker's own version may be damaged or gone; the live one mostly has the same ports.
+        listeners = {*old.listeners, *instance.live_version().known().listeners}
+    taken = in_use(known.listeners, listeners, instance.workers())
     if taken:
         raise EdgeError("\n".join(taken) + "; free the port, or choose another one in the config")
-    await_servers(checks(wanted.config) - checks(old), ready_seconds)
+    await_servers(known.checks - old.checks, ready_seconds)
     swap(instance, before, new)
 
 
-def look_after_certificates(instance: Instance, new: bundle.Bundle) -> None:
+def look_after_certificates(instance: Instance, known: Facts) -> None:
     """Obtain missing certificates, now that the edge serves, and start the timer for later ones.
 
     A missing certificate does not stop an update: the edge serves with those that it has.
     """
     timer.start(instance)
-    if spec_in(new.files) is None:
+    if known.certificates is None:
         return
     renewed = renew(instance)
     for each in renewed.taken_up:

@@ -1,107 +1,98 @@
-"""Files that the edge agent needs beside haproxy.cfg, in comment lines of the same text.
+"""The edge agent's input: haproxy.cfg and the files beside it, in one text.
 
-One text, so that a preview shows what changes. A line ``#+ {"file": "errors/shop-503.http", "text":
-"…"}`` is a file, and lines ``#| …`` after it are more lines of it, which a preview shows each by
-itself; ``#+ {"tls": {…}}`` is a file too, ``tls.json``. They are kept below ``files`` in the edge's
-folder, where haproxy.cfg names them, and are as much a part of it as its own lines: checked with
-it, swapped with it, and put back with it.
+A preview shows it line by line, so all of it stands there as HAProxy reads it::
+
+    === haproxy.cfg
+    global
+    ...
+    === errors/shop-503.html, without a newline at its end
+    <h1>Down</h1>
+
+A line ``=== path`` begins a file. A file's own line that begins with ``===`` has one more ``=``.
+All files but haproxy.cfg are kept below ``files`` in the edge's folder, where haproxy.cfg names
+them. They are as much a part of it as its own lines: checked with it, swapped with it, and put back
+with it.
 """
 
-import json
 import os
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from remote.edge_agent.system import EdgeError, text_of
 
-_MARK, _MORE = "#+ ", "#| "
+CONFIG = "haproxy.cfg"
 FOLDER = "files"
-_FACT = "[a-z]+"
-_LONGEST_NAME = 250
-"""Bytes of a file's name, to which ``.part`` is added while it is written."""
+_RULE = "==="
+_UNENDED = ", without a newline at its end"
+_PART = "[A-Za-z0-9_][A-Za-z0-9._-]{0,249}"  # `.part` is added to it while it is written
+_PATH = re.compile(f"{_PART}(/{_PART})*")
 _SHOWN = 100
 _NOTHING_CHANGED = "nothing was changed; run `pulumi up` again"
 
 
 @dataclass(frozen=True)
 class Bundle:
-    """A text taken apart."""
+    """A haproxy.cfg and the files beside it."""
 
     config: str
     """The haproxy.cfg."""
     files: Mapping[str, str]
-    """Texts by their path below ``files``."""
+    """The other texts, by their path below ``files``."""
 
 
-def file_line(path: str, text: str) -> str:
-    """Return the line for a file, at a path below ``files``."""
-    return f"{_MARK}{json.dumps({'file': path, 'text': text})}\n"
+def pack(bundle: Bundle) -> str:
+    """Return all files as one text."""
+    return "".join(_packed(*each) for each in {CONFIG: bundle.config, **bundle.files}.items())
 
 
-def file_lines(path: str, lines: Iterable[str]) -> str:
-    """Return the lines for a file that is shown line by line, at a path below ``files``."""
-    return file_line(path, "") + "".join(f"{_MORE}{line}\n" for line in lines)
+def _packed(path: str, text: str) -> str:
+    unended = text != "" and not text.endswith("\n")
+    lines = (text if unended else text[:-1]).split("\n") if text else []
+    body = "".join(f"{'=' if line.startswith(_RULE) else ''}{line}\n" for line in lines)
+    return f"{_RULE} {path}{_UNENDED if unended else ''}\n{body}"
 
 
-def fact_line(name: str, value: object) -> str:
-    """Return the line that gives the edge agent a value called ``name``."""
-    return f"{_MARK}{json.dumps({name: value})}\n"
-
-
-def take_apart(text: str) -> Bundle:
-    """Return the haproxy.cfg and the files that are in a text.
+def unpack(text: str) -> Bundle:
+    """Return the files that are in a text.
 
     Raises:
-        EdgeError: A marked line is invalid, or a file is given twice.
+        EdgeError: ``pack`` did not write it.
     """
-    config: list[str] = []
-    files: dict[str, str] = {}
-    current = ""
-    for number, line in enumerate(re.findall(r"[^\n]*\n|[^\n]+", text), start=1):
-        if line.startswith(_MORE.rstrip()):
-            if not current or not line.startswith(_MORE):
-                raise _refused(number, "a line continues a file that none begins", line)
-            files[current] += line.removeprefix(_MORE)
-        elif line.startswith(_MARK.rstrip()):
-            current, more = _marked(number, line)
-            if more.keys() & files.keys():
+    if not text.endswith("\n"):
+        raise EdgeError(f"the input has no newline at its end; {_NOTHING_CHANGED}")
+    files: dict[str, list[str]] = {}
+    unended: set[str] = set()
+    current: list[str] | None = None
+    for number, line in enumerate(text[:-1].split("\n"), start=1):
+        if line.startswith(f"{_RULE}="):
+            line = line[1:]
+        elif line.startswith(_RULE):
+            path = line.removeprefix(f"{_RULE} ").removesuffix(_UNENDED)
+            if not _PATH.fullmatch(path):
+                raise _refused(number, "a file's path is invalid", line)
+            if path in files:
                 raise _refused(number, "a file is given twice", line)
-            files |= more
-        else:
-            config.append(line)
+            current = files[path] = []
+            unended |= {path} if line.endswith(_UNENDED) else set()
+            continue
+        if current is None:
+            raise _refused(number, f"a file begins with `{_RULE} path`", line)
+        current.append(line)
     _fit(files)
-    return Bundle("".join(config), files)
+    if any(files[path][-1:] in ([], [""]) for path in unended):
+        raise EdgeError(f"a file in the input has no last line; {_NOTHING_CHANGED}")
+    texts = {
+        path: "\n".join(lines) + ("" if path in unended or not lines else "\n")
+        for path, lines in files.items()
+    }
+    if CONFIG not in texts:
+        raise EdgeError(f"the input has no {CONFIG}; {_NOTHING_CHANGED}")
+    return Bundle(texts.pop(CONFIG), texts)
 
 
-def _marked(number: int, line: str) -> tuple[str, dict[str, str]]:
-    """Return the file that the next lines continue, if any, and the files in a line."""
-    try:
-        part = json.loads(line.removeprefix(_MARK))
-    except (ValueError, RecursionError):
-        part = None
-    if not isinstance(part, dict) or not part:
-        raise _refused(number, "a marked line is not a JSON object", line)
-    if "file" not in part:
-        facts = {f"{name}.json": f"{json.dumps(value)}\n" for name, value in part.items()}
-        if not all(re.fullmatch(_FACT, name) for name in part):
-            raise _refused(number, "a fact has an invalid name", line)
-        return "", facts
-    name, content = part["file"], part.get("text")
-    if not isinstance(name, str) or not isinstance(content, str) or len(part) > 2:
-        raise _refused(number, "a file must have a path and a text", line)
-    path = PurePosixPath(name)
-    if path.is_absolute() or ".." in path.parts or not path.parts:
-        raise _refused(number, f"a file's path must be below {FOLDER}", line)
-    if not name.isprintable() or str(path) != name or max(map(len, path.parts)) > _LONGEST_NAME:
-        raise _refused(number, "a file's path is invalid", line)
-    if re.search("[\ud800-\udfff]", content):
-        raise _refused(number, "a file's text has a lone surrogate", line)
-    return name, {name: content}
-
-
-def _fit(files: Mapping[str, str]) -> None:
+def _fit(files: Mapping[str, object]) -> None:
     for name in files:
         above = [str(each) for each in PurePosixPath(name).parents if str(each) in files]
         if above:

@@ -13,7 +13,8 @@ from pathlib import Path
 
 FOLDER = "chroot"
 """Below the edge's; belongs to root, and nobody else may write into it."""
-SOCKETS = ("next.sock", "peers.sock")
+NEXT, PEERS = SOCKETS = ("next.sock", "peers.sock")
+"""Of the next worker: for requests, and for the counts of clients' requests."""
 
 
 def make(folder: Path) -> None:

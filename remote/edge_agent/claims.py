@@ -2,13 +2,13 @@
 
 import re
 import socket
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 
 from remote.edge_agent import chroot, systemd, users, versions
+from remote.edge_agent.facts import Listener
 from remote.edge_agent.instance import Instance
-from remote.edge_agent.ports import listening
 from remote.edge_agent.system import EdgeError, text_of
 
 _FIRST = {"lock", "chroot.lock", "servers.state", "keeper.part", users.USERS, chroot.FOLDER}
@@ -29,12 +29,12 @@ def check_is_edge(instance: Instance) -> None:
         )
 
 
-def check(instance: Instance, text: str = "") -> None:
+def check(instance: Instance, listeners: Collection[Listener] = ()) -> None:
     """Check that the folder is the edge's own, and that the edge has no other folder.
 
     Args:
         instance: The edge.
-        text: The haproxy.cfg to apply.
+        listeners: Those of the haproxy.cfg to apply.
 
     Raises:
         EdgeError: The folder is not, or the edge has another one.
@@ -55,7 +55,7 @@ def check(instance: Instance, text: str = "") -> None:
             f"edge.folder: {folder} is the folder of the edge {name}, which would be changed or"
             f" ended with it; give its name, or another folder (got {instance.name})"
         )
-    for other in _others(instance, set(listening(text))):
+    for other in _others(instance, {each.where for each in listeners}):
         raise EdgeError(
             f"edge.folder: the edge of the stack {instance.name} on {socket.gethostname()} is in"
             f" {other} and does not move while it serves; set edge.folder to {other.parent} again,"
@@ -69,7 +69,7 @@ def _is_edge(instance: Instance) -> bool:
     if instance.program.is_file():
         return True
     if any(
-        versions.name_in(text_of(path)) == path.parent.name
+        versions.stamped(text_of(path)) == path.parent.name
         for path in (instance.folder / versions.FOLDER).glob("*/haproxy.cfg")
         if path.is_file()
     ):
@@ -112,7 +112,7 @@ def _other_names(instance: Instance) -> Iterator[str]:
             yield str(name)
 
 
-def _others(instance: Instance, ports: set[tuple[str, str]]) -> Iterator[Path]:
+def _others(instance: Instance, ports: set[str]) -> Iterator[Path]:
     """Yield the other folders of edges that have the unit, or the ports, of this one."""
     for folder in _folders(instance, ports):
         same = folder == instance.folder or (
@@ -122,7 +122,7 @@ def _others(instance: Instance, ports: set[tuple[str, str]]) -> Iterator[Path]:
             yield folder
 
 
-def _folders(instance: Instance, ports: set[tuple[str, str]]) -> Iterator[Path]:
+def _folders(instance: Instance, ports: set[str]) -> Iterator[Path]:
     if instance.under_systemd:
         found = systemd.folder_of(instance.unit)
         if found is not None:
@@ -131,8 +131,14 @@ def _folders(instance: Instance, ports: set[tuple[str, str]]) -> Iterator[Path]:
     for words in _processes():
         folder = _logged(words, instance.name)
         with suppress(OSError):
-            if folder is not None and ports & set(listening(text_of(folder / "haproxy.cfg"))):
+            if folder is not None and ports & _ports(folder, instance.name):
                 yield folder
+
+
+def _ports(folder: Path, name: str) -> set[str]:
+    """Return the addresses and ports of the edge in another folder."""
+    live = Instance(str(folder), name).live_version()
+    return {each.where for each in live.known().listeners}
 
 
 def _processes() -> Iterator[list[str]]:

@@ -15,6 +15,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from remote.edge_agent.system import EdgeError, find, run
+from remote.texts import template_of
 
 OLDEST_HAPROXY = (2, 6)
 """What haproxy.cfg is written for."""
@@ -24,9 +25,7 @@ DPKG_LOCK = Path("/var/lib/dpkg/lock-frontend")
 """Held by apt, which goes on when the run that called it is killed."""
 POLICY = Path("/usr/sbin/policy-rc.d")
 POLICY_BACKUP = Path("/usr/sbin/policy-rc.d.gatehouse-saved")
-POLICY_TEXT = (
-    "#!/bin/sh\n# gatehouse: no service starts while packages are installed for it\nexit 101\n"
-)
+POLICY_TEXT = template_of("remote.edge_agent", "policy-rc.d").substitute()
 """Of the policy while packages are installed; a line with their names may follow."""
 _PACKAGES = "# packages: "
 _APT = (

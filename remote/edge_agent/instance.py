@@ -13,13 +13,13 @@ import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from remote.edge_agent import bundle, chroot, systemd, versions
-from remote.edge_agent.checks import NO_STATE, kept_state
+from remote.edge_agent.checks import NO_STATE, Check, kept_state
 from remote.edge_agent.control import NoAnswerError, ask
 from remote.edge_agent.system import EdgeError, haproxy, poll, run, text_of
 from remote.edge_agent.versions import Version
@@ -126,12 +126,12 @@ class Instance:
         found = re.search(r"^Pid: (\d+)$", told, re.MULTILINE)
         if found is None:
             return None
-        return Worker(int(found[1]), Version(self.folder, versions.name_in(told)))
+        return Worker(int(found[1]), Version(self.folder, versions.answered(told)))
 
     def live_version(self) -> Version:
         """Return the version that the live haproxy.cfg is of."""
         try:
-            return Version(self.folder, versions.name_in(text_of(self.live)))
+            return Version(self.folder, versions.stamped(text_of(self.live)))
         except FileNotFoundError:
             return Version(self.folder, "")
 
@@ -286,8 +286,12 @@ class Instance:
         started = (python, str(self.program), "link", str(self.folder), self.name)
         return systemd.unit_text(self.name, self.folder, self.command("-Ws"), started)
 
-    def save_state(self, before: str, after: str) -> None:
+    def save_state(self, before: Collection[Check], after: Collection[Check]) -> None:
         """Keep for the next worker which servers are down or drained in this one.
+
+        Args:
+            before: The checks of the configuration that this worker has.
+            after: Those of the next one's.
 
         Raises:
             NoAnswerError: It runs and does not answer in time.

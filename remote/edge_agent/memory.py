@@ -5,13 +5,9 @@ has as many of those as any other.
 """
 
 import os
-import re
 from dataclasses import replace
 
 from remote.edge_agent.bundle import Bundle
-
-UNSAID = "# edge.max_connections: the edge agent sets it, by this host's memory"
-"""The line of a haproxy.cfg that the limit replaces."""
 
 _EACH = 256 * 1024
 """Bytes of the host's memory for each: half of it is for HAProxy, and a connection whose client and
@@ -31,14 +27,17 @@ def connections(memory: int) -> int:
     return max(_LEAST, memory // _EACH)
 
 
-def limited(new: Bundle, memory: int | None = None) -> Bundle:
-    """Return a haproxy.cfg with a limit of connections, unless it has one.
+def limited(new: Bundle, most: int | None, memory: int | None = None) -> Bundle:
+    """Return a haproxy.cfg with a limit of connections.
+
+    Not ``maxconn``: HAProxy would not start where the system's limit of descriptors is lower.
 
     Args:
         new: The configuration.
+        most: The limit, if the config has one; the memory says it otherwise.
         memory: Bytes of memory; this host's if not given.
     """
     if memory is None:
         memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    line = f"fd-hard-limit {descriptors(connections(memory))}"
-    return replace(new, config=re.sub(re.escape(UNSAID), line, new.config, count=1))
+    limit = descriptors(most or connections(memory))
+    return replace(new, config=f"{new.config}\nglobal\n    fd-hard-limit {limit}\n")

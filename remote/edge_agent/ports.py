@@ -1,4 +1,4 @@
-"""The addresses that a haproxy.cfg listens on, and the processes that hold them."""
+"""The addresses that HAProxy is to listen on, and the processes that hold them."""
 
 import re
 import socket
@@ -7,47 +7,42 @@ from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from pathlib import Path
 
+from remote.edge_agent.facts import Listener
+
 _LISTENS = "0A"
 _ALL = {"0.0.0.0", "::"}  # noqa: S104 - to compare with
 
 
-def in_use(text: str, previous: str, pids: Iterable[int] = ()) -> list[str]:
+def in_use(
+    new: Iterable[Listener], before: Iterable[Listener], pids: Iterable[int] = ()
+) -> list[str]:
     """Return the addresses of a new configuration that another process holds.
 
     Args:
-        text: The new configuration.
-        previous: The one that HAProxy has.
-        pids: HAProxy's own processes. They may listen where the text from before does not say, as
-            it may be damaged, or at all addresses where the new one names one.
+        new: The listeners of the new configuration.
+        before: Those of the one that HAProxy has, as far as they are known.
+        pids: HAProxy's own processes. They may listen where nothing is known, as the files of the
+            configuration may be damaged, or at all addresses where the new one names one.
     """
     taken = []
-    before = listening(previous)
+    known = {each.where for each in before}
     ours = set(_sockets(pids))
-    for (host, port), keys in sorted(listening(text).items()):
-        if (host, port) in before:
+    for each in new:
+        if each.where in known:
             continue
-        family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        family = socket.AF_INET6 if ":" in each.address else socket.AF_INET
         with socket.socket(family) as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             try:
-                probe.bind((host, int(port)))
+                probe.bind((each.address, each.port))
             except OSError as error:
-                holders = set(_holders(host, port))
+                holders = set(_holders(each.address, each.port))
                 if not holders or not holders <= ours:
-                    taken.append(f"{keys[0]} {host}, {keys[1]} {port}: {error.strerror}")
+                    taken.append(
+                        f"{each.address_key} {each.address}, {each.port_key} {each.port}:"
+                        f" {error.strerror}"
+                    )
     return taken
-
-
-def listening(text: str) -> dict[tuple[str, str], tuple[str, str]]:
-    """Return the addresses and ports in a text, with the paths of their keys in the config."""
-    found, key = {}, "edge"
-    for line in text.splitlines():
-        if line.startswith("frontend "):
-            key = "edge.stats" if line == "frontend _stats" else "edge"
-        # A comment on the line may name the key of its port.
-        if listening := re.match(r"\s+bind (\S+):(\d+)(?:.* # (\S+))?$", line):
-            found[listening[1], listening[2]] = (f"{key}.bind", listening[3] or f"{key}.port")
-    return found
 
 
 def _sockets(pids: Iterable[int]) -> Iterator[str]:
@@ -59,14 +54,14 @@ def _sockets(pids: Iterable[int]) -> Iterator[str]:
                     yield found[1]
 
 
-def _holders(host: str, port: str) -> Iterator[str]:
+def _holders(host: str, port: int) -> Iterator[str]:
     """Yield the inodes of the sockets that listen on an address."""
     for table in ("tcp", "tcp6"):
         with suppress(OSError):
             for line in Path(f"/proc/self/net/{table}").read_text().splitlines()[1:]:
                 words = line.split()
                 where, _, on = words[1].partition(":")
-                if words[3] == _LISTENS and int(on, 16) == int(port):
+                if words[3] == _LISTENS and int(on, 16) == port:
                     listens_at = _address(where)
                     if listens_at == host or _ALL & {listens_at, host}:
                         yield words[9]

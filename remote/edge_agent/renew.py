@@ -3,19 +3,18 @@
 import time
 from dataclasses import dataclass
 
-from remote.edge_agent import acme, bundle, status
+from remote.edge_agent import acme, status
 from remote.edge_agent.certificates import Certificate, choose
 from remote.edge_agent.control import NoAnswerError
+from remote.edge_agent.facts import FILE
 from remote.edge_agent.instance import Instance
-from remote.edge_agent.system import EdgeError, text_of
+from remote.edge_agent.system import EdgeError
 from remote.edge_agent.tls import (
-    FACT,
     LIST,
     assemble,
     current,
     in_force,
     pem_name,
-    spec_in,
     take_up,
 )
 from remote.edge_agent.versions import Version
@@ -45,7 +44,7 @@ def renew(instance: Instance, *, at_once: bool = False, ahead: float = 0) -> Ren
         EdgeError: It is not known what the config says of certificates.
     """
     version = current(instance)
-    spec = spec_in(bundle.read(version.files))
+    spec = version.known().certificates
     if spec is None:
         _check_has_no_tls(instance, version)
         return Renewed((), ())
@@ -93,9 +92,9 @@ def _check_has_no_tls(instance: Instance, version: Version) -> None:
     Raises:
         EdgeError: It does.
     """
-    for path in (version.config, instance.live):
-        if path.is_file() and f"/{LIST} " in text_of(path):
-            raise EdgeError(
-                f"{version.files / FACT}.json, which names the certificates, is missing, so none is"
-                " renewed; run `pulumi up` again"
-            )
+    path = version.files / LIST
+    if path.exists() or str(path) in (instance.ask_master("@1 show ssl crt-list") or ""):
+        raise EdgeError(
+            f"{version.files / FILE}, which names the certificates, is missing or damaged, so none"
+            " is renewed; run `pulumi up` again"
+        )

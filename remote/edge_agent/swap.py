@@ -39,13 +39,14 @@ def swap(instance: Instance, before: Version | None, new: Version) -> None:
         instance.start()
         return
     # The worker's own text, which a run that was killed may have replaced in the live file.
-    kept = before.config if before.config.exists() else instance.live
-    old = text_of(kept) if kept.exists() else ""
+    kept = before if before.config.exists() else instance.live_version()
+    path = before.config if before.config.exists() else instance.live
+    old = text_of(path) if path.exists() else ""
     text = text_of(new.config)
     try:
         # The state has addresses too, and those differ if somebody changed the live file by hand.
         if old and (instance.live_version() != before or text_of(instance.live) == old):
-            instance.save_state(old, text)
+            instance.save_state(kept.known().checks, new.known().checks)
         bundle.write_file(instance.live, text)
         if not instance.reload():
             log = instance.last_words()

@@ -5,6 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from remote.edge_agent.system import run, text_of
+from remote.texts import template_of
 
 UNITS = Path("/etc/systemd/system")
 """The folder for a machine's own systemd units."""
@@ -21,22 +22,8 @@ _CAPABILITIES = (
 )
 """The capabilities that HAProxy's master uses. Without the others, root cannot open all files."""
 
-CONFINED = """NoNewPrivileges=yes
-PrivateDevices=yes
-PrivateTmp=yes
-ProtectHome=read-only
-ProtectClock=yes
-ProtectControlGroups=yes
-ProtectHostname=yes
-ProtectKernelLogs=yes
-ProtectKernelModules=yes
-ProtectKernelTunables=yes
-LockPersonality=yes
-RestrictNamespaces=yes
-RestrictRealtime=yes
-SystemCallArchitectures=native
-UMask=0077
-"""
+_UNIT = template_of("remote.edge_agent", "edge.service")
+CONFINED = template_of("remote.edge_agent", "confined.conf").substitute().removesuffix("\n")
 """Of a unit's text: what neither HAProxy nor what renews certificates has to do."""
 
 
@@ -96,33 +83,13 @@ def unit_text(name: str, folder: Path, command: Sequence[str], started: Sequence
         command: HAProxy's.
         started: The command that runs after each start.
     """
-    return f"""[Unit]
-Description=Gatehouse edge {name}
-After=network-online.target
-Wants=network-online.target
-StartLimitIntervalSec=0
-
-[Service]
-Type=notify
-ExecStart={" ".join(command)}
-ExecStartPost=-{" ".join(started)}
-KillMode=mixed
-KillSignal=SIGUSR1
-TimeoutStopSec={STOP_SECONDS:.0f}
-Restart=always
-RestartSec={RESTART_SECONDS * 1000:.0f}ms
-SuccessExitStatus=143
-# A busy edge logs more requests than the 10,000 in 30 s that journald takes of a unit by default.
-LogRateLimitIntervalSec=0
-# As little as it needs. No MemoryDenyWriteExecute: regular expressions are compiled.
-CapabilityBoundingSet={" ".join(f"CAP_{each}" for each in _CAPABILITIES)}
-{CONFINED}ProtectSystem=strict
-ReadWritePaths={folder}
-RestrictAddressFamilies=AF_INET AF_INET6 AF_UNIX
-RestrictSUIDSGID=yes
-SystemCallFilter=@system-service chroot
-SystemCallErrorNumber=EPERM
-
-[Install]
-WantedBy=multi-user.target
-"""
+    return _UNIT.substitute(
+        name=name,
+        command=" ".join(command),
+        started=" ".join(started),
+        stop_seconds=f"{STOP_SECONDS:.0f}",
+        restart_ms=f"{RESTART_SECONDS * 1000:.0f}",
+        capabilities=" ".join(f"CAP_{each}" for each in _CAPABILITIES),
+        confined=CONFINED,
+        folder=folder,
+    )

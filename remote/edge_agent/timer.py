@@ -15,7 +15,10 @@ from pathlib import Path
 from remote.edge_agent import systemd
 from remote.edge_agent.instance import Instance
 from remote.edge_agent.system import EdgeError, run, text_of
+from remote.texts import template_of
 
+_SERVICE = template_of("remote.edge_agent", "renew.service")
+_TIMER = template_of("remote.edge_agent", "renew.timer")
 LOOP_SECONDS = 3600.0
 """The pause between two runs of the loop."""
 
@@ -108,28 +111,14 @@ def service_text(instance: Instance) -> str:
 
     It may write to all folders: it reads certificates from anywhere, and installs certbot.
     """
-    return f"""[Unit]
-Description=Certificates and upgrades of Gatehouse edge {instance.name}
-After=network-online.target
-Wants=network-online.target
-
-[Service]
-Type=oneshot
-ExecStart={" ".join(command(instance))}
-{systemd.CONFINED}ReadWritePaths={instance.folder}
-"""
+    return _SERVICE.substitute(
+        name=instance.name,
+        command=" ".join(command(instance)),
+        confined=systemd.CONFINED,
+        folder=instance.folder,
+    )
 
 
 def timer_text(instance: Instance) -> str:
     """Return the systemd timer unit."""
-    return f"""[Unit]
-Description=Certificates and upgrades of Gatehouse edge {instance.name}, every hour
-
-[Timer]
-OnCalendar=hourly
-RandomizedDelaySec=30min
-Persistent=true
-
-[Install]
-WantedBy=timers.target
-"""
+    return _TIMER.substitute(name=instance.name)

@@ -2,7 +2,6 @@
 
 import functools
 import hashlib
-import json
 import re
 import time
 from collections.abc import Mapping
@@ -28,8 +27,6 @@ from remote.edge_agent.swap import put, tidy
 from remote.edge_agent.system import EdgeError, text_of
 from remote.edge_agent.versions import CERTIFICATES, Version
 
-FACT = "tls"
-"""The name of the value with the config of certificates, in a text."""
 LIST = "certs.list"
 """The list of certificates for HAProxy, below ``files`` in the edge's folder."""
 _LONGEST_NAME = 200  # of a file; most systems take 255, and more is added
@@ -43,22 +40,6 @@ class Assembled:
     """By domain, in the order of the config."""
     stand_ins: frozenset[str]
     """The domains whose certificate is signed by the edge itself."""
-
-
-def spec_in(files: Mapping[str, str]) -> Spec | None:
-    """Return what an edge's files say of certificates, or None if it has no TLS.
-
-    Raises:
-        EdgeError: It cannot be read.
-    """
-    text = files.get(f"{FACT}.json")
-    try:
-        return None if text is None else Spec.from_json(json.loads(text))
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise EdgeError(
-            f"{FACT}.json, which names the certificates, cannot be read ({error!r}); run"
-            " `pulumi up` again"
-        ) from None
 
 
 def assemble(instance: Instance, spec: Spec, choice: Choice, now: float) -> Assembled:
@@ -109,13 +90,14 @@ def _read_once(files: Files, *_times: int) -> Certificate:
     return read(files)
 
 
-def with_certificates(instance: Instance, files: Mapping[str, str]) -> dict[str, str]:
-    """Return an edge's files with its certificates.
+def with_certificates(
+    instance: Instance, files: Mapping[str, str], spec: Spec | None
+) -> dict[str, str]:
+    """Return an edge's files with its certificates, of which there are none without a ``spec``.
 
     Raises:
         EdgeError: A domain has none; the message lists all problems.
     """
-    spec = spec_in(files)
     if spec is None:
         return dict(files)
     now = time.time()

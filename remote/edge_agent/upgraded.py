@@ -7,7 +7,7 @@ import re
 from pathlib import Path
 
 from remote.edge_agent.instance import Instance
-from remote.edge_agent.system import EdgeError, haproxy, run, text_of
+from remote.edge_agent.system import EdgeError, haproxy, run
 from remote.edge_agent.tls import current
 
 _PROC = Path("/proc")
@@ -40,8 +40,8 @@ def run_what_is_installed(instance: Instance) -> bool:
             "HAProxy was upgraded, and the new program refuses the edge's configuration; the old"
             f" one keeps serving:\n{tested.stdout}"
         )
-    config = text_of(current(instance).config)
-    instance.save_state(config, config)
+    checks = current(instance).known().checks
+    instance.save_state(checks, checks)
     try:
         if not instance.reload():
             raise EdgeError(

@@ -1,13 +1,11 @@
 """The userlists of services with passwords, kept apart from haproxy.cfg because they are secret.
 
-They are sent before the haproxy.cfg that needs them. It names them by their digest, and the live
-file includes them. So a change of users alone is a change of haproxy.cfg, which is checked, swapped
-and rolled back like any other, and a preview shows only another digest.
+They are sent before the haproxy.cfg that needs them. Its facts name them by their digest, and the
+live file includes them. So a change of users alone is a change of haproxy.cfg, which is checked,
+swapped and rolled back like any other, and a preview shows only another digest.
 """
 
 import hashlib
-import json
-import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,7 +13,7 @@ from remote.edge_agent.bundle import Bundle, write_file
 from remote.edge_agent.system import EdgeError, text_of
 
 USERS = "users"
-"""The fact in a text, and the folder of the userlists below the edge's."""
+"""The folder of the userlists, below the edge's."""
 
 
 def digest(userlists: str) -> str:
@@ -26,40 +24,23 @@ def digest(userlists: str) -> str:
 def keep(folder: Path, userlists: str) -> None:
     """Store userlists for the next haproxy.cfg."""
     (folder / USERS).mkdir(mode=0o700, exist_ok=True)
-    write_file(folder / USERS / f"{digest(userlists)}.cfg", userlists)
+    write_file(_file(folder, digest(userlists)), userlists)
 
 
-def named(new: Bundle) -> str | None:
-    """Return the name of the userlists' file, or None if there are no users.
-
-    Raises:
-        EdgeError: The name is invalid.
-    """
-    fact = new.files.get(f"{USERS}.json")
-    if fact is None:
-        return None
-    if not re.fullmatch('"[0-9a-f]{16}"\n', fact):
-        raise EdgeError(
-            f"the input has an invalid userlists name; run `pulumi up` again (got {fact.strip()})"
-        )
-    return f"{json.loads(fact)}.cfg"
-
-
-def included(folder: Path, new: Bundle) -> Bundle:
-    """Return a haproxy.cfg with the userlists that it names.
+def included(folder: Path, new: Bundle, named: str | None) -> Bundle:
+    """Return a haproxy.cfg with the userlists of a digest, or as it is if there is none.
 
     Raises:
         EdgeError: They are not on this host.
     """
-    name = named(new)
-    if name is None:
+    if named is None:
         return new
-    path = folder / USERS / name
+    path = _file(folder, named)
     try:
         lists, why = text_of(path), "is damaged"
     except OSError as error:
         lists, why = "", str(error.strerror)
-    if f"{digest(lists)}.cfg" != name:
+    if digest(lists) != named:
         raise EdgeError(
             f"the users of services are not on this machine ({path}: {why}); run"
             " `pulumi up --replace '**edge-users'`"
@@ -67,9 +48,13 @@ def included(folder: Path, new: Bundle) -> Bundle:
     return replace(new, config=f"{new.config}\n{lists}")
 
 
-def forget_others(folder: Path, new: Bundle) -> None:
-    """Remove the userlists that a haproxy.cfg in force does not name."""
-    wanted = named(new)
+def forget_others(folder: Path, named: str | None) -> None:
+    """Remove the userlists whose digest is not that of the haproxy.cfg in force."""
+    wanted = None if named is None else _file(folder, named)
     for path in (folder / USERS).glob("*.cfg"):
-        if path.name != wanted:
+        if path != wanted:
             path.unlink()
+
+
+def _file(folder: Path, named: str) -> Path:
+    return folder / USERS / f"{named}.cfg"

@@ -1,9 +1,9 @@
 """The versions of an edge's configuration: a haproxy.cfg and its files, each in its own folder.
 
-The haproxy.cfg that HAProxy reads names the files of one version by their folder, and has the name
-of the version as HAProxy's ``description``. So one rename swaps all of it: whenever HAProxy starts,
-it finds a text and the files that belong to it, and a worker says which version it has read. No
-name is used twice.
+The haproxy.cfg that HAProxy reads names the files of one version by their folder, and ends with a
+stamp: the name of the version as HAProxy's ``description``. So one rename swaps all of it: whenever
+HAProxy starts, it finds a text and the files that belong to it, and a worker says which version it
+has read. No name is used twice.
 """
 
 import re
@@ -13,8 +13,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from remote.edge_agent import bundle
-from remote.edge_agent.system import text_of
+from remote.edge_agent import bundle, facts, older
+from remote.edge_agent.facts import Facts
+from remote.edge_agent.system import EdgeError, text_of
 
 FOLDER = "versions"
 """Below the edge's folder."""
@@ -29,7 +30,7 @@ RUNTIME = frozenset({CHALLENGES, STATUS})
 
 _WITH_PATHS = (".list", ".lua", ".metrics")
 """Ends of the names of files that name other files for HAProxy."""
-_NAMED = re.compile(r"^\s*description:? gatehouse-([0-9a-f]+)$", re.MULTILINE)
+_STAMP = "\nglobal\n    description gatehouse-"
 
 
 @dataclass(frozen=True)
@@ -60,8 +61,7 @@ class Version:
         """Return a text and its files as HAProxy is to read them as this version."""
         moved = _moved(given, self.edge / bundle.FOLDER, self.files)
         ending = "" if given.config.endswith("\n") else "\n"
-        named = f"{ending}\nglobal\n    description gatehouse-{self.name}\n"
-        return replace(moved, config=moved.config + named)
+        return replace(moved, config=f"{moved.config}{ending}{_STAMP}{self.name}\n")
 
     def given(self) -> bundle.Bundle:
         """Return what it was rendered from, with the certificates that were taken up since.
@@ -72,8 +72,31 @@ class Version:
             config, files = text_of(self.config), bundle.read(self.files)
         except OSError:
             return bundle.Bundle("", {})
-        unnamed = re.sub(r"\n\nglobal\n    description gatehouse-\w+\n\Z", "\n", config)
+        unnamed = config.removesuffix(f"{_STAMP}{self.name}\n")
         return _moved(bundle.Bundle(unnamed, files), self.files, self.edge / bundle.FOLDER)
+
+    def facts(self) -> Facts:
+        """Return what is to be known of it.
+
+        Raises:
+            EdgeError: That is damaged.
+        """
+        files = {path.name: text_of(path) for path in self.files.glob("*.json") if path.is_file()}
+        if facts.FILE in files:
+            return facts.read(files)
+        try:
+            return older.facts(text_of(self.config) if self.config.is_file() else "", files)
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            raise EdgeError(
+                f"the facts in {self.files} cannot be read ({error!r}); run `pulumi up` again"
+            ) from None
+
+    def known(self) -> Facts:
+        """Return what is known of it, which is nothing if it is damaged or gone."""
+        try:
+            return self.facts()
+        except EdgeError:
+            return Facts()
 
 
 def _moved(given: bundle.Bundle, before: Path, after: Path) -> bundle.Bundle:
@@ -89,10 +112,16 @@ def _moved(given: bundle.Bundle, before: Path, after: Path) -> bundle.Bundle:
     )
 
 
-def name_in(text: str) -> str:
-    """Return the version in a haproxy.cfg, or in a worker's answer to ``show info``; or nothing."""
-    found = _NAMED.findall(text)
-    return found[-1] if found else ""
+def stamped(config: str) -> str:
+    """Return the version that a haproxy.cfg has the stamp of; empty if it has none."""
+    name = config.removesuffix("\n").rpartition(_STAMP)[2]
+    return name if config.endswith(f"{_STAMP}{name}\n") and "\n" not in name else ""
+
+
+def answered(told: str) -> str:
+    """Return the version in a worker's answer to ``show info``; empty if it has none."""
+    found = re.search(r"^description: gatehouse-([0-9a-f]+)$", told, re.MULTILINE)
+    return found[1] if found else ""
 
 
 def write(edge: Path, given: bundle.Bundle) -> Version:

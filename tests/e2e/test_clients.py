@@ -25,6 +25,7 @@ from lab.loopback.ports import free_ports
 from lab.trust import context
 from remote.edge_agent import timer
 from remote.edge_agent.apply import apply
+from remote.edge_agent.bundle import pack
 from remote.edge_agent.instance import Instance
 from remote.edge_agent.system import poll
 from tests.support import traefik
@@ -122,7 +123,7 @@ class Site:
         service = parse({"farm": {"vms": 1, "image": "x"}, "services": SERVICES}).services["app"]
         backends = [backend("app", service, {name: 1}, {name: self.traefik.web})]
         config = self.config if tls else self.config.model_copy(update={"tls": None})
-        text = render(backends, config, str(self.instance.folder))
+        text = pack(render(backends, config, str(self.instance.folder)))
         with self.instance.locked():
             apply(self.instance, text, 30)
 

@@ -17,6 +17,7 @@ import threading
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -30,9 +31,20 @@ from lab.loopback.ports import free_ports
 from lab.web import get
 from remote import edge_agent
 from remote.archive import EDGE_AGENT, archive
-from remote.edge_agent import bundle, control, logfile, seal, upgraded, users, versions
+from remote.edge_agent import (
+    bundle,
+    control,
+    facts,
+    logfile,
+    memory,
+    seal,
+    upgraded,
+    users,
+    versions,
+)
 from remote.edge_agent.apply import apply
-from remote.edge_agent.checks import Check, checks, kept_state
+from remote.edge_agent.bundle import Bundle, pack, unpack
+from remote.edge_agent.checks import Check, kept_state
 from remote.edge_agent.control import NoAnswerError
 from remote.edge_agent.instance import Instance, Worker, without_requests
 from remote.edge_agent.system import EdgeError, poll
@@ -96,7 +108,7 @@ class Edge:
             check_timeout=1,
             servers=servers,
         )
-        return render([app], self.config, str(self.folder))
+        return pack(render([app], self.config, str(self.folder)))
 
     def run(
         self, action: str, text: str = "", seconds: float = 10
@@ -113,8 +125,9 @@ class Edge:
         worker = Instance(str(self.folder), "test").worker()
         assert worker is not None
         given = worker.version.given()
-        files = bundle.file_lines(MAP, given.files[MAP].splitlines())
-        return given.config + files + bundle.file_line(BODIES, given.files[BODIES])
+        limit = memory.limited(Bundle("", {}), self.config.max_connections).config
+        files = {name: given.files[name] for name in (MAP, BODIES, facts.FILE)}
+        return pack(Bundle(given.config.removesuffix(limit), files))
 
     def get(self) -> tuple[int, str]:
         return get(f"127.0.0.1:{self.port}", "http://app.example.org/")
@@ -218,7 +231,7 @@ def test_the_port_of_a_tcp_service_in_use_is_named_by_its_key(edge: Edge) -> Non
             check_timeout=1,
             servers=(Server(name="web-0", address=backend, weight=1),),
         )
-        text = render([database], edge.config, str(edge.folder))
+        text = pack(render([database], edge.config, str(edge.folder)))
         result = edge.run("apply", text)
         assert result.returncode == 1
         assert (
@@ -250,7 +263,8 @@ def with_page(edge: Edge, backend: str, page: str) -> str:
     text = edge.text(backend).replace(
         "frontend http\n", f"frontend http\n    {rule} deny_status 503 if {{ path /page }}\n"
     )
-    return text + bundle.file_line("errors/page.http", page)
+    given = unpack(text)
+    return pack(Bundle(given.config, {**given.files, "errors/page.http": page}))
 
 
 def page(edge: Edge) -> str:
@@ -275,7 +289,9 @@ def test_files_are_checked_swapped_and_restored_with_the_text(edge: Edge) -> Non
         assert "could not load the new" in edge.run("apply", bad).stderr
         assert (page(edge), kept.read_bytes()) == ("two", f"{head}two".encode())
         assert edge.run("apply", edge.text(backend)).returncode == 0
-        assert {each.name for each in (edge.folder / "files").iterdir()} == {MAP, BODIES}
+        assert {each.name for each in (edge.folder / "files").iterdir()} == {
+            *(MAP, BODIES, facts.FILE)
+        }
 
 
 def test_routes_are_checked_swapped_and_put_back_with_the_text(edge: Edge) -> None:
@@ -284,7 +300,7 @@ def test_routes_are_checked_swapped_and_put_back_with_the_text(edge: Edge) -> No
         good = edge.text(backend)
         assert edge.run("apply", good).returncode == 0
         assert kept.read_text() == "app.example.org/ app\n"
-        moved = good.replace("#| app.example.org/ app", "#| other.example.org/ app")
+        moved = good.replace("\napp.example.org/ app", "\nother.example.org/ app")
         # HAProxy's check does not bind, so only the reload can find this out.
         bad = moved.replace(
             "frontend http\n", f"frontend http\n    bind unix@{edge.folder}/none/here.sock\n"
@@ -305,7 +321,9 @@ def guarded(edge: Edge, backend: str, userlists: str) -> str:
         "    option httpchk\n",
         "    option httpchk\n    http-request auth realm app unless { http_auth(app) }\n",
     )
-    return text + bundle.fact_line("users", users.digest(userlists))
+    given = unpack(text)
+    known = replace(facts.read(given.files), users=users.digest(userlists))
+    return pack(Bundle(given.config, {**given.files, facts.FILE: facts.text(known)}))
 
 
 def hashed(password: str) -> str:
@@ -502,18 +520,6 @@ def test_removing_what_is_not_there_is_fine(edge: Edge) -> None:
     assert edge.run("remove").returncode == 0
 
 
-def test_the_checks_are_read_from_the_text_that_haproxy_gets(edge: Edge) -> None:
-    assert checks(edge.text("10.0.0.1:80", path="/up")) == {
-        Check(
-            backend="app",
-            server="web-0",
-            address="10.0.0.1:80",
-            host="app.example.org",
-            path="/up",
-        )
-    }
-
-
 def test_the_edge_agent_is_plain_python_of_the_standard_library_and_itself() -> None:
     imported = {
         line.split()[1]
@@ -530,20 +536,18 @@ def test_the_same_program_is_the_same_bytes_and_fits_a_command_line() -> None:
     assert len(archive(EDGE_AGENT)) < 96 * 1024
 
 
-CHECKED = """backend {pool}
-    http-check send meth GET uri / ver HTTP/1.1 hdr Host a.example.org
-"""
 HEADER = "1\n# be_id be_name srv_id srv_name srv_addr srv_op_state …\n"
 
 
-def config(*servers: str) -> str:
-    return CHECKED.format(pool="app") + "".join(f"    server {server}\n" for server in servers)
+def checked(*servers: str, backend: str = "app") -> set[Check]:
+    names = (server.split() for server in servers)
+    return {Check(backend, name, address, "a.example.org", "/") for name, address in names}
 
 
 @pytest.mark.parametrize(
     ("before", "after", "kept"),
     [
-        (["a 10.0.0.1:80 weight 1"], ["a 10.0.0.1:80 weight 2"], ["a"]),
+        (["a 10.0.0.1:80"], ["a 10.0.0.1:80"], ["a"]),
         (["a 10.0.0.1:80", "b 10.0.0.2:80"], ["b 10.0.0.2:80", "c 10.0.0.3:80"], ["b"]),
         (["a 10.0.0.1:80"], ["a 10.0.0.2:80"], []),
         (["a 10.0.0.1:80"], ["a 10.0.0.1:8080"], []),
@@ -560,18 +564,18 @@ def test_only_the_state_of_servers_that_stay_is_kept(
         server.split()[0]: f"3 app 1 {server.split()[0]} 10.0.0.1 0 0 1 1" for server in before
     }
     dump = HEADER + "".join(f"{line}\n" for line in lines.values()) + "\n"
-    state = kept_state(dump, config(*before), config(*after))
+    state = kept_state(dump, checked(*before), checked(*after))
     assert state == "1\n" + "".join(f"{lines[server]}\n" for server in kept)
 
 
 def test_the_same_server_in_another_backend_is_another() -> None:
-    other = CHECKED.format(pool="shop") + "    server a 10.0.0.1:80\n"
+    other = checked("a 10.0.0.1:80", backend="shop")
     line = "3 app 1 a 10.0.0.1 0 0 1 1\n"
-    assert kept_state(f"{HEADER}{line}", config("a 10.0.0.1:80"), other) == "1\n"
+    assert kept_state(f"{HEADER}{line}", checked("a 10.0.0.1:80"), other) == "1\n"
 
 
 def test_no_answer_is_no_state() -> None:
-    assert kept_state("", config("a 10.0.0.1:80"), config("a 10.0.0.1:80")) == "1\n"
+    assert kept_state("", checked("a 10.0.0.1:80"), checked("a 10.0.0.1:80")) == "1\n"
 
 
 def test_the_log_is_a_file_of_bounded_size_where_no_journal_is(edge: Edge) -> None:
@@ -696,7 +700,7 @@ def test_an_old_worker_that_does_not_leave_is_an_error_until_it_is_gone(
         os.kill(old, signal.SIGSTOP)
         bundle.write_file(
             edge.folder / "haproxy.cfg",
-            versions.write(edge.folder, bundle.take_apart(edge.text(second))).config.read_text(),
+            versions.write(edge.folder, unpack(edge.text(second))).config.read_text(),
         )
         control.ask(edge.folder / "master.sock", "reload")
         assert poll(lambda: worker_of_now(edge) not in {old, None}, 10)

@@ -16,8 +16,10 @@ from typing import Any
 
 import pytest
 
+from components.config.loading import ConfigError
 from components.edge.pages import MOST_BYTES
 from lab.loopback.site import Site, a_site
+from remote.edge_agent.bundle import unpack
 from remote.edge_agent.system import poll
 from tests.support import golden
 from tests.support.containers import App, Calls, Sockets
@@ -365,11 +367,14 @@ def test_what_its_client_no_longer_waits_for_is_given_up(
 # Compression.
 
 
+KINDS = {"/image": "image/png", "/program": "Application/Wasm"}
+
+
 class Texts(App):
     """Answers with what compresses well: plain, compressed already, or no text."""
 
     def answer(self, path: str, /, *_: object) -> tuple[int, dict[str, str], bytes]:
-        kind = "image/png" if path == "/image" else "text/html; charset=utf-8"
+        kind = KINDS.get(path, "text/html; charset=utf-8")
         own = {"Content-Encoding": "br"} if path == "/own" else {}
         return 200, {"Content-Type": kind, "ETag": '"1"', **own}, b"a text " * 1000
 
@@ -390,6 +395,22 @@ def test_text_is_compressed_for_clients_that_take_it_and_only_once(site: Site) -
             assert (plain.header("content-encoding"), len(plain.body)) == (None, 7000)
         own = curl(site, f"{SHOP}/own", *taking)
         assert (own.header("content-encoding"), len(own.body)) == ("br", 7000)
+
+
+def test_what_is_compressed_is_the_services_own_choice(site: Site) -> None:
+    texts = Texts("texts")
+    taking = ("--header", "Accept-Encoding: gzip")
+    with running(texts):
+        for types, compressed in (
+            (["application/wasm"], {"/program"}),
+            (["application/wasm", "text/html"], {"/", "/program"}),
+        ):
+            serve(site, texts, compression={"types": types})
+            sizes = {path: len(curl(site, SHOP + path, *taking).body) for path in ("/", *KINDS)}
+            assert {path for path, size in sizes.items() if size < 1000} == compressed
+        for wrong in ("text/*", "text", "TEXT/HTML", "text/html;q=1"):
+            with pytest.raises(ConfigError, match=r"compression\.types\.0: must be a media type"):
+                serve(site, texts, compression={"types": [wrong]})
 
 
 # Aliases and headers.
@@ -426,9 +447,9 @@ def test_headers_are_set_and_taken_away_on_all_answers(site: Site, app: App) -> 
 
 
 def test_this_haproxy_accepts_everything_at_once() -> None:
-    text = (golden.FOLDER / "everything" / "haproxy.cfg").read_text()
+    text = (golden.FOLDER / "everything" / "edge.txt").read_text()
     lists = f"userlist shop\n    user alice password {hashed('a')}\n"
-    haproxy_accepts(text, "/var/lib/gatehouse/test", lists)
+    haproxy_accepts(unpack(text), "/var/lib/gatehouse/test", lists)
 
 
 def test_a_change_of_what_the_edge_does_loses_no_request(

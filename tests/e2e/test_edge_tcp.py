@@ -26,6 +26,7 @@ from components.edge.backends import Server, TcpBackend
 from components.edge.haproxy import render
 from lab.loopback.vm import BINARY
 from remote.edge_agent import timer
+from remote.edge_agent.bundle import pack
 from remote.edge_agent.system import EdgeError, poll
 from remote.vm_agent import (
     control,
@@ -93,7 +94,7 @@ class TcpEdge(Edge):
             ),
         )
         config = EdgeConfig(bind="127.0.0.1", port=PORT, stats=Stats(port=STATS_PORT))
-        return render([backend], config, str(self.instance.folder))
+        return pack(render([backend], config, str(self.instance.folder)))
 
 
 class Site:

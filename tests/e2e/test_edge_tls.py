@@ -225,11 +225,11 @@ def test_a_wrong_new_certificate_is_told_and_the_old_one_stays(
 
 
 def no_spec(folder: Path) -> None:
-    (folder / "files" / "tls.json").unlink()
+    (folder / "files" / "facts.json").unlink()
 
 
 def odd_spec(folder: Path) -> None:
-    (folder / "files" / "tls.json").write_bytes(b"\xff{")
+    (folder / "files" / "facts.json").write_bytes(b"\xff{")
 
 
 def no_files(folder: Path) -> None:
@@ -252,7 +252,7 @@ def test_a_renewal_that_knows_no_certificates_any_more_says_so(
     damage(serving.instance.folder)
     authority.issue(live / APP, APP, ends=91)
     assert main(["renew", str(serving.instance.folder), serving.instance.name]) == 1
-    assert "tls.json, which names the certificates, " in capfd.readouterr().err
+    assert "facts.json, which names the certificates, " in capfd.readouterr().err
     assert serial() == before
     serving.apply({"web-0": ADDRESSES[0]})
     assert serial() != before

@@ -14,6 +14,7 @@ from components.edge.haproxy import render
 from lab.loopback.ports import free
 from remote.edge_agent import timer
 from remote.edge_agent.apply import apply
+from remote.edge_agent.bundle import pack
 from remote.edge_agent.instance import Instance
 from tests.support import edge_load
 from tests.support.edge_load import Entrance
@@ -43,7 +44,7 @@ class Edge:
             _backend("sockets", edge_load.SOCKETS, {"web-9": f"127.0.0.1:{SOCKETS_PORT}"}),
         ]
         folder = str(self.instance.folder)
-        return render(backends, self.config, folder)
+        return pack(render(backends, self.config, folder))
 
     def apply(self, servers: dict[str, str]) -> None:
         with self.instance.locked():

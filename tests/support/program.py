@@ -17,6 +17,7 @@ from pulumi.runtime.sync_await import _ensure_event_loop
 
 from benchmarks.mocked import private_and_public_key
 from benchmarks.sites import PROGRAM, run_mocked
+from remote.edge_agent.bundle import unpack
 from remote.edge_agent.seal import opened
 
 PROJECT = Path(__file__).parents[2]
@@ -82,9 +83,14 @@ class Run:
         return {name: each for name, each in sorted(self.resources.items()) if each.type == kind}
 
     @property
+    def edge_input(self) -> str:
+        """What the edge's agent would be given."""
+        return opened(str(self.edge.inputs["stdin"]).encode())
+
+    @property
     def haproxy_cfg(self) -> str:
         """What the edge's HAProxy would be given."""
-        return opened(str(self.edge.inputs["stdin"]).encode())
+        return unpack(self.edge_input).config
 
     @property
     def edge(self) -> Registered:

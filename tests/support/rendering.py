@@ -33,8 +33,9 @@ from components.service.labels import traefik_labels, traefik_name
 from components.vm import cloudinit, hardening
 from components.vm.addresses import mac_address, static_address
 from components.vm.role import Role
-from remote.edge_agent.bundle import Bundle, take_apart
+from remote.edge_agent.bundle import Bundle, pack, unpack
 from remote.edge_agent.certificates import Spec
+from remote.edge_agent.facts import FILE, read
 from remote.edge_agent.users import digest
 from remote.edge_agent.versions import RUNTIME, STATUS
 from remote.names import SLOT_LABEL
@@ -63,8 +64,8 @@ def placement(stack: Stack) -> dict[str, dict[str, int]]:
     return placed
 
 
-def haproxy_cfg(stack: Stack) -> str:
-    """Return the rendered haproxy.cfg, once it is seen to have its structure and no other."""
+def edge_bundle(stack: Stack) -> Bundle:
+    """Return what is rendered for the edge, once it is seen to have its structure and no other."""
     placed = placement(stack)
     entrypoints = {
         vm: f"10.{index >> 8}.{index & 255}.7:80"
@@ -81,9 +82,13 @@ def haproxy_cfg(stack: Stack) -> str:
     edge = stack.edge
     users = userlists(stack.services)
     known_as = digest(users) if users else ""
-    text = render(given, edge, f"{edge.folder}/{STACK}", known_as)
-    _kept_beside(text, backends, known_as)
-    _routes(take_apart(text).files[MAP], stack)
+    bundle = render(given, edge, f"{edge.folder}/{STACK}", known_as)
+    assert unpack(pack(bundle)) == bundle
+    facts = read(bundle.files)
+    assert facts.users == (known_as or None)
+    assert facts.max_connections == edge.max_connections
+    _kept_beside(bundle.files, backends)
+    _routes(bundle.files[MAP], stack)
     _users_read_back(users, stack)
     twins = [_twin(each, index) for index, each in enumerate(backends)]
     tcp_twins = [_tcp_twin(each, index) for index, each in enumerate(tcp_backends)]
@@ -94,7 +99,7 @@ def haproxy_cfg(stack: Stack) -> str:
             "stats": edge.stats.model_copy(update={"bind": "192.0.2.98"}),
         }
     )
-    plain = render([*tcp_twins, *twins], plain_edge, "/twin/folder")
+    plain = render([*tcp_twins, *twins], plain_edge, "/twin/folder").config
     names = {
         "/twin/folder": f"{edge.folder}/{STACK}",
         "192.0.2.99": edge.bind,
@@ -104,7 +109,7 @@ def haproxy_cfg(stack: Stack) -> str:
         names |= _names(each, twin)
     for one, its_twin in zip(tcp_backends, tcp_twins, strict=True):
         names |= {its_twin.name: one.name, its_twin.known_as: one.known_as}
-    real = haproxy_sections(text)
+    real = haproxy_sections(bundle.config)
     twin_words = _words(haproxy_sections(plain))
     assert _words(real) == [[_renamed(line, names) for line in lines] for lines in twin_words]
     redirecting = [["frontend", "http"]] if edge.tls else []
@@ -144,19 +149,24 @@ def haproxy_cfg(stack: Stack) -> str:
     at = [each for each in real if each.heading[1:] and each.heading[1].startswith("tcp.")]
     assert [section.called("bind") for section in at] == [[["bind", port]] for port in ports]
     assert not [line for section in real for line in section.lines if len(line) > _WORDS]
-    assert SECRET not in text
-    _certificates(stack, take_apart(text))
-    return text
+    assert {(each.backend, each.server, each.address) for each in facts.checks} == {
+        (name, vm, entrypoints[vm]) for name, vms in placed.items() for vm in vms
+    }
+    listens = [line[1] for section in real for line in section.called("bind")]
+    assert [each.where for each in facts.listeners] == [
+        each for each in listens if not each.startswith("unix@")
+    ]
+    assert SECRET not in pack(bundle)
+    _certificates(stack, facts.certificates)
+    return bundle
 
 
-def _certificates(stack: Stack, bundle: Bundle) -> None:
+def _certificates(stack: Stack, spec: Spec | None) -> None:
     """Hold what the edge agent is told of certificates against the config."""
     tls = stack.edge.tls
-    assert "#+" not in bundle.config
-    assert ("tls.json" in bundle.files) == (tls is not None)
-    if tls is None:
+    assert (spec is None) == (tls is None)
+    if tls is None or spec is None:
         return
-    spec = Spec.from_json(json.loads(bundle.files["tls.json"]))
     assert set(spec.domains) == {
         host for each in stack.services.values() for host in (*each.hosts, *each.http.aliases)
     }
@@ -185,19 +195,17 @@ def _pages(service: Service) -> dict[str, str]:
     return dict(service.http.error_pages)
 
 
-def _kept_beside(text: str, backends: Sequence[Backend], users: str) -> None:
+def _kept_beside(taken: Mapping[str, str], backends: Sequence[Backend]) -> None:
     files = {
         f"errors/{each.name}-{status}.html": page
         for each in backends
         for status, page in each.pages.items()
     }
-    facts = {"users.json": f'"{users}"\n'} if users else {}
-    others = {"tls.json", MAP, METRICS, "bodies.lua"}
-    taken = take_apart(text).files
+    others = {FILE, MAP, METRICS, "bodies.lua"}
     maps = {name: "" for name in RUNTIME if name in taken}
-    assert (STATUS in maps) == (METRICS in taken) == ("tls.json" in taken)
+    assert (STATUS in maps) == (METRICS in taken)
     kept = {name: each for name, each in taken.items() if name not in others}
-    assert kept == files | facts | maps
+    assert kept == files | maps
 
 
 def _routes(text: str, stack: Stack) -> None:

@@ -10,10 +10,13 @@ every choice by itself takes twenty times as long, and there are to be a hundred
 
 import copy
 from collections.abc import Iterator, Sequence
-from typing import Any, TypeVar
+from functools import cache
+from typing import Any, Literal, TypeVar, get_args, get_origin
 
 from hypothesis import strategies as st
+from pydantic import BaseModel
 
+from components.config.models.http import Http
 from tests.support import hostile
 from tests.support.hostile import HOST_KEY
 
@@ -139,39 +142,44 @@ def _network(pick: _Choices, vms: int) -> dict[str, Any]:
 
 
 def _http(pick: _Choices, index: int) -> dict[str, Any]:
-    http = _with(
-        pick,
-        {},
-        sticky=_of(True, False),
-        balance=_of("roundrobin", "leastconn"),
-        rate_limit=lambda pick: {
+    own: dict[str, Any] = {
+        "rate_limit": lambda pick: {
             "requests": pick.one((1, 100, 1_000_000)),
             "per": pick.one(_DURATIONS),
         },
-        basic_auth=lambda pick: {
+        "basic_auth": lambda pick: {
             user: pick.one(_HASHES) for user in pick.some(hostile.USERS, least=1, most=3)
         },
-        allow=lambda pick: pick.some(hostile.NETWORKS, least=1, most=3),
-        maintenance=_of(True, False),
-        error_pages=lambda pick: {
+        "allow": lambda pick: pick.some(hostile.NETWORKS, least=1, most=3),
+        "error_pages": lambda pick: {
             status: "p" + pick.allowed_text() for status in pick.some(_STATUSES, most=3)
         },
-        timeout=_of(*_DURATIONS),
-        compression=_of(True, False),
-        headers=lambda pick: {
+        "timeout": _of(*_DURATIONS),
+        "headers": lambda pick: {
             name: pick.one(((pick.allowed_text() + "%")[-200:].strip(), False))
             for name in pick.some(hostile.HEADERS, most=4)
         },
-    )
-    if pick.sometimes(3):
-        http["protocol"] = "h2c"
-    if pick.sometimes(2):
-        http["max_body"] = pick.one(_SIZES)
-    if pick.sometimes(4):
-        http["body_timeout"] = pick.one((False, *_DURATIONS))
-    if pick.sometimes(3):
-        http["aliases"] = [f"a{number}.alias{index}.example" for number in range(pick.number(3))]
-    return http
+        "protocol": lambda pick: "http" if pick.sometimes(3) else "h2c",
+        "max_body": _of(*_SIZES),
+        "body_timeout": _of(False, *_DURATIONS),
+        "aliases": lambda pick: [
+            f"a{number}.alias{index}.example" for number in range(pick.number(3))
+        ],
+    }
+    return _with(pick, {}, **{key: _of(*each) for key, each in _plain(Http).items()} | own)
+
+
+@cache
+def _plain(model: type[BaseModel]) -> dict[str, list[Any]]:
+    """Return values for each key of a model, from the model: both of a switch, or its examples."""
+    return {
+        key: [True, False]
+        if field.annotation is bool
+        else [*get_args(field.annotation)]
+        if get_origin(field.annotation) is Literal
+        else [*(field.examples or ())]
+        for key, field in model.model_fields.items()
+    }
 
 
 def _service(pick: _Choices, vms: list[str], index: int) -> dict[str, Any]:

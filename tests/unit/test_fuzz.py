@@ -39,7 +39,7 @@ from components.edge.edge_vm import EDGE
 from components.edge.userlists import userlists
 from components.host.container_vm import container_role
 from components.vm import cloudinit
-from remote.edge_agent import bundle
+from remote.edge_agent import bundle, facts
 from remote.edge_agent.tls import LIST
 from remote.shipping import archive_command
 from tests.support import hostile, rendering
@@ -79,8 +79,9 @@ def test_every_config_is_refused_with_a_path_or_rendered_whole(
     else:
         parts = list(map(fuzz, seeds))
     tally = sum(parts, Counter[str]())
-    assert tally["rendered"] > tally["configs"] / 4, tally
-    assert tally["refused"] > tally["configs"] / 4, tally
+    # A third and two thirds; by chance, 240 configs may have a quarter.
+    assert tally["rendered"] > tally["configs"] / 6, tally
+    assert tally["refused"] > tally["configs"] / 6, tally
     if FULL:
         with capsys.disabled():
             print(f"\n  FUZZ_SEED={first}, {time.monotonic() - started:.0f} s, {dict(tally)}")
@@ -154,7 +155,7 @@ def is_told(raw: Mapping[str, Any], problem: str) -> None:
 
 def is_rendered(stack: Stack, tally: Counter[str]) -> None:
     """Render everything that comes of a config, and hold it against the config."""
-    text = rendering.haproxy_cfg(stack)
+    given = rendering.edge_bundle(stack)
     tally["services"] += len(rendering.labels(stack))
     schema = rendering.cloud_init_schema()
     for document in rendering.user_data(stack):
@@ -163,10 +164,10 @@ def is_rendered(stack: Stack, tally: Counter[str]) -> None:
             tally["documents that cloud-init's schema accepts"] += 1
             schema.validate(yaml.safe_load(document))
     # By the text and not by a counter, so that an example that fails once fails again.
-    if HAPROXY is not None and zlib.crc32(text.encode()) % HAPROXY_EVERY == 0:
+    if HAPROXY is not None and zlib.crc32(given.config.encode()) % HAPROXY_EVERY == 0:
         tally["haproxy -c"] += 1
         folder = f"{stack.edge.folder}/{rendering.STACK}"
-        haproxy_accepts(text, folder, userlists(stack.services))
+        haproxy_accepts(given, folder, userlists(stack.services))
 
 
 @functools.cache
@@ -176,22 +177,21 @@ def _some_pem() -> str:
         return "".join((made / name).read_text() for name in ("fullchain.pem", "privkey.pem"))
 
 
-def haproxy_accepts(text: str, folder: str, users: str = "") -> None:
+def haproxy_accepts(taken: bundle.Bundle, folder: str, users: str = "") -> None:
     """Have the real HAProxy check a configuration; it binds nothing.
 
     Args:
-        text: As it is rendered, with the parts that the edge agent takes out of it.
+        taken: As it is rendered.
         folder: The edge's, which another one takes the place of.
         users: The userlists, which the edge agent adds.
     """
-    taken = bundle.take_apart(text)
-    spec = json.loads(taken.files.get("tls.json", '{"domains": []}'))
+    spec = facts.read(taken.files).certificates
     with tempfile.TemporaryDirectory() as name:
         temporary = Path(name)
         # The files that it reads, and that the edge agent always makes first.
         (temporary / "servers.state").write_text("1\n")
         (temporary / "pem").write_text(_some_pem())
-        lines = [f"{temporary}/pem {domain}\n" for domain in spec["domains"]]
+        lines = [f"{temporary}/pem {domain}\n" for domain in (spec.domains if spec else ())]
 
         def moved(text: str) -> str:
             # Whole words only: the folder may be /a.

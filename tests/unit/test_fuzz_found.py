@@ -141,5 +141,5 @@ def test_more_domains_than_haproxy_reads_words_of_a_line() -> None:
     hosts = [f"a{number}.example.org" for number in range(70)]
     service = parse({**BASE, **app(hosts=hosts)}).services["app"]
     one = backend("app", service, {"web-0": 1}, {"web-0": "192.0.2.1:80"})
-    sections = haproxy_sections(render([one], Edge(), "/a"))
+    sections = haproxy_sections(render([one], Edge(), "/a").config)
     assert max(len(line) for section in sections for line in section.lines) <= 64

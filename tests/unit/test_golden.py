@@ -40,9 +40,9 @@ def plain(value: Any) -> Any:
     return rpc.unwrap_rpc_secret(value) if rpc.is_rpc_secret(value) else value
 
 
-def test_haproxy_cfg(stack: tuple[str, program.Run]) -> None:
+def test_what_the_edge_is_told(stack: tuple[str, program.Run]) -> None:
     name, run = stack
-    golden.check(f"{name}/haproxy.cfg", run.haproxy_cfg)
+    golden.check(f"{name}/edge.txt", run.edge_input)
 
 
 def test_what_docker_is_told(stack: tuple[str, program.Run]) -> None:

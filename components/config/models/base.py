@@ -59,6 +59,18 @@ class Matching:
         return {**handler(schema), "pattern": f"^(?:{self.pattern})$"}
 
 
+@dataclass(frozen=True)
+class Called:
+    """Annotates a key with the words of other tools for it, for errors about unknown keys.
+
+    Case, hyphens and underscores do not count. Words that mean the key in one place only, or
+    several keys, are in ``components.config.vocabulary``.
+    """
+
+    words: str
+    """With blanks between them."""
+
+
 class Switch:
     """Annotates an optional model: ``true`` means all its defaults, ``false`` means None."""
 

@@ -9,12 +9,14 @@ from pydantic import AfterValidator, BeforeValidator, Field, PlainValidator, Wit
 
 from components.config.models import reachable
 from components.config.models.base import (
+    Called,
     Domain,
     List,
     Matching,
     Model,
     ProxyTime,
     Size,
+    Switch,
     printable,
     proxy_time,
 )
@@ -22,6 +24,13 @@ from components.config.units import DURATION, parse_duration
 
 HEADER_BYTES = 3000
 """Bytes for a service's headers, within HAProxy's reserve in a buffer for added headers."""
+
+_TEXT = (
+    *("text/html", "text/css", "text/plain", "text/xml", "text/javascript", "text/csv"),
+    *("application/javascript", "application/json", "application/xml", "image/svg+xml"),
+    *("application/manifest+json", "application/rss+xml", "application/atom+xml"),
+)
+"""Types that are text; the others are compressed already, or hardly shrink."""
 
 _CRYPT = r"\$(?:5\$(?:rounds=([0-9]+)\$)?[./0-9A-Za-z]{1,16}\$[./0-9A-Za-z]{43}|" + (
     r"6\$(?:rounds=([0-9]+)\$)?[./0-9A-Za-z]{1,16}\$[./0-9A-Za-z]{86})"
@@ -119,6 +128,10 @@ _Status = Annotated[
     ),
 ]
 _LocalPath = Annotated[str, Field(min_length=1, max_length=1000), AfterValidator(printable)]
+_MediaType = Annotated[
+    str,
+    Matching(r"[a-z]+/[a-z0-9][a-z0-9.+-]{0,99}", "a media type such as text/html, in lower case"),
+]
 _ClientNetwork = Annotated[str, AfterValidator(_client_network)]
 
 
@@ -162,33 +175,65 @@ class RateLimit(Model):
     )
 
 
+class Compression(Model):
+    """The answers that the edge compresses."""
+
+    types: Annotated[
+        tuple[_MediaType, ...],
+        Field(min_length=1, max_length=50),
+        List,
+    ] = Field(
+        default=_TEXT,
+        description="Media types of the answers to compress. By default those that are text: HTML,"
+        " CSS, JavaScript, JSON, XML, SVG, CSV, plain text, web manifests and feeds.",
+        examples=[["text/html", "application/wasm"]],
+    )
+
+
 class Http(Model):
     """What the edge does for a service's HTTP: off by default, except the two timeouts."""
 
-    sticky: bool = Field(
+    sticky: Annotated[
+        bool,
+        Called("ip_hash stickysession cookie lb_cookie sticky_sessions"),
+    ] = Field(
         default=False,
         description="Send each client to the same container by cookies, and to another one if that"
         " container goes.",
         examples=[True],
     )
-    balance: Literal["roundrobin", "leastconn"] = Field(
+    balance: Annotated[
+        Literal["roundrobin", "leastconn"], Called("least_conn lbmethod lb_policy")
+    ] = Field(
         default="roundrobin",
         description="Load-balancing algorithm: each container in turn, or the one with the fewest"
         " requests in flight.",
         examples=["leastconn"],
     )
-    rate_limit: RateLimit | None = Field(
+    rate_limit: Annotated[RateLimit | None, Called("limit_req limit_req_zone stick_table")] = Field(
         default=None,
         description="Limit of requests per client.",
         examples=[{"requests": 100, "per": "10s"}],
     )
-    basic_auth: Annotated[dict[_User, _CryptHash], Field(min_length=1)] = Field(
+    basic_auth: Annotated[
+        dict[_User, _CryptHash],
+        Field(min_length=1),
+        Called(
+            "AuthType AuthName AuthUserFile AuthBasicProvider auth_basic "
+            "auth_basic_user_file basic_auth_users"
+        ),
+    ] = Field(
         default_factory=dict,
         description="Users and the hashes of their passwords, from `openssl passwd -6`: set them"
         " with `pulumi config set --secret --path`.",
         examples=[{"alice": {"secure": "v1:…"}}],
     )
-    allow: Annotated[tuple[_ClientNetwork, ...], Field(min_length=1), List] = Field(
+    allow: Annotated[
+        tuple[_ClientNetwork, ...],
+        Field(min_length=1),
+        List,
+        Called("AllowFrom remote_ip ip_allow_list allowlist whitelist"),
+    ] = Field(
         default=(),
         description="Networks and addresses whose clients are allowed; others get a 403.",
         examples=[["192.0.2.0/24", "2001:db8::/32"]],
@@ -199,36 +244,55 @@ class Http(Model):
         " `error_pages`, or a built-in one; health checks go on.",
         examples=[True],
     )
-    error_pages: dict[_Status, _LocalPath] = Field(
+    error_pages: Annotated[
+        dict[_Status, _LocalPath],
+        Called("ErrorDocument error_page handle_errors error_pages_path"),
+    ] = Field(
         default_factory=dict,
         description="HTML files for the edge's own answers, by status, on the machine that runs"
         " Gatehouse. Those for 502, 503 and 504 also replace the application's own answers.",
         examples=[{"503": "pages/sorry.html"}],
     )
-    max_body: Size | None = Field(
+    max_body: Annotated[
+        Size | None,
+        Called("LimitRequestBody client_max_body_size request_body max_size max_request_body"),
+    ] = Field(
         default=None,
         description="The largest body of a request, with or without a declared length; a larger one"
         " gets a 413. No limit by default.",
         examples=["10MiB"],
     )
-    body_timeout: _TimeOrOff = Field(
+    body_timeout: Annotated[_TimeOrOff, Called("RequestReadTimeout client_body_timeout")] = Field(
         default=parse_duration("60s"),
         json_schema_extra={"default": "60s"},
         description="How long a request's body may lag behind 500 bytes/s before it gets a 408."
         " `false` for bodies that are slow by design: no limit, the default with `protocol: h2c`.",
         examples=["5m"],
     )
-    timeout: ProxyTime = Field(
+    timeout: Annotated[
+        ProxyTime,
+        Called(
+            "ProxyTimeout proxy_read_timeout proxy_send_timeout timeout_server "
+            "read_timeout fastcgi_read_timeout response_timeout"
+        ),
+    ] = Field(
         default=parse_duration("60s"),
         description="How long the service may stay silent while a client waits for it; then the"
         " client gets a 504, a GET that is retried after both attempts.",
         examples=["5m"],
     )
-    compression: bool = Field(
-        default=False,
-        description="Compress text with gzip for clients that take it, if the application has"
-        " not; see [HTTP](http.md) on secrets in pages.",
-        examples=[True],
+    compression: Annotated[
+        Compression | None,
+        Switch(),
+        Called(
+            "gzip gzip_types encode AddOutputFilterByType SetOutputFilter compress "
+            "DeflateCompressionLevel"
+        ),
+    ] = Field(
+        default=None,
+        description="Compress answers with gzip for clients that take it, if the application has"
+        " not; `true` for all that is text. See [HTTP](http.md) on secrets in pages.",
+        examples=[True, {"types": ["text/html", "application/wasm"]}],
     )
     aliases: Annotated[tuple[Domain, ...], List] = Field(
         default=(),
@@ -236,13 +300,16 @@ class Http(Model):
         " with path and query.",
         examples=[["www.example.net"]],
     )
-    headers: dict[_Header, _Value] = Field(
+    headers: Annotated[
+        dict[_Header, _Value],
+        Called("Header add_header more_set_headers expires response_headers"),
+    ] = Field(
         default_factory=dict,
         description="Headers of all answers: a value to set, or `false` to remove one. The edge"
         " removes `Server` and `X-Powered-By` of applications unless they are set here.",
         examples=[{"X-Frame-Options": "DENY", "X-Generator": False}],
     )
-    protocol: Literal["http", "h2c"] = Field(
+    protocol: Annotated[Literal["http", "h2c"], Called("grpc_pass")] = Field(
         default="http",
         description="The container's protocol: HTTP/1.1, or HTTP/2 without TLS as of gRPC servers.",
         examples=["h2c"],

@@ -209,14 +209,24 @@ _REVERSED = re.compile("deny|order|block|black|reject|exclude|except|hide|disabl
 
 
 def test_no_key_that_takes_away_is_renamed_to_one_that_gives() -> None:
-    for words in (*vocabulary.RENAMED.values(), *directives.RENAMED.values()):
+    for words in (
+        *vocabulary.RENAMED.values(),
+        *directives.RENAMED.values(),
+        *vocabulary.WORDS.values(),
+    ):
         assert [key for key in words if _REVERSED.search(key.lower())] == []
 
 
 def test_no_word_has_two_answers() -> None:
     for model in models():
         given: dict[str, str] = {}
-        for table in (vocabulary.RENAMED, vocabulary.ABSENT, directives.RENAMED, directives.ABSENT):
+        for table in (
+            vocabulary.WORDS,
+            vocabulary.RENAMED,
+            vocabulary.ABSENT,
+            directives.RENAMED,
+            directives.ABSENT,
+        ):
             given |= {vocabulary.plain(key): key for key in table.get(model, {})}
         words = opposites.ABSENT.get(model, {})
         assert {key for key in words if vocabulary.plain(key) in given} == set(), model
@@ -238,7 +248,7 @@ SCALARS = {name: model for name, model in models().items() if name not in ("Stac
 
 @pytest.mark.parametrize("name", SCALARS)
 def test_an_example_of_a_map_is_one_that_the_model_takes(name: str) -> None:
-    example = loading.SHORT_FORMS.get(("model_type", name), "").removeprefix(", such as ")
+    example = loading.short_form(SCALARS[name]).removeprefix(", such as ")
     if name in ("Farm", "Service", "Registry"):  # their required keys have errors that say more
         assert example == ""
     else:
@@ -247,7 +257,11 @@ def test_an_example_of_a_map_is_one_that_the_model_takes(name: str) -> None:
 
 def test_what_keys_are_called_here_exists_and_they_do_not() -> None:
     known = models()
-    for model, words in (*vocabulary.RENAMED.items(), *directives.RENAMED.items()):
+    for model, words in (
+        *vocabulary.RENAMED.items(),
+        *directives.RENAMED.items(),
+        *vocabulary.WORDS.items(),
+    ):
         for key, names in words.items():
             assert key not in known[model].model_fields, (model, key)
             for name in re.split(r" or |, or |, | and ", names.partition(" for ")[0]):
@@ -259,7 +273,7 @@ def test_what_keys_are_called_here_exists_and_they_do_not() -> None:
     ):
         for key in words:
             assert key not in known[model].model_fields, (model, key)
-            for table in (vocabulary.RENAMED, directives.RENAMED):
+            for table in (vocabulary.RENAMED, directives.RENAMED, vocabulary.WORDS):
                 assert key not in table.get(model, {}), (model, key)
 
 

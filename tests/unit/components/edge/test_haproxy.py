@@ -9,8 +9,11 @@ from components.config.loading import parse
 from components.config.models.edge import Edge
 from components.edge.backends import Backend, TcpBackend, any_backend, backend
 from components.edge.haproxy import render
+from components.edge.routes import MAP
 from remote.edge_agent import bundle
-from remote.edge_agent.checks import Check, checks
+from remote.edge_agent.bundle import pack
+from remote.edge_agent.checks import Check
+from remote.edge_agent.facts import FILE, read
 from tests.support import golden
 from tests.support.pems import Authority
 from tests.support.readers import haproxy_sections
@@ -42,24 +45,24 @@ def backends() -> list[Backend]:
 
 
 def rendered(folder: str = "/var/lib/gatehouse/test") -> str:
-    return render(backends(), Edge(), folder)
+    return render(backends(), Edge(), folder).config
 
 
-def test_the_whole_file() -> None:
-    golden.check("haproxy.cfg", rendered())
+def test_all_that_the_edge_is_given() -> None:
+    golden.check("edge.txt", pack(render(backends(), Edge(), "/var/lib/gatehouse/test")))
 
 
 def secure(**tls: Any) -> Edge:
     return Edge.model_validate({"port": 8080, "tls": {"folder": "/etc/letsencrypt/live", **tls}})
 
 
-def test_the_whole_file_with_tls() -> None:
+def test_all_that_the_edge_is_given_with_tls() -> None:
     edge = secure(port=8443, self_signed=True, acme={"email": "ops@example.org"})
-    golden.check("haproxy-tls.cfg", render(backends(), edge, "/var/lib/gatehouse/test"))
+    golden.check("edge-tls.txt", pack(render(backends(), edge, "/var/lib/gatehouse/test")))
 
 
 def test_the_usual_port_is_not_in_the_redirect() -> None:
-    text = render(backends(), secure(hsts=False), "/var/lib/gatehouse/test")
+    text = render(backends(), secure(hsts=False), "/var/lib/gatehouse/test").config
     assert "location https://%[req.hdr(host),regsub(:[0-9]+$,)]%[pathq] code 301" in text
     assert "Strict-Transport-Security" not in text
     assert "acme-challenge" not in text
@@ -68,7 +71,7 @@ def test_the_usual_port_is_not_in_the_redirect() -> None:
 def test_a_leaving_workers_requests_are_routed_where_tls_has_ended() -> None:
     (https,) = (
         each
-        for each in haproxy_sections(render(backends(), secure(), "/f"))
+        for each in haproxy_sections(render(backends(), secure(), "/f").config)
         if each.heading == ["frontend", "https"]
     )
     assert [line[1] for line in https.called("bind")] == ["0.0.0.0:443", "unix@/f/next.sock"]
@@ -76,11 +79,11 @@ def test_a_leaving_workers_requests_are_routed_where_tls_has_ended() -> None:
 
 
 def test_each_domain_is_a_line_with_its_service_and_no_other_line_tells_services_apart() -> None:
-    assert [line for line in rendered().splitlines() if line.startswith("#|")] == [
-        "#| *.shop.example.org/shop/ shop",
-        "#| matomo.example.org/ matomo",
-        "#| matomo.example.org/shop/ shop",
-        "#| shop.example.org/shop/ shop",
+    assert render(backends(), Edge(), "/f").files[MAP].splitlines() == [
+        "*.shop.example.org/shop/ shop",
+        "matomo.example.org/ matomo",
+        "matomo.example.org/shop/ shop",
+        "shop.example.org/shop/ shop",
     ]
 
 
@@ -100,7 +103,7 @@ def test_more_services_make_no_more_work_of_a_request() -> None:
         services = parse({"farm": {"vms": 1, "image": "x"}, "services": raw}).services
         text = render(
             [backend(name, each, {}, {}) for name, each in services.items()], Edge(), "/f"
-        )
+        ).config
         (found,) = (each for each in haproxy_sections(text) if each.heading == ["frontend", "http"])
         return found.lines
 
@@ -114,7 +117,7 @@ def test_a_leaving_worker_asks_the_current_one_before_any_route_of_its_own() -> 
 
 def test_a_leaving_worker_waits_for_the_current_one_as_long_as_it_lives() -> None:
     edge = Edge.model_validate({"hard_stop_after": "2h"})
-    text = render(backends(), edge, "/f")
+    text = render(backends(), edge, "/f").config
     (section,) = (each for each in haproxy_sections(text) if each.heading == ["backend", "_next"])
     assert ["timeout", "server", "7200s"] in section.lines, "or it ends what a service may take"
 
@@ -141,16 +144,14 @@ def tcp_backends() -> list[Backend | TcpBackend]:
 
 
 def test_tcp_changes_nothing_about_http() -> None:
-    both = bundle.take_apart(
-        render([*tcp_backends(), *backends()], Edge(), "/var/lib/gatehouse/test")
-    )
-    alone = bundle.take_apart(rendered())
+    both = render([*tcp_backends(), *backends()], Edge(), "/var/lib/gatehouse/test")
+    alone = render(backends(), Edge(), "/var/lib/gatehouse/test")
     assert both.config.startswith(alone.config)
-    assert both.files == alone.files
+    assert {**both.files, FILE: ""} == {**alone.files, FILE: ""}
 
 
 def test_a_tcp_service_has_a_port_of_the_edge_and_no_section_of_http() -> None:
-    sections = haproxy_sections(render(tcp_backends(), Edge(bind="192.0.2.1"), "/a"))
+    sections = haproxy_sections(render(tcp_backends(), Edge(bind="192.0.2.1"), "/a").config)
     headings = [section.heading for section in sections]
     assert headings.count(["frontend", "http"]) == 1, "also with a service of that name"
     (frontend,) = [each for each in sections if each.heading == ["frontend", "tcp.http"]]
@@ -158,12 +159,28 @@ def test_a_tcp_service_has_a_port_of_the_edge_and_no_section_of_http() -> None:
     assert frontend.called("default_backend") == [["default_backend", "http"]]
 
 
-def test_what_the_edge_agent_asks_is_what_haproxy_asks() -> None:
-    assert checks(render(tcp_backends(), Edge(), "/a")) == {
-        Check(backend=backend, server=vm, address=address, host=f"_{backend}._tcp", path="/")
-        for backend in ("mqtt", "http")
-        for vm, address in ENTRYPOINTS.items()
-    }
+@pytest.mark.parametrize("edge", [Edge(bind="192.0.2.1"), secure(port=8443)])
+def test_the_facts_are_what_haproxy_reads(edge: Edge) -> None:
+    given = render([*tcp_backends(), *backends()], edge, "/a")
+    facts = read(given.files)
+    asked: set[Check] = set()
+    for section in haproxy_sections(given.config):
+        for sent in section.called("http-check"):
+            if sent[1] == "send":
+                host, path = sent[sent.index("Host") + 1], sent[sent.index("uri") + 1]
+        asked |= {
+            Check(section.heading[1], words[1], words[2], host, path)
+            for words in section.called("server")
+            if section.called("http-check") and "backup" not in words
+        }
+    assert facts.checks == asked
+    assert len(asked) == 7
+    binds = [
+        line[1] for section in haproxy_sections(given.config) for line in section.called("bind")
+    ]
+    assert [each.where for each in facts.listeners] == [
+        where for where in binds if not where.startswith("unix@")
+    ]
 
 
 @pytest.mark.skipif(shutil.which("haproxy") is None, reason="haproxy is not installed here")
@@ -172,9 +189,7 @@ def test_what_the_edge_agent_asks_is_what_haproxy_asks() -> None:
 def test_haproxy_accepts_it(tmp_path: Path, edge: Edge, tcp: bool) -> None:
     (tmp_path / "servers.state").write_text("1\n")
     issued = Authority().issue(tmp_path / "live", "*.example.org")
-    taken = bundle.take_apart(
-        render([*backends(), *(tcp_backends() if tcp else [])], edge, str(tmp_path))
-    )
+    taken = render([*backends(), *(tcp_backends() if tcp else [])], edge, str(tmp_path))
     bundle.write(tmp_path / "files", taken.files)
     (tmp_path / "files" / "pem").write_text(
         "".join((issued / name).read_text() for name in ("fullchain.pem", "privkey.pem"))

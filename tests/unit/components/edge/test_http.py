@@ -12,7 +12,7 @@ from pulumi.runtime import rpc
 
 from components.config.loading import parse
 from components.config.models.edge import Edge
-from components.config.models.http import container_cookie, vm_cookie
+from components.config.models.http import Http, container_cookie, vm_cookie
 from components.config.models.service import Service
 from components.config.models.stack import Stack
 from components.edge.backends import backend
@@ -20,9 +20,9 @@ from components.edge.domains import domains
 from components.edge.haproxy import render
 from components.edge.userlists import userlists
 from components.service.labels import traefik_labels, traefik_name
-from remote.edge_agent import bundle, users
-from remote.edge_agent.bundle import Bundle
-from remote.edge_agent.checks import Check, checks
+from remote.edge_agent import facts, users
+from remote.edge_agent.bundle import Bundle, unpack
+from remote.edge_agent.checks import Check
 from remote.edge_agent.system import EdgeError
 from tests.support import golden, program
 from tests.unit.test_fuzz import HAPROXY, haproxy_accepts
@@ -43,9 +43,13 @@ def service(**http: Any) -> Service:
     return stack(app={"http": http}).services["app"]
 
 
-def rendered(edge: Edge | None = None, **http: Any) -> str:
+def given_to_the_edge(edge: Edge | None = None, **http: Any) -> Bundle:
     one = backend("app", service(**http), {"web-0": 1}, {"web-0": "192.0.2.1:80"})
     return render([one], edge or Edge(), "/srv/edge")
+
+
+def rendered(edge: Edge | None = None, **http: Any) -> str:
+    return given_to_the_edge(edge, **http).config
 
 
 def test_the_domains_are_hosts_and_aliases_in_the_order_of_config() -> None:
@@ -69,8 +73,8 @@ def test_a_service_without_http_is_rendered_without_any_of_it() -> None:
     text = rendered()
     for word in ("peers", "cookie", "compression", "http-error", "acl app.a", "app max"):
         assert word not in text
-    files = bundle.take_apart(text).files
-    assert files.keys() == {"routes.map", "bodies.lua"}
+    files = given_to_the_edge().files
+    assert files.keys() == {"routes.map", "bodies.lua", "facts.json"}
     assert files["routes.map"] == "app.example.org/ app\n"
     assert "timeout client 60s" in text
 
@@ -110,7 +114,8 @@ def test_the_edge_asks_every_kind_of_service_alike_and_its_agent_asks_by_the_lab
     expected = Check(
         backend="app", server="web-0", address="192.0.2.1:80", host="_app._http", path="/"
     )
-    assert checks(rendered(protocol="h2c")) == checks(rendered()) == {expected}
+    for made in (given_to_the_edge(), given_to_the_edge(protocol="h2c")):
+        assert facts.read(made.files).checks == {expected}
     app = stack(app={"http": {"protocol": "h2c"}, "health": {"path": "/up"}}).services["app"]
     name = traefik_name("app", app)
     key = f"traefik.http.services.{name}.loadbalancer.healthcheck.path"
@@ -156,16 +161,16 @@ def test_userlists_are_kept_for_root_only_and_included_by_their_digest(tmp_path:
     (kept,) = (tmp_path / "users").iterdir()
     assert stat.S_IMODE(kept.stat().st_mode) == 0o600
     assert stat.S_IMODE(kept.parent.stat().st_mode) == 0o700
-    new = bundle.take_apart(f"global\n{bundle.fact_line('users', digest)}")
-    assert users.included(tmp_path, new).config == "global\n\nuserlist b\n"
-    assert users.included(tmp_path, Bundle("global\n", {})).config == "global\n"
+    new = Bundle("global\n", {})
+    assert users.included(tmp_path, new, digest).config == "global\n\nuserlist b\n"
+    assert users.included(tmp_path, new, None).config == "global\n"
     users.keep(tmp_path, "userlist c\n")
-    users.forget_others(tmp_path, new)
+    users.forget_others(tmp_path, digest)
     assert list((tmp_path / "users").iterdir()) == [kept]
-    users.forget_others(tmp_path, Bundle("", {}))
+    users.forget_others(tmp_path, None)
     assert list((tmp_path / "users").iterdir()) == []
     with pytest.raises(EdgeError, match=r"are not on this machine .*edge-users"):
-        users.included(tmp_path, new)
+        users.included(tmp_path, new, digest)
 
 
 def test_the_users_are_a_secret_of_their_own_and_come_before_the_edge(
@@ -185,11 +190,33 @@ def test_the_users_are_a_secret_of_their_own_and_come_before_the_edge(
     other = program.run(
         program.config(services__hello__http={"basic_auth": {"alice": HASH.replace("a", "b")}})
     )
-    assert other.haproxy_cfg != run.haproxy_cfg, "so that a change of users alone is taken up"
+    assert other.edge_input != run.edge_input, "so that a change of users alone is taken up"
+
+
+KEYS = [
+    pytest.param({key: example}, id=f"{key}-{number}")
+    for key, field in Http.model_fields.items()
+    for number, example in enumerate(field.examples or ())
+]
+
+
+@pytest.mark.parametrize("http", KEYS)
+def test_each_key_does_something_that_haproxy_accepts(http: dict[str, Any]) -> None:
+    if "basic_auth" in http:
+        http = {"basic_auth": {"alice": HASH}}
+    made, plain = (stack(app={"http": given}).services["app"] for given in (http, {}))
+    given = [
+        backend("app", each, {"web-0": 1}, {"web-0": "192.0.2.1:80"}, each.http.error_pages)
+        for each in (made, plain)
+    ]
+    edge, other = (render([each], Edge(), "/srv/edge") for each in given)
+    assert edge != other or traefik_labels("app", made) != traefik_labels("app", plain)
+    if HAPROXY is not None:
+        haproxy_accepts(edge, "/srv/edge", userlists({"app": made}))
 
 
 @pytest.mark.skipif(HAPROXY is None, reason="haproxy is not installed here")
 def test_haproxy_accepts_the_edge_with_everything_on() -> None:
-    text = (golden.FOLDER / "everything" / "haproxy.cfg").read_text()
+    text = (golden.FOLDER / "everything" / "edge.txt").read_text()
     users = f"userlist shop\n    user alice password {HASH}\n"
-    haproxy_accepts(text, "/var/lib/gatehouse/test", users)
+    haproxy_accepts(unpack(text), "/var/lib/gatehouse/test", users)

@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 
 from controller import reach
-from remote.edge_agent import claims, command, seal, systemd, timer
+from remote.edge_agent import claims, command, facts, seal, systemd, timer
 from remote.edge_agent.__main__ import main
+from remote.edge_agent.bundle import Bundle, pack
 from remote.edge_agent.instance import Instance
 from remote.edge_agent.system import EdgeError
 
@@ -114,6 +115,7 @@ FOREIGN = (
     *(("users/me.txt",), ("users/alice/mail",), ("chroot/etc/passwd",), ("lock/x",), ("users",)),
 )
 """Files in the folders of others."""
+NOTHING = pack(Bundle("global\n", {facts.FILE: facts.text(facts.Facts())}))
 VERBS = tuple(re.findall(r"^    (\w+)  ", command.parser().format_help(), re.MULTILINE))
 
 
@@ -136,7 +138,7 @@ def refusal(
 ) -> Run:
     """Return the sentence by which the edge agent refuses a verb for a folder."""
     given = tmp_path_factory.mktemp("given") / "text"
-    given.write_text(seal.sealed("global\n"))
+    given.write_text(seal.sealed(NOTHING))
     monkeypatch.setenv("CERTBOT_TOKEN", "a")
     monkeypatch.setenv("CERTBOT_VALIDATION", "a.b")
 

@@ -80,7 +80,7 @@ def test_nothing_that_listens_is_none_and_no_answer_is_an_error(
         Instance.worker,
         Instance.settled,
         Instance.workers,
-        lambda edge: edge.save_state("", ""),
+        lambda edge: edge.save_state((), ()),
         lambda edge: challenges.answer(edge, {"CERTBOT_TOKEN": "a", "CERTBOT_VALIDATION": "a.b"}),
     ],
     ids=["worker", "settled", "workers", "save_state", "challenge"],

@@ -13,6 +13,8 @@ import pytest
 from remote.edge_agent import install, system
 from remote.edge_agent.__main__ import main
 from remote.edge_agent.apply import apply
+from remote.edge_agent.bundle import Bundle, pack
+from remote.edge_agent.facts import FILE, Facts, text
 from remote.edge_agent.instance import Instance
 from remote.edge_agent.system import EdgeError
 
@@ -138,7 +140,7 @@ def test_one_that_is_too_old_is_refused_before_anything_is_touched(
         match=r"HAProxy 2\.2\.9 on .* is too old: the edge needs 2\.6 or newer, which Debian has"
         r" since 12; install a newer one there",
     ):
-        apply(instance, "global\n", 1)
+        apply(instance, pack(Bundle("global\n", {FILE: text(Facts())})), 1)
     assert not (tmp_path / "edge").exists()
 
 

@@ -1,9 +1,10 @@
 """How many connections the edge takes, by its host's memory."""
 
 from components.config.models.edge import Edge
-from remote.edge_agent.bundle import Bundle, take_apart
-from remote.edge_agent.memory import UNSAID, connections, descriptors, limited
-from tests.unit.components.edge.test_http import rendered
+from remote.edge_agent.bundle import Bundle
+from remote.edge_agent.facts import read
+from remote.edge_agent.memory import connections, descriptors, limited
+from tests.unit.components.edge.test_http import given_to_the_edge
 
 
 def test_a_host_has_room_for_as_many_as_half_of_its_memory_holds() -> None:
@@ -13,17 +14,14 @@ def test_a_host_has_room_for_as_many_as_half_of_its_memory_holds() -> None:
 
 
 def test_the_limit_is_the_hosts_unless_the_config_says_one() -> None:
-    unsaid = take_apart(rendered())
-    assert unsaid.config.count(UNSAID) == 1
-    made = limited(unsaid, 2**30).config.splitlines()
-    assert f"    fd-hard-limit {descriptors(4096)}" in made
-    assert len(made) == len(unsaid.config.splitlines())
-    said = take_apart(rendered(Edge(max_connections=20_000)))
-    assert f"    fd-hard-limit {descriptors(20_000)}\n" in said.config
-    assert limited(said, 2**30) == said
+    for edge, limit in ((Edge(), 4096), (Edge(max_connections=20_000), 20_000)):
+        given = given_to_the_edge(edge)
+        assert "fd-hard-limit" not in given.config
+        made = limited(given, read(given.files).max_connections, 2**30)
+        assert made.config == f"{given.config}\nglobal\n    fd-hard-limit {descriptors(limit)}\n"
 
 
 def test_this_hosts_own_memory_counts_and_never_differs() -> None:
-    one = limited(Bundle(f"    {UNSAID}\n", {}))
-    assert one == limited(Bundle(f"    {UNSAID}\n", {}))
+    one = limited(Bundle("global\n", {}), None)
+    assert one == limited(Bundle("global\n", {}), None)
     assert "fd-hard-limit" in one.config

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from remote.edge_agent import __main__ as program
 from remote.edge_agent import mark
-from remote.edge_agent.bundle import fact_line, file_line, file_lines
+from remote.edge_agent.bundle import Bundle, pack
 from remote.edge_agent.instance import Instance
 from remote.edge_agent.seal import opened, sealed
 from remote.edge_agent.system import EdgeError
@@ -29,13 +29,27 @@ TLS = {
     "self_signed": True,
     "acme": {"email": "ops@example.org", "directory": "https://acme.example.org/", "ca": None},
 }
-GOOD = (
-    "global\n    user haproxy\n"
-    + file_lines("routes.map", ["a.example.org/ a", "*.example.org/ b"])
-    + file_line("errors/a-503.html", "<p>\u00e4</p>\n")
-    + fact_line("tls", TLS)
-    + fact_line("users", "3c30201169cc604d")
-)
+FACTS = {
+    "listeners": [
+        {"address": "192.0.2.9", "address_key": "edge.bind", "port": 80, "port_key": "edge.port"}
+    ],
+    "checks": [{"backend": "a", "host": "_a._http", "path": "/", "servers": {"w": "192.0.2.1:80"}}],
+    "certificates": TLS,
+    "users": "3c30201169cc604d",
+    "max_connections": 5000,
+}
+
+
+def with_facts(given: str) -> str:
+    files = {
+        "routes.map": "a.example.org/ a\n*.example.org/ b\n",
+        "errors/a-503.html": "<p>\u00e4</p>",
+        "facts.json": given,
+    }
+    return pack(Bundle("global\n    user haproxy\n", files))
+
+
+GOOD = with_facts(json.dumps(FACTS, indent=2))
 
 
 @given(texts)
@@ -138,13 +152,27 @@ def damaged(draw: st.DrawFn) -> bytes:
     return text
 
 
-ODD_JSON = (
-    *("", "{", "null", "[]", "{}", "1", '"a"', '{"file": 1, "text": ""}', '{"file": "a"}'),
-    *('{"file": "a", "text": null}', '{"file": "", "text": ""}', '{"file": "/a", "text": ""}'),
-    *('{"file": "a\\u0000", "text": ""}', '{"file": "a", "text": "\\ud800"}', "[" * 5000),
-    *('{"tls": null}', '{"tls": {}}', '{"tls": 7}', '{"users": "../../x"}', '{"users": null}'),
-    *('{"../x": 1}', '{"file": "%s", "text": ""}' % ("x" * 300), '{"file": "a/../b", "text": ""}'),
-    *(json.dumps({"tls": {**TLS, key: odd}}) for key in TLS for odd in (7, [7], {"a": 1})),
+LISTENER, CHECK = FACTS["listeners"][0], FACTS["checks"][0]  # type: ignore[index]
+ODD = {
+    "listeners": (
+        *(None, 7, "a", [7], [{}], [{**LISTENER, "more": 1}], [{**LISTENER, "address": 7}]),
+        *([{**LISTENER, "port": odd}] for odd in ("80", 0, 65536, None, True)),
+    ),
+    "checks": (
+        *(None, 7, "a", [7], [{}], [{**CHECK, "servers": {"w": 7}}], [{**CHECK, "host": None}]),
+        *([{**CHECK, "servers": odd}] for odd in (None, 7, ["w"])),
+    ),
+    "certificates": (
+        *(7, "a", {}, []),
+        *({**TLS, key: odd} for key in TLS for odd in (7, [7], {"a": 1})),
+    ),
+    "users": (7, "../../x", "a", [], "3C30201169CC604D"),
+    "max_connections": ("a", 0, -1, 1.5, True, []),
+}
+ODD_FACTS = (
+    *("", "{", "null", "[]", "{}", "1", '"a"', "[" * 5000),
+    *(json.dumps({name: each for name, each in FACTS.items() if name != key}) for key in FACTS),
+    *(json.dumps({**FACTS, key: odd}) for key, some in ODD.items() for odd in some),
 )
 
 
@@ -190,9 +218,20 @@ def test_a_damaged_text_is_refused_in_a_sentence_or_well_formed(
     refused(seal_bytes(text), tmp_path / "b", monkeypatch, capsys)
 
 
-@pytest.mark.parametrize("odd", ODD_JSON)
-def test_a_part_that_is_none_is_refused_in_a_sentence(
+@pytest.mark.parametrize("odd", ODD_FACTS)
+def test_facts_that_are_none_are_refused_in_a_sentence(
     odd: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    text = f"global\n#+ {odd}\n".encode()
-    assert refused(seal_bytes(text), tmp_path / "a", monkeypatch, capsys) is not None
+    text = with_facts(odd).encode()
+    told = refused(seal_bytes(text), tmp_path / "a", monkeypatch, capsys)
+    assert told is not None
+    assert "facts.json, which says what haproxy.cfg needs, " in told
+
+
+def test_an_input_without_facts_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    text = pack(Bundle("global\n", {})).encode()
+    told = refused(seal_bytes(text), tmp_path / "a", monkeypatch, capsys)
+    assert told is not None
+    assert "facts.json, which says what haproxy.cfg needs, is missing" in told

@@ -2,15 +2,18 @@
 
 import configparser
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from remote.archive import EDGE_AGENT, archive
 from remote.edge_agent import systemd, timer
 from remote.edge_agent.instance import Instance
 from remote.edge_agent.timer import command, service_text, timer_text
+from tests.support import golden
 
 EDGE = Instance("/var/lib/gatehouse/prod", "prod")
 
@@ -36,6 +39,34 @@ def test_every_hour_and_after_a_time_without_power() -> None:
     assert timer["Timer"]["OnCalendar"] == "hourly"
     assert timer["Timer"]["Persistent"] == "true"
     assert timer["Install"]["WantedBy"] == "timers.target"
+
+
+@pytest.mark.parametrize("text", ["service_text", "timer_text"])
+def test_the_copy_that_stays_writes_the_same_units(tmp_path: Path, text: str) -> None:
+    copy = tmp_path / "keeper.pyz"
+    copy.write_bytes(archive(EDGE_AGENT))
+    program = (
+        f"import sys; sys.path[:] = [{str(copy)!r}, *sys.path[1:]];"
+        f" from remote.edge_agent import timer; from remote.edge_agent.instance import Instance;"
+        " print(timer.__file__);"
+        f" print(timer.{text}(Instance({str(EDGE.folder)!r}, 'prod')), end='')"
+    )
+    told = subprocess.run(
+        (sys.executable, "-c", program), capture_output=True, text=True, check=True, cwd=tmp_path
+    )
+    where, _, written = told.stdout.partition("\n")
+    assert where.startswith(str(copy))
+    assert written == getattr(timer, text)(EDGE)
+
+
+def test_the_whole_units() -> None:
+    started = ("python3", "/srv/prod/keeper.pyz", "link", "/srv/prod", "prod")
+    unit = systemd.unit_text("prod", Path("/srv/prod"), ("haproxy", "-Ws"), started)
+    texts = {"edge.service": unit, "renew.timer": timer_text(EDGE)}
+    python = command(EDGE)[0]
+    texts["renew.service"] = service_text(EDGE).replace(f"={python} ", "=python3 ")
+    for name, text in texts.items():
+        golden.check(name, text)
 
 
 stacks = st.from_regex(r"[A-Za-z0-9_.-]{1,12}", fullmatch=True) | st.sampled_from(

@@ -1,0 +1,3 @@
+#!/bin/sh
+# gatehouse: no service starts while packages are installed for it
+exit 101
