@@ -8,6 +8,7 @@ from pathlib import Path
 
 _ROOT = Path(__file__).parents[2]
 _PACKAGES = ("remote",)
+_SHARED = ("remote/mark.py",)
 _PROGRAM = "remote/edge_agent"
 _START = """import sys
 from remote.edge_agent.__main__ import main
@@ -39,6 +40,7 @@ def version() -> str:
 def _contents() -> Iterator[tuple[str, bytes]]:
     yield "__main__.py", _START.encode()
     names = [f"{package}/__init__.py" for package in _PACKAGES]
+    names += _SHARED
     names += [
         path.relative_to(_ROOT).as_posix() for path in sorted((_ROOT / _PROGRAM).glob("*.py"))
     ]

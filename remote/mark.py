@@ -1,0 +1,35 @@
+"""Marks: by them, what undoes a command knows whether that command's effect is still in force.
+
+Pulumi replaces a command by running the new one and then undoing the old one, so the old one must
+not take away what the new one has just put into force. Each run that is new has a mark of 16
+hexadecimal digits. It keeps the mark beside its effect, and prints it.
+
+A command that Pulumi updates in place gets its previous output, and keeps the mark in it. Otherwise
+Pulumi could not undo the command any more after an update whose output it never got, because it was
+killed or lost the connection.
+"""
+
+import re
+import secrets
+
+_MARK = re.compile(r"\b[0-9a-f]{16}\b")
+
+
+def made(printed: str = "") -> str:
+    """Return the mark of a run.
+
+    Args:
+        printed: The previous output of the same command, whose mark stays; empty if it is new.
+    """
+    known = _MARK.search(printed)
+    return known[0] if known else secrets.token_hex(8)
+
+
+def is_another(mark: str, printed: str | None) -> bool:
+    """Whether what is in force has another mark than the output of the run to undo.
+
+    Args:
+        mark: What was kept beside the effect. One that is damaged, or an older version's, is none.
+        printed: The output of the run to undo; None stands for any.
+    """
+    return printed is not None and _MARK.fullmatch(mark) is not None and mark not in printed
