@@ -43,6 +43,8 @@ class Checked:
     without_disk: frozenset[str]
     """The VMs whose disk has vanished, so that their seed disk is replaced."""
     warnings: tuple[str, ...]
+    resources: Mapping[str, Any]
+    """The type and outputs of each resource in the state, by its URN."""
 
 
 def check(stack: Stack, placement: Mapping[str, Mapping[str, int]]) -> Checked:
@@ -51,7 +53,7 @@ def check(stack: Stack, placement: Mapping[str, Mapping[str, int]]) -> Checked:
     Raises:
         DataError: Data would be deleted that no `expendable: true` gives up.
     """
-    checked = compared(_resources(), stack, pulumi.get_stack(), placement)
+    checked = compared(resources(), stack, pulumi.get_stack(), placement)
     for warning in checked.warnings:
         pulumi.warn(warning)
     return checked
@@ -94,6 +96,7 @@ def compared(
         protected=wanted.data - replaced,
         image=guard.needs_image(before, wanted),
         without_disk=before.without_disk,
+        resources=resources,
         warnings=(
             *(
                 f"{vm} keeps the first-boot text of an older version of Gatehouse, because a newer"
@@ -110,7 +113,7 @@ def compared(
     )
 
 
-def _resources() -> Mapping[str, Any]:
+def resources() -> Mapping[str, Any]:
     """Return the type and outputs of all resources in the stack's state, by their URN."""
     stack = pulumi.get_stack()
     if pulumi.get_organization() not in (None, "organization"):  # a back end that has some

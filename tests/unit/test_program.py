@@ -105,7 +105,7 @@ def test_a_vm_is_not_replaced_because_another_one_is_added() -> None:
 def test_a_vm_lets_in_the_edge_and_this_machine() -> None:
     run = program.run(program.config())
     (firewall,) = (name for name in run.resources if name.startswith("web-0-host-firewall-"))
-    allow = run.resources[firewall].inputs["create"]
+    allow = run.command(firewall)
     told = Grant.from_json(shlex.split(shlex.split(allow)[-1])[6])
     assert told == Grant(ssh=("10.90.0.1/32",), edges=("10.90.0.1",), edge_ports="8000-8999")
     traefik = run.resources["web-0-host-traefik"]
@@ -128,9 +128,7 @@ def test_the_edges_vm_lets_everybody_in_to_its_ports_and_nowhere_else() -> None:
     edge = {"vm": True, "tls": {"self_signed": True}, "stats": {"bind": "10.90.0.254"}}
     run = program.run(program.config(services__db=db, edge=edge))
     (firewall,) = (name for name in run.resources if name.startswith("edge-firewall-"))
-    told = Grant.from_json(
-        shlex.split(shlex.split(run.resources[firewall].inputs["create"])[-1])[6]
-    )
+    told = Grant.from_json(shlex.split(shlex.split(run.command(firewall))[-1])[6])
     assert told == Grant(ssh=("10.90.0.1/32",), public=(80, 443, 5432, 8404))
     assert run.resources[firewall].urn in run.edge.options.dependencies
 
