@@ -60,7 +60,8 @@ test-unit: venv  ## no root, no network
 	nice $(PYTHON) -m pytest -n 2
 
 fuzz: venv $(VENV)/cloud-init  ## over 100,000 generated configs, each refused with a path or read back by the real readers; as root also 20,000 requests through both tiers, and an edge killed at each step
-	FUZZ=full $(PYTHON) -m pytest tests/unit/test_fuzz.py tests/e2e/test_edge_decides.py tests/e2e/test_edge_killed.py -rs
+	FUZZ=full $(PYTHON) -m pytest tests/unit/test_fuzz.py tests/unit/components/data/test_data_sequences.py \
+		tests/e2e/test_edge_decides.py tests/e2e/test_edge_killed.py -rs
 
 test-e2e: venv  ## the whole graph for real in a lab of its own, and the edge on loopback; as root
 	@$(MAKE) --no-print-directory -j 2 --output-sync=target test-e2e-edge test-e2e-lab

@@ -2,7 +2,7 @@
 
 import pulumi
 
-from components import outputs
+from components import again, outputs
 from components.config import loading
 from components.data.check import check
 from components.edge.edge import Edge, EdgeArgs
@@ -23,6 +23,7 @@ placement = {
     for name, service in stack.services.items()
 }
 checked = check(stack, placement)
+again.watch(checked.resources)
 
 farm = Farm(
     "farm",

@@ -16,19 +16,19 @@ import collections
 import os
 import pty
 import re
-import secrets
 import signal
 import subprocess
 import sys
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 
 from controller import firstboot
 from controller.ssh import SSH_USER, options
 from controller.virsh import virsh
+from remote import mark
 
 _POLL_SECONDS = 1.0
 _SSH_SECONDS = 60.0
@@ -284,14 +284,20 @@ def _start_if_off(settings: Settings) -> None:
         virsh(settings.uri, "start", settings.domain)
 
 
-def marked(settings: Settings, address: str) -> str:
-    """Give the VM a new mark, and return it; empty if the VM does not take it."""
-    mark = secrets.token_hex(8)
-    try:
-        done = _ask(settings, address, f"echo {mark} > {_MARK}")
-    except subprocess.TimeoutExpired:
-        return ""
-    return mark if done.returncode == 0 else ""
+def marked(settings: Settings, address: str, printed: str = "") -> str:
+    """Give the VM its mark, and return it. A VM without one can be shut down too.
+
+    Args:
+        settings: Which VM.
+        address: Its address.
+        printed: The previous output of the same ``wait``, whose mark stays: Pulumi may never get
+            the output of an update. Empty if it is new.
+    """
+    its = mark.made(printed)
+    # It may have been written even if there is no answer.
+    with suppress(subprocess.TimeoutExpired):
+        _ask(settings, address, f"echo {its} > {_MARK}")
+    return its
 
 
 def waited_for_again(settings: Settings, address: str, printed: str) -> bool:
@@ -300,8 +306,7 @@ def waited_for_again(settings: Settings, address: str, printed: str) -> bool:
         told = _ask(settings, address, f"cat {_MARK}")
     except subprocess.TimeoutExpired:
         return False
-    mark = told.stdout.strip() if told.returncode == 0 else ""
-    return bool(re.fullmatch("[0-9a-f]{16}", mark)) and mark not in printed
+    return told.returncode == 0 and mark.is_another(told.stdout.strip(), printed)
 
 
 def drain(settings: Settings, address: str) -> None:
@@ -360,13 +365,14 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("action", choices=("wait", "shutdown"))
     asked = parser.parse_args(arguments)
     settings = Settings.from_environment()
+    # The previous output of ``wait``, which the command's provider keeps.
+    printed = os.environ.get("PULUMI_COMMAND_STDOUT", "").strip()
     try:
         if asked.action == "wait":
             address = wait(settings)
-            print(address, marked(settings, address))
+            print(address, marked(settings, address, printed))
         else:
-            # What ``wait`` has printed, which the command's provider keeps.
-            shutdown(settings, os.environ.get("PULUMI_COMMAND_STDOUT", "").strip())
+            shutdown(settings, printed)
     except BootError as error:
         print(error, file=sys.stderr)
         return 1

@@ -20,6 +20,7 @@ from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
 from components.config.models.stack import Stack
+from components.config.qcow2 import is_cut
 from components.edge import tls
 from components.edge.domains import domains
 from components.edge.pages import page_problem
@@ -167,12 +168,14 @@ def _image(image: str) -> tuple[str | None, int | None]:
         if not (stat.S_ISREG(mode) or stat.S_ISBLK(mode)):
             return "is no file", None
         with Path(image).open("rb") as file:
-            head = file.read(_QCOW2.size)
+            problem, size = qcow2(file.read(_QCOW2.size))
+            if problem is None and is_cut(file):
+                return "is only the beginning of a qcow2 disk image, so fetch it again", None
     except FileNotFoundError:
         return "does not exist", None
     except OSError as error:
         return f"cannot be read: {error.strerror}", None
-    return qcow2(head)
+    return problem, size
 
 
 def qcow2(head: bytes) -> tuple[str | None, int | None]:

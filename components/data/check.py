@@ -42,6 +42,9 @@ class Checked:
     """Whether the engine protects the image."""
     without_disk: frozenset[str]
     """The VMs whose disk has vanished, so that their seed disk is replaced."""
+    warnings: tuple[str, ...]
+    resources: Mapping[str, Any]
+    """The type and outputs of each resource in the state, by its URN."""
 
 
 def check(stack: Stack, placement: Mapping[str, Mapping[str, int]]) -> Checked:
@@ -50,23 +53,36 @@ def check(stack: Stack, placement: Mapping[str, Mapping[str, int]]) -> Checked:
     Raises:
         DataError: Data would be deleted that no `expendable: true` gives up.
     """
-    wanted = inventory.wanted(stack, pulumi.get_stack(), placement)
-    before = state.kept(_resources(), stack.farm)
+    checked = compared(resources(), stack, pulumi.get_stack(), placement)
+    for warning in checked.warnings:
+        pulumi.warn(warning)
+    return checked
+
+
+def compared(
+    resources: Mapping[str, Any],
+    stack: Stack,
+    name: str,
+    placement: Mapping[str, Mapping[str, int]],
+) -> Checked:
+    """Compare a config with a state.
+
+    Args:
+        resources: The type and outputs of each resource in the state, by its URN.
+        stack: The config.
+        name: The stack's name.
+        placement: How many containers each VM runs, by service.
+
+    Raises:
+        DataError: Data would be deleted that no `expendable: true` gives up.
+    """
+    wanted = inventory.wanted(stack, name, placement)
+    before = state.kept(resources, stack.farm)
     problems = guard.problems(before, wanted, stack)
     if problems:
         raise DataError(problems)
     stays = guard.stays(before, wanted)
-    for vm in stays:
-        pulumi.warn(
-            f"{vm} keeps the first-boot text of an older version of Gatehouse, because a newer one"
-            " would replace the VM, which holds data"
-        )
     replaced = guard.replaced(before, wanted)
-    for vm in sorted(replaced & wanted.data):
-        pulumi.warn(
-            f"{vm} is replaced, and Pulumi protects the new VM's data only from the next update"
-            " on: run `pulumi up` again after this one"
-        )
     with_data = {each.vm for each in before.volumes} & before.vms.keys()
     made = {
         vm: dataclasses.replace(each, holds=before.vms[vm].holds if vm in with_data else "")
@@ -80,10 +96,24 @@ def check(stack: Stack, placement: Mapping[str, Mapping[str, int]]) -> Checked:
         protected=wanted.data - replaced,
         image=guard.needs_image(before, wanted),
         without_disk=before.without_disk,
+        resources=resources,
+        warnings=(
+            *(
+                f"{vm} keeps the first-boot text of an older version of Gatehouse, because a newer"
+                " one would replace the VM, which holds data"
+                for vm in stays
+            ),
+            *guard.made_again(before, wanted),
+            *(
+                f"{vm} is replaced, and Pulumi protects the new VM's data only from the next update"
+                " on: run `pulumi up` again after this one"
+                for vm in sorted(replaced & wanted.data)
+            ),
+        ),
     )
 
 
-def _resources() -> Mapping[str, Any]:
+def resources() -> Mapping[str, Any]:
     """Return the type and outputs of all resources in the stack's state, by their URN."""
     stack = pulumi.get_stack()
     if pulumi.get_organization() not in (None, "organization"):  # a back end that has some

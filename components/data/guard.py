@@ -81,6 +81,23 @@ def replaced(before: Inventory, after: Inventory) -> frozenset[str]:
     )
 
 
+def made_again(before: Inventory, after: Inventory) -> tuple[str, ...]:
+    """Return a warning for each Docker volume that left the state: an update makes an empty one.
+
+    Call it only if there are no problems.
+    """
+    now = {(each.vm, *each.key): each for each in after.volumes if not each.expendable}
+    helds = (now.get((each.vm, *each.key)) for each in before.missing)
+    return tuple(
+        f"services.{each.service}.volumes.{each.index}: the volume {each.what} on {each.vm} is not"
+        " in Pulumi's state any more, by `pulumi refresh` or `pulumi state delete`, so this update"
+        " makes a new, empty one. If `docker volume ls` on the VM shows the old one, stop here, and"
+        " see docs/operations.md, Data on VMs"
+        for each in helds
+        if each is not None
+    )
+
+
 def needs_image(before: Inventory, after: Inventory) -> bool:
     """Whether to protect the image: disks of VMs that stay and have data are layers of it."""
     going = replaced(before, after)

@@ -59,6 +59,8 @@ class Inventory:
     """What places each service's containers: the values, by the paths of their keys."""
     planned: tuple[Held, ...] = ()
     """Volumes that an update planned and did not make: they hold nothing."""
+    missing: tuple[Held, ...] = ()
+    """Those of the volumes that were made, and whose Docker volume the state lacks."""
     urns: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     """The URNs of the resources of each VM that the engine can protect."""
     without_disk: frozenset[str] = frozenset()
@@ -164,13 +166,14 @@ def kept_of_vm(before: Inventory, after: Inventory) -> Mapping[str, tuple[dict[s
         after: What the config asks for.
     """
     made = {(each.vm, *each.key) for each in before.volumes}
+    disks = {vm: each.holds or each.disk or True for vm, each in before.vms.items()}
     return {
         vm: tuple(
-            {**asdict(each), "made": (each.vm, *each.key) in made}
+            {**asdict(each), "made": (vm, *each.key) in made and disks[vm]}
             for each in after.volumes
-            if each.vm == vm and not each.expendable
+            if each.vm == vm
         )
-        for vm in after.data
+        for vm in after.vms
     }
 
 

@@ -27,17 +27,19 @@ def kept(resources: Mapping[str, Any], farm: Farm) -> Inventory:
         farm: The config, for stacks of older versions: to see whether it is what they were made of.
     """
     state = _State(resources)
-    names = state.names(_VM)
+    names = state.vms()
     vms = {name: made for name in names if (made := state.made(name, farm)) is not None}
-    held = [each for each in state.held(vms) if each.vm in vms]
+    held = {(each.vm, *each.key): each for each in state.held(vms) if each.vm in vms}
     known = state.known_to_vms(vms)
-    real = [each for each in held if state.was_made(each) or (each.vm, *each.key) in known]
+    was_made = state.mounted(vms) | known.keys()
+    real = [each for place, each in held.items() if place in was_made or state.was_made(each)]
     # A targeted destroy, or one that spares what is protected, has taken the service and no data.
-    alone = [each for each in known.values() if each.service not in state.names(_SERVICE)]
+    alone = [each for place, each in known.items() if place not in held]
     return Inventory(
         vms=vms,
         volumes=(*real, *alone),
-        planned=tuple(each for each in held if each not in real),
+        planned=tuple(each for each in held.values() if each not in real),
+        missing=tuple(each for each in (*real, *alone) if state.lacks(each)),
         spreads={name: state.spread(name) for name in state.names(_SERVICE)},
         urns={name: state.protected(name) for name in vms},
         without_disk=frozenset(filter(state.has_lost_its_disk, names)),
@@ -46,6 +48,7 @@ def kept(resources: Mapping[str, Any], farm: Farm) -> Inventory:
 
 _VM = "gatehouse:vm:Vm"
 _SERVICE = "gatehouse:service:Service"
+_MOUNTED = "gatehouse:data:Mounted"
 _EDGE = "gatehouse:edge:Edge"
 _DISK = "libvirt:index/volume:Volume"
 _DOMAIN = "libvirt:index/domain:Domain"
@@ -69,11 +72,16 @@ class _State:
         self._used = {slot.rpartition("-")[0] for slot in slots}
         # Each VM's disk after the last successful update.
         self._complete: Mapping[str, Any] = self._of(_EDGE, "edge").get("disks") or {}
-        # The folders that containers had then, by VM and service.
+        # The folders that containers had then, by VM and service; older versions kept them there.
         self._had = {tuple(each) for each in self._of(_EDGE, "edge").get("folders") or ()}
 
     def names(self, kind: str) -> list[str]:
         return sorted(self._outputs.get(kind, {}))
+
+    def vms(self) -> list[str]:
+        """Return the names of the VMs: also of those whose component was renamed or removed."""
+        disks = (name for name in self._outputs.get(_DISK, {}) if name.endswith("-disk"))
+        return sorted({*self.names(_VM), *(name.removesuffix("-disk") for name in disks)})
 
     def made(self, vm: str, farm: Farm) -> Made | None:
         """Return what a VM was made of; None if it was not made, or holds no containers."""
@@ -158,24 +166,39 @@ class _State:
     def was_made(self, held: Held) -> bool:
         """Whether there can be data in a volume: it, or a container that mounts it, was made."""
         if held.place == "name":
-            name = volume_name(held.service, held.vm, held.what)
-            return name in self._outputs.get(_VOLUME, {})
+            return not self.lacks(held)
         used = on_vm(held.service, held.vm) in self._used
         return used or (held.vm, held.service, held.what) in self._had
 
-    def known_to_vms(self, vms: Iterable[str]) -> Mapping[tuple[str, *Key], Held]:
-        """Return the data that the VMs' own outputs have, where no service can say more.
+    def mounted(self, vms: Mapping[str, Made]) -> set[tuple[str, *Key]]:
+        """Return the volumes that containers had, which may be in the state no more."""
+        return {
+            (vm, service, place, what)
+            for record in self._outputs.get(_MOUNTED, {}).values()
+            for vm, service, place, what in record.get("volumes") or ()
+            if vm in vms and _is_there(record["disk"], vms[vm])
+        }
 
-        That is a folder that was made once, whose containers may be gone, and all data of a service
-        that is in the state no more.
+    def lacks(self, held: Held) -> bool:
+        """Whether the state does not have the Docker volume: Docker may have it all the same."""
+        name = volume_name(held.service, held.vm, held.what)
+        return held.place == "name" and name not in self._outputs.get(_VOLUME, {})
+
+    def known_to_vms(self, vms: Mapping[str, Made]) -> Mapping[tuple[str, *Key], Held]:
+        """Return the data that the VMs' own outputs have.
+
+        That is what was made on a disk that is still there, and all of a service that is in the
+        state no more. Without the edge's outputs, what was planned may have been made too.
         """
         services = self._outputs.get(_SERVICE, {})
         found = {}
-        for vm in vms:
-            for record in self._of(_VM, vm).get("data") or ():
+        for outputs in self._outputs.get(_VM, {}).values():
+            for record in outputs.get("data") or ():
                 held = _from_record({key: record[key] for key in record if key != "made"})
-                folder = held.place == "host" and record["made"]
-                if folder or held.service not in services:
+                if held.vm not in vms:
+                    continue
+                unknown = held.service not in services or _EDGE not in self._outputs
+                if unknown or _is_there(record["made"], vms[held.vm]):
                     found[held.vm, *held.key] = held
         return found
 
@@ -212,6 +235,17 @@ class _State:
 
     def _of(self, kind: str, name: str) -> Mapping[str, Any]:
         return self._outputs.get(kind, {}).get(name, {})
+
+
+def _is_there(made: object, vm: Made) -> bool:
+    """Whether data that was made is on one of a VM's disks.
+
+    Args:
+        made: The name of the disk that it was made on, or, as older versions of Gatehouse kept it,
+            whether it was made.
+        vm: What the VM is made of.
+    """
+    return made in (vm.disk, vm.holds) if isinstance(made, str) and vm.disk else bool(made)
 
 
 def _from_record(record: Mapping[str, Any]) -> Held:

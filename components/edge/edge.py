@@ -6,7 +6,6 @@ from dataclasses import dataclass
 import pulumi
 
 from components.config.models.edge import Edge as EdgeConfig
-from components.data.inventory import volumes_of
 from components.edge import haproxy
 from components.edge.backends import Backend, TcpBackend, any_backend
 from components.edge.edge_target import EdgeCommand, EdgeTarget, edge_target
@@ -92,24 +91,11 @@ class Edge(pulumi.ComponentResource):
             pulumi.ResourceOptions(parent=self, depends_on=[*serving, *listed]),
         )
         disks = {vm: host.vm.disk for vm, host in args.hosts.items()}
-        folders = _host_folders(args.services)
         self.register_outputs(
             {
                 "address": self.address,
                 "haproxy_cfg": self.bundle.apply(lambda bundle: bundle.config),
                 # For components.data.state: an update that fails does not write these.
                 "disks": pulumi.Output.all(disks, in_force.urn).apply(lambda known: known[0]),
-                "folders": in_force.urn.apply(lambda _: folders),
             }
         )
-
-
-def _host_folders(services: Mapping[str, Service]) -> list[list[str]]:
-    """Return VM, service and folder of each folder of a VM that a service uses."""
-    return [
-        [held.vm, held.service, held.what]
-        for name, service in services.items()
-        for vm in service.counts
-        for held in volumes_of(name, service.config, vm)
-        if held.place == "host"
-    ]

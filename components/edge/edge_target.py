@@ -77,11 +77,11 @@ class EdgeTarget:
         """
         if self.elsewhere is None:
             run = ("exec", "python3", "-m", "remote.edge_agent")
-            return local.Command(name, _command(run, asked), opts)
+            return local.Command(name, command(run, asked), opts)
         there = self.elsewhere
         run = ("exec", "python3", "-m", "controller.reach")
-        command = _command(run, asked)
-        command.environment = {
+        args = command(run, asked)
+        args.environment = {
             "GATEHOUSE_SSH": there.ssh,
             "GATEHOUSE_KEY": there.key,
             "GATEHOUSE_HOST": there.host,
@@ -89,14 +89,14 @@ class EdgeTarget:
             "GATEHOUSE_EDGE_AGENT": version(EDGE_AGENT),
         }
         if there.vm is None:
-            command.triggers = [there.host]  # one that is no longer it is left without an edge
-            return local.Command(f"{name}-there", command, opts)
+            args.triggers = [there.host]  # one that is no longer it is left without an edge
+            return local.Command(f"{name}-there", args, opts)
         with_vm = pulumi.ResourceOptions(
             deleted_with=there.vm.domain,
             replacement_trigger=there.vm.domain.id,
             depends_on=[there.admitted] if there.admitted is not None else [],
         )
-        return local.Command(f"{name}-on-vm", command, pulumi.ResourceOptions.merge(opts, with_vm))
+        return local.Command(f"{name}-on-vm", args, pulumi.ResourceOptions.merge(opts, with_vm))
 
 
 def edge_target(
@@ -164,12 +164,20 @@ def ssh_words(edge: EdgeConfig, known_hosts: str) -> tuple[str, ...]:
     )
 
 
-def _command(run: Sequence[str], asked: EdgeCommand) -> local.CommandArgs:
-    delete = None
+def command(run: Sequence[str], asked: EdgeCommand) -> local.CommandArgs:
+    """Return the arguments of the resource.
+
+    Args:
+        run: The words that start the edge agent, or what reaches it.
+        asked: What it is to do.
+    """
+    create, delete = shlex.join((*run, *asked.create)), None
     if asked.delete is not None:
-        delete = f'{shlex.join((*run, *asked.delete))} --printed "$PULUMI_COMMAND_STDOUT"'
+        # The output of the last creation or update; empty when the command is created.
+        printed = '--printed "$PULUMI_COMMAND_STDOUT"'
+        create, delete = f"{create} {printed}", f"{shlex.join((*run, *asked.delete))} {printed}"
     return local.CommandArgs(
-        create=shlex.join((*run, *asked.create)),
+        create=create,
         delete=delete,
         stdin=asked.stdin,
     )

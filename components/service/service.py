@@ -9,6 +9,7 @@ import pulumi_docker as docker
 from components.config.models.service import Service as ServiceConfig
 from components.config.models.service import Volume
 from components.data.inventory import Held, kept_of_service, volumes_of
+from components.data.mounted import Mounted
 from components.host import rights
 from components.host.host import ContainerHost
 from components.placement import Slot, on_vm, slots, volume_name
@@ -66,6 +67,16 @@ class Service(pulumi.ComponentResource):
             slot.name: self._container(slot, args.hosts[slot.vm], images[slot.vm])
             for slot in slots(name, args.counts)
         }
+        for slot in slots(name, args.counts):
+            if helds := volumes_of(name, args.config, slot.vm):
+                host = args.hosts[slot.vm]
+                Mounted(
+                    slot.name,
+                    helds,
+                    pulumi.ResourceOptions(parent=host.vm),
+                    container=self.containers[slot.name].id,
+                    disk=host.vm.disk,
+                )
         self.serving = {
             slot.name: args.hosts[slot.vm].serving(
                 f"{slot.name}-serving",

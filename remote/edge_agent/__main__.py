@@ -75,7 +75,7 @@ def _run(instance: Instance, asked: argparse.Namespace, given: str) -> None:
     with instance.locked():
         if asked.action == "apply":
             apply(instance, given, asked.ready_seconds)
-            print(f"in force, with the mark {mark.made(instance.folder)}")
+            print(f"in force, with the mark {mark.made(instance.folder, asked.printed)}")
         elif asked.action == "users":
             users.keep(instance.folder, given)
         elif asked.action == "renew":

@@ -36,6 +36,12 @@ def parser(words: str = WORDS) -> argparse.ArgumentParser:
                 metavar="READY_SECONDS",
                 help="how long new servers may take to pass their health check",
             )
+            each.add_argument(
+                *("--printed",),
+                default="",
+                metavar="TEXT",
+                help="the output of the apply that this one updates: its mark stays",
+            )
         if name == "remove":
             each.add_argument(
                 *("--printed",),

@@ -1,27 +1,27 @@
-"""The mark of an ``apply``: by it, ``remove`` knows whether what it is to undo is still in force.
+"""The mark of an ``apply``, in the edge's folder: see `remote.mark`."""
 
-Pulumi replaces a command by making the new one and then undoing the old one. If both mean the same
-edge, as with ``pulumi up --replace``, or if `edge.host` is another name of the same machine, the
-old one must not take away what the new one has just put into force.
-"""
-
-import secrets
 from pathlib import Path
 
+from remote import mark
 from remote.edge_agent.bundle import write_file
 
 
-def made(folder: Path) -> str:
-    """Give the edge in a folder a new mark, and return it."""
-    mark = secrets.token_hex(8)
-    write_file(_file(folder), mark)
-    return mark
+def made(folder: Path, printed: str = "") -> str:
+    """Give the edge in a folder its mark, and return it.
+
+    Args:
+        folder: The edge's.
+        printed: The previous output of the same ``apply``, whose mark stays; empty if it is new.
+    """
+    its = mark.made(printed)
+    write_file(_file(folder), its)
+    return its
 
 
 def is_another(folder: Path, printed: str | None) -> bool:
     """Whether the edge has another mark than the output of an ``apply``; None stands for any."""
     try:
-        return printed is not None and _file(folder).read_text(encoding="utf-8") not in printed
+        return mark.is_another(_file(folder).read_text(encoding="ascii"), printed)
     except (OSError, ValueError):  # an older version's, or a damaged one
         return False
 

@@ -102,6 +102,19 @@ def test_the_command_that_was_replaced_does_not_take_the_edge_away(
     assert not edge.instance.folder.exists()
 
 
+def test_an_update_that_was_not_recorded_is_taken_away_too(
+    server: sshd.Server, edge: Edge, tmp_path: Path
+) -> None:
+    with Servers(SERVER_PORT).running(ADDRESS):
+        text = edge.text({"web-0": ADDRESS})
+        made = reach(server, edge, tmp_path, "apply", text, printed="")
+        again = reach(server, edge, tmp_path, "apply", text, printed=made.stdout)
+        assert (made.returncode, again.returncode) == (0, 0), again.stderr
+        done = reach(server, edge, tmp_path, "remove", printed=made.stdout)
+        assert (done.returncode, done.stderr) == (0, "")
+    assert not edge.instance.folder.exists()
+
+
 @pytest.mark.parametrize("action", ["apply", "remove"])
 def test_another_host_key_is_told_and_nothing_is_touched(
     server: sshd.SshServer, edge: Edge, tmp_path: Path, action: str

@@ -5,6 +5,7 @@ secrets, what a killed run has left, and errors that lose nothing.
 """
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -224,6 +225,42 @@ def test_an_update_that_was_killed_after_its_effect_is_undone_by_the_previous_co
     assert "1 updated" in site.ok("up"), "in place"
     assert (site.folder / "effect").read_text() == "old\n"
     assert "2 unchanged" in site.ok("up"), "and only once"
+
+
+FAILING = """
+import pulumi
+from pulumi_command import local
+from components import again
+from components.data import check
+
+again.watch(check.resources())
+settings = pulumi.Config().require_object("settings")
+local.Command("edge-haproxy", local.CommandArgs(
+    create="echo {value} > effect; echo {value}; exit {code}".format(**settings)))
+"""
+
+
+def test_an_update_that_failed_after_its_effect_is_undone_by_the_previous_config(
+    site: Site,
+) -> None:
+    def effect(value: str, code: int) -> None:
+        site.write(FAILING, {"keeping:settings": {"value": value, "code": code}})
+
+    effect("old", 0)
+    site.ok("up")
+    assert "2 unchanged" in site.ok("up")
+    effect("new", 255)
+    code, printed = site.run("up")
+    assert code != 0
+    assert "The next `pulumi up` from this folder runs it again" in printed
+    effect("old", 0)
+    assert "1 to update" in site.ok("preview"), "and changes nothing"
+    assert (site.folder / "effect").read_text() == "new\n"
+    assert "1 updated" in site.ok("up")
+    assert (site.folder / "effect").read_text() == "old\n"
+    assert "2 unchanged" in site.ok("up"), "and only once"
+    shutil.rmtree(site.folder / ".gatehouse")
+    assert "2 unchanged" in site.ok("preview"), "nor on another machine"
 
 
 def test_a_run_that_is_interrupted_ends_its_commands_and_keeps_what_was_made(site: Site) -> None:

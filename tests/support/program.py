@@ -5,6 +5,7 @@ that a test can say which addresses the VMs got and see where in haproxy.cfg the
 """
 
 import copy
+import shlex
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -81,6 +82,13 @@ class Run:
     def of_type(self, kind: str) -> dict[str, Registered]:
         """Return the resources of a type, by name, sorted: their order of registration is not."""
         return {name: each for name, each in sorted(self.resources.items()) if each.type == kind}
+
+    def command(self, name: str) -> str:
+        """Return what a command runs, without what notes that it failed."""
+        *words, note, command = shlex.split(self.resources[name].inputs["create"])
+        assert words == ["exec", "python3", "-m", "controller.again"]
+        assert note == f".gatehouse/test/again/{name}"
+        return command
 
     @property
     def edge_input(self) -> str:

@@ -174,8 +174,9 @@ def test_the_program_passes_on_what_the_config_says(raw: dict[str, Any]) -> None
     lists = [each for name, each in run.resources.items() if name.startswith("edge-users")]
     assert bool(lists) == any(each.http.basic_auth for each in stack.services.values())
     assert all(rpc.is_rpc_secret(each.inputs["stdin"]) for each in lists)
-    apply = shlex.split(run.edge.inputs["create"])
-    assert apply[-3:-1] == [f"{stack.edge.folder}/test", "test"]
+    apply = shlex.split(run.command(run.edge.name))
+    place = apply.index("apply") + 1
+    assert apply[place : place + 2] == [f"{stack.edge.folder}/test", "test"]
 
 
 def _passed_on(slot: str, name: str, service: Service, inputs: dict[str, Any]) -> None:

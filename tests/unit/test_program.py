@@ -111,7 +111,7 @@ def granted(allow: str) -> Grant:
 def test_a_vm_lets_in_the_edge_and_this_machine() -> None:
     run = program.run(program.config())
     (firewall,) = (name for name in run.resources if name.startswith("web-0-host-firewall-"))
-    allow = run.resources[firewall].inputs["create"]
+    allow = run.command(firewall)
     grant = granted(allow)
     assert grant == Grant(ssh=("10.90.0.1/32",), edges=("10.90.0.1",), edge_ports="8000-8999")
     traefik = run.resources["web-0-host-traefik"]
@@ -134,7 +134,7 @@ def test_the_edges_vm_lets_everybody_in_to_its_ports_and_nowhere_else() -> None:
     edge = {"vm": True, "tls": {"self_signed": True}, "stats": {"bind": "10.90.0.254"}}
     run = program.run(program.config(services__db=db, edge=edge))
     (firewall,) = (name for name in run.resources if name.startswith("edge-firewall-"))
-    grant = granted(run.resources[firewall].inputs["create"])
+    grant = granted(run.command(firewall))
     assert grant == Grant(ssh=("10.90.0.1/32",), public=(80, 443, 5432, 8404))
     assert run.resources[firewall].urn in run.edge.options.dependencies
 

@@ -226,6 +226,29 @@ def test_a_vm_that_was_waited_for_again_stays_on(
     assert (tmp_path / "asked").exists()
 
 
+def test_a_vm_whose_last_update_was_not_recorded_is_shut_down(
+    program: Program, tmp_path: Path
+) -> None:
+    program("virsh", 'case "$*" in *shutdown*) touch "$STATE/asked" ;; *) echo running ;; esac')
+    program("ssh", 'for last; do :; done; cd "$STATE" && eval "$last"')
+    printed = f"10.90.0.23 {boot.marked(settings(), '10.90.0.23')}"
+    boot.marked(settings(), "10.90.0.23", printed)
+    boot.shutdown(settings(timeout=0), printed)
+    assert (tmp_path / "asked").exists()
+
+
+def test_a_vm_that_took_its_mark_and_did_not_answer_is_shut_down(
+    program: Program, tmp_path: Path
+) -> None:
+    program("virsh", 'case "$*" in *shutdown*) touch "$STATE/asked" ;; *) echo running ;; esac')
+    shell = 'for last; do :; done; cd "$STATE" && eval "$last"'
+    program("ssh", f"{shell}; exit 255")  # the connection is lost then
+    printed = f"10.90.0.23 {boot.marked(settings(), '10.90.0.23')}"
+    program("ssh", shell)
+    boot.shutdown(settings(timeout=0), printed)
+    assert (tmp_path / "asked").exists()
+
+
 @pytest.mark.parametrize("vm", ["exit 255", "echo no mark", "true", "exit 1"])
 def test_a_vm_without_a_mark_is_shut_down(program: Program, tmp_path: Path, vm: str) -> None:
     program("virsh", 'case "$*" in *shutdown*) touch "$STATE/asked" ;; *) echo running ;; esac')

@@ -1,0 +1,75 @@
+"""Has Pulumi run a command again whose last run on this machine did not succeed.
+
+See `controller.again`, which leaves a note. The note's content becomes a variable of the command,
+which is an update. The variable stays in the state, so that other machines, which have no note,
+register the same.
+"""
+
+import re
+import shlex
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pulumi
+
+from controller.key_files import key_folder
+
+VARIABLE = "GATEHOUSE_AGAIN"
+_COMMAND = "command:local:Command"
+_REPEATABLE = re.compile(
+    r"(.*-)?(address|agent|boot|serving|traefik-ready|firewall-[0-9a-f]{8}|(haproxy|users)(-there|-on-vm)?)"
+)
+"""What may run again at any time. The commands that make keys may not."""
+
+
+def watch(resources: Mapping[str, Any]) -> None:
+    """Have commands leave notes, and run those again that have left one.
+
+    Args:
+        resources: The type and outputs of each resource in the state, by its URN.
+    """
+    folder = key_folder(pulumi.get_stack()) / "again"
+    known = tokens(resources)
+
+    def noting(
+        args: pulumi.ResourceTransformationArgs,
+    ) -> pulumi.ResourceTransformationResult | None:
+        if args.type_ != _COMMAND or not _REPEATABLE.fullmatch(args.name):
+            return None
+        note = folder / args.name
+        create = pulumi.Output.from_input(args.props["create"])
+        props = {**args.props, "create": create.apply(lambda text: noted(note, text))}
+        # One that is new runs anyway.
+        token = (read(note) or known[args.name]) if args.name in known else ""
+        if token:
+            environment = pulumi.Output.from_input(args.props.get("environment") or {})
+            props["environment"] = environment.apply(lambda given: {**given, VARIABLE: token})
+        return pulumi.ResourceTransformationResult(props, args.opts)
+
+    pulumi.runtime.register_stack_transformation(noting)
+
+
+def tokens(resources: Mapping[str, Any]) -> Mapping[str, str]:
+    """Return the tokens of the commands in a state, by their names; empty if one has none."""
+    return {
+        urn.rpartition("::")[2]: str(
+            ((each.get("outputs") or {}).get("environment") or {}).get(VARIABLE, "")
+        )
+        for urn, each in resources.items()
+        if each["type"] == _COMMAND
+    }
+
+
+def noted(note: Path, command: str) -> str:
+    """Return a shell command that runs another one, and leaves a note unless it succeeds."""
+    return shlex.join(("exec", "python3", "-m", "controller.again", str(note), command))
+
+
+def read(note: Path) -> str:
+    """Return the token of a note; empty if there is none."""
+    try:
+        found = note.read_text(encoding="ascii").strip()
+    except (OSError, ValueError):
+        return ""
+    return found if re.fullmatch("[0-9a-f]{16}", found) else ""

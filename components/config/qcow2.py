@@ -1,0 +1,69 @@
+"""Tells a whole qcow2 image from the beginning of one, as a download that broke off leaves it.
+
+By QEMU's docs/interop/qcow2.txt. QEMU itself boots the beginning of an image, which then reads as
+zeros from some place on. It reads the tables only, 8 bytes for each cluster (64 KiB) of content.
+"""
+
+import os
+import struct
+from collections.abc import Iterator
+from typing import BinaryIO
+
+_HEADER = struct.Struct(">4sIQIIQIIQQIIQ")
+_FEATURES = struct.Struct(">Q")
+_EXTERNAL, _EXTENDED = 1 << 2, 1 << 4
+_PLACE = (1 << 56) - (1 << 9)
+_COMPRESSED = 1 << 62
+_SECTOR = 512
+
+
+def is_cut(file: BinaryIO) -> bool:
+    """Whether an image ends before something that its tables name.
+
+    Args:
+        file: The image, which begins as a qcow2 image does.
+    """
+    size = file.seek(0, os.SEEK_END)
+    file.seek(0)
+    head = file.read(_HEADER.size)
+    if len(head) < _HEADER.size:
+        return True
+    _, version, _, _, bits, _, _, entries, place, counts, count_clusters, _, _ = _HEADER.unpack(
+        head
+    )
+    features = 0
+    if version > 2:
+        features = _FEATURES.unpack(file.read(_FEATURES.size).ljust(_FEATURES.size, b"\0"))[0]
+    if features & _EXTERNAL or not 9 <= bits <= 21:
+        return False  # for QEMU to judge
+    if max(counts + (count_clusters << bits), place + 8 * entries) > size:
+        return True
+    width = 16 if features & _EXTENDED else 8
+    for table in _entries(file, place, 8 * entries, 8):
+        if not (at := table & _PLACE):
+            continue
+        if at + (1 << bits) > size:
+            return True
+        if any(_last(each, bits) >= size for each in _entries(file, at, 1 << bits, width)):
+            return True
+    return False
+
+
+def _last(entry: int, bits: int) -> int:
+    """Return a place that is surely within what an entry stands for; 0 if it is nowhere.
+
+    The last cluster of an image may end early, and the last sector of compressed content too.
+    """
+    if entry & _COMPRESSED:
+        shift = 62 - (bits - 8)
+        place = entry & ((1 << shift) - 1)
+        sectors = (entry & (_COMPRESSED - 1)) >> shift
+        return max(place, (place // _SECTOR + sectors) * _SECTOR)
+    return entry & _PLACE
+
+
+def _entries(file: BinaryIO, place: int, length: int, width: int) -> Iterator[int]:
+    file.seek(place)
+    table = file.read(length)
+    for (entry,) in struct.iter_unpack(f">Q{width - 8}x", table[: len(table) // width * width]):
+        yield entry

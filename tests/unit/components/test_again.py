@@ -1,0 +1,78 @@
+"""A command that failed runs again, on each machine alike and only once."""
+
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from components import again
+from controller.again import run
+from tests.support import program
+
+EDGE = "edge-haproxy"
+NOTE = Path(".gatehouse/test/again") / EDGE
+
+
+@pytest.fixture(autouse=True)
+def _in_a_folder_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+
+
+def variables(done: program.Run) -> dict[str, Any]:
+    found: dict[str, Any] = done.edge.inputs.get("environment", {})
+    return found
+
+
+def test_a_command_that_failed_is_an_update_until_it_has_succeeded(
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    first = program.run(program.config())
+    assert run(NOTE, "echo done; exit 255") == 255
+    printed = capfd.readouterr()
+    assert printed.out == "done\n"
+    assert (
+        "edge-haproxy: this command failed, and may have taken effect all the same" in printed.err
+    )
+    for preview in (True, False):
+        second = program.run(program.config(), before=first, preview=preview)
+    assert set(variables(second)) - set(variables(first)) == {again.VARIABLE}
+    assert run(NOTE, "true") == 0
+    third = program.run(program.config(), before=second)
+    assert variables(third) == variables(second), "as on a machine that never had the note"
+    assert run(NOTE, "kill -KILL $$") == 137
+    fourth = program.run(program.config(), before=third)
+    assert variables(fourth)[again.VARIABLE] != variables(third)[again.VARIABLE], "another time"
+
+
+def test_a_command_that_is_killed_has_failed() -> None:
+    NOTE.parent.mkdir(parents=True)
+    words = (sys.executable, "-m", "controller.again", NOTE.absolute(), "echo x; read forever")
+    with subprocess.Popen(
+        words,
+        cwd=program.PROJECT,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+    ) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == b"x\n"
+        process.kill()
+        assert process.stdout.read() == b"", "what it started has ended too"
+    assert again.read(NOTE)
+
+
+def test_a_note_of_a_command_that_was_never_made_says_nothing() -> None:
+    run(NOTE, "false")
+    assert again.VARIABLE not in variables(program.run(program.config()))
+
+
+def test_keys_are_not_made_again_and_all_else_on_machines_is() -> None:
+    done = program.run(
+        program.config(farm__network={"macs": ["52:54:00:00:00:10"] * 1}, farm__vms=1)
+    )
+    commands = done.of_type("command:local:Command")
+    left = {
+        name for name, each in commands.items() if "controller.again" not in each.inputs["create"]
+    }
+    assert left == {"farm-room", "farm-ssh-keygen", "web-0-hostkey-keygen"}
