@@ -66,6 +66,10 @@ class Sticky:
     def vm_of(self, container: str) -> Vm:
         return self.vms[container[:5]]
 
+    def states(self) -> dict[str, str]:
+        """Return what the edge says of the VMs."""
+        return {vm: state_of(self.site, vm) for vm in self.vms}
+
     def serve(self, *names: str) -> None:
         self.site.apply(self.stack, {"shop": {name: self.vms[name].web for name in names}})
 
@@ -124,6 +128,34 @@ def test_a_client_of_a_vm_that_leaves_is_moved_and_stays_there(
     assert {client.name() for _ in range(5)} == {second}
     sticky.serve("web-0", "web-1")
     assert {client.name() for _ in range(5)} == {second}, "also when the VM is back"
+
+
+def test_a_client_of_a_vm_whose_containers_fail_their_checks_is_moved(
+    sticky: Sticky, tmp_path: Path
+) -> None:
+    client = Client(sticky.site, tmp_path, "jar")
+    first = client.name()
+    for name, each in sticky.apps.items():
+        each.healthy = name[:5] != first[:5]
+    assert poll(lambda: sticky.states()[first[:5]].startswith("DOWN"), 30.0)
+    second = client.name("--data", "a form")
+    assert second[:5] != first[:5]
+    assert {client.name("--data", "a form") for _ in range(5)} == {second}
+
+
+def test_a_client_stays_with_its_vm_while_no_check_passes(sticky: Sticky, tmp_path: Path) -> None:
+    clients = [Client(sticky.site, tmp_path, f"jar{number}") for number in range(8)]
+    first = [each.name() for each in clients]
+    for vm in sticky.vms:
+        sticky.site.ask(f"disable health shop/{vm}")
+        sticky.site.ask(f"set server shop/{vm} health down")
+    assert {state[:4] for state in sticky.states().values()} == {"DOWN"}
+    assert [each.name("--data", "a form") for each in clients] == first
+    assert curl(sticky.site, SHOP).status == 200, "a new client has an answer too"
+    for vm in sticky.vms:
+        sticky.site.ask(f"enable health shop/{vm}")
+    assert poll(lambda: all(state == "UP" for state in sticky.states().values()), 30.0)
+    assert [each.name() for each in clients] == first
 
 
 def test_a_client_of_a_vm_that_died_is_moved(sticky: Sticky, tmp_path: Path) -> None:
