@@ -1,6 +1,8 @@
 """What needs both tiers: sticky sessions, WebSockets, gRPC; as a client notices it."""
 
+import json
 import os
+import select
 import socket
 import subprocess
 import threading
@@ -352,6 +354,25 @@ def test_an_application_is_asked_as_often_as_its_interval_says(site: Site) -> No
         before = often.health_checks
         assert poll(lambda: often.health_checks >= before + 8, 60)
         assert rare.health_checks == 0, "while the edge has asked the VM for each ten times"
+
+
+def test_no_line_of_the_access_log_is_longer_than_a_pipe_keeps_together(
+    sticky: Sticky,
+) -> None:
+    site = sticky.site
+    log = site.instance.access_log
+    assert curl(site, SHOP).status == 200
+    assert poll(log.exists, 30.0)
+    before = len(log.read_bytes().splitlines())
+    odd = "\x01" * 255
+    head = f"GET {'/' * 1020} HTTP/1.1\r\nHost: {odd}\r\nUser-Agent: {odd}\r\n\r\n"
+    with socket.create_connection(("127.0.0.1", site.port)) as connection:
+        connection.sendall(head.encode())
+        assert connection.recv(65_536)
+    assert poll(lambda: len(log.read_bytes().splitlines()) > before, 30.0)
+    line = log.read_bytes().splitlines()[-1]
+    assert 2_500 < len(line) <= select.PIPE_BUF
+    assert len(json.loads(line)["agent"]) == 255
 
 
 def state_of(site: Site, vm: str) -> str:
