@@ -85,7 +85,7 @@ _ACCESS_LOG = {
     "client": '"%[src,regsub(^::ffff:,)]"',
     "method": '"%[capture.req.method,json(utf8s)]"',
     "scheme": '"%[var(txn.scheme)]"',
-    "host": '"%[var(txn.host),bytes(0,255),json(utf8s)]"',
+    "host": '"%[var(txn.host),regsub([^ -~],?,g),bytes(0,255),json(utf8s)]"',
     "path": '"%[capture.req.uri,json(utf8s)]"',
     "protocol": '"%HV"',
     "agent": '"%[var(txn.agent),bytes(0,255),json(utf8s)]"',
@@ -98,7 +98,9 @@ _ACCESS_LOG = {
     "end": '"%ts"',
 }
 """One line of JSON per request: each key with HAProxy's expression. What a client chooses is
-escaped and cut, so that a line is whole within the 8192 bytes that the log takes."""
+escaped and cut, so that a line is whole within the 4096 bytes that a pipe keeps together
+(PIPE_BUF): twice 1,024 of the path and 255 of the host, three times 255 of the agent, 600 of the
+rest."""
 
 _TCP_LOG = {
     "time": "%Ts.%ms",

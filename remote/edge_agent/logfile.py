@@ -1,6 +1,7 @@
 """HAProxy's log as a file of bounded size, where no journal takes it."""
 
 import contextlib
+import fcntl
 import os
 import select
 from collections.abc import Iterable, Iterator
@@ -8,7 +9,8 @@ from pathlib import Path
 
 LIMIT = 16 * 2**20
 """Bytes of the file, after which it is renamed to ``<name>.1``, replacing the previous one."""
-_MOST_AT_ONCE = 2**16
+_PIPE_BYTES = 2**20
+"""HAProxy does not wait for a pipe that is full, but drops the line. Linux gives any user this."""
 _MESSAGES_LIMIT, _MESSAGES_KEPT = 2**20, 2**17
 """Bytes of HAProxy's own messages, and of their end that stays when there are more."""
 _IDLE_SECONDS = 10.0
@@ -22,11 +24,13 @@ def blocks(descriptor: int) -> Iterator[bytes]:
     what HAProxy itself takes for a request. Nothing is yielded now and then, where nothing comes.
     """
     begun = b""
+    with contextlib.suppress(OSError):
+        fcntl.fcntl(descriptor, fcntl.F_SETPIPE_SZ, _PIPE_BYTES)
     while True:
         if not select.select([descriptor], [], [], _IDLE_SECONDS)[0]:
             yield b""
             continue
-        read = os.read(descriptor, _MOST_AT_ONCE)
+        read = os.read(descriptor, _PIPE_BYTES)
         if not read:
             break
         whole, end, begun = (begun + read).rpartition(b"\n")

@@ -1,6 +1,8 @@
 """What needs both tiers: sticky sessions, WebSockets, gRPC; as a client notices it."""
 
+import json
 import os
+import select
 import socket
 import subprocess
 import threading
@@ -66,6 +68,10 @@ class Sticky:
     def vm_of(self, container: str) -> Vm:
         return self.vms[container[:5]]
 
+    def states(self) -> dict[str, str]:
+        """Return what the edge says of the VMs."""
+        return {vm: state_of(self.site, vm) for vm in self.vms}
+
     def serve(self, *names: str) -> None:
         self.site.apply(self.stack, {"shop": {name: self.vms[name].web for name in names}})
 
@@ -124,6 +130,34 @@ def test_a_client_of_a_vm_that_leaves_is_moved_and_stays_there(
     assert {client.name() for _ in range(5)} == {second}
     sticky.serve("web-0", "web-1")
     assert {client.name() for _ in range(5)} == {second}, "also when the VM is back"
+
+
+def test_a_client_of_a_vm_whose_containers_fail_their_checks_is_moved(
+    sticky: Sticky, tmp_path: Path
+) -> None:
+    client = Client(sticky.site, tmp_path, "jar")
+    first = client.name()
+    for name, each in sticky.apps.items():
+        each.healthy = name[:5] != first[:5]
+    assert poll(lambda: sticky.states()[first[:5]].startswith("DOWN"), 30.0)
+    second = client.name("--data", "a form")
+    assert second[:5] != first[:5]
+    assert {client.name("--data", "a form") for _ in range(5)} == {second}
+
+
+def test_a_client_stays_with_its_vm_while_no_check_passes(sticky: Sticky, tmp_path: Path) -> None:
+    clients = [Client(sticky.site, tmp_path, f"jar{number}") for number in range(8)]
+    first = [each.name() for each in clients]
+    for vm in sticky.vms:
+        sticky.site.ask(f"disable health shop/{vm}")
+        sticky.site.ask(f"set server shop/{vm} health down")
+    assert {state[:4] for state in sticky.states().values()} == {"DOWN"}
+    assert [each.name("--data", "a form") for each in clients] == first
+    assert curl(sticky.site, SHOP).status == 200, "a new client has an answer too"
+    for vm in sticky.vms:
+        sticky.site.ask(f"enable health shop/{vm}")
+    assert poll(lambda: all(state == "UP" for state in sticky.states().values()), 30.0)
+    assert [each.name() for each in clients] == first
 
 
 def test_a_client_of_a_vm_that_died_is_moved(sticky: Sticky, tmp_path: Path) -> None:
@@ -320,6 +354,25 @@ def test_an_application_is_asked_as_often_as_its_interval_says(site: Site) -> No
         before = often.health_checks
         assert poll(lambda: often.health_checks >= before + 8, 60)
         assert rare.health_checks == 0, "while the edge has asked the VM for each ten times"
+
+
+def test_no_line_of_the_access_log_is_longer_than_a_pipe_keeps_together(
+    sticky: Sticky,
+) -> None:
+    site = sticky.site
+    log = site.instance.access_log
+    assert curl(site, SHOP).status == 200
+    assert poll(log.exists, 30.0)
+    before = len(log.read_bytes().splitlines())
+    odd = "\x01" * 255
+    head = f"GET {'/' * 1020} HTTP/1.1\r\nHost: {odd}\r\nUser-Agent: {odd}\r\n\r\n"
+    with socket.create_connection(("127.0.0.1", site.port)) as connection:
+        connection.sendall(head.encode())
+        assert connection.recv(65_536)
+    assert poll(lambda: len(log.read_bytes().splitlines()) > before, 30.0)
+    line = log.read_bytes().splitlines()[-1]
+    assert 2_500 < len(line) <= select.PIPE_BUF
+    assert len(json.loads(line)["agent"]) == 255
 
 
 def state_of(site: Site, vm: str) -> str:

@@ -169,6 +169,18 @@ def test_messages_are_looked_at_also_where_there_are_no_requests(
     os.close(reading)
 
 
+def test_a_burst_of_requests_finds_room_while_the_reader_is_busy() -> None:
+    reading, writing = os.pipe2(os.O_NONBLOCK)
+    lines = logfile.blocks(reading)
+    os.write(writing, b"first\n")
+    assert next(lines) == b"first\n"
+    burst = [f"{number:299}\n".encode() for number in range(3_000)]
+    assert [os.write(writing, line) for line in burst] == [300] * 3_000
+    os.close(writing)
+    assert b"".join(lines) == b"".join(burst)
+    os.close(reading)
+
+
 MAPS = "7f0000000000-7f0000001000 {rights} 00000000 08:01 123456 {space}{path}\n"
 
 
