@@ -103,7 +103,7 @@ def test_the_command_that_was_replaced_does_not_take_the_edge_away(
 
 
 def test_an_update_that_was_not_recorded_is_taken_away_too(
-    server: sshd.Server, edge: Edge, tmp_path: Path
+    server: sshd.SshServer, edge: Edge, tmp_path: Path
 ) -> None:
     with Servers(SERVER_PORT).running(ADDRESS):
         text = edge.text({"web-0": ADDRESS})

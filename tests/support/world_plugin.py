@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from lab.providers import package
-from lab.providers.handler import Call, Handler, Made, Resource
+from lab.providers.handler import Call, Handler, Created, Resource
 from lab.providers.serve import PREFIX, serve_package
 
 WORLD = Path(os.environ["WORLD"])
@@ -38,11 +38,11 @@ class _Thing(Handler[_Connection]):
         self._kind = kind.rpartition(":")[2]
         self._prefix = f"{package_name}.{self._kind}"
 
-    def create(self, connection: _Connection, call: Call) -> Made:  # noqa: ARG002 - none is needed
+    def create(self, connection: _Connection, call: Call) -> Created:  # noqa: ARG002 - none is needed
         name = str(call.inputs.get("name") or secrets.token_hex(4))
         if self._kind in THINGS:
             self._file(name).write_text(secrets.token_hex(6))
-        return Made(name, self._outputs(call))
+        return Created(name, self._outputs(call))
 
     def update(self, connection: _Connection, call: Call, old: Resource) -> Any:  # noqa: ARG002
         return {**old.outputs, **call.inputs}
