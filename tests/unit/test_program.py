@@ -1,7 +1,6 @@
 """The whole program under Pulumi's mocks: what it registers for a config."""
 
 import shlex
-import subprocess
 from pathlib import Path
 
 import pytest
@@ -343,23 +342,3 @@ def test_a_card_with_an_address_of_its_own_has_no_twin(
     """DHCP would give both VMs one address while the one replaces the other."""
     run = program.run(program.config(farm__vms=1, farm__network=network))
     assert run.resources["web-0-domain"].options.deleteBeforeReplace == alone
-
-
-@pytest.mark.parametrize("name", ["web-0-host-firewall-", "edge-haproxy", "hello-web-1-0-serving"])
-@pytest.mark.parametrize("printed", ["0123456789abcdef", "", "two\nlines; touch broken $(touch b)"])
-def test_what_undoes_a_command_gets_what_the_command_has_printed(
-    name: str, printed: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    run = program.run(program.config())
-    (undone,) = (each for key, each in run.resources.items() if key.startswith(name))
-    # The last word of ssh is for a shell on the other side of the connection.
-    there = 'for last; do :; done; eval "set -- $last"'
-    for word, first in (("ssh", there), ("python3", ":")):
-        (tmp_path / word).write_text(f'#!/bin/sh\n{first}\necho "$@" > said\n')
-        (tmp_path / word).chmod(0o755)
-    monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
-    monkeypatch.setenv("PULUMI_COMMAND_STDOUT", printed)
-    subprocess.run(("sh", "-c", undone.inputs["delete"]), check=True)
-    said = Path("said").read_text().rstrip()
-    assert said.endswith((f"--printed {printed}".rstrip(), f"mark={printed}"))
-    assert not Path("broken").exists()
