@@ -77,7 +77,13 @@ def entering(
     """
     found = addresses(outputs)
     if vm not in found:
-        there = f"there are {', '.join(found)}" if found else "the stack has none yet"
+        if not found:
+            raise EnterError(
+                "VM: the stack has no addresses of VMs yet: they are there once a `pulumi up` has"
+                " succeeded; repeat it, or look at the VM's console with `virsh console`"
+                f" (got {vm or 'none'})"
+            )
+        there = f"there are {', '.join(found)}"
         raise EnterError(f"VM: must be one of the stack's VMs; {there} (got {vm or 'none'})")
     for file in _files(keys, vm):
         if not file.is_file():

@@ -83,7 +83,16 @@ def problems(text: str) -> tuple[str, ...]:
     try:
         parse(raw_config(text))
     except ConfigError as error:
-        return (*error.problems, *plain)
+        # Pulumi's command makes text of what it gets, so quotes are not needed then.
+        hidden = {each.partition(": ")[0] for each in plain}
+        return (
+            *(
+                each
+                for each in error.problems
+                if not (each.partition(": ")[0] in hidden and ": must be text; put it in" in each)
+            ),
+            *plain,
+        )
     return plain
 
 

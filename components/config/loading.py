@@ -77,11 +77,13 @@ def load() -> tuple[Stack, machine.Facts]:
     uri = stack.farm.hypervisor.uri
     silent = machine.hypervisor_problem(uri)
     if silent is not None:
-        problems = (
-            *problems,
-            f"farm.hypervisors.0.uri: {silent}; install libvirt and start it (`systemctl enable"
-            f" --now libvirtd`), or give another hypervisor's URI (got {uri})",
-        )
+        way_out = ""
+        if stack.farm.hypervisor.local:
+            way_out = (
+                "; install libvirt and start it (`systemctl enable --now libvirtd`), or give"
+                " another hypervisor's URI"
+            )
+        problems = (*problems, f"farm.hypervisors.0.uri: {silent}{way_out} (got {uri})")
     if problems:
         raise ConfigError(problems)
     return stack, facts

@@ -21,6 +21,7 @@ from urllib.parse import parse_qs, urlsplit
 
 from components.config.models.stack import Stack
 from components.config.qcow2 import is_cut
+from components.config.ssh_host import unknown_host
 from components.edge import tls
 from components.edge.domains import domains
 from components.edge.pages import page_problem
@@ -95,14 +96,14 @@ def facts(stack: Stack) -> Facts:
 
 
 def hypervisor_problem(uri: str) -> str | None:
-    """Return why no libvirt answers on this machine; None if one does, or the URI names another.
+    """Return why no libvirt answers on this machine, or the host key of another one is unknown.
 
-    The libvirt provider's own error is about a socket, and names neither the key nor the URI. A
-    libvirt that systemd starts on demand is started by this.
+    None if one does, or the key is known. The libvirt provider's own errors name neither the key
+    nor the URI. A libvirt that systemd starts on demand is started by this.
     """
     parts = urlsplit(uri)
     if parts.netloc or parts.path != "/system":
-        return None
+        return unknown_host(uri)
     path = parse_qs(parts.query).get("socket", [_LIBVIRT])[0]
     with socket.socket(socket.AF_UNIX) as probe:
         try:

@@ -310,7 +310,8 @@ class Vm(pulumi.ComponentResource):
                     "GATEHOUSE_ADDRESS": str(spec.address.ip),
                 },
             ),
-            pulumi.ResourceOptions(parent=self),
+            # Both would be the same entry, which the old command then removes.
+            pulumi.ResourceOptions(parent=self, delete_before_replace=True),
         )
         return [reservation]
 

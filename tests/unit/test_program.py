@@ -279,6 +279,8 @@ def test_the_edges_vm_keeps_its_address_and_is_replaced_when_all_else_serves() -
     card = run.resources["web-edge-domain"].inputs["networkInterfaces"][0]
     assert environment["GATEHOUSE_MAC"] == card["mac"]
     assert environment["GATEHOUSE_ADDRESS"] == "10.90.0.254"
+    # Else `pulumi up --replace` of it would set the entry, and then remove it.
+    assert run.resources["web-edge-address"].options.deleteBeforeReplace
     for part in ("disk", "cloudinit", "domain"):
         options = run.resources[f"web-edge-{part}"].options
         assert options.deleteBeforeReplace == (part == "domain"), "as late as can be"

@@ -121,6 +121,16 @@ def test_a_secret_in_plain_text_in_the_file_is_refused_by_the_check(
     parse(raw_config(file.read_text()))  # the program gets all values in plain text
 
 
+def test_a_secret_that_is_a_number_has_one_problem(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "Pulumi.x.yaml"
+    file.write_text(text(services__hello__secret_env={"PIN": 1234}))
+    assert main([str(file)]) == 1
+    (problem,) = capsys.readouterr().out.splitlines()[1:]
+    assert "services.hello.secret_env.PIN: is in plain text in the file; set it with" in problem
+
+
 def test_a_secret_that_was_put_into_a_key_is_shown_by_no_error() -> None:
     hashed = f"$6$hunter2${'a' * 86}"
     for changes in (

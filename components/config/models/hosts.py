@@ -79,6 +79,8 @@ def listened_on(value: str) -> str:
     given = ipaddress.ip_address(value)
     if given.version == 6 and given.is_link_local:  # Linux wants the interface too
         raise ValueError("must be an address to listen on; fe80::/10 needs an interface")
+    if isinstance(given, ipaddress.IPv6Address) and given.ipv4_mapped is not None:
+        raise ValueError(f"must be an address to listen on; write {given.ipv4_mapped} as IPv4")
     kind = None if given.is_unspecified else reachable.kind(given)
     return _checked(value, kind, "an address to listen on")
 

@@ -111,7 +111,6 @@ def test_a_shell_or_a_command_on_a_vm(keys: Path) -> None:
     [
         (OUTPUTS, "web-7", "there are web-0, web-1, web-edge (got web-7)"),
         (OUTPUTS, "", "there are web-0, web-1, web-edge (got none)"),
-        ({}, "web-0", "the stack has none yet (got web-0)"),
     ],
 )
 def test_a_vm_that_is_not_there_is_told_with_those_that_are(
@@ -120,6 +119,11 @@ def test_a_vm_that_is_not_there_is_told_with_those_that_are(
     with pytest.raises(EnterError) as error:
         entering(outputs, vm, keys, missing="")
     assert str(error.value) == f"VM: must be one of the stack's VMs; {told}"
+
+
+def test_a_stack_whose_first_update_failed_has_no_addresses(keys: Path) -> None:
+    with pytest.raises(EnterError, match="are there once a `pulumi up` has succeeded; repeat it"):
+        entering({}, "web-0", keys, missing="")
 
 
 Program = Callable[[str, str], None]

@@ -175,8 +175,34 @@ def test_a_libvirt_elsewhere_or_of_a_session_is_not_looked_for(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(machine, "_LIBVIRT", "/nowhere")
-    for uri in ("qemu+ssh://root@kvm1.example.org/system", "qemu:///session"):
+    for uri in ("qemu+ssh://root@kvm1.example.org/system?no_verify=1", "qemu:///session"):
         assert hypervisor_problem(uri) is None
+
+
+KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAICDZWmBJxt0ifMPUQBmGSq7kB8/CXFJ1DfYxmsu6SzFY"
+
+
+@pytest.mark.parametrize(
+    ("uri", "line"),
+    [
+        ("qemu+ssh://root@kvm1.example.org/system", "kvm1.example.org"),
+        ("qemu+ssh://root@kvm1.example.org:2222/system", "[kvm1.example.org]:2222"),
+        ("qemu+ssh://root@192.0.2.7/system?keyfile=/x", "192.0.2.7"),
+    ],
+)
+def test_a_hypervisor_whose_host_key_is_unknown_is_named_with_what_to_do(
+    uri: str, line: str, tmp_path: Path
+) -> None:
+    known = tmp_path / "known"
+    uri += ("&" if "?" in uri else "?") + f"knownhosts={known}"
+    for text in (None, f"other.example.org {KEY}\n"):
+        if text is not None:
+            known.write_text(text)
+        problem = hypervisor_problem(uri)
+        assert problem is not None
+        assert f"is not in {known}, so libvirt cannot be reached there; run `ssh-keyscan" in problem
+    known.write_text(f"{line} {KEY}\n")
+    assert hypervisor_problem(uri) is None
 
 
 def test_a_stack_without_its_libvirt_ends_before_anything_is_registered(

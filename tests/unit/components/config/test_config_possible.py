@@ -67,7 +67,7 @@ def bridged(**changes: Any) -> dict[str, Any]:
             ("edge/bind", address, "edge.bind: must be an address to listen on")
             for address in (
                 *("224.0.0.1", "239.255.255.250", "255.255.255.255", "240.0.0.1", "0.0.0.1"),
-                *("ff02::1", "fe80::1", "::ffff:224.0.0.1"),
+                *("ff02::1", "fe80::1", "::ffff:224.0.0.1", "::ffff:192.0.2.80", "::ffff:7f00:1"),
             )
         ),
         ("edge/stats", {"bind": "ff02::1"}, "edge.stats.bind: must be an address to listen on"),

@@ -1,0 +1,66 @@
+"""Whether the host key of a hypervisor is known, which libvirt's provider reaches over SSH.
+
+The provider's own error is a line of Go's SSH client without the key, the URI or a way out.
+"""
+
+import os
+import subprocess
+from pathlib import Path
+from urllib.parse import SplitResult, parse_qs, urlsplit
+
+_SECONDS = 10.0
+
+
+def unknown_host(uri: str) -> str | None:
+    """Return what to do about a host key that is not known; None if it is, or if none is needed.
+
+    Args:
+        uri: Libvirt's.
+    """
+    parts = urlsplit(uri)
+    query = parse_qs(parts.query, keep_blank_values=True)
+    ignored = "no_verify" in query or query.get("known_hosts_verify") == ["ignore"]
+    if not parts.scheme.endswith("+ssh") or parts.hostname is None or ignored:
+        return None
+    given = query.get("knownhosts", ["~/.ssh/known_hosts"])[0]
+    file = Path(os.path.expandvars(given)).expanduser()
+    port = parts.port or 22
+    try:
+        # ~/.ssh/config may have another name and port for it.
+        names = {(parts.hostname, port), (parts.hostname, 22), _meant(parts)}
+        known = file.exists() and any(_is_known(*name, file) for name in names)
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    if known:
+        return None
+    name, number = _meant(parts)
+    way = f"-p {number} " if number != 22 else ""
+    return (
+        f"the host key of {parts.hostname} is not in {given}, so libvirt cannot be reached there;"
+        f" run `ssh-keyscan -t ed25519 {way}{name} >> {given}`, and compare the key with the one on the"
+        " machine (`ssh-keygen -lf /etc/ssh/ssh_host_ed25519_key.pub`)"
+    )
+
+
+def _meant(parts: SplitResult) -> tuple[str, int]:
+    """Return the name and port that OpenSSH makes of a URI."""
+    port = ("-p", str(parts.port)) if parts.port is not None else ()
+    told = _run("ssh", "-G", *port, "--", str(parts.hostname))
+    found = dict(line.split(" ", 1) for line in told.stdout.splitlines() if " " in line)
+    return found.get("hostname", str(parts.hostname)), int(found.get("port", parts.port or 22))
+
+
+def _is_known(name: str, port: int, file: Path) -> bool:
+    host = name if port == 22 else f"[{name}]:{port}"
+    return _run("ssh-keygen", "-F", host, "-f", str(file)).returncode == 0
+
+
+def _run(*words: str) -> "subprocess.CompletedProcess[str]":
+    return subprocess.run(
+        words,
+        check=False,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=_SECONDS,
+    )
