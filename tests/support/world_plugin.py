@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from lab.providers import package
-from lab.providers.handler import Call, Handler, Created, Resource
+from lab.providers.handler import Call, Created, Handler, Resource
 from lab.providers.serve import PREFIX, serve_package
 
 WORLD = Path(os.environ["WORLD"])
