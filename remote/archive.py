@@ -3,6 +3,7 @@
 It has the modules and other files of the program's own folder, and the modules that programs share.
 """
 
+import functools
 import hashlib
 import io
 import zipfile
@@ -41,8 +42,11 @@ def archive(program: str) -> bytes:
 
 def version(program: str) -> str:
     """Return a digest of a program, whatever packs it: 16 hexadecimal digits."""
-    if packed is not None:
-        return packed
+    return _digest(program) if packed is None else packed
+
+
+@functools.cache  # a preview of many VMs needs it for each
+def _digest(program: str) -> str:
     digest = hashlib.sha256()
     for name, data in (("__main__.py", _START.encode()), *_contents(program)):
         digest.update(f"{name}\0{len(data)}\0".encode())

@@ -65,6 +65,6 @@ def test_the_programs_on_vms_are_sent_again_when_they_change(
     assert {re.sub("-[0-9a-f]{8}$", "", name) for name in before} == {
         f"web-{vm}-host-{what}" for vm in (0, 1) for what in ("agent", "firewall")
     }
-    monkeypatch.setattr(archive, "_START", f"{archive._START}# another version\n")
+    monkeypatch.setattr(archive, "packed", "another version")
     after = programs()
     assert all(after[name] != environment for name, environment in before.items())
