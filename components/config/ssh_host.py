@@ -37,8 +37,8 @@ def unknown_host(uri: str) -> str | None:
     way = f"-p {number} " if number != 22 else ""
     return (
         f"the host key of {parts.hostname} is not in {given}, so libvirt cannot be reached there;"
-        f" run `ssh-keyscan -t ed25519 {way}{name} >> {given}`, and compare the key with the one on the"
-        " machine (`ssh-keygen -lf /etc/ssh/ssh_host_ed25519_key.pub`)"
+        f" run `ssh-keyscan -t ed25519 {way}{name} >> {given}`, and compare the key with the one on"
+        " the machine (`ssh-keygen -lf /etc/ssh/ssh_host_ed25519_key.pub`)"
     )
 
 

@@ -28,7 +28,7 @@ def make(folder: Path) -> None:
 
 def link(folder: Path) -> None:
     """Link the current sockets into the workers' root; HAProxy makes new ones at each start."""
-    with (folder / "chroot.lock").open("w") as lock:
+    with (folder / "chroot.lock").open("a") as lock:
         # systemd runs this too, when it has started HAProxy again.
         fcntl.flock(lock, fcntl.LOCK_EX)
         for name in SOCKETS:

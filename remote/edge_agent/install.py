@@ -117,7 +117,7 @@ def installing(
         lock: Held against another program that does the same.
         packages: What is installed; a run after this one sees to their units if this one is killed.
     """
-    with lock.open("w") as held:
+    with lock.open("a") as held:
         fcntl.flock(held, fcntl.LOCK_EX)
         mend(policy, backup)
         if os.path.lexists(policy):
@@ -142,7 +142,7 @@ def mend_if_left() -> None:
     left = is_ours(POLICY) or os.path.lexists(POLICY_BACKUP) or os.path.lexists(_part(POLICY))
     if not left or os.geteuid() != 0 or _is_locked(DPKG_LOCK):
         return
-    with LOCK.open("w") as held:
+    with LOCK.open("a") as held:
         try:
             fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:

@@ -71,7 +71,7 @@ class Instance:
         path = self.folder / "lock"
         while True:
             self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-            with path.open("w") as lock:
+            with path.open("a") as lock:
                 fcntl.flock(lock, fcntl.LOCK_EX)
                 # The run that held it before may have removed the folder.
                 if path.exists() and os.path.samestat(os.fstat(lock.fileno()), path.stat()):
@@ -360,7 +360,7 @@ class Instance:
 
     def _loop_ended(self) -> bool:
         try:
-            with self._loop_lock.open("w") as lock:
+            with self._loop_lock.open("a") as lock:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
             # It is held; or there is no folder for it.

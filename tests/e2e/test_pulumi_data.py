@@ -47,12 +47,18 @@ class Site:
         names = ("libvirt.Domain.web-0", "libvirt.Volume.web-0-disk", "docker.Volume.")
         return {name: each for name, each in self.world.items() if name.startswith(names)}
 
-    def write(self, memory: str = "256MiB", services: dict[str, Any] | None = None) -> None:
+    def write(
+        self,
+        memory: str = "256MiB",
+        services: dict[str, Any] | None = None,
+        edge: dict[str, Any] | None = None,
+    ) -> None:
         """Write the config.
 
         Args:
             memory: Of the VM.
             services: Its services; a database with a volume by default.
+            edge: The edge.
         """
         file = self.folder / "Pulumi.test.yaml"
         raw = yaml.safe_load(file.read_text()) if file.exists() else {}
@@ -65,7 +71,7 @@ class Site:
                 "domain_type": "qemu",
             },
             "gatehouse:services": {"db": database()} if services is None else services,
-            "gatehouse:edge": {},
+            "gatehouse:edge": edge or {},
         }
         file.write_text(yaml.safe_dump(raw))
 
@@ -182,3 +188,15 @@ def test_the_volume_is_made_again_with_a_warning_and_given_up_with_the_word(site
     site.ok("up", "--yes", "--skip-preview")
     vm = {name for name, _ in before.items() & site.data.items() if name.startswith("libvirt.")}
     assert not vm, "the word gave it up"
+
+
+def test_the_reservation_of_the_edges_address_is_replaced_alone(site: Site) -> None:
+    site.write(edge={"vm": True})
+    site.ok("up", "--yes", "--skip-preview")
+    before = site.world
+    log = site.folder.parent / "world" / "commands"
+    log.write_text("")
+    site.ok("up", "--yes", "--skip-preview", "--replace", "**web-edge-address")
+    done = log.read_text().split()
+    assert done == ["delete:web-edge-address", "create:web-edge-address"]
+    assert {**site.world, "commands": ""} == {**before, "commands": ""}, "no VM was replaced"

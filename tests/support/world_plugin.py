@@ -2,7 +2,7 @@
 
 ``python -m tests.support.world_plugin pulumi-resource-NAME``: as the lab's stand-ins, with their
 schemas, but each thing is a file of the folder ``WORLD``. What the file ``WORLD/gone`` names, one
-regular expression a line, is not found when it is read.
+regular expression a line, is not found when it is read. ``WORLD/commands`` has what commands did.
 """
 
 import os
@@ -40,14 +40,17 @@ class _Thing(Handler[_Connection]):
 
     def create(self, connection: _Connection, call: Call) -> Created:  # noqa: ARG002 - none is needed
         name = str(call.inputs.get("name") or secrets.token_hex(4))
+        self._note("create", call)
         if self._kind in THINGS:
             self._file(name).write_text(secrets.token_hex(6))
         return Created(name, self._outputs(call))
 
     def update(self, connection: _Connection, call: Call, old: Resource) -> Any:  # noqa: ARG002
+        self._note("update", call)
         return {**old.outputs, **call.inputs}
 
     def delete(self, connection: _Connection, call: Call, old: Resource) -> None:  # noqa: ARG002
+        self._note("delete", call)
         if self._kind in THINGS:
             self._file(old.id).unlink(missing_ok=True)
 
@@ -57,6 +60,11 @@ class _Thing(Handler[_Connection]):
         if any(re.search(each, self._file(resource.id).name) for each in patterns):
             return None
         return resource
+
+    def _note(self, operation: str, call: Call) -> None:
+        if self._kind == "Command":
+            with (WORLD / "commands").open("a", encoding="utf-8") as log:
+                log.write(f"{operation}:{call.name}\n")
 
     def _file(self, name: str) -> Path:
         return WORLD / f"{self._prefix}.{name.replace('/', '_')}"
