@@ -311,7 +311,7 @@ def test_a_vm_on_a_bridge_is_replaced_for_another_address() -> None:
         .options.replacement_trigger
         for each in (network, moved)
     ]
-    assert triggers[0] != triggers[1], "cloud-init tells it at the first boot only"
+    assert triggers[0] != triggers[1], "cloud-init uses it at the first boot only"
 
 
 def test_with_tls_services_are_found_by_https() -> None:
