@@ -160,7 +160,7 @@ SHORT_FORMS: Mapping[tuple[str, str | None], str] = {
     ),
     ("tuple_type", None): ", such as [first, second]",
 }
-"""Corrections of other tools' short forms, by the type of the error and the model."""
+"""The spelling instead of another tool's short form, by the type of the error and the model."""
 
 
 def _explain(item: Any) -> str:

@@ -106,11 +106,11 @@ def test_a_vm_lets_in_the_edge_and_this_machine() -> None:
     run = program.run(program.config())
     (firewall,) = (name for name in run.resources if name.startswith("web-0-host-firewall-"))
     allow = run.resources[firewall].inputs["create"]
-    grant = Grant.from_json(shlex.split(shlex.split(allow)[-1])[6])
-    assert grant == Grant(ssh=("10.90.0.1/32",), edges=("10.90.0.1",), edge_ports="8000-8999")
+    told = Grant.from_json(shlex.split(shlex.split(allow)[-1])[6])
+    assert told == Grant(ssh=("10.90.0.1/32",), edges=("10.90.0.1",), edge_ports="8000-8999")
     traefik = run.resources["web-0-host-traefik"]
     assert run.resources[firewall].urn in traefik.options.dependencies, "not open before that"
-    low, high = map(int, grant.edge_ports.split("-"))
+    low, high = map(int, told.edge_ports.split("-"))
     assert low <= traefik.inputs["ports"][0]["external"] <= high
 
 
@@ -128,10 +128,10 @@ def test_the_edges_vm_lets_everybody_in_to_its_ports_and_nowhere_else() -> None:
     edge = {"vm": True, "tls": {"self_signed": True}, "stats": {"bind": "10.90.0.254"}}
     run = program.run(program.config(services__db=db, edge=edge))
     (firewall,) = (name for name in run.resources if name.startswith("edge-firewall-"))
-    grant = Grant.from_json(
+    told = Grant.from_json(
         shlex.split(shlex.split(run.resources[firewall].inputs["create"])[-1])[6]
     )
-    assert grant == Grant(ssh=("10.90.0.1/32",), public=(80, 443, 5432, 8404))
+    assert told == Grant(ssh=("10.90.0.1/32",), public=(80, 443, 5432, 8404))
     assert run.resources[firewall].urn in run.edge.options.dependencies
 
 
@@ -311,7 +311,7 @@ def test_a_vm_on_a_bridge_is_replaced_for_another_address() -> None:
         .options.replacement_trigger
         for each in (network, moved)
     ]
-    assert triggers[0] != triggers[1], "cloud-init uses it at the first boot only"
+    assert triggers[0] != triggers[1], "cloud-init tells it at the first boot only"
 
 
 def test_with_tls_services_are_found_by_https() -> None:

@@ -38,6 +38,6 @@ def test_it_ends_and_says_why(
 ) -> None:
     docker(tmp_path, inspect, logs)
     assert ready.main("traefik", "1", "/ping", "0") == 1
-    errors = capsys.readouterr().err
+    told = capsys.readouterr().err
     for each in said:
-        assert each in errors
+        assert each in told
