@@ -8,12 +8,12 @@ PYTHON := $(VENV)/bin/python
 AS_ROOT := -o APT::Sandbox::User=root
 RUN_LAB = $(PYTHON) -m lab --name $(LAB) --providers $(PROVIDERS) $(if $(ACME),--acme)
 
-# In the order of a deployment's life; what takes the lab away comes last.
+# In the order of a deployment's life; the test that removes the lab comes last.
 LAB_END := tests/e2e/test_lab_end.py
 LAB_TESTS := $(filter-out $(LAB_END),$(sort $(wildcard tests/e2e/test_lab*.py))) $(LAB_END)
 
-# What HAProxy itself does; who starts it, and where, is the same with any.
-OF_HAPROXY := $(patsubst %,tests/e2e/test_%.py,edge edge_bodies edge_confined edge_decides edge_http edge_limits edge_retries edge_routes edge_shapes edge_tcp edge_tiers edge_tls)
+# The tests of HAProxy's own behavior, which run with each of its versions.
+HAPROXY_TESTS := $(patsubst %,tests/e2e/test_%.py,edge edge_bodies edge_confined edge_decides edge_http edge_limits edge_retries edge_routes edge_shapes edge_tcp edge_tiers edge_tls)
 
 .PHONY: help up preview status smoke scale down shell ssh check-config recover reference requirements \
         image \
@@ -41,7 +41,7 @@ scale: venv  ## VMS=3 and/or SERVICE=hello REPLICAS=5: set the number in the lab
 shell: venv  ## a shell inside the lab, where its network is
 	@$(RUN_LAB) shell
 
-# As it is given: the VM's shell is to expand it, not make.
+# Unexpanded: the VM's shell expands the command, not make.
 ssh: export SSH_COMMAND = $(value CMD)
 ssh: venv  ## VM=web-0 CMD="docker ps" STACK=prod: a shell on a VM, or a command there; in the lab without STACK
 	@$(if $(STACK),$(PYTHON) -m controller.enter --stack $(STACK),$(RUN_LAB) ssh) $(VM) --command "$$SSH_COMMAND"
@@ -49,7 +49,7 @@ ssh: venv  ## VM=web-0 CMD="docker ps" STACK=prod: a shell on a VM, or a command
 down: venv  ## destroy the stack and remove the lab
 	@$(RUN_LAB) down
 
-# Side by side: the lab waits for its VMs at times. What each prints comes when it has ended.
+# In parallel, as the lab often waits for its VMs. Each one's output is printed when it has ended.
 test: lint types scan $(VENV)/cloud-init  ## everything
 	@$(MAKE) --no-print-directory -j 2 --output-sync=target test-without-lab test-e2e-lab
 
@@ -63,13 +63,13 @@ fuzz: venv $(VENV)/cloud-init  ## over 100,000 generated configs, each refused w
 	FUZZ=full $(PYTHON) -m pytest tests/unit/test_fuzz.py tests/unit/components/data/test_data_sequences.py \
 		tests/e2e/test_edge_decides.py tests/e2e/test_edge_killed.py -rs
 
-test-e2e: venv  ## the whole graph for real in a lab of its own, and the edge on loopback; as root
+test-e2e: venv  ## the whole graph in a separate lab, and the edge on loopback; as root
 	@$(MAKE) --no-print-directory -j 2 --output-sync=target test-e2e-edge test-e2e-lab
 
 test-e2e-edge: venv  ## the edge alone with the HAProxy of Debian 12 and with that of Debian 13, the benchmarks, and the Pulumi CLI
 	nice $(PYTHON) -m pytest --durations 15 tests/e2e/test_host_keys.py tests/e2e/test_firewall.py tests/e2e/test_clients.py \
 	    tests/e2e/test_edge*.py tests/e2e/test_benchmarks.py tests/e2e/test_pulumi*.py -x
-	HAPROXY=3.0 nice $(PYTHON) -m pytest --durations 15 $(OF_HAPROXY) -x
+	HAPROXY=3.0 nice $(PYTHON) -m pytest --durations 15 $(HAPROXY_TESTS) -x
 
 test-e2e-lab: venv  ## the whole graph; E2E_LONG=1 has more boots: a lost VM, an edge VM, Debian's own images, and first boots that fail
 	PROVIDERS=$(PROVIDERS) $(PYTHON) -m pytest --durations 25 $(LAB_TESTS) -x
@@ -80,7 +80,7 @@ audit: venv  ## the scans, and as root attacks on a running lab; `make test` inc
 scan: venv  ## bandit, known vulnerabilities of packages, and whether all downloads are pinned
 	$(PYTHON) -m pytest tests/audit
 
-# A lab of its own, unless LAB is given: its stack is changed a lot.
+# In the lab `bench` by default, because its stack is changed a lot.
 bench-zero-downtime: LAB = bench
 bench-zero-downtime: venv  ## RATE=10|highest SHORT=1 SCENARIOS="new image; new env" REQUESTS=100000 OUT=folder: count failed requests during changes and faults; as root
 	@$(PYTHON) -m lab.bench --name $(LAB) --providers $(PROVIDERS) $(if $(RATE),--rate $(RATE)) $(if $(SHORT),--short) \
@@ -111,11 +111,11 @@ requirements: venv  ## UPGRADE=1: compile requirements*.in to requirements*.txt,
 	        --generate-hashes --no-emit-index-url --custom-compile-command "make requirements" \
 	        $(if $(UPGRADE),--upgrade) $$each.in --output-file $$each.txt || exit 1; done
 
-# NO_MKDOCS_2_WARNING silences Material's notice of its end of life, for which see requirements-docs.in.
+# NO_MKDOCS_2_WARNING silences Material's notice of its end of life; see requirements-docs.in.
 docs: $(DOCS_VENV)/made  ## the documentation site in site/; a broken link or anchor is an error
 	NO_MKDOCS_2_WARNING=1 $(DOCS_VENV)/bin/mkdocs build --quiet
 
-# Of a new lab: run `make down` first. `script` is of Debian's bsdutils, which is always there.
+# Run `make down` first, to record a new lab. `script` is in bsdutils, which is always installed.
 recording: venv  ## build the lab, and record that as docs/make-up.svg for the README; as root
 	@script --quiet --return --echo never --log-out $(VENV)/make-up.log --log-timing $(VENV)/make-up.timing \
 	    --command "$(MAKE) --no-print-directory up"
@@ -140,7 +140,7 @@ $(DOCS_VENV)/made: requirements-docs.txt
 	@lab/bootstrap.sh $(DOCS_VENV) requirements-docs.txt
 	@touch $@
 
-# Only its schema is read; nothing of it runs or is installed.
+# The tests only read its schema; it is neither installed nor run.
 $(VENV)/cloud-init: $(VENV)/made
 	@rm -rf $@ $@.part && mkdir -p $@.part/tree
 	@cd $@.part && (apt-get download $(AS_ROOT) -qq cloud-init || \

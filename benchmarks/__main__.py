@@ -31,7 +31,7 @@ DOCS = Path(__file__).parents[1] / "docs"
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Measure what is asked for and write the document from all that was ever measured."""
+    """Measure the requested parts, and write the document from all existing results."""
     args = _parser().parse_args(arguments)
     out: Path = args.out or (
         Path(tempfile.mkdtemp(prefix="gatehouse-bench-")) if args.quick else DOCS
@@ -44,7 +44,7 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def measure(part: Part, out: Path, *, quick: bool) -> None:
-    """Measure one part and keep its raw data; those of the others stay as they are."""
+    """Measure one part and replace its raw data."""
     print(f"bench: {part.NAME} …", flush=True)
     began = time.monotonic()
     measured = PartResults(

@@ -1,8 +1,8 @@
 """How long a VM alone takes from its start to Docker: ``python -m benchmarks.alone``.
 
-Run inside the lab, and from its image. The floor below all that Gatehouse adds: libvirt, the same
-disk image and size, and a cloud-init document that only has the console told once Docker has
-started. Nothing of Gatehouse's VMs is in it. Prints the seconds.
+Runs inside the lab, with its image: the floor below everything that Gatehouse adds. It uses
+libvirt, the same disk image and size, and a cloud-init document that only writes to the console
+once Docker has started. Prints the seconds.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ class AloneError(Exception):
 
 
 def boot(image: Path, folder: Path, *, domain_type: str, memory: int, seconds: float) -> float:
-    """Return after how many s from its start a VM's Docker had started; the VM is removed again.
+    """Return the seconds from a VM's start until Docker has started; remove the VM.
 
     Args:
         image: The disk image, which stays as it is.

@@ -1,4 +1,4 @@
-"""Asks the lab's edge until somebody in particular answers: ``python -m benchmarks.answers``.
+"""Asks the lab's edge until a certain container answers: ``python -m benchmarks.answers``.
 
 Run inside the lab. Prints, by the machine's clock, when the answer came.
 """
@@ -16,7 +16,7 @@ _TIMEOUT = 5.0  # s for one question
 
 
 def main(arguments: list[str]) -> int:
-    """Ask; 0 once the answer came, 1 if it did not in time."""
+    """Ask; return 0 once the answer came, 1 if it did not come in time."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.answers")
     parser.add_argument("--edge", required=True, help="host:port")
     parser.add_argument("--url", required=True)

@@ -1,4 +1,4 @@
-"""What a part of the document consists of: text, bars and plots, as plain values."""
+"""The contents of a part of the document: text, bars and plots, as plain values."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from benchmarks.stats import Spread
 
 @dataclass(frozen=True, kw_only=True)
 class Bar:
-    """What was wanted of a figure, and what it is."""
+    """The target of a figure, and its value."""
 
     what: str
     wanted: str
@@ -35,7 +35,7 @@ class Series:
     high: tuple[float, ...] | None = None
     """The largest one; given whenever ``low`` is."""
     dashed: bool = False
-    """For what is not measured: a bar, or a computed expectation."""
+    """Whether it is not measured, but a bar or a computed expectation."""
 
 
 def series_of(
@@ -61,7 +61,7 @@ class Plot:
     kind: Literal["line", "bar"]
     title: str
     alt: str
-    """What it says, for who cannot see it."""
+    """A description, for readers who cannot see it."""
     x_label: str
     y_label: str
     series: tuple[Series, ...]
@@ -84,7 +84,7 @@ class Chapter:
 
 
 class Part(Protocol):
-    """A module that measures something and tells of it."""
+    """A module that measures something and writes its chapter."""
 
     NAME: str
 
@@ -99,5 +99,5 @@ class Part(Protocol):
         ...
 
     def chapter(self, raw: Mapping[str, Any]) -> Chapter:
-        """Return what raw data says. Pure: nothing is measured or read."""
+        """Return the chapter of raw data. Pure: it measures and reads nothing."""
         ...

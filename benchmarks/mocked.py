@@ -28,7 +28,7 @@ from benchmarks.process_memory import resident_bytes
 
 
 class NoMocks(mocks.Mocks):
-    """Is asked for nothing: the monitor answers."""
+    """An engine that refuses every call, as the monitor answers all of them."""
 
     def call(self, args: mocks.MockCallArgs) -> tuple[dict[Any, Any], None]:
         """Refuse."""
@@ -84,7 +84,7 @@ def outputs(kind: str, name: str) -> dict[str, str]:
 
 
 def private_and_public_key(name: str) -> str:
-    """Return what looks as if ssh-keygen had printed it."""
+    """Return text like ssh-keygen's output."""
     return (
         "-----BEGIN OPENSSH PRIVATE KEY-----\n"
         f"private half of {name}\n"
@@ -94,7 +94,7 @@ def private_and_public_key(name: str) -> str:
 
 
 def import_all() -> None:
-    """Import what the program imports, which is start-up and no part of its run."""
+    """Import the program's imports, which count as start-up."""
     for node in ast.parse(sites.PROGRAM.read_text()).body:
         if isinstance(node, ast.ImportFrom):
             importlib.import_module(str(node.module))

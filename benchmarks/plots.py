@@ -17,7 +17,7 @@ from matplotlib.figure import Figure
 from benchmarks.chapters import Plot, Series
 
 _COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#56b4e9", "#e69f00")
-"""Okabe and Ito's, which colour-blind people can tell apart."""
+"""Okabe and Ito's, which color-blind people can tell apart."""
 _MARKS = "osD^v<"
 _INCHES = (7.2, 4.0)
 _NAME_WIDTH = 12  # characters of a bar's name in one line

@@ -1,4 +1,4 @@
-"""Providers that make nothing: ``python -m benchmarks.pretended pulumi-resource-NAME [ENGINE]``.
+"""Providers that create nothing: ``python -m benchmarks.pretended pulumi-resource-NAME [ENGINE]``.
 
 The lab's stand-ins, with their schemas, but with handlers that answer as if all had been made. What
 an `up` with them leaves is the state of a stack of any size, of which a preview with the stand-ins
@@ -34,20 +34,20 @@ class NullConnection:
     """A connection to nothing."""
 
     def cancel(self) -> None:
-        """Nothing is under way."""
+        """Do nothing."""
 
     def close(self) -> None:
-        """Nothing is open."""
+        """Do nothing."""
 
 
 class Pretended(FixedHandler[NullConnection]):
-    """A resource type of which nothing is made."""
+    """A resource type that creates nothing."""
 
     def __init__(self, schema: Schema) -> None:
         self.schema = schema
 
     def create(self, connection: NullConnection, call: Call) -> Created:  # noqa: ARG002 - it is to nothing
-        """Answer as if it had been made."""
+        """Answer as if the resource existed."""
         return Created(f"{call.name}-id", outputs(self.schema.type, call.name))
 
     def delete(self, connection: NullConnection, call: Call, old: Resource) -> None:
@@ -59,7 +59,7 @@ class Pretended(FixedHandler[NullConnection]):
 
 
 def pretending(real: Package) -> Package:
-    """Return a package whose handlers make nothing."""
+    """Return a package whose handlers create nothing."""
     return dataclasses.replace(
         real,
         connect=lambda _: NullConnection(),

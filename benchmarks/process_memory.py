@@ -1,4 +1,4 @@
-"""Memory of processes, as the kernel tells it."""
+"""The memory of processes, as the kernel counts it."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ from lab.hardware import field
 
 
 def resident_bytes(pid: int | None = None, *, most: bool = False) -> int:
-    """Return how much memory a process has in use, what it shares with others included.
+    """Return the resident memory of a process, including memory that it shares.
 
     Args:
         pid: The process; None for this one.
-        most: The largest it ever was, and not what it is now.
+        most: Return its maximum so far, instead of the current value.
 
     Raises:
-        OSError: The process does not tell, or is gone.
+        OSError: The process is gone, or is a kernel thread.
     """
     path = Path(f"/proc/{os.getpid() if pid is None else pid}/status")
     kibibytes = field(path.read_text(), "VmHWM" if most else "VmRSS").split()[0]
     if not kibibytes.isdigit():
-        raise OSError(f"{path}: tells nothing of the process's memory")
+        raise OSError(f"{path}: has no memory size; is it a kernel thread?")
     return int(kibibytes) * 1024

@@ -1,4 +1,4 @@
-"""Stack configs of any size, and how the program is run with one under Pulumi's mocks."""
+"""Stack configs of any size, and runs of the program with them under Pulumi's mocks."""
 
 from __future__ import annotations
 

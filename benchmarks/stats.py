@@ -34,7 +34,7 @@ def spread(values: Sequence[float]) -> Spread:
 
 
 def ratio(values: Sequence[float], floor: Sequence[float]) -> float:
-    """Return how many times the floor's median the values' median is."""
+    """Return the ratio of the values' median to the floor's median."""
     return spread(values).median / spread(floor).median
 
 
@@ -44,6 +44,6 @@ def paired(values: Sequence[float], floor: Sequence[float]) -> Spread:
     What else the machine did meanwhile slowed both of a pair.
 
     Raises:
-        ValueError: They are not as many.
+        ValueError: Their numbers differ.
     """
     return spread([value / below for value, below in zip(values, floor, strict=True)])

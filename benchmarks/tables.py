@@ -14,7 +14,7 @@ def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
 
 
 def number(value: float) -> str:
-    """Return a number with three digits that say something, and all there are before the point."""
+    """Return a number with three significant digits, and all digits before the point."""
     if value == 0:
         return "0"
     if abs(value) >= 100:
@@ -25,5 +25,5 @@ def number(value: float) -> str:
 
 
 def median_range(spread: Spread) -> str:
-    """Return a median with what lies around it: ``1.62 (1.58–1.70)``."""
+    """Return a median with its range: ``1.62 (1.58–1.70)``."""
     return f"{number(spread.median)} ({number(spread.least)}–{number(spread.most)})"

@@ -11,7 +11,7 @@ def context(trusted: Path, *protocols: str) -> ssl.SSLContext:
 
     Args:
         trusted: A PEM file, or a folder with any below it. Each certificate in them is trusted as
-            it is, whoever signed it; keys beside them are not looked at.
+            it is, whatever its issuer; keys beside them are ignored.
         protocols: What to offer by ALPN; none are offered if there are none.
 
     Raises:

@@ -12,7 +12,7 @@ _TICKS = os.sysconf("SC_CLK_TCK")
 
 @dataclass(frozen=True, kw_only=True)
 class Process:
-    """What proc_pid_stat(5) tells of a process."""
+    """The values of proc_pid_stat(5) for a process."""
 
     parent: int
     seconds: float
@@ -20,7 +20,7 @@ class Process:
 
 
 def read(stat: str) -> Process:
-    """Return what a line of ``/proc/<pid>/stat`` says; a command's name may have anything in it."""
+    """Parse a line of ``/proc/<pid>/stat``; a command's name may contain anything."""
     fields = stat[stat.rindex(")") + 2 :].split()
     return Process(parent=int(fields[1]), seconds=sum(map(int, fields[11:15])) / _TICKS)
 

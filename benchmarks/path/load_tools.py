@@ -38,7 +38,7 @@ end
 
 @dataclass(frozen=True, kw_only=True)
 class Answered:
-    """What a load generator tells."""
+    """The result of a load generator."""
 
     requests: int
     seconds: float
@@ -59,7 +59,7 @@ class Measurement:
 
 
 def of_wrk(output: str) -> Answered:
-    """Return what wrk's report says.
+    """Return the result in wrk's report.
 
     Raises:
         BenchError: There is none.
@@ -74,11 +74,11 @@ def of_wrk(output: str) -> Answered:
                 p99_seconds=result["p99"] / 1e6,
                 errors=result["errors"],
             )
-    raise BenchError(f"wrk tells nothing:\n{output}")
+    raise BenchError(f"no result from wrk:\n{output}")
 
 
 def of_ab(output: str, percentiles: str) -> Answered:
-    """Return what ab says.
+    """Return the result in ab's report.
 
     Args:
         output: Its report.

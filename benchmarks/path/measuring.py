@@ -23,7 +23,7 @@ _WARM_UP_SECONDS = 2.0
 
 @dataclass(frozen=True, kw_only=True)
 class Sampling:
-    """How much is measured."""
+    """The extent of the measurements."""
 
     seconds: float
     """Of each run."""
@@ -59,14 +59,14 @@ QUICK = Sampling(
 
 
 class Rig:
-    """An application, and a folder for what is before it."""
+    """An application, and a folder for the fronts."""
 
     def __init__(self, folder: Path, certificate: FrontCertificate, app: Application) -> None:
         self._folder, self._certificate, self._app = folder, certificate, app
         self._folders = 0
 
     def folder(self) -> Path:
-        """Return an empty folder that others than root get into."""
+        """Return an empty folder that every user can enter."""
         self._folders += 1
         made = self._folder / str(self._folders)
         made.mkdir(mode=0o755)

@@ -1,4 +1,4 @@
-"""What each setting of the two tiers costs or gains: both run without it, or with another one.
+"""The cost or gain of each setting of the two tiers, by running them without it or with another.
 
 A variation that no longer finds what it changes is an error, and not a measurement of nothing.
 """

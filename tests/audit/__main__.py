@@ -1,7 +1,7 @@
-"""The audit: the checks of what Gatehouse claims of its security, and one line that counts them.
+"""The audit: the checks of Gatehouse's security claims, and one line that counts them.
 
 ``python -m tests.audit`` runs the scans, and as root the checks of an applied lab. Each check is a
-test that `make test` runs too. One that cannot be carried out here is told, and not counted.
+test that `make test` runs too. A check that cannot run here is listed, and not counted.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ IN_A_LAB = ("tests/e2e/test_lab_locked.py", "tests/e2e/test_lab_secrets.py")
 
 
 class Count:
-    """A pytest plugin that keeps what became of each check."""
+    """A pytest plugin that records the result of each check."""
 
     def __init__(self) -> None:
         self.passed: set[str] = set()
@@ -44,7 +44,7 @@ class Count:
             self.passed.add(report.nodeid)
 
     def lines(self) -> list[str]:
-        """Return what is told at the end; the last line is the result."""
+        """Return the lines of the summary; the last one is the result."""
         checks = len(self.passed | self.failed)
         not_run = [f"audit: not run: {name}: {why}" for name, why in sorted(self.not_run.items())]
         return [*not_run, f"audit: {checks} checks, {len(self.failed)} failed"]
@@ -55,7 +55,7 @@ def _reason(report: pytest.CollectReport | pytest.TestReport) -> str:
 
 
 def main() -> int:
-    """Run the checks; 0 if at least one was carried out, and none has failed."""
+    """Run the checks; return 0 if at least one ran and none failed."""
     count = Count()
     checks = [*SCANS]
     if os.geteuid() == 0:

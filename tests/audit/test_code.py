@@ -1,4 +1,4 @@
-"""What scanners of Python code find in the program, in what recovers a stack, and in the lab."""
+"""Scanners of Python code find nothing in the program, in recovery and in the lab."""
 
 import json
 import re
@@ -43,7 +43,7 @@ def test_each_exception_of_a_scanner_names_its_rule_and_has_its_reason_beside_it
 
 
 def explained(line: str, before: str) -> bool:
-    """Whether a line names the rules it breaks, and says why at its end or in a comment above."""
+    """Whether a line names the rules that it breaks, with the reason at its end or above it."""
     return re.search(rf"{RULES} - \w", line) is not None or (
         re.search(RULES, line) is not None and before.strip().startswith("#")
     )

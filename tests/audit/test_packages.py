@@ -1,4 +1,4 @@
-"""Known vulnerabilities in the packages that production, the lab and the checks are made of.
+"""Known vulnerabilities in the packages of production, the lab and the checks.
 
 pip-audit's data is in the net. Where it is not reached, pip-audit can report success without having
 looked anything up, so it is first asked about a release that is known to be vulnerable: only who
@@ -22,10 +22,10 @@ SECONDS = "10"
 
 
 def audit(service: str, requirements: Path, *options: str) -> list[dict[str, Any]]:
-    """Return what pip-audit tells of each package.
+    """Return pip-audit's result for each package.
 
     Raises:
-        LookupError: It tells nothing.
+        LookupError: It has no result.
     """
     done = subprocess.run(
         (
@@ -46,7 +46,7 @@ def audit(service: str, requirements: Path, *options: str) -> list[dict[str, Any
 
 
 def service_with_data(folder: Path) -> str:
-    """Return a service that knows of the known vulnerability; skips the test if none does."""
+    """Return a service that knows the known vulnerability; skip the test if there is none."""
     known = folder / "known.txt"
     known.write_text(KNOWN)
     silent = []

@@ -1,4 +1,4 @@
-"""What is fetched is what was meant: packages by the hash of each file, images by their digest."""
+"""All downloads are pinned: packages by the hash of each file, images by their digest."""
 
 import re
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""What runs in containers, as servers in threads on addresses of loopback of their own."""
+"""The applications in containers, as servers in threads on separate loopback addresses."""
 
 import contextlib
 import itertools
@@ -114,11 +114,11 @@ class App:
         self, path: str, headers: Mapping[str, str], length: int, /
     ) -> tuple[int, Mapping[str, str], bytes]:
         """Return status, headers and body; `/status/503` and so on answer with that status."""
-        told = {"name": self.name, "path": path, "headers": headers, "length": length}
+        received = {"name": self.name, "path": path, "headers": headers, "length": length}
         wanted = re.fullmatch(r"/(?:status|late)/(\d+)", path)
         kind = {"Content-Type": "application/json", "Server": "app/1.0"}
         status = 200 if path == HEALTH else self.fails
-        return int(wanted[1]) if wanted else status, kind, json.dumps(told).encode()
+        return int(wanted[1]) if wanted else status, kind, json.dumps(received).encode()
 
     def stop(self) -> None:
         """Accept no more connections."""

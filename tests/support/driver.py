@@ -1,4 +1,4 @@
-"""Runs the lab's commands as a user does, and asks what really exists."""
+"""Runs the lab's commands as a user does, and observes what exists."""
 
 import json
 import os
@@ -22,20 +22,20 @@ from lab.pulumi.lab_stack import FOLDER
 from lab.web import TCP
 
 LAB = os.environ.get("E2E_LAB", "e2e")
-"""Not `test`, as the stack of the unit tests is called: they run beside, in the same folder."""
+"""Not `test`, the unit tests' stack: they run at the same time in the same folder."""
 long = pytest.mark.skipif("E2E_LONG" not in os.environ, reason="more boots: set E2E_LONG=1")
 
 
 @dataclass(frozen=True)
 class Observed:
-    """What really exists: not what a state file says."""
+    """The existing resources, observed rather than read from a state file."""
 
     domains: dict[str, str]
-    """UUID by name, of those that run."""
+    """The UUIDs of running domains, by name."""
     containers: dict[str, str]
-    """Docker's id by slot, of those that run."""
+    """Docker's ids of running containers, by slot."""
     edge: str
-    """HAProxy's master process."""
+    """The PID of HAProxy's master."""
 
 
 class Driver(MeasuredLab):
@@ -48,7 +48,7 @@ class Driver(MeasuredLab):
         )
 
     def run(self, *arguments: str) -> Result:
-        """Run a command to its end, and print how long it took, for the record."""
+        """Run a command to its end, and print how long it took."""
         began = time.monotonic()
         result = super().run(*arguments)
         seconds = time.monotonic() - began
@@ -64,7 +64,7 @@ class Driver(MeasuredLab):
         return result
 
     def brought_up(self) -> None:
-        """Apply the config, unless that is how the tests before this one left the lab."""
+        """Apply the config, unless the previous tests left the lab in this state."""
         if not self.applied:
             self.ok("up")
 
@@ -74,7 +74,7 @@ class Driver(MeasuredLab):
         return tools.environment(self.datacentre.root / FOLDER, os.environ)
 
     def forget(self) -> None:
-        """Ask for the outputs again: something else than the lab's commands has changed them."""
+        """Drop the cached outputs, which something else than the lab's commands has changed."""
         self._forget()
 
     def make_ssh(self, *variables: str, stdin: str = "") -> subprocess.CompletedProcess[str]:
@@ -94,7 +94,7 @@ class Driver(MeasuredLab):
         )
 
     def ask(self, question: str, seconds: int = 60) -> subprocess.CompletedProcess[str]:
-        """Ask one of the questions of ``lab.inside`` about the stack as it was last applied."""
+        """Ask a question of ``lab.inside`` about the last applied stack."""
         return self.datacentre.enter(
             [sys.executable, "-m", "lab.inside", question, self.name, str(seconds)],
             cwd=PROJECT,
@@ -103,7 +103,7 @@ class Driver(MeasuredLab):
         )
 
     def facts(self) -> Observed:
-        """Return what exists in the lab."""
+        """Return the resources that exist in the lab."""
         listed = self.inside("virsh", "--quiet", "list", "--name", "--uuid").splitlines()
         domains = {line.split()[1]: line.split()[0] for line in listed if line.strip()}
         asked = self.ask("facts")
@@ -127,7 +127,7 @@ class Driver(MeasuredLab):
 
     @contextmanager
     def under_load(self, rate: float = 5.0) -> Iterator[dict[str, Any]]:
-        """Send requests while the block runs; gives what came of them, once it has ended.
+        """Send requests while the block runs; yield a function for the result after it.
 
         Args:
             rate: Per second, in all: so few because the VMs' processors may be emulated.
@@ -164,14 +164,14 @@ class Driver(MeasuredLab):
 
     @contextmanager
     def losing_nothing(self) -> Iterator[None]:
-        """Check that no client sees a failed request while the block runs."""
+        """Check that no request fails while the block runs."""
         with self.under_load() as result:
             yield
         assert result["requests"] > 0
         assert result["failed"] == 0, result
 
     def domain(self, vm: str) -> str:
-        """Return the name of a VM's domain, which Pulumi has made up."""
+        """Return the name of a VM's domain, which Pulumi generated."""
         names = self.inside("virsh", "--quiet", "list", "--all", "--name").split()
         (name,) = domains_of(vm, names)
         return name
@@ -181,7 +181,7 @@ class Driver(MeasuredLab):
         self.configure({path.replace("/", "."): value})
 
     def remove_service(self, name: str) -> None:
-        """Take a service out of the config, and apply nothing."""
+        """Remove a service from the config, and apply nothing."""
         document = yaml.safe_load(self.config.read_text())
         del document["config"]["gatehouse:services"][name]
         self.config.write_text(yaml.safe_dump(document, sort_keys=False))

@@ -1,4 +1,4 @@
-"""Changes of the pool under load, and which requests they led astray."""
+"""Changes of the backend under load, and the requests that reached removed servers."""
 
 import random
 import time
@@ -30,7 +30,7 @@ def changing(times: int) -> Iterator[dict[str, str]]:
 
 
 def changed_under_load(edge: Edge, servers: Servers, load: Load, times: int) -> list[str]:
-    """Change the pool under load, and return what still reached servers that had left."""
+    """Change the backend under load; return the requests that reached removed servers."""
     clients = (
         edge_load.new_connections,
         edge_load.keep_alive,
@@ -66,7 +66,7 @@ def changed_under_load(edge: Edge, servers: Servers, load: Load, times: int) -> 
 
 
 def lose_nothing(edge: Edge, servers: Servers) -> None:
-    """Change the pool a hundred times under load, and hold what the clients saw and where it went.
+    """Change the backend a hundred times under load, and check each request and its server.
 
     Raises:
         AssertionError: A request failed, arrived twice, or reached a server that had left.

@@ -1,4 +1,4 @@
-"""Servers that note what reaches them, and clients of every kind that never try twice."""
+"""Servers that record their requests, and clients of every kind, none of which retries."""
 
 import contextlib
 import http.client
@@ -149,15 +149,15 @@ def echoing(address: str, port: int) -> Iterator[None]:
 
 @dataclass(frozen=True)
 class Entrance:
-    """Where clients reach the edge."""
+    """The edge, as clients reach it."""
 
     address: tuple[str, int]
     authority: str | None = None
-    """The PEM of who signed the edge's certificate; None without TLS."""
+    """The PEM of the edge's certificate authority; None without TLS."""
 
     @property
     def scheme(self) -> str:
-        """Of URLs."""
+        """The scheme of URLs."""
         return "http" if self.authority is None else "https"
 
     def context(self, *alpn: str) -> ssl.SSLContext | None:
@@ -191,7 +191,7 @@ class _Http(http.client.HTTPConnection):
 
 @dataclass
 class Load:
-    """Clients that run until they are told to stop, and what they saw."""
+    """Clients that run until they are stopped, and their results."""
 
     entrance: Entrance
     done: Counter[str] = field(default_factory=Counter)
@@ -315,7 +315,7 @@ def short_websockets(load: Load) -> None:
 
 
 def http2(load: Load) -> None:
-    """HTTP/2: on one connection until the edge says that it takes no more there."""
+    """HTTP/2: one connection until the edge sends a GOAWAY."""
     entrance = load.entrance
     with Http2Client(entrance.connect(APP, "h2"), entrance.scheme, APP) as client:
         while load.pause(0.02) and client.may_request():

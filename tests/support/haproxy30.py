@@ -1,7 +1,7 @@
 """HAProxy 3.0 as Debian 13 has it, unpacked into the lab's cache and not installed.
 
-It runs with that release's own C library, by its loader; so does the one that it starts in its own
-place at a reload, because it is told that its name is that of the script.
+It runs with that release's C library, by its loader. At a reload HAProxy executes itself by its
+first argument, which is the path of the wrapper script, so the new process does the same.
 """
 
 import os
@@ -23,7 +23,7 @@ exec "$libraries/ld-linux-x86-64.so.2" --argv0 "$0" --library-path "$libraries" 
 
 
 def folder() -> Path:
-    """Return the folder with `haproxy`, for the front of PATH; about 50 MB, made in 10 s."""
+    """Return the folder with `haproxy`, to put first on PATH; 50 MB, built in 10 s."""
     packages.ensure()
     return cached("haproxy30", digest(recipe_files(Path(__file__))), build) / "bin"
 
@@ -52,5 +52,5 @@ def build(made: Path) -> None:
 
 
 def preferred() -> None:
-    """Have this process and those that it starts find HAProxy 3.0 first."""
+    """Put HAProxy 3.0 first on PATH, for this process and its children."""
     os.environ["PATH"] = f"{folder()}:{os.environ['PATH']}"

@@ -1,4 +1,4 @@
-"""A server that answers as `hello` does, over HTTP/1.1 and HTTP/2, and misbehaves when told to."""
+"""A server that answers like `hello`, over HTTP/1.1 and HTTP/2, and misbehaves on demand."""
 
 import asyncio
 import socket
@@ -43,7 +43,7 @@ class LoadServer:
         self._stop = asyncio.Event()
 
     def next(self) -> str:
-        """Count a request and return what happens to it."""
+        """Count a request and return the behavior for it."""
         self.requests += 1
         return self._behaviour(self.requests)
 

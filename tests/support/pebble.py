@@ -24,7 +24,7 @@ _VALID = 90 * 86400
 
 
 class Pebble:
-    """One that runs."""
+    """A running Pebble."""
 
     def __init__(self, folder: Path, authority: Authority) -> None:
         self.log = folder / "pebble.log"
@@ -33,7 +33,7 @@ class Pebble:
         self.ca.write_text(authority.pem)
 
     def root(self) -> str:
-        """Return the PEM of who signs the certificates."""
+        """Return the PEM of the authority that signs the certificates."""
         context = ssl.create_default_context(cafile=str(self.ca))
         url = f"https://localhost:{_MANAGEMENT}/roots/0"
         with urllib.request.urlopen(url, timeout=10, context=context) as answer:
@@ -44,7 +44,7 @@ class Pebble:
 def running(
     folder: Path, authority: Authority, *, refused: Sequence[str] = (), asks: int = PORT
 ) -> Iterator[Pebble]:
-    """Run one that refuses some domains, and asks a port, with a name server that knows all."""
+    """Run a Pebble that refuses some domains, with a name server that knows all of them."""
     own = authority.issue(folder / "own", "localhost")
     config = {
         "listenAddress": f"127.0.0.1:{_API}",

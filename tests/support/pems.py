@@ -1,4 +1,4 @@
-"""Certificates as an authority issues them, in files as Let's Encrypt's clients leave them."""
+"""Certificates of an authority, in the files that Let's Encrypt's clients write."""
 
 import datetime
 from pathlib import Path
@@ -18,7 +18,7 @@ Key = ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey
 
 
 class Authority:
-    """An authority of its own."""
+    """A certificate authority."""
 
     def __init__(self, name: str = "test authority") -> None:
         self._key = ec.generate_private_key(ec.SECP256R1())
@@ -43,7 +43,7 @@ class Authority:
             names: The domains, with wildcards.
             begins: Days from now.
             ends: Days from now.
-            key: If not a new one.
+            key: The key; a new one by default.
         """
         key = key or ec.generate_private_key(ec.SECP256R1())
         subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, names[0][:64])])

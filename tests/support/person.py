@@ -1,4 +1,4 @@
-"""Types the commands of the README and the docs as they stand there, in a terminal."""
+"""Types the commands of the README and the docs, unchanged, in a terminal."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ OWN = (
     *("__main__.py", "components", "controller", "recovery", "remote"),
     *("Makefile", "Pulumi.yaml"),
 )
-"""What a checkout has, as far as these commands need it."""
+"""The files of a checkout that these commands need."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Person:
-    """Somebody at a terminal in a checkout."""
+    """A person at a terminal in a checkout."""
 
     folder: Path
     environment: Mapping[str, str]
@@ -31,7 +31,7 @@ class Person:
     enter: Sequence[str] = field(default=())
 
     def types(self, command: str) -> tuple[int, str]:
-        """Run a command of the docs on this stack and its service; give its code and its text."""
+        """Run a command of the docs on this stack; return its exit code and output."""
         own = command.replace("STACK=prod", f"STACK={self.stack}").replace(
             "services.matomo.", f"services.{self.service}."
         )
@@ -42,7 +42,7 @@ class Person:
         return code, text
 
     def ok(self, command: str) -> str:
-        """Run a command that has to succeed, and give its text."""
+        """Run a command that has to succeed, and return its output."""
         code, text = self.types(command)
         assert code == 0, text
         return text

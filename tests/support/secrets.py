@@ -23,7 +23,7 @@ from lab.providers.values import leaves, show_path
 from lab.pulumi.operations import PulumiCli
 
 SAMPLE_SECONDS = 0.02
-"""Between two looks at the processes: a process that lives shorter may be missed."""
+"""Seconds between two looks at the processes; a shorter process may be missed."""
 _SHORTEST = 6
 _PRIVATE_KEY = re.compile(
     r"-----BEGIN [A-Z ]*PRIVATE KEY-----\n(.*?)-----END [A-Z ]*PRIVATE KEY-----", re.DOTALL
@@ -34,14 +34,14 @@ _IS_SECRET = "1b47061264138c4ac30d75fd1eb44270"  # noqa: S105 - Pulumi's own nam
 
 Path_ = tuple[str | int, ...]
 Secrets = dict[str, str]
-"""A name that tells where it comes from first, by each text to look for."""
+"""The texts to look for, each with a name that begins with its origin."""
 
 
 def of_stack(folder: Path, stack: str, project: Path, config_file: Path) -> Secrets:
     """Return the secrets of a stack.
 
     Args:
-        folder: All that the lab keeps of it.
+        folder: The lab's files of the stack.
         stack: Its name.
         project: The program's folder.
         config_file: Its config, as it was applied.

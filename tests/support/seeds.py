@@ -8,7 +8,7 @@ _TABLES = 5 * 65536
 
 
 def documents(image: bytes) -> dict[str, str]:
-    """Return what ``components.vm.seed.image`` was given."""
+    """Return the documents that ``components.vm.seed.image`` got."""
     disk = pycdlib.PyCdlib()
     disk.open_fp(io.BytesIO(image[_TABLES:]))
     found = {}

@@ -1,4 +1,4 @@
-"""A certificate that nobody but itself has signed, as the edge makes where it is told to."""
+"""A self-signed certificate, like the edge's with `self_signed`."""
 
 import subprocess
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""An OpenSSH server on loopback, of this test's own, into which root may log in by one key."""
+"""An OpenSSH server on loopback, for one test, with a login of root by one key."""
 
 import contextlib
 import os
@@ -18,13 +18,13 @@ _PRIVILEGES = Path("/run/sshd")  # Debian's sshd looks for it, and systemd is no
 
 @dataclass(frozen=True)
 class SshServer:
-    """One that listens."""
+    """A running server."""
 
     port: int
     host_key: str
     """As in ``edge.host_key``."""
     other_key: str
-    """One that it has not got."""
+    """A host key that it does not have."""
     log: Path
     key_file: Path
     """The private key that may log in."""
@@ -33,13 +33,13 @@ class SshServer:
 
     @property
     def logins(self) -> int:
-        """How often somebody has logged in."""
+        """The number of logins."""
         return self.log.read_text().count("Accepted publickey for root")
 
 
 @contextlib.contextmanager
 def running(port: int) -> Iterator[SshServer]:
-    """Run one until the block ends."""
+    """Run a server until the block ends."""
     packages.ensure(("openssh-server",))
     with tempfile.TemporaryDirectory() as name, contextlib.ExitStack() as stack:
         folder = Path(name)

@@ -23,7 +23,7 @@ from tests.support.hostile import HOST_KEY
 T = TypeVar("T")
 
 SECRET = "hunter2"  # noqa: S105
-"""In each value that is a secret, and nowhere else."""
+"""A text in every secret, and nowhere else."""
 
 _BYTES = 600  # the largest configs take about as many choices
 
@@ -396,6 +396,6 @@ def _spoilt(pick: _Choices) -> dict[str, Any]:
 
 _choices = st.builds(_Choices, st.binary(min_size=_BYTES, max_size=_BYTES), st.text(max_size=30))
 right_stacks = _choices.map(_stack)
-"""Configs that are right, but for chance: two services may claim one domain."""
+"""Configs that are nearly always valid; by chance, two services may claim one domain."""
 stacks = _choices.map(_spoilt)
-"""Configs of which about half are right, and the others wrong in one place or in several."""
+"""Configs of which about half are valid, and the others wrong in one or several places."""

@@ -1,4 +1,4 @@
-"""A terminal in which a person runs commands: what is shown is read, and questions are answered."""
+"""A terminal in which a person runs commands, reads their output and answers questions."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _SETTLED_SECONDS = 0.3
 
 @dataclass(frozen=True)
 class TypedAnswer:
-    """What is typed when something is shown; once, as what is asked is drawn again and again."""
+    """The keys to type once a text is shown; only once, because menus redraw their question."""
 
     shown: str
     typed: str
@@ -61,11 +61,11 @@ def typed(
     """Run a command in a shell in a terminal, and return its exit code and what it showed.
 
     Args:
-        command: As a person types it.
-        folder: Where.
-        environment: Its variables.
-        answers: What is typed.
-        seconds: How long it may take.
+        command: The command, as a person types it.
+        folder: The working directory.
+        environment: The variables.
+        answers: The answers to questions.
+        seconds: The time limit.
         enter: A command that runs the shell elsewhere.
     """
     master, slave = pty.openpty()

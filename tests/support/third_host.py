@@ -1,4 +1,4 @@
-"""A machine on the VMs' network that has no business there, and what it finds with nmap."""
+"""An unauthorized machine on the VMs' network, and the ports that it finds with nmap."""
 
 import re
 import xml.etree.ElementTree as ET
@@ -15,7 +15,7 @@ _EVERY = "1-65535"
 
 @dataclass(frozen=True)
 class Scanner:
-    """Where scans come from."""
+    """A machine that scans."""
 
     driver: Driver
     prefix: tuple[str, ...]
@@ -32,7 +32,7 @@ class Scanner:
         return self._scan("-sS", address, ports)
 
     def udp(self, address: str, ports: str) -> dict[str, set[int]]:
-        """Return the same of UDP ports, where silence is no answer either."""
+        """Return the same for UDP ports; no answer counts as none of them."""
         return self._scan("-sU", address, ports)
 
     def _scan(self, kind: str, address: str, ports: str) -> dict[str, set[int]]:
@@ -58,14 +58,14 @@ def _ports(run: ET.Element, state: str) -> set[int]:
 
 
 def _count(run: ET.Element, state: str) -> int:
-    """Return how many are told of in one."""
+    """Return the number of ports in an entry of nmap's report."""
     found = run.findall(f".//extraports[@state='{state}']")
     return sum(int(each.attrib["count"]) for each in found)
 
 
 @contextmanager
 def third_host(driver: Driver) -> Iterator[Scanner]:
-    """Have it there while the block runs: a network namespace at the VMs' bridge."""
+    """Yield a machine while the block runs: a network namespace at the VMs' bridge."""
     (network,) = driver.inside("virsh", "--quiet", "net-list", "--name").split()
     found = re.search(r"bridge name='([^']+)'", driver.inside("virsh", "net-dumpxml", network))
     assert found is not None

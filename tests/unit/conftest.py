@@ -1,4 +1,4 @@
-"""What several tests start."""
+"""Fixtures of several tests."""
 
 from collections.abc import Iterator
 from pathlib import Path

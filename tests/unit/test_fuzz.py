@@ -1,7 +1,7 @@
 """Generated configs: each is refused with a path, or rendered to what it says and nothing else.
 
 A few hundred by default. ``FUZZ=full`` (``make fuzz``) takes over a hundred thousand, on all
-processors, and tells how many and how long; ``FUZZ_SEED`` repeats a run.
+processors, and prints how many and how long; ``FUZZ_SEED`` repeats a run.
 """
 
 import base64

@@ -25,7 +25,7 @@ from lab.providers.virsh_client import Virsh
 
 
 def becomes(schema: Schema, old: dict[str, Any], new: dict[str, Any]) -> str:
-    """What the engine is told: same, update, replace, or replace with the old one going first."""
+    """The answer for the engine: same, update, replace, or delete before replace."""
     answer = difference(schema, old, new, named=False)
     if answer.deleteBeforeReplace:
         return "delete first"

@@ -1,4 +1,4 @@
-"""The lab's stock images, its part of Debian's archive, and its Internet, as far as text tells."""
+"""The texts of the lab's stock images, of its part of Debian's archive and of its Internet."""
 
 import json
 import os

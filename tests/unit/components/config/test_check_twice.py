@@ -1,4 +1,4 @@
-"""A key that is given twice is told by `make check-config`: Pulumi refuses it by its line alone."""
+"""`make check-config` names a key that is given twice; Pulumi only names its line."""
 
 import pytest
 import yaml

@@ -1,4 +1,4 @@
-"""Somebody who comes from another tool is told what its key is called here, or what to do instead.
+"""An error for another tool's key has the key's name here, or the advice what to do instead.
 
 The lists are the keys of the Compose Specification's schema, of Kamal's documented deploy.yml and
 of Nomad's and Kubernetes' documents, as of 2026.
