@@ -53,7 +53,7 @@ class ConfigError(pulumi.RunError):
         super().__init__(f"the stack config is wrong, nothing was changed:\n{lines}")
 
 
-def load() -> tuple[Stack, machine.Facts]:
+def load() -> tuple[Stack, machine.MachineFacts]:
     """Read and validate the stack config of the running program.
 
     Returns:

@@ -50,7 +50,7 @@ _OTHERS = {
 
 
 @dataclass(frozen=True, kw_only=True)
-class Facts:
+class MachineFacts:
     """Facts about this machine; None or empty if unknown or irrelevant."""
 
     memory: int | None = None
@@ -73,11 +73,11 @@ class Facts:
     """Why error pages cannot be used, by their path; without those that can be used."""
 
 
-def facts(stack: Stack) -> Facts:
+def facts(stack: Stack) -> MachineFacts:
     """Return the facts that a config depends on; read-only."""
     own = _own_addresses(stack)
     problem, size = _image(stack.farm.image)
-    everywhere = Facts(
+    everywhere = MachineFacts(
         image_problem=problem,
         image_size=size,
         edge_addresses=own if stack.edge.host is None else resolved(stack.edge.host),

@@ -5,12 +5,12 @@ Traefik trusts a client's address in headers from these addresses only.
 
 from ipaddress import IPv4Address
 
-from components.config.machine import Facts
+from components.config.machine import MachineFacts
 from components.config.models.stack import Stack
 from components.edge.edge_vm import edge_address
 
 
-def sources(stack: Stack, facts: Facts) -> tuple[str, ...]:
+def sources(stack: Stack, facts: MachineFacts) -> tuple[str, ...]:
     """Return the edge's IPv4 addresses towards the VMs; none if they cannot be determined.
 
     There are several if routes to the VMs differ, or if a name has several addresses.

@@ -33,7 +33,7 @@ from hypothesis import strategies as st
 
 from components.config import checks
 from components.config.loading import ConfigError, parse
-from components.config.machine import Facts
+from components.config.machine import MachineFacts
 from components.config.models.stack import Stack
 from components.edge.edge_vm import EDGE
 from components.edge.userlists import userlists
@@ -56,7 +56,7 @@ few = settings(
     max_examples=1000 if FULL else 30, derandomize=not FULL, deadline=None, database=None
 )
 
-_SMALL_MACHINE = Facts(
+_SMALL_MACHINE = MachineFacts(
     memory=2**20,
     networks=(("eth0", IPv4Interface("10.0.0.1/8")), ("eth1", IPv4Interface("192.168.0.1/16"))),
     image_problem="does not exist",

@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, assume, given, settings
 from pulumi.runtime import rpc
 
 from components.config.loading import ConfigError, parse
-from components.config.machine import Facts
+from components.config.machine import MachineFacts
 from components.config.models.service import Service, check_name
 from components.config.models.stack import Stack
 from components.edge.source import sources
@@ -26,7 +26,9 @@ from tests.support.rendering import placement
 from tests.support.strategies import SECRET, right_stacks
 from tests.unit.test_fuzz import FULL
 
-FACTS = Facts(edge_addresses=("192.0.2.5", "192.0.2.6"), own_addresses=("192.0.2.5", "192.0.2.6"))
+FACTS = MachineFacts(
+    edge_addresses=("192.0.2.5", "192.0.2.6"), own_addresses=("192.0.2.5", "192.0.2.6")
+)
 
 
 @pytest.fixture(autouse=True)

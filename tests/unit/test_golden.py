@@ -9,7 +9,7 @@ import pytest
 from pulumi.runtime import rpc
 
 from components.config.check import raw_config
-from components.config.machine import Facts
+from components.config.machine import MachineFacts
 from tests.support import golden, program, seeds
 
 FOLDERS = ("one-vm", "shop", "bridge", "tcp", "everything")
@@ -26,7 +26,7 @@ def stack(
         shutil.copytree(folder / "pages", tmp_path / "pages")
     monkeypatch.setattr(
         "components.config.machine.facts",
-        lambda _: Facts(edge_addresses=("192.0.2.5",), own_addresses=("192.0.2.5",)),
+        lambda _: MachineFacts(edge_addresses=("192.0.2.5",), own_addresses=("192.0.2.5",)),
     )
     farm = raw["farm"]
     addresses = {

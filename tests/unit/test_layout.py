@@ -32,7 +32,7 @@ The edge's end-to-end tests share a running edge within a file, so splitting one
 
 LONG_FUNCTIONS = {
     "tests/e2e/test_lab.py: test_a_service_with_everything_and_one_of_tcp",  # one update, all keys
-    "tests/support/rendering.py: haproxy_cfg",
+    "tests/support/rendering.py: edge_bundle",
     "tests/support/strategies.py: _service",  # a strategy for each key of a service
 }
 

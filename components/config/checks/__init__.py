@@ -17,7 +17,7 @@ from components.config.checks import (
     registries,
     service,
 )
-from components.config.machine import Facts
+from components.config.machine import MachineFacts
 from components.config.models.stack import Stack
 from components.placement import vm_names
 
@@ -50,7 +50,7 @@ def in_stack(stack: Stack, name: str) -> Iterable[str]:
         )
 
 
-def on_this_machine(stack: Stack, facts: Facts) -> Iterable[str]:
+def on_this_machine(stack: Stack, facts: MachineFacts) -> Iterable[str]:
     """Yield the problems of this config on the machine that the facts describe."""
     yield from here.here(stack, facts)
     yield from ports.ports(stack, own=[str(address.ip) for _, address in facts.networks])

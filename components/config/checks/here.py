@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 
-from components.config.machine import Facts
+from components.config.machine import MachineFacts
 from components.config.models.stack import Stack
 from components.config.units import format_size
 from components.edge.source import sources
@@ -11,7 +11,7 @@ from components.vm.ssh_sources import ssh_from
 _LIBVIRT_BRIDGE = "virbr"  # libvirt's names for the bridges of its own networks
 
 
-def here(stack: Stack, facts: Facts) -> Iterable[str]:
+def here(stack: Stack, facts: MachineFacts) -> Iterable[str]:
     """Yield the problems of a config on the machine that the facts describe."""
     yield from facts.certificate_problems
     yield from _hypervisor(stack, facts)
@@ -25,7 +25,7 @@ def here(stack: Stack, facts: Facts) -> Iterable[str]:
                 )
 
 
-def _hypervisor(stack: Stack, facts: Facts) -> Iterable[str]:
+def _hypervisor(stack: Stack, facts: MachineFacts) -> Iterable[str]:
     farm = stack.farm
     if facts.image_problem is not None:
         yield (
@@ -61,7 +61,7 @@ def _disks(stack: Stack, image: int | None) -> Iterable[str]:
             )
 
 
-def _addresses(stack: Stack, facts: Facts) -> Iterable[str]:
+def _addresses(stack: Stack, facts: MachineFacts) -> Iterable[str]:
     farm = stack.farm
     if not sources(stack, facts):
         way = f"edge.host {stack.edge.host} resolves to no IPv4 address on this machine"

@@ -15,19 +15,19 @@ import yaml
 
 from components.config import checks, machine
 from components.config.loading import ConfigError, parse
-from components.config.machine import Facts, hypervisor_problem, parse_networks
+from components.config.machine import MachineFacts, hypervisor_problem, parse_networks
 from components.config.models.stack import Stack
 from components.vm import seed
 from tests.support.configs import BASE, BRIDGE, HTTP, changed
 from tests.support.program import PROJECT, run
 
 
-def on(facts: Facts, raw: dict[str, Any] = BASE) -> list[str]:
+def on(facts: MachineFacts, raw: dict[str, Any] = BASE) -> list[str]:
     return list(checks.on_this_machine(parse(raw), facts))
 
 
 def test_a_missing_image_is_told_before_anything_is_made() -> None:
-    assert on(Facts(image_problem="does not exist")) == [
+    assert on(MachineFacts(image_problem="does not exist")) == [
         "farm.image: does not exist; give a readable qcow2 file or a URL (got /images/debian.qcow2)"
     ]
 
@@ -85,23 +85,23 @@ def test_a_disk_is_at_least_as_large_as_the_image_that_qemu_made(tmp_path: Path)
 
 
 def test_memory_that_the_hypervisor_does_not_have() -> None:
-    assert on(Facts(memory=3 * 2**30)) == [
+    assert on(MachineFacts(memory=3 * 2**30)) == [
         "farm.memory: 2 VMs of 2GiB do not fit the hypervisor's 3.0GiB; lower farm.memory or"
         " farm.vms (got 2GiB)"
     ]
-    assert on(Facts(memory=4 * 2**30)) == []
-    assert on(Facts(memory=4 * 2**30), changed("edge/vm", True)) == [
+    assert on(MachineFacts(memory=4 * 2**30)) == []
+    assert on(MachineFacts(memory=4 * 2**30), changed("edge/vm", True)) == [
         "farm.memory: 2 VMs of 2GiB and the edge's 1GiB do not fit the hypervisor's 4.0GiB; lower"
         " farm.memory or farm.vms (got 2GiB)"
     ]
 
 
 def test_a_hypervisor_without_kvm() -> None:
-    assert on(Facts(kvm=False)) == [
+    assert on(MachineFacts(kvm=False)) == [
         "farm.domain_type: the hypervisor has no /dev/kvm; turn virtualization on in its firmware,"
         " or use qemu, which emulates and is slow (got kvm)"
     ]
-    assert on(Facts(kvm=False), changed("farm/domain_type", "qemu")) == []
+    assert on(MachineFacts(kvm=False), changed("farm/domain_type", "qemu")) == []
 
 
 def test_an_error_page_that_cannot_be_used_is_told_by_its_path(tmp_path: Path) -> None:
@@ -133,7 +133,7 @@ LINKS = """[
 def test_a_cidr_that_overlaps_a_network_of_the_host() -> None:
     networks = parse_networks(LINKS)
     assert ("eth0", ipaddress.IPv4Interface("10.90.7.3/16")) in networks
-    assert on(Facts(networks=networks)) == [
+    assert on(MachineFacts(networks=networks)) == [
         "farm.network.cidr: overlaps 10.90.0.0/16 of this machine's interface eth0; choose another"
         " one (got 10.90.0.0/24)"
     ], "and the bridge that libvirt made for this very network is no conflict"

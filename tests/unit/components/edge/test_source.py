@@ -8,7 +8,7 @@ import pytest
 
 from components.config import checks, machine
 from components.config.loading import parse
-from components.config.machine import Facts
+from components.config.machine import MachineFacts
 from components.config.models.stack import Stack
 from components.edge.source import sources
 from components.vm.ssh_sources import ssh_from
@@ -52,17 +52,19 @@ def test_the_address_that_vms_see(
     known: tuple[str, ...],
     expected: tuple[str, ...] | None,
 ) -> None:
-    assert sources(stack(network, **edge), Facts(edge_addresses=known)) == (expected or known)
+    assert sources(stack(network, **edge), MachineFacts(edge_addresses=known)) == (
+        expected or known
+    )
 
 
 def test_an_address_that_cannot_be_told_has_to_be_said() -> None:
-    here = Facts(own_addresses=("192.0.2.5",))
+    here = MachineFacts(own_addresses=("192.0.2.5",))
     told = list(checks.on_this_machine(stack(BRIDGE, host="edge.example.org"), here))
     assert told == [
         "edge.source: edge.host edge.example.org resolves to no IPv4 address on this machine; give"
         " the address from which the VMs will see the edge (got nothing)"
     ]
-    told = list(checks.on_this_machine(stack(BRIDGE), Facts()))
+    told = list(checks.on_this_machine(stack(BRIDGE), MachineFacts()))
     assert told == [
         "edge.source: this machine has no route to farm.network.addresses; give the address from"
         " which the VMs will see the edge (got nothing)",

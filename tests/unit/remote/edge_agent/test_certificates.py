@@ -243,7 +243,7 @@ def test_a_local_edges_certificates_are_judged_before_anything_is_made(tmp_path:
     raw = changed("edge", {"tls": {"folder": str(tmp_path)}})
     problems = machine.facts(parse(raw)).certificate_problems
     assert problems[0].startswith("edge.tls.folder: has no valid certificate for a.example.org;")
-    facts = machine.Facts(certificate_problems=problems)
+    facts = machine.MachineFacts(certificate_problems=problems)
     assert tuple(checks.on_this_machine(parse(raw), facts)) == problems
     raw["edge"] |= {
         "host": "192.0.2.7",
