@@ -4,7 +4,7 @@ A config starts as one that is accepted nearly always, with values that are odd 
 that YAML or HAProxy take for something else, text full of quotes. Then a few places of it may be
 spoilt: by text inserted into a value, another type, a key that is misspelt, missing or unknown.
 
-Hypothesis draws bytes for a config, and each choice takes the next: 20 times as fast as a draw each.
+Hypothesis draws bytes, and each choice takes the next of them: 20 times as fast as a draw each.
 """
 
 import copy
