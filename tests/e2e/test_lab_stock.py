@@ -249,6 +249,8 @@ NOT_IN_THE_LAB = {
     "services.matomo.port": 8080,
     "services.www.image": "hello:2",
     "services.www.port": 8080,
+    # The lab's mirror is on the same host, and has port 80 of its own address.
+    "edge.bind": "198.18.0.1",
 }
 """All that has to be changed in Pulumi.prod.yaml."""
 
