@@ -76,7 +76,13 @@ def test_it_is_put_into_force_and_taken_away_over_ssh(
         done = reach(server, edge, tmp_path, "apply", edge.text({"web-0": ADDRESS}))
         assert done.returncode == 0, done.stderr
         assert edge.get() == (200, ADDRESS)
-        bad = reach(server, edge, tmp_path, "apply", edge.text({"web-0": ADDRESS}) + "nonsense\n")
+        bad = reach(
+            server,
+            edge,
+            tmp_path,
+            "apply",
+            edge.text({"web-0": ADDRESS}).replace("=== routes.map", "nonsense\n=== routes.map"),
+        )
         assert bad.returncode == 1
         assert "unknown keyword 'nonsense'" in bad.stderr
         assert edge.get() == (200, ADDRESS), "the edge agent's own words and code come back"
