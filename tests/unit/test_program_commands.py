@@ -39,14 +39,15 @@ def test_what_updates_or_undoes_a_command_gets_what_the_command_has_printed(
         (tmp_path / word).write_text(f'#!/bin/sh\n{first}\necho "$@" > said\n')
         (tmp_path / word).chmod(0o755)
     monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
-    for command in commands:
+    for kind in commands:
+        command = run.command(resource.name) if kind == "create" else resource.inputs[kind]
         monkeypatch.setenv("PULUMI_COMMAND_STDOUT", printed)
-        subprocess.run(("sh", "-c", resource.inputs[command]), check=True)
+        subprocess.run(("sh", "-c", command), check=True)
         said = Path("said").read_text().rstrip()
         assert said.endswith((f"--printed {printed}".rstrip(), f"mark={printed}"))
         assert not Path("broken").exists()
         monkeypatch.delenv("PULUMI_COMMAND_STDOUT")
-        subprocess.run(("sh", "-c", resource.inputs[command]), check=True)
+        subprocess.run(("sh", "-c", command), check=True)
         assert Path("said").read_text().rstrip().endswith(("--printed", "mark="))
 
 
