@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from remote.names import OWN_LABEL
+from remote.names import OWN_LABEL, SLOT_LABEL
 
 
 def owned(labels: Mapping[str, str]) -> dict[str, str]:
@@ -10,12 +10,28 @@ def owned(labels: Mapping[str, str]) -> dict[str, str]:
     return {**labels, OWN_LABEL: " ".join(sorted({*labels, OWN_LABEL}))}
 
 
-def own_labels(labels: Mapping[str, str]) -> dict[str, str]:
+def own_labels(
+    labels: Mapping[str, str], image: Mapping[str, str] | None = None, name: str = ""
+) -> dict[str, str]:
     """Return the labels of a container that Gatehouse has given it.
 
     A container without the list was made by an older Gatehouse. It serves as it is until the update
     that has brought this agent replaces it.
+
+    If the image has the same list, the container may have it from there, and be somebody else's.
+    But no image chooses a container's name, and Gatehouse begins it with the slot. Such an image is
+    made by ``docker commit``, for example.
+
+    Args:
+        labels: All labels of the container.
+        image: The labels of its image.
+        name: The container's.
     """
+    others = image or {}
     listed = labels.get(OWN_LABEL)
-    own = labels if listed is None else listed.split()
-    return {key: labels[key] for key in own if key in labels}
+    if listed is None:
+        return {key: value for key, value in labels.items() if others.get(key) != value}
+    slot = labels.get(SLOT_LABEL)
+    if others.get(OWN_LABEL) == listed and (not slot or not name.startswith(f"{slot}-")):
+        return {}
+    return {key: labels[key] for key in listed.split() if key in labels}

@@ -18,8 +18,9 @@ last start, until its process ends. One that leaves is hidden first, and stopped
 is in flight; Traefik forgets it without touching its open requests. While the daemon is away,
 Traefik keeps what it has.
 
-``join`` prints a mark (``remote.mark``). A container that has got another mark since does not
-leave.
+``join`` prints a mark (``remote.mark``), and counts once that has been printed; before, a container
+that is new is hidden again if the command or the agent ends. A container that has got another mark
+since does not leave.
 
 It is sent to the VM as an archive, which stays there as ``agent.py``, and imports only the standard
 library and itself. All of it is imported at the start, because the next version replaces the

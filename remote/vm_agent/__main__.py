@@ -45,9 +45,10 @@ def _ask(folder: Path, asked: argparse.Namespace) -> None:
         words = [asked.container, str(asked.seconds if asked.action == "join" else asked.grace)]
         if asked.printed is not None:
             words.append(f"mark={asked.printed}")
-    said = ask(folder, asked.action, *words)
-    if said:
-        print(said if asked.action == "join" else f"{asked.action}: {said}")
+    if asked.action == "join":
+        ask(folder, "join", *words, take=lambda said: print(said, flush=True))
+    elif said := ask(folder, asked.action, *words):
+        print(f"{asked.action}: {said}")
 
 
 if __name__ == "__main__":

@@ -1,14 +1,17 @@
 """The agent's requests: to join, to leave, to evacuate."""
 
+import contextlib
 import json
 import subprocess
 import threading
 import time
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 from remote import mark
 from remote.names import OWN_LABEL, SLOT_LABEL
 from remote.vm_agent import docker, polling, resources, traefik_api
+from remote.vm_agent.asker import GONE, PRESENT, Asker
 from remote.vm_agent.connections import await_quiet
 from remote.vm_agent.container import Container
 from remote.vm_agent.errors import AgentError
@@ -25,19 +28,22 @@ class Agent:
     """The daemon: the members, which of them Traefik sees, and their images."""
 
     def __init__(self, folder: Path) -> None:
-        self._login = traefik_api.login(folder)
+        # Read each time: while the disk is full, a lost password cannot be made anew.
+        self._login: Callable[[], Mapping[str, str]] = lambda: traefik_api.login(folder)
         self.members = Members(folder / "members.json")
         self.images = Images(folder / "images.json")
         self.view = View(self.members, lambda container: self.follower.look(container))
         self.follower = Follower(self.members, self.view, self._login)
 
-    def _await_health(self, container: str, seconds: float) -> Container:
+    def _await_health(self, container: str, seconds: float, asker: Asker) -> Container:
         deadline = time.monotonic() + seconds
         while True:
             try:
                 found = self.follower.found(container)
                 self.images.comes(found)
                 problem = found.health_problem() if found.running else "it is not running"
+                if asker.gone():
+                    raise AgentError(GONE)
                 if problem is None:
                     if self.view.show(found):
                         return found
@@ -48,40 +54,62 @@ class Agent:
                 raise AgentError(f"is not healthy after {seconds:.0f} s: {problem}")
             polling.pause()
 
-    def join(self, container: str, seconds: float, printed: str = "") -> str:
+    def join(
+        self, container: str, seconds: float, printed: str = "", asker: Asker = PRESENT
+    ) -> str:
         """Show a container to Traefik once it is healthy, and wait until Traefik has taken it up.
+
+        One that was no member is hidden and forgotten again if this fails, or if the asker does
+        not take the answer: Pulumi then stops it without a ``leave``.
 
         Args:
             container: Its id.
             seconds: How long each of the two may take.
             printed: The output of the same join before, which is updated; empty if there was none.
+            asker: Takes the mark.
 
         Returns:
             The mark with which it may leave.
 
         Raises:
-            AgentError: It is not healthy in time; it stays hidden.
+            AgentError: It is not healthy in time, or nobody has taken the answer.
         """
-        member = self.members.get(container)
-        try:
-            if member is None:
-                self.members.put(container, None)
-            found = self._await_health(container, seconds)
-            polling.insist(lambda: resources.limit(found))
-            self._await_listed(found, seconds)
-        except AgentError as error:
-            if member is None:
-                self.members.remove(container)
-                self.view.hide(container)
-            log = docker.last_lines(container)
-            raise AgentError(f"container {container[:12]} {error}{log}") from None
-        polling.insist(lambda: self._remove_leftovers(found))
-        self.images.serves(found, *polling.insist(traefik_api.traefiks))
+        its = mark.made(printed)
+        with self._joining(container):
+            try:
+                found = self._await_health(container, seconds, asker)
+                polling.insist(lambda: resources.limit(found))
+                self._await_listed(found, seconds, asker)
+            except AgentError as error:
+                log = docker.last_lines(container)
+                raise AgentError(f"container {container[:12]} {error}{log}") from None
+            polling.insist(lambda: self._remove_leftovers(found))
+            serve = (found, *polling.insist(traefik_api.traefiks))
+            if not asker.takes(its):
+                raise AgentError(f"container {container[:12]} {GONE}")
+            if not self.members.joined(container, its):
+                raise AgentError(f"container {container[:12]} has left meanwhile")
+        self.images.serves(*serve)
         threading.Thread(target=self.images.sweep, daemon=True).start()
-        return self.members.mark(container, printed)
+        return its
 
-    def _await_listed(self, container: Container, seconds: float) -> None:
-        if not polling.poll(lambda: all(self._listed(container)), seconds):
+    @contextlib.contextmanager
+    def _joining(self, container: str) -> Iterator[None]:
+        """Have a container be a member, and hide it in the end if it has not joined."""
+        self.members.begin_join(container)
+        try:
+            yield
+        finally:
+            if self.members.end_join(container):
+                self.view.hide(container)
+
+    def _await_listed(self, container: Container, seconds: float, asker: Asker) -> None:
+        def taken_up() -> bool:
+            if asker.gone():
+                raise AgentError(GONE)
+            return traefik_api.sends_all(self._listed(container))
+
+        if not polling.poll(taken_up, seconds):
             raise AgentError(f"is healthy, but Traefik does not take it up within {seconds:.0f} s")
 
     def _remove_leftovers(self, joined: Container) -> None:
@@ -96,8 +124,10 @@ class Agent:
         there = docker.list_at(f"/containers/json?all=1&filters={wanted}".replace(" ", ""))
         own = next((each["Created"] for each in there if each["Id"] == joined.id), 0)
         for each in there:
-            ours = SLOT_LABEL in (each["Labels"] or {}).get(OWN_LABEL, "").split()
-            if ours and each["Created"] < own and self.members.get(each["Id"]) is None:
+            if each["Created"] >= own or self.members.get(each["Id"]) is not None:
+                continue
+            found = docker.find(each["Id"])
+            if found is not None and {SLOT_LABEL, OWN_LABEL} <= set(found.labels):
                 subprocess.run(("docker", "rm", "--force", each["Id"]), check=False)
 
     def leave(self, container: str, grace: float, printed: str | None = None) -> str:
@@ -121,7 +151,10 @@ class Agent:
             self._look_after_images(found)
         if found is None or not found.running:
             return "it does not run"
-        if not polling.poll(lambda: not any(self._listed(found)), _FORGET_SECONDS):
+        forgotten = polling.poll(
+            lambda: traefik_api.sends_none(self._listed(found)), _FORGET_SECONDS
+        )
+        if not forgotten and True in self._listed(found):
             return f"Traefik has not forgotten it after {_FORGET_SECONDS:.0f} s"
         return await_quiet(found.connections, grace)
 
@@ -140,6 +173,6 @@ class Agent:
             subprocess.run(("docker", "stop", "--time", f"{grace:.0f}", *ids), check=False)
         return said
 
-    def _listed(self, container: Container) -> list[bool]:
-        """Return for each Traefik that answers whether it sends requests to the container."""
-        return traefik_api.sends(container, polling.insist(traefik_api.traefiks), self._login)
+    def _listed(self, container: Container) -> list[bool | None]:
+        """Return for each Traefik whether it sends requests to the container; None if unknown."""
+        return traefik_api.sends(container, polling.insist(traefik_api.traefiks), self._login())

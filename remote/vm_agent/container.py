@@ -4,6 +4,7 @@ import http.client
 import json
 import re
 import socket
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -23,6 +24,7 @@ _JOIN_CHECK_SECONDS = 10.0
 _HEALTHCHECK = ".loadbalancer.healthcheck."
 """In the labels of checks. Traefik does not see them, or it would check the application too."""
 _SCHEME = "loadbalancer.server.scheme"
+_NETWORK_FLAG = "--providers.docker.network"
 _PORT = re.compile(
     r"traefik\.(?P<kind>http|tcp)\.services\.(?P<service>.+)\.loadbalancer\.server\.port"
 )
@@ -38,6 +40,9 @@ class Container:
     """The time of its start, in Docker's format; it changes with each start."""
     pid: int
     address: str
+    """The one that Traefik uses, if there is more than one."""
+    addresses: dict[str, str]
+    """All of them, by the name of the network."""
     health: str
     """What Docker's own check has come to: ``starting``, ``healthy`` …; empty if it has none."""
     said: str
@@ -55,6 +60,12 @@ class Container:
         """Whether it is Traefik's own, and no service's."""
         port = self.labels.get(TRAEFIK_LABEL, "")
         return re.fullmatch("[0-9]{1,5}", port) is not None and SLOT_LABEL not in self.labels
+
+    def in_network_of(self, traefik: "Container") -> "Container":
+        """Return it with the address in the network over which a Traefik reaches containers."""
+        given = [each.partition("=") for each in traefik.told["Config"].get("Cmd") or ()]
+        named = (name for flag, _, name in given if flag == _NETWORK_FLAG)
+        return replace(self, address=self.addresses.get(next(named, ""), self.address))
 
     @property
     def plain_service(self) -> str:
@@ -184,10 +195,11 @@ class Container:
         return connections.count(self.pid, self.port, self.kind)
 
 
-def inspected(text: bytes) -> Container:
-    """Return the container in Docker's JSON."""
+def inspected(text: bytes, image: Mapping[str, str] | None = None) -> Container:
+    """Return the container in Docker's JSON; ``image`` has the labels of its image."""
     told = json.loads(text)
-    labels = own_labels(told["Config"]["Labels"] or {})
+    name = told.get("Name", "").removeprefix("/")
+    labels = own_labels(told["Config"]["Labels"] or {}, image, name)
     shown = {
         key: value
         for key, value in labels.items()
@@ -198,13 +210,15 @@ def inspected(text: bytes) -> Container:
     health = state.get("Health") or {}
     checks = health.pop("Log", None) or [{}]
     networks = told["NetworkSettings"]["Networks"] or {}
+    addresses = {key: each["IPAddress"] for key, each in networks.items() if each["IPAddress"]}
     return Container(
         id=told["Id"],
         # Docker says so of one that it is about to start again, too; that has no process.
         running=bool(state["Running"] and state["Pid"]) and not state["Paused"],
         started_at=state["StartedAt"],
         pid=state["Pid"],
-        address=next((each["IPAddress"] for each in networks.values() if each["IPAddress"]), ""),
+        address=next(iter(addresses.values()), ""),
+        addresses=addresses,
         health=health.get("Status", ""),
         said=checks[-1].get("Output", "").strip()[-SAID:],
         image=told.get("Image", ""),

@@ -8,11 +8,15 @@ import subprocess
 from collections.abc import Iterable
 from typing import Any
 
+from remote.names import TRAEFIK_LABEL
 from remote.vm_agent.container import SAID, Container, inspected, is_id
 
 SOCKET = "/var/run/docker.sock"
 _LOG_LINES = "15"
 _LOG_SECONDS = 30.0
+_IMAGES: dict[str, dict[str, str]] = {}
+"""The labels of images, by id."""
+_MOST_IMAGES = 1000
 
 
 class DockerError(OSError):
@@ -59,6 +63,17 @@ def find(container: str) -> Container | None:
     Raises:
         OSError: Docker does not answer, or not with a container.
     """
+    found = _one(container)
+    if found is None or len(found.addresses) < 2:
+        return found
+    for each in listed(TRAEFIK_LABEL):
+        traefik = _one(each["Id"])
+        if traefik is not None and traefik.is_traefik:
+            found = found.in_network_of(traefik)
+    return found
+
+
+def _one(container: str) -> Container | None:
     if not is_id(container):
         return None
     status, body = ask(f"/containers/{container}/json")
@@ -66,9 +81,24 @@ def find(container: str) -> Container | None:
         return None
     with contextlib.suppress(ValueError, LookupError, TypeError, AttributeError):
         if status == 200:
-            return inspected(body)
+            return inspected(body, _labels_of_image(json.loads(body).get("Image", "")))
     said = body[:SAID].decode(errors="replace")
     raise DockerError(f"it says {status} of {container[:12]}: {said}")
+
+
+def _labels_of_image(image: str) -> dict[str, str]:
+    """Return the labels of an image, which are a part of what its id is the digest of."""
+    if not is_id(image):
+        return {}
+    if image not in _IMAGES:
+        status, body = ask(f"/images/{image}/json")
+        if status != 200:
+            return {}
+        config = json.loads(body).get("Config") or {}
+        if len(_IMAGES) >= _MOST_IMAGES:
+            _IMAGES.clear()
+        _IMAGES[image] = config.get("Labels") or {}
+    return _IMAGES[image]
 
 
 def find_all(containers: Iterable[str]) -> list[Container]:

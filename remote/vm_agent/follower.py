@@ -3,7 +3,7 @@
 import json
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from remote.names import OWN_LABEL, SLOT_LABEL
 from remote.vm_agent import docker, kept, polling, traefik_api
@@ -19,7 +19,9 @@ _TELLING = ("start", "die", "destroy", "health_status", "pause", "unpause")
 class Follower:
     """Inspects members again after their events, and shows or hides them."""
 
-    def __init__(self, members: Members, view: View, login: Mapping[str, str]) -> None:
+    def __init__(
+        self, members: Members, view: View, login: Callable[[], Mapping[str, str]]
+    ) -> None:
         self._members = members
         self._view = view
         self._login = login
@@ -64,8 +66,8 @@ class Follower:
         # The members whose entries in the file were valid.
         taken = {each.labels[SLOT_LABEL] for each in ours if self._members.get(each.id)}
         ours = [each for each in ours if each.labels[SLOT_LABEL] not in taken]
-        asked = traefik_api.traefiks()
-        served = {each.id for each in ours if any(traefik_api.sends(each, asked, self._login))}
+        asked, login = traefik_api.traefiks(), self._login()
+        served = {each.id for each in ours if any(traefik_api.sends(each, asked, login))}
         if not served:
             ours = [each for each in ours if OWN_LABEL in each.labels]
         first = {each.labels[SLOT_LABEL]: each.id for each in reversed(ours)}

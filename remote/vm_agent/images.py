@@ -25,6 +25,7 @@ class Images:
         """By service, the newest first."""
         self._others: set[str] = set()
         """Older ones, and those of containers that have not joined."""
+        # An old copy has images that are there, and without one they would never be removed.
         self._kept = Kept(file, self._document)
         self._kept.read(self._understand)
 

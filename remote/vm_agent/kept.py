@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import os
 import threading
 import time
 from collections.abc import Callable
@@ -15,10 +16,20 @@ SAVE_SECONDS = 1.0
 
 
 class Kept:
-    """A document with a copy in a file. A full disk only delays the copy."""
+    """A document with a copy in a file. A full disk only delays the copy.
 
-    def __init__(self, file: Path, document: Callable[[], object]) -> None:
+    Args:
+        file: The file.
+        document: Returns the content for it.
+        misleads: Whether an old copy is worse than none. It is then deleted while there can be no
+            new one.
+    """
+
+    def __init__(
+        self, file: Path, document: Callable[[], object], *, misleads: bool = False
+    ) -> None:
         self._file = file
+        self._misleads = misleads
         self._document = document
         """Returns the content for the file; any thread may call it."""
         self._lock = threading.Lock()
@@ -31,6 +42,7 @@ class Kept:
             Whether it could; what cannot be read is put aside.
         """
         try:
+            clear(self._file)
             understand(json.loads(self._file.read_text()))
         except FileNotFoundError:
             return False
@@ -68,9 +80,15 @@ class Kept:
                     return
 
     def _saved(self) -> bool:
+        text = json.dumps(self._document())
         try:
-            write(self._file, json.dumps(self._document()), mode=0o600)
+            write(self._file, text, mode=0o600)
         except OSError as error:
+            if _overwritten(self._file, text):
+                return True
+            if self._misleads:
+                with contextlib.suppress(OSError):
+                    self._file.unlink()
             if not self._late:
                 print(f"{self._file} cannot be written yet, tried again: {error}", flush=True)
             return False
@@ -78,18 +96,64 @@ class Kept:
 
 
 def write(file: Path, text: str, mode: int) -> None:
-    """Write a file atomically, with the rights ``mode``.
+    """Write a file atomically, with the rights ``mode``; a folder in its place is moved aside.
 
     Raises:
         OSError: It is as it was.
     """
     partial = file.with_suffix(".partial")
+    clear(partial)
     partial.unlink(missing_ok=True)
     try:
         partial.touch(mode=0o600)
         partial.write_text(text)
         partial.chmod(mode)
+        clear(file)
         partial.replace(file)
     except OSError:
         partial.unlink(missing_ok=True)  # what there is of it takes space too
         raise
+
+
+def _overwritten(file: Path, text: str) -> bool:
+    """Write a JSON document over a file, which needs neither space nor an inode.
+
+    Its first byte is written last. Until then, the file is no JSON, so that nobody believes a part
+    of it.
+
+    Returns:
+        Whether it could; if not, the file is as it was, or no JSON.
+    """
+    data = text.encode()
+    try:
+        with file.open("r+b", buffering=0) as opened:
+            if len(data) > os.fstat(opened.fileno()).st_blocks * 512:
+                return False
+            opened.truncate(len(data))
+            for part, start in ((b"!", 0), (data[1:], 1), (data[:1], 0)):
+                if os.pwrite(opened.fileno(), part, start) != len(part):
+                    return False
+    except OSError:
+        return False
+    return True
+
+
+def clear(path: Path) -> None:
+    """Move what is not a file out of the way of one, such as a folder that Docker has made.
+
+    Raises:
+        OSError: It cannot be moved.
+    """
+    if os.path.lexists(path) and not path.is_file():
+        move_aside(path)
+
+
+def move_aside(path: Path) -> None:
+    """Give what is in the way another name.
+
+    Raises:
+        OSError: It cannot be moved.
+    """
+    aside = path.with_name(f"{path.name}.aside-{time.time_ns()}")
+    print(f"{path} is in the way; moved to {aside.name}", flush=True)
+    path.rename(aside)

@@ -4,6 +4,7 @@ import socketserver
 from pathlib import Path
 
 from remote.vm_agent.agent import Agent
+from remote.vm_agent.kept import move_aside
 
 
 class UnixServer(socketserver.ThreadingMixIn, socketserver.UnixStreamServer):
@@ -14,6 +15,8 @@ class UnixServer(socketserver.ThreadingMixIn, socketserver.UnixStreamServer):
 
     def __init__(self, path: Path, handler: type[socketserver.BaseRequestHandler], agent: Agent):
         path.parent.mkdir(exist_ok=True)
+        if path.is_dir() and not path.is_symlink():
+            move_aside(path)
         path.unlink(missing_ok=True)
         super().__init__(str(path), handler)
         self.agent = agent

@@ -1,6 +1,7 @@
 """The files that Traefik reads beside Docker's descriptions."""
 
 import base64
+import contextlib
 import hashlib
 import json
 import re
@@ -50,7 +51,8 @@ def certificate(folder: Path) -> str:
             return ""
         kept.write(pair, json.dumps(known), mode=0o600)
         for older in ("key.pem", "certificate.pem"):
-            (folder / older).unlink(missing_ok=True)
+            with contextlib.suppress(OSError):
+                (folder / older).unlink()
     return f"tls: {{stores: {{default: {{defaultCertificate: {json.dumps(known)} }} }} }}\n"
 
 
@@ -73,17 +75,30 @@ def write_files(folder: Path) -> None:
 
     They are world-readable, because Traefik's UID has no account on the VM. Only the agent may
     enter ``folder`` itself, and Traefik's container has no other path to it.
+
+    Raises:
+        OSError: One of them could not be written.
     """
+    failed = []
+    for name, text_in in (("users", _users), ("nowhere.yml", _rules)):
+        try:
+            text, file = text_in(folder), folder / "traefik" / name
+            if not file.is_file() or file.read_bytes() != text.encode():
+                kept.write(file, text, mode=0o644)
+        except OSError as error:  # the other one may be possible
+            failed.append(error)
+    if failed:
+        raise failed[0]
+
+
+def _users(folder: Path) -> str:
     # What Traefik reads and the standard library writes; it is of 256 random bits.
     sha1 = hashlib.sha1(token(folder).encode(), usedforsecurity=False)
-    digest = base64.b64encode(sha1.digest()).decode()
-    for name, text in (
-        ("users", f"{API_USER}:{{SHA}}{digest}\n"),
-        ("nowhere.yml", NOWHERE + certificate(folder)),
-    ):
-        file = folder / "traefik" / name
-        if not file.exists() or file.read_text() != text:
-            kept.write(file, text, mode=0o644)
+    return f"{API_USER}:{{SHA}}{base64.b64encode(sha1.digest()).decode()}\n"
+
+
+def _rules(folder: Path) -> str:
+    return NOWHERE + certificate(folder)
 
 
 def write_soon(folder: Path) -> None:

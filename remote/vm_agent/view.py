@@ -107,7 +107,7 @@ class View:
                 self._slow.discard(found.id)
                 self._asked[found.id] = asking = object()
                 threading.Thread(target=self._ask_on, args=(found, asking), daemon=True).start()
-                self._members.put(found.id, found.started_at)
+                self._members.note(found.id, found.started_at)
             self._shown[found.id] = found
             self.describe(found.id)
             return True
@@ -170,11 +170,11 @@ class View:
             return
         if problem is None:
             self._shown[served.id] = self.failed.pop(served.id)
-            self._members.put(served.id, served.started_at)
+            self._members.note(served.id, served.started_at)
         elif served.id in self._shown:
             print(f"container {served.id[:12]} fails its check: {problem}", flush=True)
             self.failed[served.id] = self._shown.pop(served.id)
-            self._members.put(served.id, None)
+            self._members.note(served.id, None)
         (self._slow.add if slow else self._slow.discard)(served.id)
         self.describe(served.id)
         if problem is None:

@@ -11,7 +11,7 @@ from remote import mark
 from remote.vm_firewall import kernel
 from remote.vm_firewall.errors import FirewallError
 from remote.vm_firewall.grant import Grant
-from remote.vm_firewall.kept import Kept, read, write
+from remote.vm_firewall.kept import Kept, read, staged
 from remote.vm_firewall.rules import fallback, ruleset, unit
 
 FOLDER = Path("/etc/gatehouse")
@@ -112,16 +112,24 @@ def _put_into_force(folder: Path, grants: Mapping[str, Kept], changed: str) -> N
     rules = ruleset(stay)
     kernel.check(rules)
     file = folder / f"{changed}.json"
+    texts = {FOLDER / "firewall-ssh.nft": fallback(stay), FOLDER / "firewall.nft": rules}
     if changed in grants:
-        write(file, grants[changed].to_json())
-    else:
-        file.unlink(missing_ok=True)
-    write(FOLDER / "firewall-ssh.nft", fallback(stay))
-    write(FOLDER / "firewall.nft", rules)
-    kernel.load(rules)
-    for each in gone:
+        texts = {file: grants[changed].to_json(), **texts}
+    # A grant whose rules did not load must not be in a file: the next command or boot would load
+    # it, and nothing would take it away.
+    with staged(texts):
+        kernel.load(rules)
+    for each in gone if changed in grants else {*gone, changed}:
         (folder / f"{each}.json").unlink(missing_ok=True)
-    text = unit(FOLDER)
+    _load_at_boot(unit(FOLDER))
+
+
+def _load_at_boot(text: str) -> None:
+    """Have systemd load the rules at each boot, also if an earlier command was cut short."""
+    enabled = _UNIT_FILE.parent / "sysinit.target.wants" / _UNIT_FILE.name
     if not _UNIT_FILE.exists() or _UNIT_FILE.read_text() != text:
-        write(_UNIT_FILE, text)
-        subprocess.run(("systemctl", "enable", "--now", _UNIT_FILE.name), check=True)
+        with staged({_UNIT_FILE: text}):
+            pass
+    elif enabled.is_symlink():
+        return
+    subprocess.run(("systemctl", "enable", "--now", _UNIT_FILE.name), check=True)

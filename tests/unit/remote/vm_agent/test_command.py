@@ -1,5 +1,6 @@
 """The agent's command line: what states have in their delete commands, and what is none."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -14,8 +15,9 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, ...]]:
     """Have a daemon that says yes; gives what it was asked."""
     words: list[tuple[str, ...]] = []
 
-    def ask(_: Path, *given: str) -> str:
+    def ask(_: Path, *given: str, take: Callable[[str], None] = lambda _: None) -> str:
         words.append(given)
+        take("0123456789abcdef")
         return "0123456789abcdef"
 
     monkeypatch.setattr(program, "ask", ask)

@@ -140,6 +140,21 @@ def test_a_full_disk_costs_nothing_but_the_copy_on_it(small: Small) -> None:
     eventually(lambda: small.members() == {first.id, third.id})
 
 
+def test_an_agent_that_ends_while_the_disk_is_full_knows_who_has_joined(small: Small) -> None:
+    old, new = small.app(1), small.app(2)
+    small.ask("join", old.id, "60")
+    small.fill()
+    small.ask("join", new.id, "60")
+    small.ask("leave", old.id, "60")
+    for _ in range(2):
+        small.process.kill()
+        small.process.wait()
+        small.start()
+        eventually(lambda: small.shown() == {new.id})
+        new.healthy = False  # it served, so it is not asked at once
+    small.empty()
+
+
 def test_an_agent_starts_while_the_disk_is_full(small: Small) -> None:
     only = small.app(1)
     small.ask("join", only.id, "60")

@@ -86,7 +86,8 @@ def test_members_that_are_sound_stay_and_the_others_are_named_once(
 def test_a_member_keeps_its_mark_in_the_file(tmp_path: Path) -> None:
     members = Members(tmp_path / "members.json")
     members.put("a", None)
-    mark = members.mark("a")
+    mark = "0123456789abcdef"
+    assert members.joined("a", mark)
     members.put("a", "now")
     (again,) = Members(tmp_path / "members.json")
     assert (again.healthy_since, again.mark) == ("now", mark)

@@ -29,13 +29,14 @@ def test_a_token_that_cannot_be_read_is_made_anew(tmp_path: Path, token: bytes |
 def _api() -> Iterator[Any]:
     class Api(http.server.BaseHTTPRequestHandler):
         def do_GET(self) -> None:
-            self.send_response(200)
+            self.send_response(self.server.status)  # type: ignore[attr-defined]
             self.end_headers()
             self.wfile.write(self.server.body)  # type: ignore[attr-defined]
 
         def log_message(self, *_: object) -> None: ...
 
     with http.server.HTTPServer(("127.0.0.1", 0), Api) as server:
+        server.status = 200  # type: ignore[attr-defined]
         threading.Thread(target=server.serve_forever, daemon=True).start()
         yield server
         server.shutdown()
@@ -58,6 +59,42 @@ def test_a_traefik_that_answers_oddly_is_silent(api: Any, body: bytes, servers: 
     api.body = body
     traefik = container(**{TRAEFIK_LABEL: str(api.server_port)})
     assert traefik_api.known_servers(traefik, container(), {}) == servers
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "servers"),
+    [
+        (404, b'{"message":"service not found: app@docker"}', []),
+        (404, b"404 page not found\n", None),
+        *((status, b"{}", None) for status in (204, 302, 400, 401, 403, 404, 429, 500, 502, 503)),
+        (401, b'{"message": "no"}', None),
+    ],
+)
+def test_only_the_api_says_that_a_service_has_no_servers(
+    api: Any, status: int, body: bytes, servers: object
+) -> None:
+    api.status, api.body = status, body
+    traefik = container(**{TRAEFIK_LABEL: str(api.server_port)})
+    assert traefik_api.known_servers(traefik, container(), {}) == servers
+
+
+@pytest.mark.parametrize(
+    ("answers", "everywhere", "nowhere"),
+    [
+        ([], True, True),
+        ([True], True, False),
+        ([False], False, True),
+        ([None], False, False),
+        ([True, None], True, False),
+        ([False, None], False, True),
+        ([True, False], False, False),
+    ],
+)
+def test_a_traefik_that_says_nothing_is_no_witness(
+    answers: list[bool | None], everywhere: bool, nowhere: bool
+) -> None:
+    assert traefik_api.sends_all(answers) == everywhere
+    assert traefik_api.sends_none(answers) == nowhere
 
 
 @pytest.mark.parametrize("port", ["", "x", "-1", "1" * 9, "٣"])

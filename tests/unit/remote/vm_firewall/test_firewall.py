@@ -1,6 +1,9 @@
 """The firewall of a VM: which rules grants come to, and what is refused."""
 
+import contextlib
+import errno
 import ipaddress
+import os
 import subprocess
 from pathlib import Path
 
@@ -9,8 +12,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from remote.vm_firewall import __main__ as program
-from remote.vm_firewall import firewall
+from remote.vm_firewall import firewall, kernel
+from remote.vm_firewall.errors import FirewallError
 from remote.vm_firewall.grant import Grant
+from remote.vm_firewall.rules import fallback, ruleset
 
 GRANT = Grant(ssh=("10.90.0.1/32",), edges=("10.90.0.1",), edge_ports="8000-8999")
 CLIENT = "10.90.0.1 40000 10.90.0.10 22"
@@ -209,3 +214,93 @@ grants = st.builds(
 @given(grants)
 def test_a_grant_is_read_back_as_it_was(grant: Grant) -> None:
     assert Grant.from_json(grant.to_json()) == grant
+
+
+def files() -> dict[str, str]:
+    """Return what is kept, without the lock."""
+    return {
+        str(each.relative_to(firewall.FOLDER)): each.read_text()
+        for each in firewall.FOLDER.rglob("*")
+        if each.is_file() and each.name != "lock"
+    }
+
+
+class KilledError(BaseException):
+    """The program ends at once."""
+
+
+@pytest.mark.parametrize("ends", ["fails", "is killed"])
+@pytest.mark.parametrize("action", ["allow", "allow again", "forbid"])
+def test_what_did_not_load_is_in_no_file(
+    nft: list[str],  # noqa: ARG001 - the VM
+    monkeypatch: pytest.MonkeyPatch,
+    ends: str,
+    action: str,
+) -> None:
+    assert allow("a", GRANT) == 0
+    assert allow("b", Grant(ssh=GRANT.ssh, public=(80,))) == 0
+    before = files()
+
+    def load(_: str) -> None:
+        raise KilledError if ends == "is killed" else FirewallError("netlink: busy")
+
+    with monkeypatch.context() as patched, contextlib.suppress(KilledError):
+        patched.setattr(kernel, "load", load)
+        if action == "forbid":
+            assert program.main(["forbid", "a"]) == 1
+        else:
+            wide = Grant(ssh=("0.0.0.0/0",), public=(443,))
+            assert allow("a" if action == "allow again" else "c", wide) == 1
+    assert {name: text for name, text in files().items() if "partial" not in name} == before
+
+
+@pytest.mark.parametrize("number", range(3))
+def test_a_full_disk_leaves_every_file_as_it_was(
+    nft: list[str], monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    assert allow("a", GRANT) == 0
+    before, sync, left = files(), os.fsync, iter(range(number))
+
+    def full(descriptor: int) -> None:
+        if next(left, None) is None:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        sync(descriptor)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "fsync", full)
+        assert allow("b", Grant(ssh=GRANT.ssh, public=(80,))) == 1
+    assert files() == before
+    assert len(nft) == 1, "and nothing new is in force"
+    assert allow("b", Grant(ssh=GRANT.ssh, public=(80,))) == 0
+
+
+def test_a_unit_that_was_not_enabled_is_enabled_by_the_next_command(
+    nft: list[str],  # noqa: ARG001 - the VM
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    ran: list[tuple[str, ...]] = []
+
+    def run(words: tuple[str, ...], **_: object) -> subprocess.CompletedProcess[str]:
+        if words[0] == "systemctl":
+            ran.append(words)
+            if len(ran) == 1:
+                raise subprocess.CalledProcessError(1, words)
+            wants = firewall.FOLDER / "sysinit.target.wants"
+            wants.mkdir()
+            (wants / words[-1]).symlink_to(firewall.FOLDER / words[-1])
+        return subprocess.CompletedProcess(words, 0, "")
+
+    monkeypatch.setattr("remote.vm_firewall.kernel.subprocess.run", run)
+    assert [allow("a", GRANT) for _ in range(3)] == [1, 0, 0]
+    assert len(ran) == 2
+
+
+def test_containers_do_not_reach_the_vm_when_only_ssh_is_answered() -> None:
+    for rules in (ruleset([GRANT]), fallback([GRANT])):
+        chain = rules.split("chain from_containers {")[1].split("}")[0]
+        assert "hook input" in chain
+        assert 'iifname "docker0"' in chain
+        assert 'iifname "br-*"' in chain
+    answers = fallback([GRANT]).split("chain answers {")[1].rpartition("}\n}")[0]
+    assert answers.strip().endswith("drop")
+    assert "ct state" not in fallback([GRANT]), "it needs little of the kernel"
