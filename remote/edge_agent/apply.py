@@ -31,7 +31,7 @@ def apply(instance: Instance, text: str, ready_seconds: float) -> None:
     chroot.make(instance.folder)
     instance.keep_program(archive(EDGE_AGENT))
     instance.forget_state()
-    limited = memory.limited(taken, known.max_connections)
+    limited = memory.limited(taken, known.max_connections, checks=len(known.checks))
     given = users.included(instance.folder, limited, known.users)
     wanted = bundle.Bundle(
         given.config, with_certificates(instance, given.files, known.certificates)
