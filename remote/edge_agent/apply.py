@@ -38,6 +38,7 @@ def apply(instance: Instance, text: str, ready_seconds: float) -> None:
     )
     worker = instance.settled()
     before = None if worker is None else worker.version
+    instance.restore_supervision()
     try:
         if before is None or not _is_read(instance, before, wanted):
             _exchange(instance, before, wanted, known, ready_seconds)
