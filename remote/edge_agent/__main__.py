@@ -46,7 +46,7 @@ def main(arguments: Sequence[str]) -> int:
         listeners: tuple[Listener, ...] = ()
         if asked.action == "apply":
             listeners = facts.read(bundle.unpack(given).files).listeners
-        claims.check(instance, listeners)
+        claims.check(instance, listeners, removes=asked.action == "remove")
         _run(instance, asked, given)
     except EdgeError as error:
         print(f"edge {asked.name}: {error}", file=sys.stderr)
@@ -89,6 +89,7 @@ def _run(instance: Instance, asked: argparse.Namespace, given: str) -> None:
 
 def _renew(instance: Instance, *, at_once: bool) -> None:
     problems = []
+    instance.restore_supervision()
     try:
         if upgraded.run_what_is_installed(instance):
             print("HAProxy was upgraded, and now runs the new version")

@@ -31,13 +31,14 @@ def apply(instance: Instance, text: str, ready_seconds: float) -> None:
     chroot.make(instance.folder)
     instance.keep_program(archive(EDGE_AGENT))
     instance.forget_state()
-    limited = memory.limited(taken, known.max_connections)
+    limited = memory.limited(taken, known.max_connections, checks=len(known.checks))
     given = users.included(instance.folder, limited, known.users)
     wanted = bundle.Bundle(
         given.config, with_certificates(instance, given.files, known.certificates)
     )
     worker = instance.settled()
     before = None if worker is None else worker.version
+    instance.restore_supervision()
     try:
         if before is None or not _is_read(instance, before, wanted):
             _exchange(instance, before, wanted, known, ready_seconds)

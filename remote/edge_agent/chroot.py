@@ -42,18 +42,19 @@ def link(folder: Path) -> None:
 
 def holds(folder: Path, pids: Iterable[int]) -> bool:
     """Return whether all of these processes that still run have it as their root."""
-    roots = (_root(pid) for pid in pids)
-    return all(root is None or root == _identity(folder / FOLDER) for root in roots)
+    roots = (root(pid) for pid in pids)
+    return all(each is None or each == identity(folder / FOLDER) for each in roots)
 
 
-def _root(pid: int) -> tuple[int, int] | None:
+def root(pid: int) -> tuple[int, int] | None:
+    """Return the identity of a process's root, or None if there is no such process."""
     try:
-        return _identity(Path(f"/proc/{pid}/root"))
+        return identity(Path(f"/proc/{pid}/root"))
     except OSError:
         return None
 
 
-def _identity(path: Path) -> tuple[int, int]:
+def identity(path: Path) -> tuple[int, int]:
     """Return what names a folder in any mount namespace; a unit of systemd has one of its own."""
     found = path.stat()
     return found.st_dev, found.st_ino

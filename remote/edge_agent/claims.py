@@ -2,11 +2,11 @@
 
 import re
 import socket
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator
 from contextlib import suppress
 from pathlib import Path
 
-from remote.edge_agent import chroot, systemd, users, versions
+from remote.edge_agent import chroot, places, processes, systemd, users, versions
 from remote.edge_agent.facts import Listener
 from remote.edge_agent.instance import Instance
 from remote.edge_agent.system import EdgeError, text_of
@@ -29,12 +29,15 @@ def check_is_edge(instance: Instance) -> None:
         )
 
 
-def check(instance: Instance, listeners: Collection[Listener] = ()) -> None:
+def check(
+    instance: Instance, listeners: Collection[Listener] = (), *, removes: bool = False
+) -> None:
     """Check that the folder is the edge's own, and that the edge has no other folder.
 
     Args:
         instance: The edge.
         listeners: Those of the haproxy.cfg to apply.
+        removes: Whether the edge is to be removed.
 
     Raises:
         EdgeError: The folder is not, or the edge has another one.
@@ -42,6 +45,11 @@ def check(instance: Instance, listeners: Collection[Listener] = ()) -> None:
     folder = instance.folder
     if folder.exists() and not folder.is_dir():
         raise EdgeError(f"edge.folder: is not a folder; choose another one (got {folder})")
+    for serving in places.serving():
+        problem = places.problem(instance, serving, listeners)
+        # systemd also ends an edge that has lost its folder.
+        if problem and not (removes and instance.under_systemd and serving.folder == folder):
+            raise EdgeError(f"edge.folder: {problem} (got {folder.parent})")
     foreign = [] if _is_edge(instance) else sorted(_foreign(folder))
     if foreign:
         raise EdgeError(
@@ -76,8 +84,7 @@ def _is_edge(instance: Instance) -> bool:
         return True
     if instance.under_systemd:
         return systemd.folder_of(instance.unit) == instance.folder
-    # As HAProxy's command says; only an edge's has this socket.
-    return any(f"{instance.master_socket},mode,600" in words for words in _processes())
+    return any(each.folder == instance.folder for each in places.serving())
 
 
 def _foreign(folder: Path) -> Iterator[str]:
@@ -103,22 +110,28 @@ def _other_names(instance: Instance) -> Iterator[str]:
     """Yield the names that are not this edge's of an edge that serves from its folder."""
     if instance.under_systemd:
         for unit in systemd.UNITS.glob("gatehouse-*.service"):
-            if unit.name != instance.unit and systemd.folder_of(unit.name) == instance.folder:
+            if unit.name != instance.unit and _is_same(systemd.folder_of(unit.name), instance):
                 yield unit.name.removeprefix("gatehouse-").removesuffix(".service")
         return
-    for words in _processes():
-        name = _name_of_log(words, instance.folder)
-        if name not in {None, instance.name}:
-            yield str(name)
+    for folder, name in processes.logging():
+        if folder == instance.folder and name != instance.name:
+            yield name
+
+
+def _is_same(folder: Path | None, instance: Instance) -> bool:
+    """Whether a folder is the edge's, perhaps by another path."""
+    if folder is None or folder == instance.folder:
+        return folder is not None
+    return folder.exists() and instance.folder.exists() and folder.samefile(instance.folder)
 
 
 def _others(instance: Instance, ports: set[str]) -> Iterator[Path]:
-    """Yield the other folders of edges that have the unit, or the ports, of this one."""
+    """Yield the other folders of edges that have the unit, or the ports, of this one.
+
+    The same one by another path is another one: see `places`.
+    """
     for folder in _folders(instance, ports):
-        same = folder == instance.folder or (
-            folder.exists() and instance.folder.exists() and folder.samefile(instance.folder)
-        )
-        if not same and folder.is_dir():
+        if folder != instance.folder and folder.is_dir():
             yield folder
 
 
@@ -128,10 +141,9 @@ def _folders(instance: Instance, ports: set[str]) -> Iterator[Path]:
         if found is not None:
             yield found
         return
-    for words in _processes():
-        folder = _logged(words, instance.name)
+    for folder, name in processes.logging():
         with suppress(OSError):
-            if folder is not None and ports & _ports(folder, instance.name):
+            if name == instance.name and ports & _ports(folder, name):
                 yield folder
 
 
@@ -139,28 +151,3 @@ def _ports(folder: Path, name: str) -> set[str]:
     """Return the addresses and ports of the edge in another folder."""
     live = Instance(str(folder), name).live_version()
     return {each.where for each in live.known().listeners}
-
-
-def _processes() -> Iterator[list[str]]:
-    """Yield the command line of each process."""
-    for process in Path("/proc").glob("[0-9]*"):
-        with suppress(OSError):
-            yield (process / "cmdline").read_bytes().decode(errors="replace").split("\0")
-
-
-def _logged(words: Sequence[str], name: str) -> Path | None:
-    """Return the folder of the edge whose log a process writes, if that is what it does."""
-    for at, word in enumerate(words):
-        found = re.fullmatch(r"(/.*)/keeper\.pyz", word)
-        if found and list(words[at + 1 : at + 4]) == ["log", found[1], name]:
-            return Path(found[1])
-    return None
-
-
-def _name_of_log(words: Sequence[str], folder: Path) -> str | None:
-    """Return the name of the edge whose log a process writes to a folder, if it does."""
-    start = [f"{folder}/keeper.pyz", "log", str(folder)]
-    for at, word in enumerate(words[:-3]):
-        if word == start[0] and list(words[at : at + 3]) == start:
-            return words[at + 3]
-    return None

@@ -8,10 +8,8 @@ succeeded, no new request goes to a server that is no longer in the text.
 import fcntl
 import os
 import re
-import shlex
 import shutil
 import signal
-import subprocess
 import sys
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager, suppress
@@ -21,6 +19,7 @@ from pathlib import Path
 from remote.edge_agent import bundle, chroot, systemd, versions
 from remote.edge_agent.checks import NO_STATE, Check, kept_state
 from remote.edge_agent.control import NoAnswerError, ask
+from remote.edge_agent.supervision import Loops
 from remote.edge_agent.system import EdgeError, haproxy, poll, run, text_of
 from remote.edge_agent.versions import Version
 
@@ -49,8 +48,8 @@ class Instance:
         self.state = self.folder / "servers.state"
         self.log = self.folder / "haproxy.log"
         self.access_log = self.folder / "access.log"
-        self._loop_lock = self.folder / "loop.lock"
         self.name = name
+        self._loops = Loops(self.folder, name)
         self.unit = f"gatehouse-{name}.service"
         self.under_systemd = Path("/run/systemd/system").is_dir()
 
@@ -229,7 +228,8 @@ class Instance:
                 self._give_up()
                 raise EdgeError(f"{self.unit} does not start:\n{result.stdout}{log}")
         else:
-            self._supervise()
+            self.log.write_bytes(b"")
+            self._loops.start(self.command("-W"))
         if not poll(lambda: self._serving_pid() is not None, _START_SECONDS):
             log = self.last_words()
             self._give_up()
@@ -253,23 +253,11 @@ class Instance:
             run("systemctl", "disable", "--now", self.unit)
         self.live.unlink()
 
-    def _supervise(self) -> None:
-        """Start HAProxy in a loop that starts it again until it ends well or its file is gone.
-
-        A master whose worker was killed ends with that worker's code, one that was asked to stop
-        with 0 (HAProxy 2.6.12). HAProxy itself writes to no file, and drops what a pipe does not
-        take.
-        """
-        self.log.write_bytes(b"")
-        live, log = shlex.quote(str(self.live)), shlex.quote(str(self.log))
-        writer = (sys.executable, str(self.program), "log", str(self.folder), self.name)
-        loop = (
-            f"while [ -e {live} ] && ! {shlex.join(systemd.confined(self.command('-W')))} 2>>{log};"
-            f" do sleep {systemd.RESTART_SECONDS}; done | exec {shlex.join(writer)} 2>>{log}"
-        )
-        # Never two loops, which would both listen; nor may a worker hold the lock for its loop.
-        lock = ("flock", "--nonblock", "--close", str(self._loop_lock))
-        run("setsid", "--fork", *lock, "/bin/sh", "-c", loop, output=subprocess.DEVNULL)
+    def restore_supervision(self) -> None:
+        """Start again what keeps HAProxy and its log running, if that was killed, and say so."""
+        pid = None if self.under_systemd else self._pid()
+        for what in () if pid is None else self._loops.restore(self.command("-W"), pid):
+            print(f"what keeps {what} running had ended, and was started again")
 
     def last_words(self) -> str:
         """Return the end of HAProxy's own messages."""
@@ -348,7 +336,7 @@ class Instance:
             self.live.unlink(missing_ok=True)
             for number in (signal.SIGUSR1, signal.SIGTERM, signal.SIGKILL):
                 self._signal(number)
-                if poll(self._loop_ended, systemd.STOP_SECONDS):
+                if poll(self._has_ended, systemd.STOP_SECONDS):
                     break
         # The edge agent's copy last: it says whose the folder is, also when this is cut short.
         for path in self.folder.glob("*"):
@@ -358,14 +346,8 @@ class Instance:
                 path.unlink(missing_ok=True)
         shutil.rmtree(self.folder, ignore_errors=True)
 
-    def _loop_ended(self) -> bool:
-        try:
-            with self._loop_lock.open("a") as lock:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            # It is held; or there is no folder for it.
-            return not self.folder.is_dir()
-        return True
+    def _has_ended(self) -> bool:
+        return self._pid() is None and self._loops.ended()
 
     def _signal(self, number: signal.Signals) -> None:
         pid = self._pid()

@@ -14,12 +14,18 @@ _EACH = 256 * 1024
 server both wait takes 130 to 220 KiB with buffers of 80 KiB (2.6.12, measured; an idle one 3)."""
 _LEAST = 500
 _BESIDE = 500
-"""Descriptors for what is not a connection of a client's: listeners, logs, checks."""
+"""Descriptors for what is neither a client's connection nor a check: listeners, threads, logs.
+HAProxy 2.6.12 needs about 40 of them, and gives the others to some 230 more connections."""
 
 
-def descriptors(connections: int) -> int:
-    """Return how many descriptors HAProxy may have for so many connections of clients."""
-    return 2 * connections + _BESIDE
+def descriptors(connections: int, checks: int = 0) -> int:
+    """Return how many descriptors HAProxy may have.
+
+    Args:
+        connections: How many of clients it should take.
+        checks: How many servers have a check; HAProxy keeps a descriptor for each.
+    """
+    return 2 * connections + checks + _BESIDE
 
 
 def connections(memory: int) -> int:
@@ -27,7 +33,7 @@ def connections(memory: int) -> int:
     return max(_LEAST, memory // _EACH)
 
 
-def limited(new: Bundle, most: int | None, memory: int | None = None) -> Bundle:
+def limited(new: Bundle, most: int | None, memory: int | None = None, checks: int = 0) -> Bundle:
     """Return a haproxy.cfg with a limit of connections.
 
     Not ``maxconn``: HAProxy would not start where the system's limit of descriptors is lower.
@@ -36,8 +42,9 @@ def limited(new: Bundle, most: int | None, memory: int | None = None) -> Bundle:
         new: The configuration.
         most: The limit, if the config has one; the memory says it otherwise.
         memory: Bytes of memory; this host's if not given.
+        checks: How many servers have a check.
     """
     if memory is None:
         memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    limit = descriptors(most or connections(memory))
+    limit = descriptors(most or connections(memory), checks)
     return replace(new, config=f"{new.config}\nglobal\n    fd-hard-limit {limit}\n")

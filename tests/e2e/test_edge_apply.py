@@ -125,7 +125,8 @@ class Edge:
         worker = Instance(str(self.folder), "test").worker()
         assert worker is not None
         given = worker.version.given()
-        limit = memory.limited(Bundle("", {}), self.config.max_connections).config
+        checks = len(facts.read(given.files).checks)
+        limit = memory.limited(Bundle("", {}), self.config.max_connections, checks=checks).config
         files = {name: given.files[name] for name in (MAP, BODIES, facts.FILE)}
         return pack(Bundle(given.config.removesuffix(limit), files))
 

@@ -249,8 +249,9 @@ class Edge(Model):
     )
     max_connections: Annotated[int, Field(ge=100, le=1_000_000)] | None = Field(
         default=None,
-        description="How many connections of clients the edge takes at once; others wait. By"
-        " default 4096 for each GiB of its host's memory, limited by the host's file descriptors.",
+        description="About how many connections of clients the edge takes at once, up to 230 more;"
+        " others wait. By default 4096 for each GiB of its host's memory, limited by the host's"
+        " file descriptors.",
         examples=[20_000],
     )
     client_connections: _CountOrOff = Field(

@@ -85,6 +85,8 @@ def _header_name(value: str) -> str:
         raise ValueError("is set by HTTP itself; remove it")
     if value.lower() == "strict-transport-security":
         raise ValueError("is set by edge.tls.hsts; remove it here")
+    if value.lower() == "x-request-id":
+        raise ValueError("is set by the edge, another one for each request; remove it here")
     return value
 
 
@@ -278,7 +280,7 @@ class Http(Model):
     ] = Field(
         default=parse_duration("60s"),
         description="How long the service may stay silent while a client waits for it; then the"
-        " client gets a 504, a GET that is retried after both attempts.",
+        " client gets a 504.",
         examples=["5m"],
     )
     compression: Annotated[

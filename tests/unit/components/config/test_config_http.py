@@ -133,6 +133,12 @@ MISTAKES: list[Mistake] = [
     ),
     (
         f"{HTTP}/headers",
+        {"x-request-id": False},
+        "services.app.http.headers.x-request-id: is set by the edge, another one for each request;"
+        " remove it here (got x-request-id)",
+    ),
+    (
+        f"{HTTP}/headers",
         {"X-A": True},
         "services.app.http.headers.X-A: must be text, or false to take the header away (got true)",
     ),

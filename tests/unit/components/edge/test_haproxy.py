@@ -202,3 +202,13 @@ def test_haproxy_accepts_it(tmp_path: Path, edge: Edge, tcp: bool) -> None:
     )
     assert result.returncode == 0, result.stderr
     assert "WARNING" not in result.stderr
+
+
+def test_without_any_server_no_condition_names_an_acl_that_is_not_there() -> None:
+    services = parse({"farm": {"vms": 1, "image": "x"}, "services": SERVICES}).services
+    text = render(
+        [backend("shop", services["shop"], {}, {})], Edge(), "/var/lib/gatehouse/t"
+    ).config
+    metrics = text.partition("backend _metrics\n")[2]
+    assert "acl known" not in metrics
+    assert "unless FALSE\n" in metrics

@@ -210,9 +210,12 @@ def test_another_folder_for_the_same_stack_is_refused_by_its_key(
     claims.check(edge(tmp_path / "new/prod2", "prod2"))
     with pytest.raises(EdgeError, match=r"is the folder of the edge prod, .* \(got pord\)"):
         claims.check(edge(old.folder, "pord"))
-    # The same one by another path is no other one.
+    # By another path, leaving workers would not find the next one's socket.
     (tmp_path / "link").symlink_to(tmp_path / "old")
-    claims.check(edge(tmp_path / "link/prod", "prod"))
+    with pytest.raises(EdgeError, match=f"is in {old.folder} and does not move"):
+        claims.check(edge(tmp_path / "link/prod", "prod"))
+    with pytest.raises(EdgeError, match=r"is the folder of the edge prod, .* \(got pord\)"):
+        claims.check(edge(tmp_path / "link/prod", "pord"))
     new.stop()
     assert (units / old.unit).exists(), "which is not this folder's"
     old.stop()

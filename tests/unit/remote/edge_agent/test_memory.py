@@ -21,6 +21,12 @@ def test_the_limit_is_the_hosts_unless_the_config_says_one() -> None:
         assert made.config == f"{given.config}\nglobal\n    fd-hard-limit {descriptors(limit)}\n"
 
 
+def test_checks_take_no_connections() -> None:
+    few, many = (limited(Bundle("", {}), 100, 2**30, checks).config for checks in (0, 1000))
+    assert few == f"\nglobal\n    fd-hard-limit {descriptors(100)}\n"
+    assert many == f"\nglobal\n    fd-hard-limit {descriptors(100) + 1000}\n"
+
+
 def test_this_hosts_own_memory_counts_and_never_differs() -> None:
     one = limited(Bundle("global\n", {}), None)
     assert one == limited(Bundle("global\n", {}), None)

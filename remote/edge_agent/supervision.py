@@ -1,0 +1,145 @@
+"""What keeps HAProxy and its log running where there is no systemd: two loops in shells.
+
+One starts HAProxy again, the other one the writer of its log. Each holds a lock while it lives, so
+`restore` notices that one was killed, and replaces it while HAProxy goes on serving: the pipe for
+the log is HAProxy's standard output, of which Linux gives root another end.
+"""
+
+import fcntl
+import os
+import shlex
+import stat
+import subprocess
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from remote.edge_agent import processes, systemd
+
+_HAPROXY, _LOG = "HAProxy", "its log"
+_WRITER_PAUSE = 1.0
+"""Seconds before a writer that failed is started again; the pipe takes 1 MiB meanwhile."""
+
+
+@dataclass(frozen=True)
+class Loops:
+    """The loops of one edge."""
+
+    folder: Path
+    """The edge's."""
+    name: str
+    """The edge's."""
+
+    @property
+    def _locks(self) -> tuple[Path, Path]:
+        return self.folder / "loop.lock", self.folder / "log.lock"
+
+    def start(self, command: Sequence[str]) -> None:
+        """Start HAProxy, its loop, and that of its log."""
+        reading, writing = os.pipe()
+        with _closed(reading, writing):
+            self._start_log(reading)
+            self._start_haproxy(command, writing)
+
+    def restore(self, command: Sequence[str], pid: int) -> tuple[str, ...]:
+        """Start the loops again that were killed, and return what they are for.
+
+        Args:
+            command: HAProxy's.
+            pid: The master's, which runs.
+        """
+        loop, log = self._locks
+        # One from before there was a loop for the log has a writer all the same.
+        logs = _is_held(log) or (self.folder, self.name) in processes.logging()
+        missing = [
+            *([] if _is_held(loop) else [_HAPROXY]),
+            *([] if logs else [_LOG]),
+        ]
+        if missing:
+            output = f"/proc/{pid}/fd/1"
+            with suppress(OSError):  # it has just ended, or has no pipe
+                # In this order: no pipe is opened for writing without a reader.
+                reading = os.open(output, os.O_RDONLY | os.O_NONBLOCK)
+                writing = os.open(output, os.O_WRONLY)
+                with _closed(reading, writing):
+                    os.set_blocking(reading, True)
+                    if not stat.S_ISFIFO(os.fstat(reading).st_mode):
+                        return ()
+                    if _LOG in missing:
+                        self._start_log(reading)
+                    if _HAPROXY in missing:
+                        self._start_haproxy(command, writing, pid)
+                    return tuple(missing)
+        return ()
+
+    def ended(self) -> bool:
+        """Return whether none runs, and so the last of the log is written."""
+        return not any(_is_held(lock) for lock in self._locks)
+
+    def _start_haproxy(self, command: Sequence[str], output: int, pid: int | None = None) -> None:
+        """Start HAProxy until it ends well or its file is gone; first wait for one that runs.
+
+        A master whose worker was killed ends with that worker's code, one that was asked to stop
+        with 0 (HAProxy 2.6.12). HAProxy itself writes to no file, and drops what a pipe does not
+        take.
+        """
+        live, log = (
+            shlex.quote(str(self.folder / each)) for each in ("haproxy.cfg", "haproxy.log")
+        )
+        pause = f"sleep {systemd.RESTART_SECONDS} 9>&-"
+        runs = f'read -r _ _ state _ 2>/dev/null </proc/{pid}/stat && [ "$state" != Z ]'
+        waits = "" if pid is None else f"while {runs}; do {pause}; done; "
+        started = shlex.join(systemd.confined(command))
+        loop = f"while [ -e {live} ] && ! {started} 2>>{log} 9>&-; do {pause}; done"
+        _in_background(self._locks[0], waits + loop, output=output)
+
+    def _start_log(self, given: int) -> None:
+        """Start the writer of the log until it has read all of it."""
+        program, log = self.folder / "keeper.pyz", self.folder / "haproxy.log"
+        writer = (sys.executable, str(program), "log", str(self.folder), self.name)
+        loop = (
+            f"until {shlex.join(writer)} 2>>{shlex.quote(str(log))} 9>&-;"
+            f" do [ -e {shlex.quote(str(program))} ] || exit; sleep {_WRITER_PAUSE} 9>&-; done"
+        )
+        _in_background(self._locks[1], loop, given=given)
+
+
+def _in_background(
+    lock: Path, script: str, given: int = subprocess.DEVNULL, output: int = subprocess.DEVNULL
+) -> None:
+    """Run a shell's script, unless another one has the lock.
+
+    The shell itself has it, as descriptor 9, and none of its children: never two loops, which would
+    both listen.
+    """
+    held = f"exec 9>>{shlex.quote(str(lock))}; flock --nonblock 9 || exit; {script}"
+    subprocess.run(
+        ("setsid", "--fork", "/bin/sh", "-c", held),
+        check=False,
+        stdin=given,
+        stdout=output,
+        stderr=subprocess.DEVNULL,
+    )
+
+
+def _is_held(lock: Path) -> bool:
+    """Whether a process has a lock; no if there is no such file."""
+    try:
+        with lock.open("rb") as file:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except FileNotFoundError:
+        return False
+    except OSError:
+        return True
+    return False
+
+
+@contextmanager
+def _closed(*descriptors: int) -> Iterator[None]:
+    try:
+        yield
+    finally:
+        for each in descriptors:
+            os.close(each)
