@@ -29,7 +29,6 @@ from components.edge.haproxy import BODIES, render
 from components.edge.routes import MAP
 from lab.loopback.ports import free_ports
 from lab.web import get
-from remote import edge_agent
 from remote.archive import EDGE_AGENT, archive
 from remote.edge_agent import (
     bundle,
@@ -519,17 +518,6 @@ def test_another_name_for_an_edge_that_serves_is_refused(edge: Edge, action: str
 
 def test_removing_what_is_not_there_is_fine(edge: Edge) -> None:
     assert edge.run("remove").returncode == 0
-
-
-def test_the_edge_agent_is_plain_python_of_the_standard_library_and_itself() -> None:
-    imported = {
-        line.split()[1]
-        for module in Path(edge_agent.__path__[0]).glob("*.py")
-        for line in module.read_text().splitlines()
-        if line.startswith(("import ", "from "))
-    }
-    others = {name for name in imported if not f"{name}.".startswith(f"{edge_agent.__name__}.")}
-    assert {name.split(".")[0] for name in others} <= set(sys.stdlib_module_names)
 
 
 def test_the_same_program_is_the_same_bytes_and_fits_a_command_line() -> None:
