@@ -48,7 +48,7 @@ def problem(instance: Instance, each: Serving, listeners: Collection[Listener] =
     is_there = each.root is not None and each.root == _root_in(each.folder)
     is_here = each.root is not None and each.root == _root_in(folder)
     if each.folder == folder:
-        return None if each.root is None or is_here else _moved(each, folder)
+        return None if each.root is None or is_here else _moved(instance, each)
     if is_there and (is_here or _is_same(each.folder, folder)):
         return (
             f"{folder} is another path of {each.folder}, where HAProxy (pid {each.pid}) serves, and"
@@ -57,19 +57,21 @@ def problem(instance: Instance, each: Serving, listeners: Collection[Listener] =
             f" {each.folder}/keeper.pyz remove {each.folder} {instance.name}`"
         )
     if is_here or (not each.folder.exists() and _is_its(instance, each, listeners)):
-        return _moved(each, folder)
+        return _moved(instance, each)
     return None
 
 
-def _moved(each: Serving, folder: Path) -> str:
+def _moved(instance: Instance, each: Serving) -> str:
     start = f"{each.folder} was moved or deleted while HAProxy (pid {each.pid}) serves from it; "
-    again = "" if each.folder == folder else f", set edge.folder to {each.folder.parent} again,"
+    again = (
+        ""
+        if each.folder == instance.folder
+        else f", set edge.folder to {each.folder.parent} again,"
+    )
     now = _folder_now(each)
     if now is None:
-        return (
-            f"{start}end HAProxy and what starts it again, which ends all that it serves, with"
-            f" `systemctl stop 'gatehouse-*'` or `kill {each.pid}`, and run this again"
-        )
+        stop = f"systemctl stop {instance.unit}" if instance.under_systemd else f"kill {each.pid}"
+        return f"{start}end it with `{stop}`, which ends all that it serves, and run this again"
     return f"{start}move it back with `mv {now} {each.folder}`{again} and run this again"
 
 

@@ -2,6 +2,8 @@
 
 import http.client
 import os
+import shutil
+import signal
 import subprocess
 from pathlib import Path
 
@@ -9,6 +11,7 @@ import pytest
 
 from remote.archive import EDGE_AGENT, archive
 from remote.edge_agent import claims, seal
+from remote.edge_agent.system import poll
 from remote.shipping import archive_command
 from tests.support.edge_driver import PORT, Edge
 from tests.support.edge_load import APP, Servers
@@ -37,9 +40,11 @@ def agent(edge: Edge, verb: str, folder: Path) -> str:
 
 
 def tree(folder: Path) -> dict[str, int]:
-    """Return all paths below a folder but logs, with when they changed."""
+    """Return all paths below a folder with when they changed, but logs and the hourly renewal's."""
     return {
-        str(path): path.lstat().st_ctime_ns for path in folder.rglob("*") if path.suffix != ".log"
+        str(path): path.lstat().st_ctime_ns
+        for path in folder.rglob("*")
+        if path.suffix != ".log" and path.stem != "renew"
     }
 
 
@@ -99,5 +104,26 @@ def test_a_folder_that_was_moved_is_refused_before_anything_is_done(
         assert tree(real.parent) == before
         assert edge.get()[0] == 200
         moved.rename(real)
+        edge.apply({"web-1": ADDRESS})
+        assert edge.get()[0] == 200
+
+
+def test_a_folder_that_was_deleted_is_refused_until_haproxy_has_ended(
+    edge: Edge, servers: Servers
+) -> None:
+    with servers.running(ADDRESS):
+        edge.apply({"web-0": ADDRESS})
+        real, master, worker = edge.instance.folder, edge.master(), edge.worker()
+        # The hourly renewal may just be writing into it.
+        gone = real.rename(real.with_name("gone"))
+        while gone.exists():
+            shutil.rmtree(gone, ignore_errors=True)
+        for verb in VERBS:
+            told = agent(edge, verb, real)
+            assert f"edge.folder: {real} was moved or deleted while HAProxy (pid {worker})" in told
+            assert f"end it with `kill {worker}`" in told
+        assert edge.get()[0] == 200
+        os.kill(worker, signal.SIGTERM)
+        assert poll(lambda: not Path(f"/proc/{master}").exists(), 30.0)
         edge.apply({"web-1": ADDRESS})
         assert edge.get()[0] == 200
