@@ -8,6 +8,7 @@ register the same.
 import re
 import shlex
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -38,8 +39,12 @@ def watch(resources: Mapping[str, Any]) -> None:
         if args.type_ != _COMMAND or not _REPEATABLE.fullmatch(args.name):
             return None
         note = folder / args.name
-        create = pulumi.Output.from_input(args.props["create"])
-        props = {**args.props, "create": create.apply(lambda text: noted(note, text))}
+        commands = {
+            kind: pulumi.Output.from_input(args.props[kind]).apply(partial(noted, note, kind))
+            for kind in ("create", "delete")
+            if args.props.get(kind) is not None
+        }
+        props = {**args.props, **commands}
         # One that is new runs anyway.
         token = (read(note) or known[args.name]) if args.name in known else ""
         if token:
@@ -61,9 +66,15 @@ def tokens(resources: Mapping[str, Any]) -> Mapping[str, str]:
     }
 
 
-def noted(note: Path, command: str) -> str:
-    """Return a shell command that runs another one, and leaves a note unless it succeeds."""
-    return shlex.join(("exec", "python3", "-m", "controller.again", str(note), command))
+def noted(note: Path, kind: str, command: str) -> str:
+    """Return a shell command that runs another one, and leaves a note unless it succeeds.
+
+    Args:
+        note: The file.
+        kind: `create`, which Pulumi also runs for an update, or `delete`.
+        command: The other one.
+    """
+    return shlex.join(("exec", "python3", "-m", "controller.again", str(note), kind, command))
 
 
 def read(note: Path) -> str:

@@ -1,11 +1,13 @@
-"""Run a command, and note if it did not succeed: ``python3 -m controller.again NOTE COMMAND``.
+"""Run a command and note a failure: ``python3 -m controller.again NOTE create|delete COMMAND``.
 
 A command that failed may have had its effect, as when SSH lost the connection. Pulumi keeps the
 previous inputs and compares only those. If the config is by then what it was before, Pulumi would
-not run the command again. So the program reads the note, and has Pulumi run it: `components.again`.
+not run the command again, nor make again what a failed deletion took away. So the program reads the
+note, and has Pulumi run the command: `components.again`.
 """
 
 import ctypes
+import os
 import secrets
 import signal
 import subprocess
@@ -15,13 +17,22 @@ from pathlib import Path
 from controller.key_files import write_private
 
 _PR_SET_PDEATHSIG = 1
+_KNOWN = (
+    "The next `pulumi up` from this folder runs it again, with the same config or with the previous"
+    " one. Elsewhere, use `pulumi up --replace '**{}'`"
+)
+_NEW = (
+    "The next `pulumi up` with the same config runs it again. Do that also if you want the previous"
+    " config back: Pulumi does not know yet what there may be to undo"
+)
 
 
-def run(note: Path, command: str) -> int:
+def run(note: Path, kind: str, command: str) -> int:
     """Run a shell command to its end, and return its exit code.
 
     Args:
         note: The file that exists from now on until the command has succeeded.
+        kind: `create`, also for an update, or `delete`.
         command: The command. It gets our standard streams, and ends with this process.
     """
     note.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -43,14 +54,15 @@ def run(note: Path, command: str) -> int:
     if code == 0:
         note.unlink(missing_ok=True)
         return 0
+    # Pulumi gives an update and a deletion the previous output of the command.
+    is_new = kind == "create" and "PULUMI_COMMAND_STDOUT" not in os.environ
     print(
-        f"{note.name}: this command failed, and may have taken effect all the same. The next"
-        " `pulumi up` from this folder runs it again, with the same config or with the previous"
-        f" one. Elsewhere, use `pulumi up --replace '**{note.name}'`",
+        f"{note.name}: this command failed, and may have taken effect all the same."
+        f" {_NEW if is_new else _KNOWN.format(note.name)}",
         file=sys.stderr,
     )
     return code if code > 0 else 128 - code
 
 
 if __name__ == "__main__":
-    sys.exit(run(Path(sys.argv[1]), sys.argv[2]))
+    sys.exit(run(Path(sys.argv[1]), *sys.argv[2:]))

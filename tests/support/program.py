@@ -83,11 +83,11 @@ class Run:
         """Return the resources of a type, by name, sorted: their order of registration is not."""
         return {name: each for name, each in sorted(self.resources.items()) if each.type == kind}
 
-    def command(self, name: str) -> str:
-        """Return what a command runs, without what notes that it failed."""
-        *words, note, command = shlex.split(self.resources[name].inputs["create"])
+    def command(self, name: str, kind: str = "create") -> str:
+        """Return what a command runs, or its deletion, without what notes a failure."""
+        *words, note, noted, command = shlex.split(self.resources[name].inputs[kind])
         assert words == ["exec", "python3", "-m", "controller.again"]
-        assert note == f".gatehouse/test/again/{name}"
+        assert (note, noted) == (f".gatehouse/test/again/{name}", kind)
         return command
 
     @property

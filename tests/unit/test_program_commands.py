@@ -40,7 +40,7 @@ def test_what_updates_or_undoes_a_command_gets_what_the_command_has_printed(
         (tmp_path / word).chmod(0o755)
     monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
     for kind in commands:
-        command = run.command(resource.name) if kind == "create" else resource.inputs[kind]
+        command = run.command(resource.name, kind)
         monkeypatch.setenv("PULUMI_COMMAND_STDOUT", printed)
         subprocess.run(("sh", "-c", command), check=True)
         said = Path("said").read_text().rstrip()

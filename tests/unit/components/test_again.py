@@ -29,7 +29,7 @@ def test_a_command_that_failed_is_an_update_until_it_has_succeeded(
     capfd: pytest.CaptureFixture[str],
 ) -> None:
     first = program.run(program.config())
-    assert run(NOTE, "echo done; exit 255") == 255
+    assert run(NOTE, "create", "echo done; exit 255") == 255
     printed = capfd.readouterr()
     assert printed.out == "done\n"
     assert (
@@ -38,19 +38,50 @@ def test_a_command_that_failed_is_an_update_until_it_has_succeeded(
     for preview in (True, False):
         second = program.run(program.config(), before=first, preview=preview)
     assert set(variables(second)) - set(variables(first)) == {again.VARIABLE}
-    assert run(NOTE, "true") == 0
+    assert run(NOTE, "create", "true") == 0
     third = program.run(program.config(), before=second)
     assert variables(third) == variables(second), "as on a machine that never had the note"
-    assert run(NOTE, "kill -KILL $$") == 137
+    assert run(NOTE, "create", "kill -KILL $$") == 137
     fourth = program.run(program.config(), before=third)
     assert variables(fourth)[again.VARIABLE] != variables(third)[again.VARIABLE], "another time"
 
 
+@pytest.mark.parametrize("before", ["", "deadbeefdeadbeef"])
+@pytest.mark.parametrize("kind", ["create", "delete"])
+def test_what_to_do_depends_on_whether_pulumi_knows_the_command(
+    kind: str, before: str, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.delenv("PULUMI_COMMAND_STDOUT", raising=False)
+    if before:
+        monkeypatch.setenv("PULUMI_COMMAND_STDOUT", before)
+    assert run(NOTE, kind, "exit 255") == 255
+    printed = capfd.readouterr().err
+    assert ("from this folder runs it again" in printed) == (kind == "delete" or before != "")
+    assert ("Do that also if you want the previous config back" in printed) == (
+        kind == "create" and before == ""
+    )
+
+
+def test_a_deletion_that_failed_makes_the_next_run_an_update() -> None:
+    first = program.run(program.config())
+    assert "controller.again" in first.edge.inputs["delete"]
+    assert run(NOTE, "delete", "exit 255") == 255
+    second = program.run(program.config(), before=first)
+    assert set(variables(second)) - set(variables(first)) == {again.VARIABLE}
+
+
 def test_a_command_that_is_killed_has_failed() -> None:
     NOTE.parent.mkdir(parents=True)
-    words = (sys.executable, "-m", "controller.again", NOTE.absolute(), "echo x; read forever")
+    words = (sys.executable, "-m", "controller.again", NOTE.absolute(), "create")
+        sys.executable,
+        "-m",
+        "controller.again",
+        NOTE.absolute(),
+        "create",
+        "echo x; read forever",
+    )
     with subprocess.Popen(
-        words,
+        (*words, "echo x; read forever"),
         cwd=program.PROJECT,
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
@@ -63,7 +94,7 @@ def test_a_command_that_is_killed_has_failed() -> None:
 
 
 def test_a_note_of_a_command_that_was_never_made_says_nothing() -> None:
-    run(NOTE, "false")
+    run(NOTE, "create", "false")
     assert again.VARIABLE not in variables(program.run(program.config()))
 
 
