@@ -1,8 +1,8 @@
-"""Run a command, and note if it did not succeed: ``python3 -m controller.again NOTE COMMAND``.
+"""Run a command, and leave a note if it fails: ``python3 -m controller.again NOTE COMMAND``.
 
-A command that failed may have had its effect, as when SSH lost the connection. Pulumi keeps the
-previous inputs and compares only those. If the config is by then what it was before, Pulumi would
-not run the command again. So the program reads the note, and has Pulumi run it: `components.again`.
+A failed command may have taken effect, for example if SSH lost the connection. Pulumi keeps the
+previous inputs and compares only those. With the previous config, it would not run the command
+again. So the program reads the note, and makes Pulumi repeat the command: `components.again`.
 """
 
 import ctypes
@@ -44,9 +44,9 @@ def run(note: Path, command: str) -> int:
         note.unlink(missing_ok=True)
         return 0
     print(
-        f"{note.name}: this command failed, and may have taken effect all the same. The next"
-        " `pulumi up` from this folder runs it again, with the same config or with the previous"
-        f" one. Elsewhere, use `pulumi up --replace '**{note.name}'`",
+        f"{note.name}: this command failed, but may have taken effect. The next `pulumi up` from"
+        " this folder runs it again, even with the previous config. In another folder or on another"
+        f" machine, run `pulumi up --replace '**{note.name}'`",
         file=sys.stderr,
     )
     return code if code > 0 else 128 - code
