@@ -96,7 +96,7 @@ image: venv  ## OUT=file.qcow2: build a disk image for production with Docker on
 	@$(PYTHON) -m lab.images.production $(or $(OUT),$(error OUT=file.qcow2 is missing)) $(if $(RELEASE),--suite $(RELEASE)) \
 	    $(if $(TRAEFIK),--traefik $(TRAEFIK)) --stack-file $(or $(FILE),Pulumi.prod.yaml)
 
-check-config: venv  ## FILE=Pulumi.prod.yaml: list all errors of a stack file; changes nothing
+check-config: venv  ## FILE=Pulumi.prod.yaml: list the errors of a stack file; changes nothing
 	@$(PYTHON) -m components.config.check $(or $(FILE),Pulumi.prod.yaml)
 
 recover: venv  ## STACK=prod YES=1: repair a stack after an interrupted update, and update it

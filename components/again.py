@@ -1,8 +1,8 @@
-"""Has Pulumi run a command again whose last run on this machine did not succeed.
+"""Makes Pulumi repeat a command whose last run on this machine failed.
 
-See `controller.again`, which leaves a note. The note's content becomes a variable of the command,
-which is an update. The variable stays in the state, so that other machines, which have no note,
-register the same.
+`controller.again` leaves a note of the failure. The note's content becomes an environment variable
+of the command, which Pulumi sees as an update. The variable stays in the state, so that other
+machines, which have no note, see no change.
 """
 
 import re
@@ -21,11 +21,11 @@ _COMMAND = "command:local:Command"
 _REPEATABLE = re.compile(
     r"(.*-)?(address|agent|boot|serving|traefik-ready|firewall-[0-9a-f]{8}|(haproxy|users)(-there|-on-vm)?)"
 )
-"""What may run again at any time. The commands that make keys may not."""
+"""The names of commands that may be repeated at any time; those that make keys may not."""
 
 
 def watch(resources: Mapping[str, Any]) -> None:
-    """Have commands leave notes, and run those again that have left one.
+    """Make commands leave a note if they fail, and repeat those that have left one.
 
     Args:
         resources: The type and outputs of each resource in the state, by its URN.
@@ -45,7 +45,7 @@ def watch(resources: Mapping[str, Any]) -> None:
             if args.props.get(kind) is not None
         }
         props = {**args.props, **commands}
-        # One that is new runs anyway.
+        # A new command runs anyway.
         token = (read(note) or known[args.name]) if args.name in known else ""
         if token:
             environment = pulumi.Output.from_input(args.props.get("environment") or {})
@@ -56,7 +56,7 @@ def watch(resources: Mapping[str, Any]) -> None:
 
 
 def tokens(resources: Mapping[str, Any]) -> Mapping[str, str]:
-    """Return the tokens of the commands in a state, by their names; empty if one has none."""
+    """Return the token of each command in a state, by its name; empty if it has none."""
     return {
         urn.rpartition("::")[2]: str(
             ((each.get("outputs") or {}).get("environment") or {}).get(VARIABLE, "")

@@ -1,9 +1,9 @@
-"""Run a command and note a failure: ``python3 -m controller.again NOTE create|delete COMMAND``.
+"""Run a command, and leave a note if it fails: `controller.again NOTE create|delete COMMAND`.
 
-A command that failed may have had its effect, as when SSH lost the connection. Pulumi keeps the
-previous inputs and compares only those. If the config is by then what it was before, Pulumi would
-not run the command again, nor make again what a failed deletion took away. So the program reads the
-note, and has Pulumi run the command: `components.again`.
+A failed command may have taken effect, for example if SSH lost the connection. Pulumi keeps the
+previous inputs and compares only those. With the previous config, it would not run the command
+again, nor make again what a failed deletion took away. So the program reads the note, and makes
+Pulumi repeat the command: `components.again`.
 """
 
 import ctypes
@@ -18,12 +18,12 @@ from controller.key_files import write_private
 
 _PR_SET_PDEATHSIG = 1
 _KNOWN = (
-    "The next `pulumi up` from this folder runs it again, with the same config or with the previous"
-    " one. Elsewhere, use `pulumi up --replace '**{}'`"
+    "The next `pulumi up` from this folder runs it again, even with the previous config. In another"
+    " folder or on another machine, run `pulumi up --replace '**{}'`"
 )
 _NEW = (
-    "The next `pulumi up` with the same config runs it again. Do that also if you want the previous"
-    " config back: Pulumi does not know yet what there may be to undo"
+    "The next `pulumi up` with the same config runs it again. Run that first even if you want the"
+    " previous config back: Pulumi does not know yet what there is to undo"
 )
 
 
@@ -57,7 +57,7 @@ def run(note: Path, kind: str, command: str) -> int:
     # Pulumi gives an update and a deletion the previous output of the command.
     is_new = kind == "create" and "PULUMI_COMMAND_STDOUT" not in os.environ
     print(
-        f"{note.name}: this command failed, and may have taken effect all the same."
+        f"{note.name}: this command failed, but may have taken effect."
         f" {_NEW if is_new else _KNOWN.format(note.name)}",
         file=sys.stderr,
     )

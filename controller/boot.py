@@ -294,7 +294,7 @@ def marked(settings: Settings, address: str, printed: str = "") -> str:
             the output of an update. Empty if it is new.
     """
     its = mark.made(printed)
-    # It may have been written even if there is no answer.
+    # The mark may have been written even if there is no answer.
     with suppress(subprocess.TimeoutExpired):
         _ask(settings, address, f"echo {its} > {_MARK}")
     return its

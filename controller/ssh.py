@@ -79,8 +79,8 @@ def entering(
     if vm not in found:
         if not found:
             raise EnterError(
-                "VM: the stack has no addresses of VMs yet: they are there once a `pulumi up` has"
-                " succeeded; repeat it, or look at the VM's console with `virsh console`"
+                "VM: the stack has no addresses of VMs before a `pulumi up` has succeeded; run it"
+                " again, or look at the VM's console with `virsh console`"
                 f" (got {vm or 'none'})"
             )
         there = f"there are {', '.join(found)}"

@@ -1,4 +1,4 @@
-"""Marks: by them, what undoes a command knows whether that command's effect is still in force.
+"""Marks, by which a deletion sees whether the effect of its command is still in force.
 
 Pulumi replaces a command by running the new one and then undoing the old one, so the old one must
 not take away what the new one has just put into force. Each run that is new has a mark of 16
@@ -26,10 +26,11 @@ def made(printed: str = "") -> str:
 
 
 def is_another(mark: str, printed: str | None) -> bool:
-    """Whether what is in force has another mark than the output of the run to undo.
+    """Whether the effect in force belongs to another run than the one to undo.
 
     Args:
-        mark: What was kept beside the effect. One that is damaged, or an older version's, is none.
+        mark: The mark stored beside the effect. A damaged one counts as none, as does an older
+            version's content.
         printed: The output of the run to undo; None stands for any.
     """
     return printed is not None and _MARK.fullmatch(mark) is not None and mark not in printed

@@ -18,6 +18,7 @@ from components.config.checks.text import part
 from components.config.loading import ConfigError, parse
 
 _QUOTED = re.compile(r"'[^']{2,}'|\"[^\"]{2,}\"")
+_TAB = r"character '\t' that cannot start any token"
 _MOST_VALUES = 1_000_000
 """Of a file with its aliases written out. Ten nested ones of ten entries would take hours to read;
 Pulumi refuses them."""
@@ -63,9 +64,7 @@ def document(text: str) -> object:
         _not_too_many(node)
         content: object = goyaml.load(text)
     except goyaml.UNREADABLE as error:
-        raise ConfigError(
-            [f"config: cannot be read, as the file is no YAML: {_reason(error)}"]
-        ) from None
+        raise ConfigError([f"config: the file is not valid YAML: {_reason(error)}"]) from None
     if twice:
         raise ConfigError(twice)
     return content
@@ -110,6 +109,7 @@ def _reason(error: Exception) -> str:
             for each in parts
             if each
         )
+    text = text.replace(_TAB, "a tab instead of spaces")
     return " ".join(_QUOTED.sub("…", text).split())
 
 

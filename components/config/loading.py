@@ -101,7 +101,7 @@ def parse(raw: Mapping[str, Any]) -> Stack:
     """Turn the ``gatehouse:`` keys of a stack config into models.
 
     Raises:
-        ConfigError: Something in it is wrong; every problem found is in the message.
+        ConfigError: All wrong keys and values; if there are none, all contradictions between keys.
     """
     try:
         stack = Stack.model_validate(raw)
@@ -165,7 +165,7 @@ SHORT_FORMS: Mapping[str, str] = {
 
 
 def short_form(model: type[BaseModel]) -> str:
-    """Return how keys are written in the place of a model: an example of one, if none is listed.
+    """Return an example of a model's keys: the listed one, or the first that a field has.
 
     It is empty for a model with required keys: errors about those say more.
     """

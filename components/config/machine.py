@@ -70,7 +70,7 @@ class MachineFacts:
     certificate_problems: tuple[str, ...] = ()
     """Problems of the edge's certificates, each with its key and advice."""
     page_problems: Mapping[str, str] = field(default_factory=dict)
-    """Why error pages cannot be used, by their path; without those that can be used."""
+    """Why an error page cannot be used, by its path; usable ones are not listed."""
 
 
 def facts(stack: Stack) -> MachineFacts:
@@ -99,7 +99,7 @@ def hypervisor_problem(uri: str) -> str | None:
     """Return why no libvirt answers on this machine, or the host key of another one is unknown.
 
     None if one does, or the key is known. The libvirt provider's own errors name neither the key
-    nor the URI. A libvirt that systemd starts on demand is started by this.
+    nor the URI. This call starts a libvirt that systemd starts on demand.
     """
     parts = urlsplit(uri)
     if parts.netloc or parts.path != "/system":
@@ -171,7 +171,7 @@ def _image(image: str) -> tuple[str | None, int | None]:
         with Path(image).open("rb") as file:
             problem, size = qcow2(file.read(_QCOW2.size))
             if problem is None and is_cut(file):
-                return "is only the beginning of a qcow2 disk image, so fetch it again", None
+                return "is an incomplete qcow2 disk image, so download it again", None
     except FileNotFoundError:
         return "does not exist", None
     except OSError as error:

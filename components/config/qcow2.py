@@ -1,7 +1,7 @@
-"""Tells a whole qcow2 image from the beginning of one, as a download that broke off leaves it.
+"""Detects incomplete qcow2 images, as an interrupted download leaves them.
 
-By QEMU's docs/interop/qcow2.txt. QEMU itself boots the beginning of an image, which then reads as
-zeros from some place on. It reads the tables only, 8 bytes for each cluster (64 KiB) of content.
+QEMU's docs/interop/qcow2.txt describes the format. QEMU itself boots an incomplete image, and reads
+zeros where content is missing. This module reads only the tables, 8 bytes per cluster of 64 KiB.
 """
 
 import os
@@ -18,7 +18,7 @@ _SECTOR = 512
 
 
 def is_cut(file: BinaryIO) -> bool:
-    """Whether an image ends before something that its tables name.
+    """Whether an image ends before a cluster that its tables refer to.
 
     Args:
         file: The image, which begins as a qcow2 image does.
@@ -50,7 +50,7 @@ def is_cut(file: BinaryIO) -> bool:
 
 
 def _last(entry: int, bits: int) -> int:
-    """Return a place that is surely within what an entry stands for; 0 if it is nowhere.
+    """Return an offset that is certainly in the content of a table's entry; 0 if it has none.
 
     The last cluster of an image may end early, and the last sector of compressed content too.
     """

@@ -21,10 +21,12 @@ models. In the file, the first part of a key has the prefix `gatehouse:`, and
 `pulumi config set --path gatehouse:farm.vms 3` sets one value.
 
 Sizes are `512MiB`, `2GiB` or `1TiB`, durations `30s`, `10m` or `1h30m`. A key that is not listed is
-an error, as is a value of another type; `make check-config FILE=Pulumi.prod.yaml` lists all errors,
-and changes nothing. Set secret values with `pulumi config set --secret --path`; only the keys below
-that say so can have them, and the check refuses those in plain text. Values are as Pulumi reads
-them: `yes` and `1:20` are text, and a date needs quotes.
+an error, as is a value of another type. `make check-config FILE=Pulumi.prod.yaml` lists all wrong
+keys and values, and once there are none, all contradictions between keys. It changes nothing.
+
+Set secret values with `pulumi config set --secret --path`. Only the keys below that say so accept
+them, and the check refuses plain text there. Values are as Pulumi reads them: `yes` and `1:20` are
+text, and a date needs quotes.
 """
 
 

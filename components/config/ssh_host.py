@@ -1,6 +1,6 @@
-"""Whether the host key of a hypervisor is known, which libvirt's provider reaches over SSH.
+"""Checks whether the SSH host key of a remote hypervisor is known.
 
-The provider's own error is a line of Go's SSH client without the key, the URI or a way out.
+The libvirt provider's own error is a line of Go's SSH client, without the URI and without advice.
 """
 
 import os
@@ -12,10 +12,10 @@ _SECONDS = 10.0
 
 
 def unknown_host(uri: str) -> str | None:
-    """Return what to do about a host key that is not known; None if it is, or if none is needed.
+    """Return the problem of an unknown host key; None if it is known, or if none is needed.
 
     Args:
-        uri: Libvirt's.
+        uri: Libvirt's URI.
     """
     parts = urlsplit(uri)
     query = parse_qs(parts.query, keep_blank_values=True)
@@ -26,7 +26,7 @@ def unknown_host(uri: str) -> str | None:
     file = Path(os.path.expandvars(given)).expanduser()
     port = parts.port or 22
     try:
-        # ~/.ssh/config may have another name and port for it.
+        # ~/.ssh/config may map the host to another name and port.
         names = {(parts.hostname, port), (parts.hostname, 22), _meant(parts)}
         known = file.exists() and any(_is_known(*name, file) for name in names)
     except (OSError, subprocess.TimeoutExpired):
@@ -43,7 +43,7 @@ def unknown_host(uri: str) -> str | None:
 
 
 def _meant(parts: SplitResult) -> tuple[str, int]:
-    """Return the name and port that OpenSSH makes of a URI."""
+    """Return the host name and port to which OpenSSH connects for a URI."""
     port = ("-p", str(parts.port)) if parts.port is not None else ()
     told = _run("ssh", "-G", *port, "--", str(parts.hostname))
     found = dict(line.split(" ", 1) for line in told.stdout.splitlines() if " " in line)

@@ -51,7 +51,7 @@ def check(stack: Stack, placement: Mapping[str, Mapping[str, int]]) -> Checked:
     """Compare the config with the state.
 
     Raises:
-        DataError: Data would be deleted that no `expendable: true` gives up.
+        DataError: The update would delete data without `expendable: true`.
     """
     checked = compared(resources(), stack, pulumi.get_stack(), placement)
     for warning in checked.warnings:
@@ -74,7 +74,7 @@ def compared(
         placement: How many containers each VM runs, by service.
 
     Raises:
-        DataError: Data would be deleted that no `expendable: true` gives up.
+        DataError: The update would delete data without `expendable: true`.
     """
     wanted = inventory.wanted(stack, name, placement)
     before = state.kept(resources, stack.farm)

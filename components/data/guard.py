@@ -90,9 +90,9 @@ def made_again(before: Inventory, after: Inventory) -> tuple[str, ...]:
     helds = (now.get((each.vm, *each.key)) for each in before.missing)
     return tuple(
         f"services.{each.service}.volumes.{each.index}: the volume {each.what} on {each.vm} is not"
-        " in Pulumi's state any more, by `pulumi refresh` or `pulumi state delete`, so this update"
-        " makes a new, empty one. If `docker volume ls` on the VM shows the old one, stop here, and"
-        " see docs/operations.md, Data on VMs"
+        " in Pulumi's state any more, after `pulumi refresh` or `pulumi state delete`, so this"
+        " update creates a new, empty one. If `docker volume ls` on the VM shows the old one, do"
+        " not continue, and see docs/operations.md, Data on VMs"
         for each in helds
         if each is not None
     )

@@ -60,7 +60,7 @@ class Inventory:
     planned: tuple[Held, ...] = ()
     """Volumes that an update planned and did not make: they hold nothing."""
     missing: tuple[Held, ...] = ()
-    """Those of the volumes that were made, and whose Docker volume the state lacks."""
+    """The created volumes whose Docker volume is not in the state."""
     urns: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     """The URNs of the resources of each VM that the engine can protect."""
     without_disk: frozenset[str] = frozenset()

@@ -8,7 +8,7 @@ from components.data.inventory import Held
 
 
 class Mounted(pulumi.ComponentResource):
-    """The volumes that a container got, once there is one.
+    """The volumes of a container, recorded once the container exists.
 
     `pulumi refresh` and `pulumi state delete` take containers and volumes out of the state, but the
     files may still be on the VM. A component stays until the config has no such container.

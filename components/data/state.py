@@ -171,7 +171,7 @@ class _State:
         return used or (held.vm, held.service, held.what) in self._had
 
     def mounted(self, vms: Mapping[str, Made]) -> set[tuple[str, *Key]]:
-        """Return the volumes that containers had, which may be in the state no more."""
+        """Return the volumes that containers had; the state may have neither of them any more."""
         return {
             (vm, service, place, what)
             for record in self._outputs.get(_MOUNTED, {}).values()
@@ -180,15 +180,15 @@ class _State:
         }
 
     def lacks(self, held: Held) -> bool:
-        """Whether the state does not have the Docker volume: Docker may have it all the same."""
+        """Whether the Docker volume is missing in the state; Docker itself may still have it."""
         name = volume_name(held.service, held.vm, held.what)
         return held.place == "name" and name not in self._outputs.get(_VOLUME, {})
 
     def known_to_vms(self, vms: Mapping[str, Made]) -> Mapping[tuple[str, *Key], Held]:
-        """Return the data that the VMs' own outputs have.
+        """Return the data that the VMs' own outputs record.
 
-        That is what was made on a disk that is still there, and all of a service that is in the
-        state no more. Without the edge's outputs, what was planned may have been made too.
+        It is the data on disks that still exist, and all data of a service that has left the state.
+        Without the edge's outputs, planned volumes may exist too.
         """
         services = self._outputs.get(_SERVICE, {})
         found = {}

@@ -1,6 +1,6 @@
-"""An edge that a Gatehouse before ``facts.json`` installed, under the edge agent of today.
+"""Today's edge agent takes over an edge from a Gatehouse before ``facts.json``.
 
-``tests/support/older_edge`` is a version as that one left it, with its places taken out.
+``tests/support/older_edge`` is a configuration as that Gatehouse left it, without its paths.
 """
 
 import os

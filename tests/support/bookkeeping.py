@@ -9,7 +9,7 @@ STEPS = st.lists(
     st.sampled_from(("create", "lost create", "update", "lost update", "replace", "delete")),
     max_size=12,
 )
-"""``lost`` ones take effect, and Pulumi is killed before it gets their output."""
+"""A ``lost`` one takes effect, but Pulumi is killed before it gets the output."""
 
 
 @dataclass(frozen=True)

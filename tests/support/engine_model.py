@@ -1,7 +1,7 @@
-"""What Pulumi's engine does with the state and the world, as far as data is concerned.
+"""A model of Pulumi's engine: what its operations do to the state and to data.
 
-A model: a state as the program reads it, the files on the disks, and the operations that people
-run. `Model.lost` has the files that went although the config did not give them up.
+It has the state as the program reads it, the files on the disks, and the operations that people
+run. `Model.lost` has the files that were deleted although they were not expendable.
 """
 
 from dataclasses import dataclass, field

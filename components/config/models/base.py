@@ -68,7 +68,7 @@ class Called:
     """
 
     words: str
-    """With blanks between them."""
+    """The words, separated by spaces."""
 
 
 class Switch:

@@ -94,7 +94,7 @@ def _header_value(value: object) -> object:
     if value is False:
         return value
     if not isinstance(value, str):
-        raise ValueError("must be text, or false to take the header away")  # noqa: TRY004 - pydantic expects a ValueError
+        raise ValueError("must be text, or false to remove the header")  # noqa: TRY004 - pydantic expects a ValueError
     if value == "":
         raise ValueError("must not be empty; false takes the header away")
     if value != printable(value).strip():

@@ -32,9 +32,7 @@ def test_a_command_that_failed_is_an_update_until_it_has_succeeded(
     assert run(NOTE, "create", "echo done; exit 255") == 255
     printed = capfd.readouterr()
     assert printed.out == "done\n"
-    assert (
-        "edge-haproxy: this command failed, and may have taken effect all the same" in printed.err
-    )
+    assert "edge-haproxy: this command failed, but may have taken effect" in printed.err
     for preview in (True, False):
         second = program.run(program.config(), before=first, preview=preview)
     assert set(variables(second)) - set(variables(first)) == {again.VARIABLE}
@@ -57,7 +55,7 @@ def test_what_to_do_depends_on_whether_pulumi_knows_the_command(
     assert run(NOTE, kind, "exit 255") == 255
     printed = capfd.readouterr().err
     assert ("from this folder runs it again" in printed) == (kind == "delete" or before != "")
-    assert ("Do that also if you want the previous config back" in printed) == (
+    assert ("Run that first even if you want the previous config back" in printed) == (
         kind == "create" and before == ""
     )
 
@@ -72,16 +70,9 @@ def test_a_deletion_that_failed_makes_the_next_run_an_update() -> None:
 
 def test_a_command_that_is_killed_has_failed() -> None:
     NOTE.parent.mkdir(parents=True)
-    words = (sys.executable, "-m", "controller.again", NOTE.absolute(), "create")
-        sys.executable,
-        "-m",
-        "controller.again",
-        NOTE.absolute(),
-        "create",
-        "echo x; read forever",
-    )
+    again_and_note = ("-m", "controller.again", NOTE.absolute(), "create")
     with subprocess.Popen(
-        (*words, "echo x; read forever"),
+        (sys.executable, *again_and_note, "echo x; read forever"),
         cwd=program.PROJECT,
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,

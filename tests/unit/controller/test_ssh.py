@@ -122,7 +122,7 @@ def test_a_vm_that_is_not_there_is_told_with_those_that_are(
 
 
 def test_a_stack_whose_first_update_failed_has_no_addresses(keys: Path) -> None:
-    with pytest.raises(EnterError, match="are there once a `pulumi up` has succeeded; repeat it"):
+    with pytest.raises(EnterError, match="before a `pulumi up` has succeeded; run it again"):
         entering({}, "web-0", keys, missing="")
 
 

@@ -1,4 +1,4 @@
-"""Whether what is to be undone is still in force, by the outputs that Pulumi has recorded."""
+"""A deletion undoes the right command, by the outputs that Pulumi has recorded."""
 
 from dataclasses import dataclass
 

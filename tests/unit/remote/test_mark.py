@@ -1,4 +1,4 @@
-"""Whether what a command put into force is to be undone."""
+"""A deletion undoes a command only if that command's mark is still in force."""
 
 import pytest
 from hypothesis import given

@@ -92,8 +92,13 @@ def test_aliases_that_stand_for_too_much_are_refused_at_once() -> None:
 )
 def test_what_yaml_cannot_read_is_told_by_its_place_and_not_shown(value: str) -> None:
     (problem,) = problems_of(f"config:\n  password: {value}\n")
-    assert problem.startswith("config: cannot be read, as the file is no YAML: ")
+    assert problem.startswith("config: the file is not valid YAML: ")
     assert "hunter2" not in problem
+
+
+def test_a_tab_is_named() -> None:
+    (problem,) = problems_of("config:\n\tgatehouse:farm: {vms: 2}\n")
+    assert problem.endswith("found a tab instead of spaces in line 2, column 1")
 
 
 def test_a_key_that_is_no_text_is_told_as_it_was_written() -> None:

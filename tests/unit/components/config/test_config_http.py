@@ -140,7 +140,7 @@ MISTAKES: list[Mistake] = [
     (
         f"{HTTP}/headers",
         {"X-A": True},
-        "services.app.http.headers.X-A: must be text, or false to take the header away (got true)",
+        "services.app.http.headers.X-A: must be text, or false to remove the header (got true)",
     ),
     (
         f"{HTTP}/headers",

@@ -1,4 +1,4 @@
-"""The beginning of an image is told from an image, as QEMU's own tool writes them."""
+"""An incomplete image is detected, and a complete one from QEMU's own tool is not."""
 
 import io
 import os

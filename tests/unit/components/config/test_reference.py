@@ -134,4 +134,4 @@ def test_what_is_no_stack_file_is_told() -> None:
 def test_what_yaml_cannot_make_of_a_file_is_an_error_of_the_config(value: str) -> None:
     with pytest.raises(ConfigError, match=r"^the stack config is wrong") as error:
         raw_config(f"config:\n  gatehouse:farm: {value}\n")
-    assert error.value.problems[0].startswith("config: cannot be read, as the file is no YAML: ")
+    assert error.value.problems[0].startswith("config: the file is not valid YAML: ")

@@ -1,4 +1,4 @@
-"""Whether what is to be undone is still in force."""
+"""A deletion sees by the mark whether its edge is still in force."""
 
 from pathlib import Path
 
