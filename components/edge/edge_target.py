@@ -89,7 +89,7 @@ class EdgeTarget:
             "GATEHOUSE_EDGE_AGENT": version(EDGE_AGENT),
         }
         if there.vm is None:
-            args.triggers = [there.host]  # one that is no longer it is left without an edge
+            args.triggers = [there.host]  # a host that is no longer the edge's loses its edge
             return local.Command(f"{name}-there", args, opts)
         with_vm = pulumi.ResourceOptions(
             deleted_with=there.vm.domain,

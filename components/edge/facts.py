@@ -1,4 +1,4 @@
-"""What the edge's agent is to know of a haproxy.cfg: from the values that it is rendered from."""
+"""The facts for the edge agent, from the values that haproxy.cfg is rendered from."""
 
 from collections.abc import Iterable
 
@@ -38,7 +38,7 @@ def facts(
     listening: Iterable[Listener],
     users: str = "",
 ) -> Facts:
-    """Return what is to be known.
+    """Return the facts.
 
     Args:
         backends: In the order of the config.

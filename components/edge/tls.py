@@ -53,7 +53,7 @@ def redirect(tls: Tls) -> Redirect:
 
 
 def spec(tls: Tls, domains: Iterable[str]) -> Spec:
-    """Return what the edge agent is to know of certificates."""
+    """Return the certificates' part of the edge agent's facts."""
     keys = {"folder", "certificates", "self_signed", "acme"}
     return Spec.from_json({"domains": list(domains), **tls.model_dump(include=keys, mode="json")})
 

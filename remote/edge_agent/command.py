@@ -40,7 +40,7 @@ def parser(words: str = WORDS) -> argparse.ArgumentParser:
                 *("--printed",),
                 default="",
                 metavar="TEXT",
-                help="the output of the apply that this one updates: its mark stays",
+                help="the output of the previous apply, whose mark is kept",
             )
         if name == "remove":
             each.add_argument(

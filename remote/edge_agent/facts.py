@@ -35,7 +35,7 @@ class Listener:
 
 @dataclass(frozen=True)
 class Facts:
-    """What is to be known of a haproxy.cfg."""
+    """What the edge agent needs to know about a haproxy.cfg."""
 
     listeners: tuple[Listener, ...] = ()
     checks: frozenset[Check] = frozenset()
@@ -73,8 +73,7 @@ def read(files: Mapping[str, str]) -> Facts:
     except (ValueError, TypeError, AttributeError, RecursionError) as error:
         why = f"cannot be read ({error!r})"
     raise EdgeError(
-        f"{FILE}, which says what haproxy.cfg needs, {why}; nothing was changed; run `pulumi up`"
-        " again"
+        f"{FILE}, the facts about haproxy.cfg, {why}; nothing was changed; run `pulumi up` again"
     )
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 LIMIT = 16 * 2**20
 """Bytes of the file, after which it is renamed to ``<name>.1``, replacing the previous one."""
 _PIPE_BYTES = 2**20
-"""HAProxy does not wait for a pipe that is full, but drops the line. Linux gives any user this."""
+"""HAProxy drops lines while the pipe is full. Any user may ask Linux for a pipe of this size."""
 _MESSAGES_LIMIT, _MESSAGES_KEPT = 2**20, 2**17
 """Bytes of HAProxy's own messages, and of their end that stays when there are more."""
 _IDLE_SECONDS = 10.0

@@ -40,7 +40,7 @@ def _listeners(config: str) -> Iterator[Listener]:
 
 
 def _checks(config: str) -> Iterator[Check]:
-    """Yield the check of each server but the backup ones, which are the same again without it."""
+    """Yield the check of each server; a backup server is another one's copy without a check."""
     backend = host = path = ""
     for line in config.splitlines():
         words = line.split()

@@ -76,7 +76,7 @@ class Version:
         return _moved(bundle.Bundle(unnamed, files), self.files, self.edge / bundle.FOLDER)
 
     def facts(self) -> Facts:
-        """Return what is to be known of it.
+        """Return its facts.
 
         Raises:
             EdgeError: That is damaged.
@@ -92,7 +92,7 @@ class Version:
             ) from None
 
     def known(self) -> Facts:
-        """Return what is known of it, which is nothing if it is damaged or gone."""
+        """Return its facts; none if it is damaged or gone."""
         try:
             return self.facts()
         except EdgeError:

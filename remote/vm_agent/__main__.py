@@ -38,7 +38,7 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def _ask(folder: Path, asked: argparse.Namespace) -> None:
-    """Have the daemon do it, and print what it says."""
+    """Ask the daemon to do it, and print its answer."""
     if asked.action == "evacuate":
         words = [str(asked.grace)]
     else:

@@ -37,7 +37,7 @@ def parser() -> argparse.ArgumentParser:
     for each in (leave, evacuate):
         each.add_argument("grace", type=_seconds, metavar="GRACE", help="how long to wait")
     for each, meaning in (
-        (join, "the output of the join that this one updates: its mark stays"),
+        (join, "the output of the previous join, whose mark is kept"),
         (leave, "the output of the join to undo: a container that joined again since stays"),
     ):
         each.add_argument("printed", nargs="?", type=_printed, metavar="mark=TEXT", help=meaning)

@@ -35,7 +35,7 @@ def is_connection(line: str, port: int, kind: str = "http") -> bool:
 
 
 def count(pid: int, port: int, kind: str) -> int:
-    """Return how many connections a process's network has to a port of its own."""
+    """Return the number of connections to a local port in a process's network namespace."""
     found = 0
     for table in ("tcp", "tcp6"):
         try:

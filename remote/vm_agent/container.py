@@ -87,7 +87,7 @@ class Container:
         found = [
             (each["kind"], each["service"]) for each in map(_PORT.fullmatch, self.labels) if each
         ]
-        # One of TCP has a service of HTTP too, which is for the edge's check.
+        # A TCP container also has an HTTP service, for the edge's check.
         return max(found, default=("http", ""))
 
     @property
@@ -213,7 +213,7 @@ def inspected(text: bytes, image: Mapping[str, str] | None = None) -> Container:
     addresses = {key: each["IPAddress"] for key, each in networks.items() if each["IPAddress"]}
     return Container(
         id=told["Id"],
-        # Docker says so of one that it is about to start again, too; that has no process.
+        # Docker also says so shortly before it restarts a container, which has no process then.
         running=bool(state["Running"] and state["Pid"]) and not state["Paused"],
         started_at=state["StartedAt"],
         pid=state["Pid"],

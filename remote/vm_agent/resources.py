@@ -9,8 +9,8 @@ from remote.vm_agent.container import Container
 from remote.vm_agent.errors import AgentError
 
 SERVING_WEIGHT = 400
-"""Of the VM's processors when there is not enough for all; what starts has 100, and so has Docker:
-what serves may not wait for that, nor for Docker to take its log, for which Docker needs its share.
+"""CPU shares of a serving container. Docker itself, and containers that start, have 100: on a
+busy VM, serving comes first, but Docker still gets the time to take the containers' logs.
 """
 
 

@@ -18,7 +18,7 @@ _FIRST_LOOK_SECONDS = 30.0
 
 
 class View:
-    """Which members may serve, and the listeners for changes of that.
+    """The members that may serve, and who waits for changes.
 
     It stores what Traefik sees, because Docker answers late when it matters: it reports a death
     only after its cleanup, and does not answer at all about a container that it is starting. On a
@@ -35,7 +35,7 @@ class View:
         self._members = members
         self._look = look
         self.changed = threading.Condition()
-        """Its lock is for all that follows."""
+        """The lock protects everything below."""
         self._changes = 0
         self._shown: dict[str, Container] = {}
         self.unknown = members.served()

@@ -225,7 +225,7 @@ def test_facts_that_are_none_are_refused_in_a_sentence(
     text = with_facts(odd).encode()
     told = refused(seal_bytes(text), tmp_path / "a", monkeypatch, capsys)
     assert told is not None
-    assert "facts.json, which says what haproxy.cfg needs, " in told
+    assert "facts.json, the facts about haproxy.cfg, " in told
 
 
 def test_an_input_without_facts_is_refused(
@@ -234,4 +234,4 @@ def test_an_input_without_facts_is_refused(
     text = pack(Bundle("global\n", {})).encode()
     told = refused(seal_bytes(text), tmp_path / "a", monkeypatch, capsys)
     assert told is not None
-    assert "facts.json, which says what haproxy.cfg needs, is missing" in told
+    assert "facts.json, the facts about haproxy.cfg, is missing" in told
