@@ -263,6 +263,42 @@ def test_an_update_that_failed_after_its_effect_is_undone_by_the_previous_config
     assert "2 unchanged" in site.ok("preview"), "nor on another machine"
 
 
+LEAVING = """
+import pulumi
+from pulumi_command import local
+from components import again
+from components.data import check
+
+again.watch(check.resources())
+if pulumi.Config().require_object("settings"):
+    local.Command("web-0-0-serving", local.CommandArgs(
+        create="echo serves > effect", delete="echo left > effect; exit $(cat code)"))
+"""
+
+
+def test_a_deletion_that_failed_after_its_effect_is_undone_by_the_previous_config(
+    site: Site,
+) -> None:
+    effect, code = site.folder / "effect", site.folder / "code"
+    site.write(LEAVING, {"keeping:settings": True})
+    site.ok("up")
+    code.write_text("255\n")
+    site.write(LEAVING, {"keeping:settings": False})
+    failed, printed = site.run("up")
+    assert failed != 0
+    assert "The next `pulumi up` from this folder runs it again" in printed
+    assert effect.read_text() == "left\n"
+    site.write(LEAVING, {"keeping:settings": True})
+    assert "1 updated" in site.ok("up")
+    assert effect.read_text() == "serves\n"
+    assert "2 unchanged" in site.ok("up")
+    code.write_text("0\n")
+    site.write(LEAVING, {"keeping:settings": False})
+    site.ok("up")
+    assert effect.read_text() == "left\n"
+    assert not list((site.folder / ".gatehouse").glob("*/again/*"))
+
+
 def test_a_run_that_is_interrupted_ends_its_commands_and_keeps_what_was_made(site: Site) -> None:
     slow(site, 600)
     with site.start("up") as process:
