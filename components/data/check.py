@@ -103,6 +103,7 @@ def compared(
                 " one would replace the VM, which holds data"
                 for vm in stays
             ),
+            *guard.disks_again(before, wanted),
             *guard.made_again(before, wanted),
             *(
                 f"{vm} is replaced, and Pulumi protects the new VM's data only from the next update"

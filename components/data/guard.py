@@ -98,6 +98,22 @@ def made_again(before: Inventory, after: Inventory) -> tuple[str, ...]:
     )
 
 
+def disks_again(before: Inventory, after: Inventory) -> tuple[str, ...]:
+    """Return a warning for each disk with data that left the state: an update makes an empty one.
+
+    Call it only if there are no problems.
+    """
+    pool = after.vms and next(iter(after.vms.values())).reasons.get("farm.hypervisors.0.pool")
+    return tuple(
+        f"{vm}: its disk {disk}, which holds data, is not in Pulumi's state any more, because"
+        " libvirt did not list it during `pulumi refresh`, so this update creates a new, empty one."
+        f" If the disk is still in {pool} on the hypervisor, do not continue, and see"
+        " docs/operations.md, Data on VMs"
+        for vm, disk in sorted(before.vanished.items())
+        if vm in after.vms
+    )
+
+
 def needs_image(before: Inventory, after: Inventory) -> bool:
     """Whether to protect the image: disks of VMs that stay and have data are layers of it."""
     going = replaced(before, after)

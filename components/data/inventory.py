@@ -65,6 +65,8 @@ class Inventory:
     """The URNs of the resources of each VM that the engine can protect."""
     without_disk: frozenset[str] = frozenset()
     """The VMs whose disk has vanished while their seed disk exists."""
+    vanished: Mapping[str, str] = field(default_factory=dict)
+    """The disks with data that left the state, by their VMs."""
 
     @property
     def data(self) -> frozenset[str]:

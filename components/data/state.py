@@ -43,6 +43,7 @@ def kept(resources: Mapping[str, Any], farm: Farm) -> Inventory:
         spreads={name: state.spread(name) for name in state.names(_SERVICE)},
         urns={name: state.protected(name) for name in vms},
         without_disk=frozenset(filter(state.has_lost_its_disk, names)),
+        vanished=state.vanished(names),
     )
 
 
@@ -162,6 +163,25 @@ class _State:
         """Whether its disk has vanished while its seed disk exists."""
         disks = self._outputs.get(_DISK, {})
         return f"{vm}-cloudinit" in disks and f"{vm}-disk" not in disks
+
+    def vanished(self, vms: Iterable[str]) -> Mapping[str, str]:
+        """Return the disks with data that left the state, by their VMs."""
+        mounted = {
+            tuple(volume)
+            for record in self._outputs.get(_MOUNTED, {}).values()
+            for volume in record.get("volumes") or ()
+        }
+        found = {}
+        for vm in vms:
+            if f"{vm}-disk" in self._outputs.get(_DISK, {}):
+                continue
+            outputs = self._of(_VM, vm)
+            records = [each for each in outputs.get("data") or () if not each["expendable"]]
+            keys = {(vm, each["service"], each["place"], each["what"]) for each in records}
+            if keys & mounted or any(each["made"] for each in records):
+                made = outputs.get("made") or {}
+                found[vm] = str(made.get("holds") or made.get("disk") or UNKNOWN)
+        return found
 
     def was_made(self, held: Held) -> bool:
         """Whether there can be data in a volume: it, or a container that mounts it, was made."""

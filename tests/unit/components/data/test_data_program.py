@@ -306,6 +306,26 @@ def test_the_seed_disk_is_protected_with_its_vm_and_goes_with_a_lost_disk() -> N
     assert "web-0-cloudinit" in protected(program.run(config(DATA, FOLDER), before=gone))
 
 
+@pytest.mark.parametrize("lost", [("disk",), ("disk", "domain"), ("disk", "domain", "cloudinit")])
+@pytest.mark.parametrize("updates", [1, 2])
+def test_a_disk_with_data_that_left_the_state_is_named(
+    lost: tuple[str, ...], updates: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.WARNING)
+    for volume, warned in ((DATA, True), (expendable(DATA), False)):
+        before = None
+        for _ in range(updates):
+            before = program.run(config(volume), before=before)
+        assert before is not None
+        disk = before.state[before.resources["web-0-disk"].urn]["outputs"]["name"]
+        caplog.clear()
+        changed = config(volume, farm__memory="512MiB") if not warned else config(volume)
+        gone = without(before, *(f"web-0-{each}" for each in lost))
+        program.run(changed, before=gone, preview=True)
+        said = f"web-0: its disk {disk}, which holds data, is not in Pulumi's state any more"
+        assert (said in caplog.text) == warned
+
+
 @pytest.mark.parametrize(
     ("one", "other"),
     [
