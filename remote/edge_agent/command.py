@@ -1,10 +1,11 @@
 """The edge agent's command line. A wrong one prints the usage, and exits with code 2."""
 
 import argparse
-import math
 import re
 from collections.abc import Sequence
 from pathlib import PurePosixPath
+
+from remote.arguments import seconds
 
 WORDS = "python3 -m remote.edge_agent"
 
@@ -32,7 +33,7 @@ def parser(words: str = WORDS) -> argparse.ArgumentParser:
         if name == "apply":
             each.add_argument(
                 *("ready_seconds",),
-                type=_seconds,
+                type=seconds,
                 metavar="READY_SECONDS",
                 help="how long new servers may take to pass their health check",
             )
@@ -76,13 +77,3 @@ def _name(text: str) -> str:
             f"must be a stack's name, of letters, digits and any of _ . - (got {text!r})"
         )
     return text
-
-
-def _seconds(text: str) -> float:
-    try:
-        seconds = float(text)
-    except ValueError:
-        seconds = math.nan
-    if not 0 <= seconds < math.inf:
-        raise argparse.ArgumentTypeError(f"must be a number of seconds (got {text!r})")
-    return seconds

@@ -4,9 +4,10 @@ Delete commands in states of older versions have these words, so they stay.
 """
 
 import argparse
-import math
 import re
 from collections.abc import Sequence
+
+from remote.arguments import seconds
 
 WORDS = "python3 agent.py"
 
@@ -33,9 +34,9 @@ def parser() -> argparse.ArgumentParser:
     ready.add_argument("port", type=int, metavar="PORT")
     ready.add_argument("path", metavar="PATH")
     for each in (install, deployed, join, ready):
-        each.add_argument("seconds", type=_seconds, metavar="SECONDS", help="how long to wait")
+        each.add_argument("seconds", type=seconds, metavar="SECONDS", help="how long to wait")
     for each in (leave, evacuate):
-        each.add_argument("grace", type=_seconds, metavar="GRACE", help="how long to wait")
+        each.add_argument("grace", type=seconds, metavar="GRACE", help="how long to wait")
     for each, meaning in (
         (join, "the output of the previous join, whose mark is kept"),
         (leave, "the output of the join to undo: a container that joined again since stays"),
@@ -53,16 +54,6 @@ def _word(text: str) -> str:
     if not re.fullmatch(r"\S+", text):
         raise argparse.ArgumentTypeError(f"must be the id of a container (got {text!r})")
     return text
-
-
-def _seconds(text: str) -> float:
-    try:
-        seconds = float(text)
-    except ValueError:
-        seconds = math.nan
-    if not 0 <= seconds < math.inf:
-        raise argparse.ArgumentTypeError(f"must be a number of seconds (got {text!r})")
-    return seconds
 
 
 def _printed(text: str) -> str:
