@@ -133,6 +133,5 @@ def test_no_secret_was_an_argument_of_a_process(applied: Applied) -> None:
 
 def test_the_key_files_are_for_their_owner_only() -> None:
     folder = PROJECT / key_folder(LAB)
-    assert stat.S_IMODE(folder.stat().st_mode) == 0o700
-    modes = {path.name: oct(stat.S_IMODE(path.stat().st_mode)) for path in folder.iterdir()}
-    assert {name: mode for name, mode in modes.items() if mode != "0o600"} == {}
+    modes = {path: stat.S_IMODE(path.stat().st_mode) for path in (folder, *folder.rglob("*"))}
+    assert all(mode == (0o700 if path.is_dir() else 0o600) for path, mode in modes.items()), modes

@@ -108,7 +108,9 @@ config:
 def test_what_pulumi_refuses_is_refused_with_its_place(tmp_path: Path, text: str) -> None:
     source, copy = tmp_path / "Pulumi.test.yaml", tmp_path / "copy.yaml"
     source.write_text(text)
-    problem = r"services\.app: is given twice" if text == TWICE else "config: cannot be read"
+    problem = (
+        r"services\.app: is given twice" if text == TWICE else "config: the file is not valid YAML"
+    )
     with pytest.raises(StackError, match=problem):
         copy_config(source, copy)
     for read in (hosts, image, lambda file: set_in_copy(file, copy, {"farm.vms": 2})):
