@@ -79,8 +79,9 @@ def test_members_that_are_sound_stay_and_the_others_are_named_once(
         each["id"]: each["healthy_since"] for each in sound
     }
     assert not made.known, "so Traefik is asked whether it has more"
-    assert printed.getvalue().startswith(f"{file}: {len(odd)} invalid entries are ignored: ")
-    assert printed.getvalue().count("\n") == 1
+    # Threads of other tests may print meanwhile.
+    assert printed.getvalue().count(f"{file}: ") == 1
+    assert f"{file}: {len(odd)} invalid entries are ignored: " in printed.getvalue()
 
 
 def test_a_member_keeps_its_mark_in_the_file(tmp_path: Path) -> None:
