@@ -364,8 +364,8 @@ def test_no_line_of_the_access_log_is_longer_than_a_pipe_keeps_together(
     assert curl(site, SHOP).status == 200
     assert poll(log.exists, 30.0)
     before = len(log.read_bytes().splitlines())
-    odd = "\x01" * 255
-    head = f"GET {'/' * 1020} HTTP/1.1\r\nHost: {odd}\r\nUser-Agent: {odd}\r\n\r\n"
+    # HAProxy 3.0 refuses a control character in Host.
+    head = f"GET {'/' * 1020} HTTP/1.1\r\nHost: a\r\nUser-Agent: {chr(1) * 255}\r\n\r\n"
     with socket.create_connection(("127.0.0.1", site.port)) as connection:
         connection.sendall(head.encode())
         assert connection.recv(65_536)
