@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import re
 import shutil
 import socket
 import subprocess
@@ -17,7 +18,7 @@ from remote.edge_agent import challenges, control, logfile, upgraded
 from remote.edge_agent.certificates import fingerprint
 from remote.edge_agent.control import NoAnswerError, ask
 from remote.edge_agent.instance import Instance
-from remote.edge_agent.system import EdgeError
+from remote.edge_agent.system import EdgeError, poll
 from tests.support.pems import Authority
 
 
@@ -210,6 +211,9 @@ def test_a_program_that_was_replaced_while_it_runs_is_found(tmp_path: Path) -> N
     shutil.copy(shutil.which("sleep") or "", program)
     with subprocess.Popen((program, "60")) as process:
         try:
+            # The program is mapped a moment after it has been started.
+            maps = Path(f"/proc/{process.pid}/maps")
+            assert poll(lambda: re.search(f"r-xp .*{program}", maps.read_text()) is not None, 30)
             assert not upgraded.is_outdated(process.pid)
             new = tmp_path / "new"
             shutil.copy(program, new)
