@@ -27,13 +27,13 @@ def unknown_host(uri: str) -> str | None:
     port = parts.port or 22
     try:
         # ~/.ssh/config may map the host to another name and port.
-        names = {(parts.hostname, port), (parts.hostname, 22), _meant(parts)}
+        name, number = _meant(parts)
+        names = {(parts.hostname, port), (parts.hostname, 22), (name, number)}
         known = file.exists() and any(_is_known(*name, file) for name in names)
     except (OSError, subprocess.TimeoutExpired):
         return None
     if known:
         return None
-    name, number = _meant(parts)
     way = f"-p {number} " if number != 22 else ""
     return (
         f"the host key of {parts.hostname} is not in {given}, so libvirt cannot be reached there;"
@@ -45,8 +45,8 @@ def unknown_host(uri: str) -> str | None:
 def _meant(parts: SplitResult) -> tuple[str, int]:
     """Return the host name and port to which OpenSSH connects for a URI."""
     port = ("-p", str(parts.port)) if parts.port is not None else ()
-    told = _run("ssh", "-G", *port, "--", str(parts.hostname))
-    found = dict(line.split(" ", 1) for line in told.stdout.splitlines() if " " in line)
+    shown = _run("ssh", "-G", *port, "--", str(parts.hostname))
+    found = dict(line.split(" ", 1) for line in shown.stdout.splitlines() if " " in line)
     return found.get("hostname", str(parts.hostname)), int(found.get("port", parts.port or 22))
 
 

@@ -166,11 +166,7 @@ class _State:
 
     def vanished(self, vms: Iterable[str]) -> Mapping[str, str]:
         """Return the disks with data that left the state, by their VMs."""
-        mounted = {
-            tuple(volume)
-            for record in self._outputs.get(_MOUNTED, {}).values()
-            for volume in record.get("volumes") or ()
-        }
+        mounted = {(vm, *key) for _, vm, key in self._recorded()}
         found = {}
         for vm in vms:
             if f"{vm}-disk" in self._outputs.get(_DISK, {}):
@@ -193,11 +189,16 @@ class _State:
     def mounted(self, vms: Mapping[str, Made]) -> set[tuple[str, *Key]]:
         """Return the volumes that containers had; the state may have neither of them any more."""
         return {
-            (vm, service, place, what)
-            for record in self._outputs.get(_MOUNTED, {}).values()
-            for vm, service, place, what in record.get("volumes") or ()
-            if vm in vms and _is_there(record["disk"], vms[vm])
+            (vm, *key)
+            for disk, vm, key in self._recorded()
+            if vm in vms and _is_there(disk, vms[vm])
         }
+
+    def _recorded(self) -> Iterator[tuple[object, str, Key]]:
+        """Yield the disk, the VM and the key of each volume that a container had."""
+        for record in self._outputs.get(_MOUNTED, {}).values():
+            for vm, service, place, what in record.get("volumes") or ():
+                yield record["disk"], vm, (service, place, what)
 
     def lacks(self, held: Held) -> bool:
         """Whether the Docker volume is missing in the state; Docker itself may still have it."""

@@ -2,8 +2,6 @@
 
 import json
 from collections.abc import Mapping
-from pathlib import Path
-from string import Template
 from typing import Any
 
 from components.config.models.farm import Farm
@@ -13,6 +11,7 @@ from components.vm.role import Role
 from components.vm.vm_spec import VmSpec, network_values
 from controller.ssh import SSH_USER
 from remote.names import AGENT_FOLDER, AGENT_PROGRAM
+from remote.texts import template_of
 
 DOCKER = ("apparmor", "docker.io")
 """A minimal Debian image lacks AppArmor's tools, without which Docker starts no container."""
@@ -20,7 +19,7 @@ DOCKER = ("apparmor", "docker.io")
 
 def _unit(name: str) -> str:
     """Return a file for systemd, from its template."""
-    template = Template((Path(__file__).parent / "templates" / name).read_text(encoding="utf-8"))
+    template = template_of("components.host", name)
     return template.substitute(user=SSH_USER, program=AGENT_PROGRAM, folder=AGENT_FOLDER)
 
 

@@ -3,9 +3,8 @@
 import ipaddress
 from collections.abc import Iterable
 from pathlib import Path
-from string import Template
 
-from remote.texts import text_of
+from remote.texts import template_of
 from remote.vm_firewall.grant import Grant
 
 CONNECTIONS = 262_144
@@ -13,13 +12,10 @@ CONNECTIONS = 262_144
 default a VM of 1 GiB has room for 7,680, which 64 connections per second fill."""
 
 
-def _template(name: str) -> Template:
-    return Template(text_of("remote.vm_firewall", name))
-
-
-_UNIT = _template("gatehouse-firewall.service")
-_RULES = _template("rules.nft")
-_UNWATCHED = _template("unwatched.nft")
+_PACKAGE = "remote.vm_firewall"
+_UNIT = template_of(_PACKAGE, "gatehouse-firewall.service")
+_RULES = template_of(_PACKAGE, "rules.nft")
+_UNWATCHED = template_of(_PACKAGE, "unwatched.nft")
 """The kernel does not track these connections, so that none is refused when there are too many.
 ICMP errors about them are then not "related", and need rules."""
 _SAID_ON_THE_WAY = (
@@ -27,7 +23,7 @@ _SAID_ON_THE_WAY = (
     "icmpv6 type { destination-unreachable, packet-too-big, time-exceeded, parameter-problem }"
     " accept",
 )
-_SSH_ONLY = _template("ssh-only.nft")
+_SSH_ONLY = template_of(_PACKAGE, "ssh-only.nft")
 """For when the rules do not load, for instance because a power failure has truncated their file: an
 empty one is no error to nft. They need little of the kernel."""
 

@@ -21,9 +21,8 @@ from components.config.machine import MachineFacts
 from components.config.models.stack import Stack
 from components.placement import vm_names
 
-_SOCKET_FOLDER_LIMIT = (
-    85  # HAProxy has room for 97 characters in a socket's path: `/master.sock` has 12
-)
+_SOCKET_FOLDER_LIMIT = 85
+"""HAProxy has room for 97 characters in a socket's path: `/master.sock` has 12."""
 
 
 def across(stack: Stack) -> Iterable[str]:
