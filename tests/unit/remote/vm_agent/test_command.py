@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from remote.vm_agent import __main__ as program
+from tests.support.printed import own_prints
 
 ID = "a" * 64
 
@@ -41,14 +42,14 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, ...]]:
 )
 def test_commands_in_states_are_understood(
     asked: list[tuple[str, ...]],
-    capsys: pytest.CaptureFixture[str],
     typed: list[str],
     words: tuple[str, ...],
     said: str,
 ) -> None:
-    assert program.main(typed) == 0
+    with own_prints() as printed:
+        assert program.main(typed) == 0
     assert asked == [words]
-    assert capsys.readouterr().out == f"{said}\n"
+    assert printed.getvalue() == f"{said}\n"
 
 
 @pytest.mark.parametrize(

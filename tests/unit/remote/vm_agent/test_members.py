@@ -1,7 +1,5 @@
 """The file of the containers that have joined."""
 
-import contextlib
-import io
 import json
 from pathlib import Path
 from typing import Any
@@ -13,6 +11,7 @@ from hypothesis import strategies as st
 from remote.vm_agent.agent import Agent
 from remote.vm_agent.container import is_id
 from remote.vm_agent.members import Members
+from tests.support.printed import own_prints
 
 
 @given(st.binary(max_size=60) | st.text(max_size=60).map(str.encode))
@@ -72,16 +71,15 @@ def test_members_that_are_sound_stay_and_the_others_are_named_once(
     ]
     file = tmp_path_factory.mktemp("kept") / "members.json"
     file.write_text(json.dumps(data.draw(st.permutations([*sound, *odd]))))
-    printed = io.StringIO()
-    with contextlib.redirect_stdout(printed):
+    with own_prints() as printed:
         made = Members(file)
     assert {each.id: each.healthy_since for each in made} == {
         each["id"]: each["healthy_since"] for each in sound
     }
     assert not made.known, "so Traefik is asked whether it has more"
-    # Threads of other tests may print meanwhile.
-    assert printed.getvalue().count(f"{file}: ") == 1
-    assert f"{file}: {len(odd)} invalid entries are ignored: " in printed.getvalue()
+    told = printed.getvalue()
+    assert told.startswith(f"{file}: {len(odd)} invalid entries are ignored: ")
+    assert told.count("\n") == 1
 
 
 def test_a_member_keeps_its_mark_in_the_file(tmp_path: Path) -> None:

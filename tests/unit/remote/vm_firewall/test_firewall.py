@@ -16,6 +16,7 @@ from remote.vm_firewall import firewall, kernel
 from remote.vm_firewall.errors import FirewallError
 from remote.vm_firewall.grant import Grant
 from remote.vm_firewall.rules import fallback, ruleset
+from tests.support.printed import own_prints
 
 GRANT = Grant(ssh=("10.90.0.1/32",), edges=("10.90.0.1",), edge_ports="8000-8999")
 CLIENT = "10.90.0.1 40000 10.90.0.10 22"
@@ -126,19 +127,19 @@ def test_the_last_grant_for_ssh_stays_for_ssh(nft: list[str]) -> None:
     assert accepted(nft[-1]) == ["ip saddr { 10.90.0.0/30 } tcp dport 22 accept"]
 
 
-def test_what_was_allowed_again_since_stays(
-    nft: list[str], capsys: pytest.CaptureFixture[str]
-) -> None:
-    printed = []
+def test_what_was_allowed_again_since_stays(nft: list[str]) -> None:
+    marks = []
     for _ in range(2):
-        assert allow("a", GRANT) == 0
-        printed.append(capsys.readouterr().out)
+        with own_prints() as printed:
+            assert allow("a", GRANT) == 0
+        marks.append(printed.getvalue())
     before = nft[-1]
-    for earlier in (printed[0], ""):
-        assert program.main(["forbid", "a", "--printed", earlier]) == 0
+    for earlier in (marks[0], ""):
+        with own_prints() as printed:
+            assert program.main(["forbid", "a", "--printed", earlier]) == 0
         assert nft[-1] == before
-        assert capsys.readouterr().out == "a was allowed again since, so it stays\n"
-    assert program.main(["forbid", "a", "--printed", printed[1]]) == 0
+        assert printed.getvalue() == "a was allowed again since, so it stays\n"
+    assert program.main(["forbid", "a", "--printed", marks[1]]) == 0
     assert "8000" not in nft[-1]
 
 
