@@ -1,8 +1,8 @@
 """Debian disk images, built by mmdebstrap from the machine's own apt sources.
 
-The disk is put together in plain files: mke2fs fills the file system from a folder, GRUB's own
-images are laid in front of it. No loop device, no mount outside the builder's own namespaces:
-whatever ends the build, nothing of it is left but a folder that the next build removes.
+The disk is assembled in plain files: mke2fs fills the file system from a folder, and GRUB's images
+go in front of it. There is no loop device, and no mount outside of the builder's namespaces: a
+killed build leaves only a folder, which the next build removes.
 """
 
 from __future__ import annotations
@@ -10,11 +10,11 @@ from __future__ import annotations
 import os
 import shlex
 import shutil
-import subprocess
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from lab import long_command
 from lab.console import step
 from lab.images import apt
 from lab.images.cache import cached, digest, recipe_files
@@ -22,32 +22,27 @@ from lab.images.cache import cached, digest, recipe_files
 GUESTS = Path(__file__).parent / "guests"
 PRELOAD = Path(__file__).parent / "preload.sh"
 GRUB = Path("/usr/lib/grub/i386-pc")
-KERNEL = "vmlinuz"  # beside the disk: lab.kvm boots it to see whether a guest runs at all
-STATUS = "dpkg-status"  # beside the disk: which packages the image has
+KERNEL = "vmlinuz"  # beside the disk; lab.kvm boots it to test whether a guest runs at all
+STATUS = "dpkg-status"  # beside the disk; the packages in the image
 
 GRUB_MODULES = ("biosdisk", "part_msdos", "ext2", "linux")
 
-# For a builder's mounts and daemons: all gone when it ends, even if killed.
+# A builder's mounts and daemons end with it, even if it is killed.
 IN_NAMESPACES = (
     *("setpriv", "--pdeathsig", "KILL"),
     *("unshare", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc"),
 )
 
 MIB = 1 << 20
-PARTITION_START = (
-    1 * MIB
-)  # bytes; where every partitioning tool of today begins, GRUB lives before it
-BOOT_CODE = (
-    440  # bytes of the first sector that come before the disk's signature and partition table
-)
+PARTITION_START = MIB  # as current partitioning tools choose; GRUB is in front of it
+BOOT_CODE = 440  # bytes of the first sector before the disk's signature and partition table
 SECTOR = 512
-BESIDE = 1 << 30  # bytes that a build takes beside what fits on the disk: folder, raw disk, qcow2
-BUILD_TIMEOUT = 1500  # s; takes 60 to 150 s with a mirror nearby
-TAIL_LINES = 15
+BESIDE = 1 << 30  # bytes of a build beside the disk itself: folder, raw disk, qcow2
+BUILD_SECONDS = 1500  # for one step; takes 60 to 150 s with a mirror nearby
 
 
 class ImageError(Exception):
-    """The disk image cannot be built; the text says which step failed, its end and what to do."""
+    """The disk image could not be built; the text has the failed step and its last lines."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,11 +50,11 @@ class Recipe:
     """Everything that decides what a disk image contains."""
 
     name: str
-    """Of the folder in the cache."""
+    """The name of the folder in the cache."""
     disk: str
     """The file's name."""
     title: str
-    """In the line of progress."""
+    """The text of the progress line."""
     suite: str
     packages: tuple[str, ...]
     guests: tuple[str, ...]
@@ -68,16 +63,16 @@ class Recipe:
     size: int
     """Bytes of the root partition; cloud-init grows it to the VM's disk."""
     variant: str = "apt"
-    """mmdebstrap's."""
+    """The variant for mmdebstrap."""
     dpkg_options: tuple[str, ...] = ()
     files: Mapping[str, Path] = field(default_factory=dict)
     """More files to copy, by their path in the image."""
     preloaded: Mapping[str, Path] = field(default_factory=dict)
-    """Container images that a VM's Docker has from the start: OCI layouts by reference."""
+    """Container images in a VM's Docker from the start: OCI layouts by reference."""
 
     @property
     def key(self) -> str:
-        """The hash of all of it; an OCI layout's index has the digest of all that is below it."""
+        """The hash of all of it; an OCI layout's index has the digests of everything below it."""
         folders = [GUESTS / guest for guest in self.guests]
         parts = [
             ("recipe", repr(self._fields()).encode()),
@@ -95,7 +90,7 @@ class Recipe:
 
 
 def made(recipe: Recipe) -> Path:
-    """The path of the cached disk image, built first if its recipe has changed.
+    """Return the path of the cached disk image, after building it if its recipe has changed.
 
     Raises `ImageError`.
     """
@@ -103,7 +98,7 @@ def made(recipe: Recipe) -> Path:
 
 
 def build(folder: Path, recipe: Recipe) -> None:
-    """Make the disk image in `folder`."""
+    """Build the disk image in `folder`."""
     free, needed = shutil.disk_usage(folder).free, recipe.size + BESIDE
     if free < needed:
         raise ImageError(
@@ -124,7 +119,7 @@ def build(folder: Path, recipe: Recipe) -> None:
 
 
 def sources_of(suite: str) -> list[apt.Source]:
-    """The repositories to make an image of `suite` from. Raises `ImageError` if there are none."""
+    """Return the repositories for an image of `suite`. Raises `ImageError` if there are none."""
     sources = apt.sources(suite)
     if not any(source.codename == suite for source in sources):
         raise ImageError(
@@ -137,7 +132,7 @@ def sources_of(suite: str) -> list[apt.Source]:
 def mmdebstrap(
     root: Path, recipe: Recipe, sources: Iterable[apt.Source], options: Iterable[str]
 ) -> list[str]:
-    """The command that fills `root` with the guest's system."""
+    """Return the command that fills `root` with the guest's system."""
     folders = [GUESTS / guest for guest in recipe.guests]
     trees = [each / "tree" for each in folders if (each / "tree").is_dir()]
     scripts = [each / "customize.sh" for each in folders]
@@ -161,7 +156,7 @@ def mmdebstrap(
 
 
 def preload(root: Path, images: Mapping[str, Path], folder: Path) -> None:
-    """Give the Docker of the system in `root` these images: OCI layouts by reference."""
+    """Load images, OCI layouts by reference, into the Docker of the system in `root`."""
     archives = []
     for number, (reference, layout) in enumerate(images.items()):
         archive = folder / f"image-{number}.tar"
@@ -177,7 +172,7 @@ def preload(root: Path, images: Mapping[str, Path], folder: Path) -> None:
 
 
 def grub_config(kernel_arguments: str) -> str:
-    """What GRUB does without asking, as the configuration that is built into its image."""
+    """Return the configuration that is built into GRUB's image; it boots without a menu."""
     return f"""\
 set root=(hd0,msdos1)
 linux /vmlinuz {kernel_arguments}
@@ -187,7 +182,7 @@ boot
 
 
 def assemble(root: Path, raw: Path, recipe: Recipe, folder: Path) -> None:
-    """Make the bootable disk `raw` from the system in `root`: MBR, GRUB, one ext4 partition."""
+    """Assemble the bootable disk `raw` from the system in `root`: MBR, GRUB, one ext4 partition."""
     core, config = folder / "core.img", folder / "grub.cfg"
     config.write_text(grub_config(recipe.kernel_arguments))
     run(
@@ -212,7 +207,7 @@ def assemble(root: Path, raw: Path, recipe: Recipe, folder: Path) -> None:
     run(
         [
             *("mke2fs", "-q", "-t", "ext4", "-L", "root", "-d", str(root)),
-            # GRUB 2.06 does not read a file system with these.
+            # GRUB 2.06 cannot read a file system with these features.
             *("-O", "^metadata_csum_seed,^orphan_file"),
             *("-E", f"offset={PARTITION_START},lazy_itable_init=1", str(raw)),
             f"{recipe.size // 1024}k",
@@ -224,27 +219,12 @@ def assemble(root: Path, raw: Path, recipe: Recipe, folder: Path) -> None:
 
 
 def run(command: list[str], folder: Path, stdin: str = "") -> None:
-    """Run one step of the build; raise `ImageError` with its last lines when it fails."""
+    """Run one step of a build; raise `ImageError` with its last lines if it fails."""
     env = {**os.environ, "TMPDIR": str(folder), "LC_ALL": "C.UTF-8"}
     try:
-        done = subprocess.run(
-            command,
-            env=env,
-            input=stdin,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            errors="replace",
-            timeout=BUILD_TIMEOUT,
-        )
-    except subprocess.TimeoutExpired as error:
+        long_command.run(command, seconds=BUILD_SECONDS, env=env, stdin=stdin)
+    except long_command.LongCommandError as error:
         raise ImageError(
-            f"{command[0]}: not done after {BUILD_TIMEOUT} s: "
-            "see whether the machine reaches its apt mirror"
+            f"building the Debian image: {error}\nfix that and run again (does the machine reach"
+            " its apt mirror?); nothing of this build was kept"
         ) from error
-    if done.returncode != 0:
-        tail = "\n".join(f"  {line}" for line in done.stdout.splitlines()[-TAIL_LINES:])
-        raise ImageError(
-            f"building the Debian image: {' '.join(command)}: exit code {done.returncode}; "
-            f"its last lines:\n{tail}\nput that right and run again; nothing of this build was kept"
-        )

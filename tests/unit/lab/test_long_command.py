@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from lab import packages
+from lab.images import disk
 from lab.long_command import LAST_LINES, LongCommandError, run
 from lab.pulumi import build
 
@@ -79,3 +80,11 @@ def test_apts_failure_says_what_to_do(tmp_path: Path, monkeypatch: pytest.Monkey
 def test_a_failed_build_of_the_cli_says_what_to_do(tmp_path: Path) -> None:
     with pytest.raises(build.BuildError, match=r"(?s)exit code 3; .*  no space\n.*install the CLI"):
         build._run(("sh", "-c", "echo no space; exit 3"), tmp_path, {"PATH": "/usr/bin:/bin"})
+
+
+def test_a_failed_step_of_a_disk_image_says_what_to_do(tmp_path: Path) -> None:
+    script = 'echo "$TMPDIR"; cat; exit 9'
+    with pytest.raises(
+        disk.ImageError, match=rf"(?s)exit code 9; .*  {tmp_path}\n  text\n.*nothing of"
+    ):
+        disk.run(["sh", "-c", script], tmp_path, stdin="text")
