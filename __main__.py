@@ -23,7 +23,7 @@ placement = {
     for name, service in stack.services.items()
 }
 checked = check(stack, placement)
-again.watch(checked.resources)
+warn_of_failed_commands = again.watch(checked.resources)
 
 farm = Farm(
     "farm",
@@ -65,6 +65,7 @@ services = {
     for name, service in stack.services.items()
 }
 edge = Edge("edge", EdgeArgs(config=stack.edge, farm=farm, hosts=hosts, services=services))
+warn_of_failed_commands()
 
 pulumi.export("vms", {name: {"address": vm.address} for name, vm in vms.items()})
 pulumi.export(

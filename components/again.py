@@ -7,7 +7,7 @@ machines, which have no note, see no change.
 
 import re
 import shlex
-from collections.abc import Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -24,20 +24,26 @@ _REPEATABLE = re.compile(
 """The names of commands that may be repeated at any time; those that make keys may not."""
 
 
-def watch(resources: Mapping[str, Any]) -> None:
+def watch(resources: Mapping[str, Any]) -> Callable[[], None]:
     """Make commands leave a note if they fail, and repeat those that have left one.
 
     Args:
         resources: The type and outputs of each resource in the state, by its URN.
+
+    Returns:
+        What to call when all commands are registered. It warns of the notes of commands that are
+        neither among these nor in the state.
     """
     folder = key_folder(pulumi.get_stack()) / "again"
     known = tokens(resources)
+    registered: set[str] = set()
 
     def noting(
         args: pulumi.ResourceTransformationArgs,
     ) -> pulumi.ResourceTransformationResult | None:
         if args.type_ != _COMMAND or not _REPEATABLE.fullmatch(args.name):
             return None
+        registered.add(args.name)
         note = folder / args.name
         commands = {
             kind: pulumi.Output.from_input(args.props[kind]).apply(partial(noted, note, kind))
@@ -52,7 +58,26 @@ def watch(resources: Mapping[str, Any]) -> None:
             props["environment"] = environment.apply(lambda given: {**given, VARIABLE: token})
         return pulumi.ResourceTransformationResult(props, args.opts)
 
+    def warn() -> None:
+        for name in leftovers(folder, {*known, *registered}):
+            pulumi.warn(
+                f"{folder / name}: this command of an earlier update failed, but may have taken"
+                " effect. It is neither in the config nor in the stack, so Pulumi cannot undo it."
+                " Run `pulumi up` with the config of that update first, and change the config then."
+                " If you know that nothing is left of the command, delete the file"
+            )
+
     pulumi.runtime.register_stack_transformation(noting)
+    return warn
+
+
+def leftovers(folder: Path, names: Collection[str]) -> Sequence[str]:
+    """Return the names of the commands with a note that are not among the given ones."""
+    try:
+        found = sorted(each.name for each in folder.iterdir() if _REPEATABLE.fullmatch(each.name))
+    except OSError:
+        return ()
+    return [each for each in found if each not in names]
 
 
 def tokens(resources: Mapping[str, Any]) -> Mapping[str, str]:

@@ -25,6 +25,10 @@ def variables(done: program.Run) -> dict[str, Any]:
     return found
 
 
+def config_of(replicas: int) -> dict[str, Any]:
+    return program.config(services__hello__replicas=replicas)
+
+
 def test_a_command_that_failed_is_an_update_until_it_has_succeeded(
     capfd: pytest.CaptureFixture[str],
 ) -> None:
@@ -84,9 +88,29 @@ def test_a_command_that_is_killed_has_failed() -> None:
     assert again.read(NOTE)
 
 
-def test_a_note_of_a_command_that_was_never_made_says_nothing() -> None:
+def test_a_note_of_a_command_that_was_never_made_is_no_update(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
     run(NOTE, "create", "false")
     assert again.VARIABLE not in variables(program.run(program.config()))
+    assert str(NOTE) not in caplog.text, "it runs anyway"
+
+
+@pytest.mark.parametrize("preview", [True, False])
+def test_a_command_that_is_in_neither_config_nor_state_is_warned_of(
+    preview: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    first, without = program.run(program.config()), program.run(config_of(1))
+    note = NOTE.with_name("hello-web-0-1-serving")
+    run(note, "create", "false")
+    (note.parent / "notes.txt").write_text("somebody's own")
+    program.run(config_of(3), before=first, preview=preview)
+    assert "this command of an earlier update failed" not in caplog.text
+    program.run(config_of(1), before=first, preview=preview)
+    assert "this command of an earlier update failed" not in caplog.text, "Pulumi deletes it"
+    program.run(config_of(1), before=without, preview=preview)
+    (warning,) = (each for each in caplog.messages if "of an earlier update failed" in each)
+    assert warning.startswith(f"{note}: this command")
 
 
 def test_keys_are_not_made_again_and_all_else_on_machines_is() -> None:
