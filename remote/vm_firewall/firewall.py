@@ -8,10 +8,11 @@ from dataclasses import replace
 from pathlib import Path
 
 from remote import mark
+from remote.files import staged, write_whole
 from remote.vm_firewall import kernel
 from remote.vm_firewall.errors import FirewallError
 from remote.vm_firewall.grant import Grant
-from remote.vm_firewall.kept import Kept, read, staged
+from remote.vm_firewall.kept import Kept, read
 from remote.vm_firewall.rules import fallback, ruleset, unit
 
 FOLDER = Path("/etc/gatehouse")
@@ -128,8 +129,7 @@ def _load_at_boot(text: str) -> None:
     """Have systemd load the rules at each boot, also if an earlier command was cut short."""
     enabled = _UNIT_FILE.parent / "sysinit.target.wants" / _UNIT_FILE.name
     if not _UNIT_FILE.exists() or _UNIT_FILE.read_text() != text:
-        with staged({_UNIT_FILE: text}):
-            pass
+        write_whole(_UNIT_FILE, text)
     elif enabled.is_symlink():
         return
     subprocess.run(("systemctl", "enable", "--now", _UNIT_FILE.name), check=True)

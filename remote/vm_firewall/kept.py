@@ -1,9 +1,6 @@
 """A grant in its file, with the mark of the command that has put it into force."""
 
-import contextlib
 import json
-import os
-from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -57,28 +54,3 @@ def read(file: Path) -> Kept:
             f"{file}: is no grant, so nothing was changed; delete it, and run"
             f" `pulumi up --replace '**::{file.stem}'` to have it written again (got {error!r})"
         ) from None
-
-
-@contextlib.contextmanager
-def staged(texts: Mapping[Path, str]) -> Iterator[None]:
-    """Have files with new texts beside theirs, and put these in their place if all goes well.
-
-    A power failure leaves each file as it was or whole. What needs space comes first.
-
-    Raises:
-        OSError: They are as they were.
-    """
-    partials = {file: file.with_name(f"{file.name}.partial") for file in texts}
-    try:
-        for file, text in texts.items():
-            with partials[file].open("w") as opened:
-                opened.write(text)
-                opened.flush()
-                os.fsync(opened.fileno())
-        yield
-        for file, partial in partials.items():
-            partial.replace(file)
-    finally:
-        for partial in partials.values():
-            with contextlib.suppress(OSError):  # it is in its place
-                partial.unlink()
