@@ -9,7 +9,7 @@ from remote.vm_firewall.grant import Grant
 
 
 @dataclass(frozen=True, kw_only=True)
-class Kept:
+class KeptGrant:
     """A grant that is in force."""
 
     grant: Grant
@@ -24,7 +24,7 @@ class Kept:
         return json.dumps({**asdict(self.grant), **own}, sort_keys=True)
 
     @classmethod
-    def from_json(cls, text: str) -> "Kept":
+    def from_json(cls, text: str) -> "KeptGrant":
         """Read what this or an older version has kept.
 
         Raises:
@@ -41,14 +41,14 @@ class Kept:
         )
 
 
-def read(file: Path) -> Kept:
+def read(file: Path) -> KeptGrant:
     """Return a grant that was put into force before.
 
     Raises:
         FirewallError: The file is damaged.
     """
     try:
-        return Kept.from_json(file.read_text())
+        return KeptGrant.from_json(file.read_text())
     except (OSError, ValueError, TypeError, LookupError, AttributeError) as error:
         raise FirewallError(
             f"{file}: is no grant, so nothing was changed; delete it, and run"
