@@ -1,5 +1,6 @@
 """The loops that keep HAProxy and its log running where there is no systemd."""
 
+import os
 import subprocess
 from pathlib import Path
 
@@ -31,8 +32,15 @@ def test_haproxy_is_started_until_it_ends_well_and_only_once(folder: Path) -> No
     assert (folder / "starts").read_text() == "x\n" * 3
 
 
-def test_a_loop_for_a_haproxy_that_runs_waits_for_its_end(folder: Path) -> None:
+def test_a_loop_for_a_haproxy_that_runs_waits_for_its_end(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    programs = folder / "bin"
+    programs.mkdir()
+    (programs / "sleep").write_text(f'#!/bin/sh\ntouch "{folder}/waits"; exec /bin/sleep "$@"\n')
+    (programs / "sleep").chmod(0o755)
     with subprocess.Popen(("sleep", "60")) as master:
+        monkeypatch.setenv("PATH", f"{programs}:{os.environ['PATH']}")
         command = (
             "sh",
             "-c",
@@ -43,7 +51,7 @@ def test_a_loop_for_a_haproxy_that_runs_waits_for_its_end(folder: Path) -> None:
         )
         try:
             # Not by its lock: to look at it takes it, and the loop would give up.
-            eventually((folder / "loop.lock").exists)
+            eventually(lambda: (folder / "waits").exists() or (folder / "state").exists())
         finally:
             master.kill()
         eventually((folder / "state").exists)
