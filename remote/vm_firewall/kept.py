@@ -51,6 +51,6 @@ def read(file: Path) -> KeptGrant:
         return KeptGrant.from_json(file.read_text())
     except (OSError, ValueError, TypeError, LookupError, AttributeError) as error:
         raise FirewallError(
-            f"{file}: is no grant, so nothing was changed; delete it, and run"
+            f"{file}: is not a grant, so nothing was changed; delete it, and run"
             f" `pulumi up --replace '**::{file.stem}'` to have it written again (got {error!r})"
         ) from None

@@ -235,7 +235,7 @@ def test_a_login_to_docker_hub_is_found_for_each_of_its_images(
 )
 def test_what_is_no_registry_of_docker_hub_is_refused_with_its_name(host: str) -> None:
     (problem,) = problems({**BASE, "registries": {host: LOGIN}})
-    assert ": is no registry's host; Docker Hub's is docker.io (" in problem
+    assert ": is not a registry's host; Docker Hub's is docker.io (" in problem
     assert "hunter2" not in problem
 
 
