@@ -26,6 +26,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 
 from controller import firstboot
+from controller.commands import run
 from controller.ssh import SSH_USER, options
 from controller.virsh import virsh
 from remote import mark
@@ -170,15 +171,7 @@ def _ask(settings: Settings, address: str, command: str) -> subprocess.Completed
     connection = options(
         key_file=settings.key_file, known_hosts=settings.known_hosts, host=settings.vm
     )
-    return subprocess.run(
-        ("ssh", *connection, f"{SSH_USER}@{address}", command),
-        check=False,
-        capture_output=True,
-        text=True,
-        errors="replace",
-        stdin=subprocess.DEVNULL,
-        timeout=_SSH_SECONDS,
-    )
+    return run("ssh", *connection, f"{SSH_USER}@{address}", command, seconds=_SSH_SECONDS)
 
 
 @dataclass(frozen=True)

@@ -4,8 +4,9 @@ They copy the keys in the state to ``.gatehouse/<stack>`` below the program's fo
 Docker's provider starts ``ssh``, which reads keys from files only.
 """
 
-import os
 from pathlib import Path
+
+from remote.files import write_whole
 
 
 def key_folder(stack: str) -> Path:
@@ -24,10 +25,5 @@ def write_private(path: Path, content: bytes) -> str:
     for folder in (path.parent.parent, path.parent):
         folder.mkdir(mode=0o700, exist_ok=True)
     path.parent.chmod(0o700)
-    partial = path.with_suffix(".partial")
-    partial.unlink(missing_ok=True)  # what a run that was killed has left, or somebody else
-    descriptor = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    with os.fdopen(descriptor, "wb") as file:
-        file.write(content)
-    partial.replace(path)
+    write_whole(path, content, mode=0o600, durable=False)  # a copy of what the state has
     return str(path)

@@ -15,6 +15,7 @@ import subprocess
 import sys
 from collections.abc import Mapping
 
+from controller.commands import run
 from controller.ship import become
 from remote.archive import EDGE_AGENT
 from remote.edge_agent.command import parsed
@@ -44,14 +45,7 @@ def check(ssh: list[str], key: str, host: str) -> None:
         ReachError: It cannot.
     """
     try:
-        told = subprocess.run(
-            (*ssh, "python3", "--version"),
-            check=False,
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            timeout=_SECONDS,
-        )
+        told = run(*ssh, "python3", "--version", seconds=_SECONDS)
     except subprocess.TimeoutExpired:
         raise Gone(f"{key}: {host} does not answer over SSH within {_SECONDS:.0f} s") from None
     if told.returncode == 0:

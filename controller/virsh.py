@@ -2,6 +2,8 @@
 
 import subprocess
 
+from controller.commands import run
+
 _SECONDS = 60
 
 
@@ -11,11 +13,4 @@ def virsh(uri: str, *arguments: str) -> subprocess.CompletedProcess[str]:
     Raises:
         subprocess.TimeoutExpired: There is no answer.
     """
-    return subprocess.run(
-        ("virsh", "--connect", uri, "--quiet", *arguments),
-        check=False,
-        capture_output=True,
-        text=True,
-        timeout=_SECONDS,
-        stdin=subprocess.DEVNULL,
-    )
+    return run("virsh", "--connect", uri, "--quiet", *arguments, seconds=_SECONDS)

@@ -106,12 +106,15 @@ _ABSENT: Mapping[str, str] = {
     "resolver": "the edge resolves no names",
 }
 
+_FILES_IN_TLS = "certificates for PEM files on the edge's host"
+_FILES_AT_EDGE = f"tls.{_FILES_IN_TLS}"
+
 _EDGE: Mapping[str, str] = {
     **dict.fromkeys(("worker_connections", "MaxRequestWorkers", "maxconn"), "max_connections"),
     **dict.fromkeys(("limit_conn", "maxconn_per_ip", "limit_conn_zone"), "client_connections"),
     "SSLEngine": "tls",
-    **dict.fromkeys(("SSLCertificateFile", "SSLCertificateKeyFile"), "tls.certificates"),
-    **dict.fromkeys(("ssl_certificate", "ssl_certificate_key"), "tls.certificates"),
+    **dict.fromkeys(("SSLCertificateFile", "SSLCertificateKeyFile"), _FILES_AT_EDGE),
+    **dict.fromkeys(("ssl_certificate", "ssl_certificate_key"), _FILES_AT_EDGE),
     "acme": "tls.acme",
     **dict.fromkeys(("stub_status", "server_status", "stats_uri"), "stats"),
 }
@@ -120,8 +123,8 @@ _OF_THE_EDGE: Mapping[str, str] = {
     **dict.fromkeys(("ssl", "https"), "tls"),
     **dict.fromkeys(("http_port", "ports"), "port"),
     "https_port": "tls.port",
-    **dict.fromkeys(("certificate", "certificates", "cert", "crt"), "tls.certificates"),
-    **dict.fromkeys(("key", "private_key"), "tls.certificates"),
+    **dict.fromkeys(("certificate", "certificates", "cert", "crt"), _FILES_AT_EDGE),
+    **dict.fromkeys(("key", "private_key"), _FILES_AT_EDGE),
     **dict.fromkeys(("certbot", "letsencrypt"), "tls.folder or tls.acme"),
     **dict.fromkeys(("address", "bind_ips"), "bind"),
     "listen": "port, or tls.port for HTTPS, and bind for the address",
@@ -133,11 +136,19 @@ _OF_THE_EDGE: Mapping[str, str] = {
 _TLS_KEYS: Mapping[str, str] = {
     "letsencrypt": "acme",
     "certbot": "folder or acme",
-    **dict.fromkeys(("cert", "certificate", "certificate_pem", "crt"), "certificates"),
-    **dict.fromkeys(("key", "private_key", "private_key_pem"), "certificates"),
-    **dict.fromkeys(("SSLCertificateFile", "SSLCertificateKeyFile"), "certificates"),
-    **dict.fromkeys(("ssl_certificate", "ssl_certificate_key"), "certificates"),
+    **dict.fromkeys(("cert", "certificate", "certificate_pem", "crt"), _FILES_IN_TLS),
+    **dict.fromkeys(("key", "private_key", "private_key_pem"), _FILES_IN_TLS),
+    **dict.fromkeys(("SSLCertificateFile", "SSLCertificateKeyFile"), _FILES_IN_TLS),
+    **dict.fromkeys(("ssl_certificate", "ssl_certificate_key"), _FILES_IN_TLS),
     "Strict-Transport-Security": "hsts",
+}
+
+
+_CERTIFICATE_FILES: Mapping[str, str] = {
+    **dict.fromkeys(("cert", "certificate", "crt", "pem", "chain", "cert_file"), "fullchain"),
+    **dict.fromkeys(("SSLCertificateFile", "ssl_certificate", "certFile"), "fullchain"),
+    **dict.fromkeys(("key", "private_key", "key_file", "keyFile"), "privkey"),
+    **dict.fromkeys(("SSLCertificateKeyFile", "ssl_certificate_key"), "privkey"),
 }
 
 
@@ -164,6 +175,7 @@ RENAMED: Mapping[str, Mapping[str, str]] = {
     "Http": _of_http(),
     "Edge": {**_EDGE, **_OF_THE_EDGE},
     "Tls": _TLS_KEYS,
+    "CertificateFiles": _CERTIFICATE_FILES,
     "Stack": _of_stack(),
 }
 ABSENT: Mapping[str, Mapping[str, str]] = {

@@ -20,7 +20,7 @@ from pulumi.runtime.config import CONFIG, get_config_env
 from pydantic import BaseModel, ValidationError
 
 from components import secure
-from components.config import checks, machine, spelling, vocabulary
+from components.config import checks, forms, machine, spelling, vocabulary
 from components.config.checks.text import cut, is_hash, part
 from components.config.models.stack import Stack
 
@@ -107,7 +107,7 @@ def parse(raw: Mapping[str, Any]) -> Stack:
         stack = Stack.model_validate(raw)
     except ValidationError as error:
         items = error.errors()
-        raise ConfigError(_explain(item) for item in items if not _follows(item)) from None
+        raise ConfigError(_explain(raw, item) for item in items if not _follows(item)) from None
     problems = tuple(checks.across(stack))
     if problems:
         raise ConfigError(problems)
@@ -177,7 +177,7 @@ def short_form(model: type[BaseModel]) -> str:
     return next((f", such as {{{key}: {json.dumps(each)}}}" for key, each in examples), "")
 
 
-def _explain(item: Any) -> str:
+def _explain(raw: Mapping[str, Any], item: Any) -> str:
     location = [str(part) for part in item["loc"]] or [str(item["input"])]
     unknown = item["type"] == "extra_forbidden"
     # pydantic's way to say so; an unknown key may be called that.
@@ -189,19 +189,33 @@ def _explain(item: Any) -> str:
     assigned = about_key and "secret_env" in location and "=" in location[-1]
     if assigned:
         location[-1] = location[-1].partition("=")[0]
-    message = _unknown_key(location) if unknown else _message(item)
-    if item["type"] == "missing":
-        got = "got nothing"
-    elif (
+    secret = (
         (_hidden(location, unknown=unknown) and not about_key)
         or assigned
         or is_hash(item["input"])
-        or (isinstance(item["input"], str) and _GIVEN_AWAY.search(item["input"]))
-    ):
-        got = "value hidden: it may be secret"
+        or (isinstance(item["input"], str) and _GIVEN_AWAY.search(item["input"]) is not None)
+    )
+    message = _unknown_key(location, item["input"]) if unknown else _message(item)
+    if not unknown and not about_key:
+        message += _other_form(raw, item, secret=secret) or _example(item)
+    if item["type"] == "missing":
+        got = "got nothing"
     else:
-        got = f"got {_shown(item['input'])}"
+        got = "value hidden: it may be secret" if secret else f"got {_shown(item['input'])}"
     return f"{'.'.join(map(part, location))}: {message} ({got})"
+
+
+def _example(item: Any) -> str:
+    """Return an example of a list, if there should be one."""
+    *parents, key = (str(part) for part in item["loc"] or ("",))
+    field = _model_at(parents).model_fields.get(key) if item["type"] == "tuple_type" else None
+    return f", such as {forms.written(field.examples[0])}" if field and field.examples else ""
+
+
+def _other_form(raw: Mapping[str, Any], item: Any, *, secret: bool) -> str:
+    if item["type"] in ("missing", "invalid_key") or not item["loc"]:
+        return ""
+    return forms.advice(raw, item["loc"], item["input"], secret=secret)
 
 
 def _is_key(item: Any) -> bool:
@@ -224,8 +238,6 @@ def _message(item: Any) -> str:
         return "must be text"
     if item["type"] == "string_type" and item["input"] is None:
         return 'must be text; write "" if it is empty'
-    if item["type"] == "tuple_type":
-        message += ", such as [first, second]"
     if item["type"] == "model_type":
         message += short_form(_model_at([str(part) for part in item["loc"]]))
     if item["type"] in ("model_type", "dict_type") and item["input"] is None:
@@ -266,7 +278,7 @@ def _named_as_a_secret(location: list[str]) -> bool:
     return any(_SECRETIVE_NAME.search(name.lower()) for name in names)
 
 
-def _unknown_key(location: list[str]) -> str:
+def _unknown_key(location: list[str], value: object = None) -> str:
     """Return the key to write instead: by another tool's word, or by the nearest spelling."""
     model, key = _model_at(location[:-1]), location[-1]
     if model is Stack and re.match(rf"({'|'.join(Stack.model_fields)})[.\[].", key):
@@ -282,7 +294,24 @@ def _unknown_key(location: list[str]) -> str:
     if meant is None:
         near = spelling.nearest(key, known) or _in_a_part(model, key)
         meant = f"did you mean {near}?" if near else f"known here are {', '.join(known)}"
-    return f"unknown key; {meant}"
+    return f"unknown key; {meant}{_form_of(model, meant, value)}"
+
+
+def _form_of(model: type[BaseModel], hint: str, value: object) -> str:
+    """Return an example of the key that a hint names, if that holds keys and a scalar was given."""
+    named = re.fullmatch(r"Gatehouse calls it ([a-z_.]+)(?: for .*)?", hint)
+    if named is None or isinstance(value, Mapping | list):
+        return ""
+    *parents, key = named[1].split(".")
+    for parent in parents:
+        model = model_in(model.model_fields[parent].annotation) or model
+    field = model.model_fields.get(key)
+    if field is None or model_in(field.annotation) is None or not field.examples:
+        return ""
+    example = {key: field.examples[0]}
+    for parent in reversed(parents):
+        example = {parent: example}
+    return f", such as {forms.written(example)}"
 
 
 def _in_a_part(model: type[BaseModel], key: str) -> str | None:

@@ -8,6 +8,8 @@ import subprocess
 from pathlib import Path
 from urllib.parse import SplitResult, parse_qs, urlsplit
 
+from controller.commands import run
+
 _SECONDS = 10.0
 
 
@@ -45,22 +47,12 @@ def unknown_host(uri: str) -> str | None:
 def _meant(parts: SplitResult) -> tuple[str, int]:
     """Return the host name and port to which OpenSSH connects for a URI."""
     port = ("-p", str(parts.port)) if parts.port is not None else ()
-    shown = _run("ssh", "-G", *port, "--", str(parts.hostname))
+    shown = run("ssh", "-G", *port, "--", str(parts.hostname), seconds=_SECONDS)
     found = dict(line.split(" ", 1) for line in shown.stdout.splitlines() if " " in line)
     return found.get("hostname", str(parts.hostname)), int(found.get("port", parts.port or 22))
 
 
 def _is_known(name: str, port: int, file: Path) -> bool:
     host = name if port == 22 else f"[{name}]:{port}"
-    return _run("ssh-keygen", "-F", host, "-f", str(file)).returncode == 0
-
-
-def _run(*words: str) -> "subprocess.CompletedProcess[str]":
-    return subprocess.run(
-        words,
-        check=False,
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        timeout=_SECONDS,
-    )
+    command = ("ssh-keygen", "-F", host, "-f", str(file))
+    return run(*command, seconds=_SECONDS).returncode == 0

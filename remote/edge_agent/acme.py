@@ -24,7 +24,7 @@ from pathlib import Path
 
 from remote.edge_agent import certbot, challenges, install
 from remote.edge_agent.bundle import write_file
-from remote.edge_agent.certificates import Acme, Choice, Files, Spec, UnusableError, read
+from remote.edge_agent.certificates import AcmeServer, Choice, Files, Spec, UnusableError, read
 from remote.edge_agent.instance import Instance
 from remote.edge_agent.system import EdgeError, run, text_of
 from remote.edge_agent.tls import issued
@@ -82,7 +82,7 @@ def obtain(
 
 def _obtain(
     instance: Instance,
-    acme: Acme,
+    acme: AcmeServer,
     attempts: "_Attempts",
     groups: Sequence[tuple[str, ...]],
     now: float,
@@ -163,7 +163,7 @@ def together(
     ]
 
 
-def _due(instance: Instance, acme: Acme, domain: str, choice: Choice, now: float) -> bool:
+def _due(instance: Instance, acme: AcmeServer, domain: str, choice: Choice, now: float) -> bool:
     if domain.startswith("*."):
         return False
     own = issued(instance, acme, domain, now)
@@ -173,7 +173,7 @@ def _due(instance: Instance, acme: Acme, domain: str, choice: Choice, now: float
     return other is None or other.left(now) < _OTHERS_RENEWED_AT
 
 
-def _unready(acme: Acme) -> str | None:
+def _unready(acme: AcmeServer) -> str | None:
     """Return why no certificate can be obtained now for any domain."""
     try:
         install.program("certbot")
@@ -188,7 +188,7 @@ def _unready(acme: Acme) -> str | None:
     return None if reason is None else f"{acme.directory} does not answer: {reason}"
 
 
-def _silence(acme: Acme) -> str | None:
+def _silence(acme: AcmeServer) -> str | None:
     """Return why a server does not answer with its directory, or None if it does."""
     try:
         context = ssl.create_default_context(cafile=acme.ca)
@@ -203,7 +203,7 @@ def _silence(acme: Acme) -> str | None:
 
 
 def _attempt(
-    instance: Instance, acme: Acme, domains: Sequence[str], clock: float
+    instance: Instance, acme: AcmeServer, domains: Sequence[str], clock: float
 ) -> tuple[list[str], str]:
     """Ask for one certificate, and return the domains that have none then, and why.
 
@@ -239,7 +239,7 @@ def _unusable(files: Files, domains: Sequence[str], now: float) -> str:
     return "certbot says:\n  not all of its domains were proved"
 
 
-def _certbot(instance: Instance, acme: Acme, domains: Sequence[str], name: str) -> str | None:
+def _certbot(instance: Instance, acme: AcmeServer, domains: Sequence[str], name: str) -> str | None:
     """Obtain a certificate for domains, and return certbot's words if that fails.
 
     Of several, those that cannot be proved are left out. The certificate is called ``name``.

@@ -14,13 +14,13 @@ them. They are as much a part of it as its own lines: checked with it, swapped w
 with it.
 """
 
-import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from remote.edge_agent.system import EdgeError, text_of
+from remote.files import staged, write_whole
 
 CONFIG = "haproxy.cfg"
 FOLDER = "files"
@@ -113,15 +113,18 @@ def read(folder: Path) -> dict[str, str]:
 
 
 def write(folder: Path, files: Mapping[str, str]) -> None:
-    """Make the files below a folder be these and no others, each replaced at once.
+    """Make the files below a folder be these and no others, each replaced whole.
 
     Unchanged files are never missing meanwhile, so an HAProxy that starts just then finds them.
+    What it reads at a start outlives a power failure.
     """
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     before = read(folder)
-    for name, text in files.items():
-        if before.get(name) != text:
-            write_file(folder / name, text)
+    changed = {folder / name: text for name, text in files.items() if before.get(name) != text}
+    for path in changed:
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    with staged(changed, mode=0o600):
+        pass
     for name in before.keys() - files.keys():
         (folder / name).unlink()
     for path in sorted(folder.rglob("*"), reverse=True):
@@ -129,11 +132,13 @@ def write(folder: Path, files: Mapping[str, str]) -> None:
             path.rmdir()
 
 
-def write_file(path: Path, text: str) -> None:
-    """Write a file that only root may read, whole or not at all."""
+def write_file(path: Path, text: str, *, durable: bool = True) -> None:
+    """Replace a file that only root may read.
+
+    Args:
+        path: The file.
+        text: Its content.
+        durable: Whether it must outlive a power failure.
+    """
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    part = path.with_name(f"{path.name}.part")
-    part.unlink(missing_ok=True)
-    with os.fdopen(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as target:
-        target.write(text.encode())
-    part.replace(path)
+    write_whole(path, text, mode=0o600, durable=durable)

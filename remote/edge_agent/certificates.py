@@ -38,7 +38,7 @@ class Files:
 
 
 @dataclass(frozen=True)
-class Acme:
+class AcmeServer:
     """The ACME server."""
 
     email: str
@@ -60,7 +60,7 @@ class Spec:
     folder: Path | None
     certificates: tuple[Files, ...]
     self_signed: bool
-    acme: Acme | None
+    acme: AcmeServer | None
 
     @classmethod
     def from_json(cls, given: Mapping[str, Any]) -> "Spec":
@@ -77,7 +77,7 @@ class Spec:
                 for each in given["certificates"]
             ),
             self_signed=given["self_signed"],
-            acme=Acme(**given["acme"]) if given["acme"] else None,
+            acme=AcmeServer(**given["acme"]) if given["acme"] else None,
         )
         if not isinstance(made.self_signed, bool):
             raise TypeError(f"self_signed is {made.self_signed!r}")

@@ -11,7 +11,15 @@ from remote.edge_agent.facts import Listener
 from remote.edge_agent.instance import Instance
 from remote.edge_agent.system import EdgeError, text_of
 
-_FIRST = {"lock", "chroot.lock", "servers.state", "keeper.part", users.USERS, chroot.FOLDER}
+_FIRST = {
+    "lock",
+    "chroot.lock",
+    "servers.state",
+    "keeper.pyz.part",
+    "keeper.part",
+    users.USERS,
+    chroot.FOLDER,
+}
 """Names that are allowed in an edge's folder before the edge agent's copy is there."""
 _USERLISTS = re.compile(r"[0-9a-f]{16}\.cfg(\.part)?")
 

@@ -22,6 +22,7 @@ from remote.edge_agent.control import NoAnswerError, ask
 from remote.edge_agent.supervision import Loops
 from remote.edge_agent.system import EdgeError, haproxy, poll, run, text_of
 from remote.edge_agent.versions import Version
+from remote.files import write_whole
 
 _START_SECONDS = 30.0
 
@@ -95,9 +96,7 @@ class Instance:
     def keep_program(self, archive: bytes) -> None:
         """Leave a copy of the edge agent for the timer and for systemd."""
         if not self.program.exists() or self.program.read_bytes() != archive:
-            part = self.program.with_suffix(".part")
-            part.write_bytes(archive)
-            part.replace(self.program)
+            write_whole(self.program, archive)
 
     def ask_master(self, command: str) -> str | None:
         """Return the answer of the master process, or None if none runs.
@@ -285,11 +284,11 @@ class Instance:
             NoAnswerError: It runs and does not answer in time.
         """
         dump = self.ask_master("@1 show servers state") or ""
-        bundle.write_file(self.state, kept_state(dump, before, after))
+        bundle.write_file(self.state, kept_state(dump, before, after), durable=False)
 
     def forget_state(self) -> None:
         """Remove the saved state, which would be outdated at a later start."""
-        bundle.write_file(self.state, NO_STATE)
+        bundle.write_file(self.state, NO_STATE, durable=False)
 
     def reload(self) -> bool:
         """Reload HAProxy with the live file, and return whether it loaded it.

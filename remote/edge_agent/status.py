@@ -61,11 +61,11 @@ def note(instance: Instance, spec: Spec, problems: Sequence[str]) -> None:
     served = {domain: in_force(instance, version, domain) for domain in spec.domains}
     ends = {domain: each.ends for domain, each in served.items() if each is not None}
     now = Status(time.time(), ends, tuple(problems))
-    write_file(instance.folder / FILE, f"{json.dumps(asdict(now), indent=1)}\n")
+    write_file(instance.folder / FILE, f"{json.dumps(asdict(now), indent=1)}\n", durable=False)
     path, lines = version.files / STATUS, list(entries(now))
     if not path.exists():  # from before this map existed
         return
-    write_file(path, "".join(f"{line}\n" for line in lines))
+    write_file(path, "".join(f"{line}\n" for line in lines), durable=False)
     # All at once, so that nobody reads half of it.
     told = instance.ask_master(f"@1 prepare map {path}") or ""
     number = told.strip().rpartition(" ")[2]

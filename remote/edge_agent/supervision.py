@@ -17,8 +17,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from remote.edge_agent import processes, systemd
+from remote.texts import template_of
 
 _HAPROXY, _LOG = "HAProxy", "its log"
+_HAPROXY_LOOP = template_of("remote.edge_agent", "haproxy-loop.sh")
+_LOG_LOOP = template_of("remote.edge_agent", "log-loop.sh")
 _WRITER_PAUSE = 1.0
 """Seconds before a writer that failed is started again; the pipe takes 1 MiB meanwhile."""
 
@@ -85,38 +88,40 @@ class Loops:
         with 0 (HAProxy 2.6.12). HAProxy itself writes to no file, and drops what a pipe does not
         take.
         """
-        live, log = (
-            shlex.quote(str(self.folder / each)) for each in ("haproxy.cfg", "haproxy.log")
+        script = _HAPROXY_LOOP.substitute(
+            lock=_quoted(self._locks[0]),
+            master="" if pid is None else pid,
+            pause=systemd.RESTART_SECONDS,
+            config=_quoted(self.folder / "haproxy.cfg"),
+            haproxy=shlex.join(systemd.confined(command)),
+            log=_quoted(self.folder / "haproxy.log"),
         )
-        pause = f"sleep {systemd.RESTART_SECONDS} 9>&-"
-        runs = f'read -r _ _ state _ 2>/dev/null </proc/{pid}/stat && [ "$state" != Z ]'
-        waits = "" if pid is None else f"while {runs}; do {pause}; done; "
-        started = shlex.join(systemd.confined(command))
-        loop = f"while [ -e {live} ] && ! {started} 2>>{log} 9>&-; do {pause}; done"
-        _in_background(self._locks[0], waits + loop, output=output)
+        _in_background(script, output=output)
 
     def _start_log(self, given: int) -> None:
         """Start the writer of the log until it has read all of it."""
-        program, log = self.folder / "keeper.pyz", self.folder / "haproxy.log"
+        program = self.folder / "keeper.pyz"
         writer = (sys.executable, str(program), "log", str(self.folder), self.name)
-        loop = (
-            f"until {shlex.join(writer)} 2>>{shlex.quote(str(log))} 9>&-;"
-            f" do [ -e {shlex.quote(str(program))} ] || exit; sleep {_WRITER_PAUSE} 9>&-; done"
+        script = _LOG_LOOP.substitute(
+            lock=_quoted(self._locks[1]),
+            writer=shlex.join(writer),
+            log=_quoted(self.folder / "haproxy.log"),
+            program=_quoted(program),
+            pause=_WRITER_PAUSE,
         )
-        _in_background(self._locks[1], loop, given=given)
+        _in_background(script, given=given)
+
+
+def _quoted(path: Path) -> str:
+    return shlex.quote(str(path))
 
 
 def _in_background(
-    lock: Path, script: str, given: int = subprocess.DEVNULL, output: int = subprocess.DEVNULL
+    script: str, given: int = subprocess.DEVNULL, output: int = subprocess.DEVNULL
 ) -> None:
-    """Run a shell's script, unless another one has the lock.
-
-    The shell itself has it, as descriptor 9, and none of its children: never two loops, which would
-    both listen.
-    """
-    held = f"exec 9>>{shlex.quote(str(lock))}; flock --nonblock 9 || exit; {script}"
+    """Run a shell's script."""
     subprocess.run(
-        ("setsid", "--fork", "/bin/sh", "-c", held),
+        ("setsid", "--fork", "/bin/sh", "-c", script),
         check=False,
         stdin=given,
         stdout=output,

@@ -5,6 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from remote.edge_agent.system import run, text_of
+from remote.files import write_whole
 from remote.texts import template_of
 
 UNITS = Path("/etc/systemd/system")
@@ -35,10 +36,7 @@ def write_units(texts: Mapping[str, str]) -> None:
         if not (UNITS / name).exists() or text_of(UNITS / name) != text
     }
     for path, text in new.items():
-        part = path.with_name(f"{path.name}.part")  # no unit, for systemd
-        part.write_text(text)
-        part.chmod(0o644)  # systemd warns about other modes
-        part.replace(path)
+        write_whole(path, text, mode=0o644)  # systemd warns about other modes
     # A run before may have been killed between the two.
     if new or "yes" in _needs_reload(texts):
         run("systemctl", "daemon-reload")

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from remote.edge_agent import bundle
 from remote.edge_agent.certificates import (
-    Acme,
+    AcmeServer,
     Certificate,
     Choice,
     Files,
@@ -62,14 +62,14 @@ def assemble(instance: Instance, spec: Spec, choice: Choice, now: float) -> Asse
     return Assembled(certificates, frozenset(stand_ins))
 
 
-def issued(instance: Instance, acme: Acme, domain: str, now: float) -> Certificate | None:
+def issued(instance: Instance, acme: AcmeServer, domain: str, now: float) -> Certificate | None:
     """Return the valid certificate that was obtained by ACME for a domain, if there is one."""
     found = _obtained(instance, acme, domain)
     valid = [each for each in found if each.problem(now) is None]
     return max(valid, key=lambda each: each.ends, default=None)
 
 
-def _obtained(instance: Instance, acme: Acme, domain: str) -> list[Certificate]:
+def _obtained(instance: Instance, acme: AcmeServer, domain: str) -> list[Certificate]:
     """Return the certificates that were obtained by ACME for a domain, valid or not."""
     folders = sorted((acme.folder(instance.folder) / "config" / "live").glob("*/"))
     found = [_kept(Files.below(each)) for each in folders]

@@ -7,13 +7,13 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from remote.archive import VM_AGENT, archive
+from remote.files import write_whole
 from remote.names import AGENT_FOLDER
 from remote.vm_agent import ready
 from remote.vm_agent.command import parsed
 from remote.vm_agent.control import ask, await_deployed
 from remote.vm_agent.daemon import serve
 from remote.vm_agent.errors import AgentError
-from remote.vm_agent.install import install
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -27,7 +27,7 @@ def main(arguments: Sequence[str]) -> int:
             ready.wait(asked.container, asked.port, asked.path, asked.seconds)
         elif asked.action in ("install", "deployed"):
             if asked.action == "install":
-                install(archive(VM_AGENT), Path(asked.file))
+                write_whole(Path(asked.file), archive(VM_AGENT))
             await_deployed(folder, asked.seconds)
         else:
             _ask(folder, asked)

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from remote.files import part_of, staged
 from remote.vm_agent.container import SAID
 
 SAVE_SECONDS = 1.0
@@ -96,23 +97,14 @@ class Kept:
 
 
 def write(file: Path, text: str, mode: int) -> None:
-    """Write a file atomically, with the rights ``mode``; a folder in its place is moved aside.
+    """Replace a file, durably and with the rights ``mode``; a folder in its place is moved aside.
 
     Raises:
         OSError: It is as it was.
     """
-    partial = file.with_suffix(".partial")
-    clear(partial)
-    partial.unlink(missing_ok=True)
-    try:
-        partial.touch(mode=0o600)
-        partial.write_text(text)
-        partial.chmod(mode)
+    clear(part_of(file))
+    with staged({file: text}, mode=mode):
         clear(file)
-        partial.replace(file)
-    except OSError:
-        partial.unlink(missing_ok=True)  # what there is of it takes space too
-        raise
 
 
 def _overwritten(file: Path, text: str) -> bool:

@@ -8,10 +8,11 @@ from dataclasses import replace
 from pathlib import Path
 
 from remote import mark
+from remote.files import staged, write_whole
 from remote.vm_firewall import kernel
 from remote.vm_firewall.errors import FirewallError
 from remote.vm_firewall.grant import Grant
-from remote.vm_firewall.kept import Kept, read, staged
+from remote.vm_firewall.kept import KeptGrant, read
 from remote.vm_firewall.rules import fallback, ruleset, unit
 
 FOLDER = Path("/etc/gatehouse")
@@ -35,7 +36,7 @@ def allow(name: str, grant: Grant, connection: str = "", printed: str = "") -> s
         # One that is given again need not be readable.
         grants = _others(folder, name)
         made = mark.made(printed)
-        _put_into_force(folder, {**grants, name: Kept(grant=grant, mark=made)}, name)
+        _put_into_force(folder, {**grants, name: KeptGrant(grant=grant, mark=made)}, name)
     return made
 
 
@@ -66,7 +67,7 @@ def forbid(name: str, printed: str | None = None) -> str:
     return ""
 
 
-def leftovers(grants: Mapping[str, Kept], changed: str) -> set[str]:
+def leftovers(grants: Mapping[str, KeptGrant], changed: str) -> set[str]:
     """Return the names of the leftovers that go, because another grant has SSH answered.
 
     Args:
@@ -91,7 +92,7 @@ def _locked() -> Iterator[Path]:
         yield folder
 
 
-def _others(folder: Path, name: str) -> dict[str, Kept]:
+def _others(folder: Path, name: str) -> dict[str, KeptGrant]:
     files = {each.stem: each for each in folder.glob("*.json") if each.stem != name}
     return {each: read(file) for each, file in files.items()}
 
@@ -105,7 +106,7 @@ def _check_lets_in(grant: Grant, connection: str) -> None:
         )
 
 
-def _put_into_force(folder: Path, grants: Mapping[str, Kept], changed: str) -> None:
+def _put_into_force(folder: Path, grants: Mapping[str, KeptGrant], changed: str) -> None:
     """Have the grants in force and kept, of which one was changed, or deleted."""
     gone = leftovers(grants, changed)
     stay = [grants[each].grant for each in sorted(grants) if each not in gone]
@@ -128,8 +129,7 @@ def _load_at_boot(text: str) -> None:
     """Have systemd load the rules at each boot, also if an earlier command was cut short."""
     enabled = _UNIT_FILE.parent / "sysinit.target.wants" / _UNIT_FILE.name
     if not _UNIT_FILE.exists() or _UNIT_FILE.read_text() != text:
-        with staged({_UNIT_FILE: text}):
-            pass
+        write_whole(_UNIT_FILE, text)
     elif enabled.is_symlink():
         return
     subprocess.run(("systemctl", "enable", "--now", _UNIT_FILE.name), check=True)

@@ -1,9 +1,6 @@
 """A grant in its file, with the mark of the command that has put it into force."""
 
-import contextlib
 import json
-import os
-from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -12,7 +9,7 @@ from remote.vm_firewall.grant import Grant
 
 
 @dataclass(frozen=True, kw_only=True)
-class Kept:
+class KeptGrant:
     """A grant that is in force."""
 
     grant: Grant
@@ -27,7 +24,7 @@ class Kept:
         return json.dumps({**asdict(self.grant), **own}, sort_keys=True)
 
     @classmethod
-    def from_json(cls, text: str) -> "Kept":
+    def from_json(cls, text: str) -> "KeptGrant":
         """Read what this or an older version has kept.
 
         Raises:
@@ -44,41 +41,16 @@ class Kept:
         )
 
 
-def read(file: Path) -> Kept:
+def read(file: Path) -> KeptGrant:
     """Return a grant that was put into force before.
 
     Raises:
         FirewallError: The file is damaged.
     """
     try:
-        return Kept.from_json(file.read_text())
+        return KeptGrant.from_json(file.read_text())
     except (OSError, ValueError, TypeError, LookupError, AttributeError) as error:
         raise FirewallError(
-            f"{file}: is no grant, so nothing was changed; delete it, and run"
+            f"{file}: is not a grant, so nothing was changed; delete it, and run"
             f" `pulumi up --replace '**::{file.stem}'` to have it written again (got {error!r})"
         ) from None
-
-
-@contextlib.contextmanager
-def staged(texts: Mapping[Path, str]) -> Iterator[None]:
-    """Have files with new texts beside theirs, and put these in their place if all goes well.
-
-    A power failure leaves each file as it was or whole. What needs space comes first.
-
-    Raises:
-        OSError: They are as they were.
-    """
-    partials = {file: file.with_name(f"{file.name}.partial") for file in texts}
-    try:
-        for file, text in texts.items():
-            with partials[file].open("w") as opened:
-                opened.write(text)
-                opened.flush()
-                os.fsync(opened.fileno())
-        yield
-        for file, partial in partials.items():
-            partial.replace(file)
-    finally:
-        for partial in partials.values():
-            with contextlib.suppress(OSError):  # it is in its place
-                partial.unlink()

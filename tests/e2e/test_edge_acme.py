@@ -11,7 +11,7 @@ import pytest
 from components.config.models.edge import Acme, Tls
 from remote.edge_agent import acme, challenges
 from remote.edge_agent.__main__ import main
-from remote.edge_agent.certificates import Acme as Server
+from remote.edge_agent.certificates import AcmeServer
 from remote.edge_agent.renew import renew
 from tests.e2e.test_edge_tls import curl, s_client, serial
 from tests.support import pebble
@@ -134,7 +134,8 @@ def test_a_wrong_clock_puts_no_certificate_of_the_edges_own_in_the_place_of_one(
     assert edge.config.tls.acme is not None
     directory = edge.config.tls.acme.directory
     live = (
-        Server(email="", directory=directory, ca=None).folder(edge.instance.folder) / "config/live"
+        AcmeServer(email="", directory=directory, ca=None).folder(edge.instance.folder)
+        / "config/live"
     )
     for name in (APP, SOCKETS):
         authority.issue(live / name, name)
@@ -158,7 +159,8 @@ def test_an_update_at_a_wrong_clock_keeps_what_was_obtained(
     assert edge.config.tls.acme is not None
     directory = edge.config.tls.acme.directory
     live = (
-        Server(email="", directory=directory, ca=None).folder(edge.instance.folder) / "config/live"
+        AcmeServer(email="", directory=directory, ca=None).folder(edge.instance.folder)
+        / "config/live"
     )
     authority.issue(live / APP, APP, begins=-91, ends=-1)
     edge.apply(POOL)
@@ -192,7 +194,7 @@ def no_archive(config: Path) -> None:
 def test_certbots_own_files_may_be_damaged(
     edge: Edge, tmp_path: Path, authority: Authority, damage: Callable[[Path], None]
 ) -> None:
-    config = Server("", pebble.DIRECTORY, None).folder(edge.instance.folder) / "config"
+    config = AcmeServer("", pebble.DIRECTORY, None).folder(edge.instance.folder) / "config"
     with pebble.running(tmp_path, authority) as server:
         edge.apply(POOL)
         damage(config)

@@ -41,8 +41,6 @@ SAME_NAME = {
     *("Edge", "Farm", "Service"),
     # A fake on loopback, and the thing that it replaces.
     *("Container", "Vm"),
-    # To be renamed, one of each two.
-    *("Acme", "Kept", "Listener"),
 }
 """Names of two classes; see the glossary in docs/architecture.md."""
 

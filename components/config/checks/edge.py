@@ -91,6 +91,6 @@ def _vm(stack: Stack, vm: EdgeVm) -> Iterable[str]:
     listening = ipaddress.ip_address(stack.edge.bind)
     if not listening.is_unspecified and listening != address.ip:
         yield (
-            f"edge.bind: is no address of {edge_name(farm)}, which has {address.ip}; remove it"
+            f"edge.bind: is not an address of {edge_name(farm)}, which has {address.ip}; remove it"
             f" (got {stack.edge.bind})"
         )

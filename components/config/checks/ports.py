@@ -22,7 +22,7 @@ _LOOPBACK = ("localhost", "127.0.0.1", "::1")
 
 
 @dataclass(frozen=True, kw_only=True)
-class Listener:
+class TakenPort:
     """Something that takes TCP connections on the edge's machine."""
 
     name: str
@@ -30,7 +30,7 @@ class Listener:
     address: _Address
     port: int
 
-    def meets(self, other: "Listener") -> bool:
+    def meets(self, other: "TakenPort") -> bool:
         """Whether Linux refuses one listener while the other one exists."""
         return self.port == other.port and _overlap(self.address, other.address)
 
@@ -42,7 +42,7 @@ def ports(stack: Stack, own: Sequence[str] = ()) -> Iterable[str]:
         stack: The config.
         own: The addresses of this machine, if they are known.
     """
-    taken: dict[int, list[Listener]] = {}
+    taken: dict[int, list[TakenPort]] = {}
     for each in others(stack, own):
         taken.setdefault(each.port, []).append(each)
     for each in ours(stack):
@@ -54,34 +54,34 @@ def ports(stack: Stack, own: Sequence[str] = ()) -> Iterable[str]:
             yield f"{each.name}: is taken by {other.name}; choose another port (got {each.port})"
 
 
-def ours(stack: Stack) -> Iterator[Listener]:
+def ours(stack: Stack) -> Iterator[TakenPort]:
     """Yield Gatehouse's listeners on the edge's machine, by the keys with their ports."""
     edge, bind = stack.edge, _address(stack.edge.bind)
-    yield Listener(name="edge.port", address=bind, port=edge.port)
+    yield TakenPort(name="edge.port", address=bind, port=edge.port)
     if edge.tls is not None:
-        yield Listener(name="edge.tls.port", address=bind, port=edge.tls.port)
-    yield Listener(name="edge.stats.port", address=_address(edge.stats.bind), port=edge.stats.port)
+        yield TakenPort(name="edge.tls.port", address=bind, port=edge.tls.port)
+    yield TakenPort(name="edge.stats.port", address=_address(edge.stats.bind), port=edge.stats.port)
     for name, service in stack.services.items():
         if service.tcp is not None:
             key = f"services.{name}.tcp.port"
-            yield Listener(name=key, address=bind, port=service.tcp.port)
+            yield TakenPort(name=key, address=bind, port=service.tcp.port)
 
 
-def others(stack: Stack, own: Sequence[str] = ()) -> Iterator[Listener]:
+def others(stack: Stack, own: Sequence[str] = ()) -> Iterator[TakenPort]:
     """Yield the listeners of other programs there, as far as the config implies them."""
     edge, farm = stack.edge, stack.farm
     if edge.host is not None:
-        yield Listener(name="edge.ssh_port", address=_EVERY, port=edge.ssh_port)
+        yield TakenPort(name="edge.ssh_port", address=_EVERY, port=edge.ssh_port)
     if edge.vm is not None:
         name = f"the SSH server of {edge_name(farm)}"
-        yield Listener(name=name, address=_EVERY, port=_SSH_PORT)
+        yield TakenPort(name=name, address=_EVERY, port=_SSH_PORT)
     hypervisor = farm.hypervisor
     if edge.host is not None and edge.host == hypervisor.host and hypervisor.port is not None:
         name = "the hypervisor's farm.hypervisors.0.uri"
-        yield Listener(name=name, address=_EVERY, port=hypervisor.port)
+        yield TakenPort(name=name, address=_EVERY, port=hypervisor.port)
     if _here(stack) and hypervisor.local and farm.network.bridge is None:
         name = "libvirt's DNS server of farm.network.cidr"
-        yield Listener(name=name, address=_address(farm.host_address), port=_DNS_PORT)
+        yield TakenPort(name=name, address=_address(farm.host_address), port=_DNS_PORT)
     if farm.registry_mirror is not None:
         parts = urlsplit(farm.registry_mirror)
         host = parts.hostname or ""
@@ -89,7 +89,7 @@ def others(stack: Stack, own: Sequence[str] = ()) -> Iterator[Listener]:
         address = _parsed(host)
         host = host if address is None else str(address)
         if host in _names(stack, own) and host not in domains(stack.services.values()):
-            yield Listener(name="farm.registry_mirror", address=address or _EVERY, port=port)
+            yield TakenPort(name="farm.registry_mirror", address=address or _EVERY, port=port)
 
 
 def _here(stack: Stack) -> bool:

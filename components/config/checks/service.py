@@ -111,7 +111,7 @@ def _placement(path: str, name: str, service: Service, names: Sequence[str]) -> 
     for index, vm in enumerate(wanted):
         if vm not in there:
             yield (
-                f"{path}.placement.vms.{index}: is no VM of this farm, which has"
+                f"{path}.placement.vms.{index}: is not a VM of this farm, which has"
                 f" {names[0]} to {names[-1]} (got {vm})"
             )
     usable = allowed(service.placement.vms, names)

@@ -63,14 +63,23 @@ _CountOrOff = Annotated[
 """A number; 0 for ``false``."""
 
 
+def _no_pem(value: object) -> object:
+    if isinstance(value, str) and "-----BEGIN" in value:
+        raise ValueError("must be the path of a PEM file on the edge's host, not its content")
+    return value
+
+
+_PemFile = Annotated[FilePath, BeforeValidator(_no_pem)]
+
+
 class CertificateFiles(Model):
     """A certificate in PEM files on the edge's host."""
 
-    fullchain: FilePath = Field(
+    fullchain: _PemFile = Field(
         description="The certificate and, after it, its chain.",
         examples=["/etc/ssl/example.org/fullchain.pem"],
     )
-    privkey: FilePath = Field(
+    privkey: _PemFile = Field(
         description="Its key, without a passphrase.",
         examples=["/etc/ssl/example.org/privkey.pem"],
     )

@@ -19,7 +19,7 @@ _NOT_DOCKER_HUB = ("docker.com", "hub.docker.com", "registry.hub.docker.com", "r
 
 def _registry_host(value: str) -> str:
     if value in _NOT_DOCKER_HUB or re.fullmatch(r"https?://[a-z0-9.-]*docker\.(io|com)/?.*", value):
-        raise ValueError("is no registry's host; Docker Hub's is docker.io")
+        raise ValueError("is not a registry's host; Docker Hub's is docker.io")
     if re.fullmatch(r"https?://.*", value):
         raise ValueError("must be a registry's host; remove the scheme and the path")
     return in_ascii(value)

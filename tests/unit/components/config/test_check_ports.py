@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from components.config.checks.ports import Listener, others, ours, ports
+from components.config.checks.ports import TakenPort, others, ours, ports
 from components.config.loading import ConfigError, parse
 from tests.support.configs import BASE, problems
 from tests.support.hostile import HOST_KEY
@@ -45,7 +45,7 @@ def test_addresses_meet_where_linux_says_so(one: str, other: str) -> None:
         second = _bound(other, port)
         if second is not None:
             second.close()
-    listeners = [Listener(name="", address=_mapped(each), port=port) for each in (one, other)]
+    listeners = [TakenPort(name="", address=_mapped(each), port=port) for each in (one, other)]
     assert listeners[0].meets(listeners[1]) == (second is None)
 
 

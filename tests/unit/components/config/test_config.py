@@ -19,7 +19,7 @@ MISTAKES: list[Mistake] = [
     ("farm/vms", 0, "farm.vms: must be at least 1 (got 0)"),
     ("farm/vms", -1, "farm.vms: must be at least 1 (got -1)"),
     ("farm/vms", 1001, "farm.vms: must be at most 1000 (got 1001)"),
-    ("farm/vms", "2", 'farm.vms: must be a whole number (got "2")'),
+    ("farm/vms", "2", 'farm.vms: must be a whole number; write it without quotes: 2 (got "2")'),
     ("farm/vms", 1.5, "farm.vms: must be a whole number (got 1.5)"),
     ("farm/vms", True, "farm.vms: must be a whole number (got true)"),
     ("farm/vms", None, "farm.vms: must be a whole number (got null)"),
@@ -43,12 +43,24 @@ MISTAKES: list[Mistake] = [
     (
         f"{APP}/hosts",
         "a.b",
-        "services.app.hosts: must be a list, such as [first, second] (got a.b)",
+        "services.app.hosts: must be a list; write it as a list: [a.b] (got a.b)",
     ),
-    (f"{APP}/read_only", "yes", 'services.app.read_only: must be true or false (got "yes")'),
+    (
+        f"{APP}/read_only",
+        "yes",
+        'services.app.read_only: must be true or false; write true (got "yes")',
+    ),
     (f"{APP}/cpus", 0, "services.app.cpus: must be at least 0.01 (got 0)"),
-    (f"{APP}/cpus", "1", 'services.app.cpus: must be a number (got "1")'),
-    ("edge/port", "80", 'edge.port: must be a whole number (got "80")'),
+    (
+        f"{APP}/cpus",
+        "1",
+        'services.app.cpus: must be a number; write it without quotes: 1 (got "1")',
+    ),
+    (
+        "edge/port",
+        "80",
+        'edge.port: must be a whole number; write it without quotes: 80 (got "80")',
+    ),
     # Unknown keys.
     ("farm/vmz", 2, "farm.vmz: unknown key; did you mean vms? (got 2)"),
     (f"{APP}/replica", 2, "services.app.replica: unknown key; did you mean replicas? (got 2)"),
@@ -224,7 +236,8 @@ MISTAKES: list[Mistake] = [
     (
         "registries",
         {"registry.example.org": {"username": "me", "password": ["hunter2"]}},
-        "registries.registry.example.org.password: must be text (value hidden: it may be secret)",
+        "registries.registry.example.org.password: must be text; write one value, not a list"
+        " (value hidden: it may be secret)",
     ),
 ]
 

@@ -61,7 +61,8 @@ MISTAKES: list[Mistake] = [
     (
         f"{HTTP}/allow",
         ["192.0.2.1/24"],
-        f"services.app.http.allow.0: {NETWORKS} (got 192.0.2.1/24)",
+        f"services.app.http.allow.0: {NETWORKS}; did you mean 192.0.2.0/24 or 192.0.2.1?"
+        " (got 192.0.2.1/24)",
     ),
     (
         f"{HTTP}/allow",

@@ -130,7 +130,8 @@ MISTAKES: list[Mistake] = [
     (
         "edge",
         {"vm": True, "bind": "192.0.2.80"},
-        "edge.bind: is no address of web-edge, which has 10.90.0.254; remove it (got 192.0.2.80)",
+        "edge.bind: is not an address of web-edge, which has 10.90.0.254; remove it"
+        " (got 192.0.2.80)",
     ),
     (
         "edge",

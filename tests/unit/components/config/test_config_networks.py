@@ -10,7 +10,7 @@ MISTAKES: list[Mistake] = [
         "farm/network",
         {"cidr": "10.0.0.1/24"},
         "farm.network.cidr: must be an IPv4 network such as 10.90.0.0/24; did you mean"
-        " 10.0.0.0/24 or 10.0.0.1/32? (got 10.0.0.1/24)",
+        " 10.0.0.0/24? (got 10.0.0.1/24)",
     ),
     (
         "farm/network",

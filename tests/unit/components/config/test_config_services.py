@@ -53,7 +53,8 @@ MISTAKES: list[Mistake] = [
     (
         "services/db",
         another(placement={"vms": ["web-0", "web-7"]}),
-        "services.db.placement.vms.1: is no VM of this farm, which has web-0 to web-1 (got web-7)",
+        "services.db.placement.vms.1: is not a VM of this farm, which has web-0 to web-1"
+        " (got web-7)",
     ),
     (
         "services/db",

@@ -194,7 +194,7 @@ def test_ssh_from_takes_addresses_and_networks_of_any_size() -> None:
     ]
     assert problems(changed("farm/ssh_from", ["192.0.2.7/24"])) == (
         "farm.ssh_from.0: must be an IPv4 network such as 10.90.0.0/24; did you mean 192.0.2.0/24"
-        " or 192.0.2.7/32? (got 192.0.2.7/24)",
+        " or 192.0.2.7? (got 192.0.2.7/24)",
     )
 
 
@@ -235,7 +235,7 @@ def test_a_login_to_docker_hub_is_found_for_each_of_its_images(
 )
 def test_what_is_no_registry_of_docker_hub_is_refused_with_its_name(host: str) -> None:
     (problem,) = problems({**BASE, "registries": {host: LOGIN}})
-    assert ": is no registry's host; Docker Hub's is docker.io (" in problem
+    assert ": is not a registry's host; Docker Hub's is docker.io (" in problem
     assert "hunter2" not in problem
 
 
@@ -311,7 +311,8 @@ def test_an_image_is_a_file(tmp_path: Path) -> None:
         (
             f"{APP}/command",
             "npm start",
-            "services.app.command: must be a list, such as [first, second] (got npm start)",
+            "services.app.command: must be a list; write it as a list: [npm, start]"
+            " (got npm start)",
         ),
         (
             f"{APP}/health",

@@ -9,6 +9,7 @@ import pytest
 
 from components.vm.keys import _GENERATE, split_key_pair
 from controller.key_files import key_folder, write_private
+from remote.files import part_of
 
 
 @pytest.fixture(autouse=True)
@@ -40,7 +41,7 @@ def test_a_folder_that_was_open_is_closed_and_an_open_file_is_another_afterwards
     path.touch(0o666)
     elsewhere = Path("elsewhere")
     elsewhere.touch(0o666)
-    path.with_suffix(".partial").symlink_to(elsewhere.absolute())
+    part_of(path).symlink_to(elsewhere.absolute())
     with path.open() as before:
         write_private(path, b"secret")
         assert before.read() == ""

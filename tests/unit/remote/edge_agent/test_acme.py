@@ -17,14 +17,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from remote.edge_agent import acme, install
-from remote.edge_agent.certificates import Acme, Spec, choose
+from remote.edge_agent.certificates import AcmeServer, Spec, choose
 from remote.edge_agent.instance import Instance
 from remote.edge_agent.tls import issued
 from tests.support.pems import Authority
 
 A, B = "a.example.org", "b.example.org"
 MINUTE, DAY = 60.0, 86400.0
-SERVER = Acme(email="a@b.org", directory="https://acme.example/dir", ca=None)
+SERVER = AcmeServer(email="a@b.org", directory="https://acme.example/dir", ca=None)
 SPEC = Spec(domains=(A, B), folder=None, certificates=(), self_signed=False, acme=SERVER)
 
 
@@ -45,7 +45,9 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 def certbot(made: list[str], refused: str = "") -> Callable[..., str | None]:
     """Return a certbot that obtains all but one, and notes what it was asked for."""
 
-    def run(instance: Instance, server: Acme, domains: Sequence[str], name: str) -> str | None:
+    def run(
+        instance: Instance, server: AcmeServer, domains: Sequence[str], name: str
+    ) -> str | None:
         made.extend(domains)
         if refused in domains:
             return "  no"
@@ -255,7 +257,7 @@ def test_a_certificate_that_is_of_no_use_is_told_and_not_asked_for_each_hour(
     issue: Callable[[Path], None],
     why: str,
 ) -> None:
-    def odd(instance: Instance, server: Acme, domains: Sequence[str], name: str) -> None:
+    def odd(instance: Instance, server: AcmeServer, domains: Sequence[str], name: str) -> None:
         asked.extend(domains)
         issue(server.folder(instance.folder) / "config" / "live" / name)
 
@@ -275,7 +277,7 @@ def test_the_first_of_a_group_may_be_the_one_that_is_not_proved(
     names = tuple(f"{number}.example.org" for number in range(26))
 
     def first_is_left_out(
-        instance: Instance, server: Acme, asked: Sequence[str], name: str
+        instance: Instance, server: AcmeServer, asked: Sequence[str], name: str
     ) -> None:
         live = server.folder(instance.folder) / "config" / "live" / name
         Authority().issue(live, *(asked[1:] or asked))
@@ -287,7 +289,7 @@ def test_the_first_of_a_group_may_be_the_one_that_is_not_proved(
 
 
 @contextlib.contextmanager
-def server(answer: Callable[[socket.socket], None]) -> Iterator[Acme]:
+def server(answer: Callable[[socket.socket], None]) -> Iterator[AcmeServer]:
     """Yield a server whose certificate nobody asks for, as it answers in plain."""
     with socket.create_server(("127.0.0.1", 0)) as listening:
 
@@ -373,7 +375,7 @@ def test_one_domain_that_is_refused_keeps_no_others_from_a_certificate(
     live = SERVER.folder(instance.folder) / "config" / "live"
     authority = Authority()
 
-    def certbot(_: Instance, __: Acme, asked: Sequence[str], name: str) -> str | None:
+    def certbot(_: Instance, __: AcmeServer, asked: Sequence[str], name: str) -> str | None:
         if bad & set(asked):
             return "  urn:ietf:params:acme:error:rejectedIdentifier"
         authority.issue(live / name, *asked)
@@ -401,7 +403,7 @@ def test_a_limit_that_is_reached_stops_the_others_of_its_domain(
 ) -> None:
     made: list[Sequence[str]] = []
 
-    def certbot(_: Instance, __: Acme, asked: Sequence[str], ___: str) -> str:
+    def certbot(_: Instance, __: AcmeServer, asked: Sequence[str], ___: str) -> str:
         made.append(asked)
         return "  urn:ietf:params:acme:error:rateLimited :: too many certificates (50)"
 

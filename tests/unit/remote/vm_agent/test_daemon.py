@@ -13,9 +13,9 @@ import pytest
 
 from lab.loopback.ports import free_ports
 from remote.archive import VM_AGENT, archive, version
+from remote.files import write_whole
 from remote.vm_agent import control
 from remote.vm_agent.errors import AgentError
-from remote.vm_agent.install import install
 from tests.support.agent_program import agent_program
 from tests.support.virtual import App, Docker, eventually
 
@@ -95,7 +95,7 @@ def test_the_daemon_goes_on_when_its_file_is_replaced(machine: Machine, replaced
             "shorter": agent_program(machine.home / "docker.sock")[:1000],
             "text": Path(__file__).read_bytes(),
         }
-        install(programs[replaced], machine.program)
+        write_whole(machine.program, programs[replaced])
     mark = control.ask(machine.folder, "join", second.id, "60")
     assert control.ask(machine.folder, "leave", first.id, "5").startswith("nothing in flight")
     with pytest.raises(AgentError, match="there is no such container"):
@@ -114,7 +114,7 @@ def test_the_daemon_goes_on_when_its_file_is_replaced(machine: Machine, replaced
 def test_deployed_waits_until_the_daemon_runs_this_very_program(machine: Machine) -> None:
     assert machine.run("deployed", "60").returncode == 0
     assert len(machine.started) == 1, "it does already"
-    install(agent_program(machine.home / "docker.sock", more="newer"), machine.program)
+    write_whole(machine.program, agent_program(machine.home / "docker.sock", more="newer"))
     assert control.ask(machine.folder, "version") == version(VM_AGENT), "and no newer one"
     done = machine.run("deployed", "60")
     assert (done.returncode, done.stderr) == (0, "")
@@ -123,7 +123,7 @@ def test_deployed_waits_until_the_daemon_runs_this_very_program(machine: Machine
 
 
 def test_a_daemon_that_is_sent_is_installed_and_runs(machine: Machine) -> None:
-    install(agent_program(machine.home / "docker.sock", more="older"), machine.program)
+    write_whole(machine.program, agent_program(machine.home / "docker.sock", more="older"))
     assert machine.run("deployed", "60").returncode == 0
     sent = machine.home / "sent"
     sent.write_bytes(archive(VM_AGENT))
@@ -137,14 +137,3 @@ def test_a_daemon_that_is_sent_is_installed_and_runs(machine: Machine) -> None:
     assert (done.returncode, done.stderr) == (0, "")
     assert machine.program.read_bytes() == archive(VM_AGENT)
     assert control.ask(machine.folder, "version") == version(VM_AGENT)
-
-
-def test_a_full_disk_leaves_the_program_before(tmp_path: Path) -> None:
-    file = tmp_path / "agent.py"
-    file.write_bytes(b"before")
-    with pytest.raises(OSError, match=r"agent\.py"):
-        install(b"after", Path("/dev/full/agent.py"))
-    file.with_name("agent.py.part").mkdir()
-    with pytest.raises(OSError, match=r"agent\.py\.part"):
-        install(b"after", file)
-    assert file.read_bytes() == b"before"

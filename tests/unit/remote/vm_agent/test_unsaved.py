@@ -117,14 +117,14 @@ def obstruct(path: Path, how: str) -> None:
 @pytest.mark.parametrize("how", OBSTACLES)
 @pytest.mark.parametrize(
     "name",
-    ["token", "token.partial", "pair.json", "pair.partial", "traefik/users", "traefik/nowhere.yml"],
+    ["token", "token.part", "pair.json", "pair.json.part", "traefik/users", "traefik/nowhere.yml"],
 )
 def test_what_is_in_the_way_of_traefiks_files_is_moved(tmp_path: Path, name: str, how: str) -> None:
     (tmp_path / "traefik").mkdir()
     traefik_files.write_files(tmp_path)
-    if name == "pair.partial":
+    if name == "pair.json.part":
         (tmp_path / "pair.json").unlink()
-    if name == "token.partial":
+    if name == "token.part":
         (tmp_path / "token").unlink()
     obstruct(tmp_path / name, how)
     traefik_files.write_files(tmp_path)
@@ -135,7 +135,7 @@ def test_what_is_in_the_way_of_traefiks_files_is_moved(tmp_path: Path, name: str
 
 
 @pytest.mark.parametrize("how", OBSTACLES)
-@pytest.mark.parametrize("name", ["members.json", "members.partial", "members.unreadable"])
+@pytest.mark.parametrize("name", ["members.json", "members.json.part", "members.unreadable"])
 def test_what_is_in_the_way_of_the_agents_own_files_is_moved(
     tmp_path: Path, name: str, how: str
 ) -> None:

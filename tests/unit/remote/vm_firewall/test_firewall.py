@@ -163,7 +163,7 @@ def test_a_damaged_grant_is_named(
     file.mkdir() if content is None else file.write_bytes(content)
     assert allow("a", GRANT) == 1
     said = capsys.readouterr().err
-    assert said.startswith(f"{file}: is no grant, so nothing was changed; delete it")
+    assert said.startswith(f"{file}: is not a grant, so nothing was changed; delete it")
     assert len(nft) == 1
     if content is not None:
         assert allow("b", GRANT) == 0, "it is written again"

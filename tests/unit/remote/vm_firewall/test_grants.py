@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from remote.vm_firewall import firewall, kernel
 from remote.vm_firewall.firewall import allow, forbid, leftovers
 from remote.vm_firewall.grant import Grant
-from remote.vm_firewall.kept import Kept
+from remote.vm_firewall.kept import KeptGrant
 from tests.support.bookkeeping import STEPS, Commands, play
 
 HERE = Grant(ssh=("10.90.0.1/32",), edges=("10.90.0.1",), edge_ports="8000-8999")
@@ -100,11 +100,11 @@ def test_narrowed_networks_are_in_force_after_a_destruction(loaded: list[str], o
 
 
 def test_of_two_leftovers_the_last_one_stays() -> None:
-    old, new, real = (Kept(grant=HERE, leftover=each) for each in (True, True, False))
+    old, new, real = (KeptGrant(grant=HERE, leftover=each) for each in (True, True, False))
     assert leftovers({"a": old, "b": new}, "b") == {"a"}
     assert leftovers({"a": old, "b": real}, "a") == {"a"}
     assert leftovers({"a": old}, "a") == set()
-    no_ssh = Kept(grant=Grant(public=(80,)))
+    no_ssh = KeptGrant(grant=Grant(public=(80,)))
     assert leftovers({"a": old, "b": no_ssh}, "b") == set()
 
 
