@@ -44,6 +44,8 @@ _DIRECTORY_SECONDS = 20.0
 _DIRECTORY_BYTES = 2**20
 _LIMITED = "rateLimited"
 """In a server's refusal; RFC 8555 section 6.7."""
+_NO_ACCOUNT = "accountDoesNotExist"
+"""Likewise, for example from a private authority that was installed anew."""
 _ALONE = 25
 """Domains below one registered domain that get a certificate each. More are grouped, as Let's
 Encrypt issues 50 certificates per registered domain and week:
@@ -217,6 +219,9 @@ def _attempt(
     certbot.forget_damaged_accounts(config)
     name = certbot.lineage(config, _lineage(domains))
     failure = _certbot(instance, acme, domains, name)
+    if failure is not None and _NO_ACCOUNT in failure:
+        certbot.put_accounts_aside(config)
+        failure = _certbot(instance, acme, domains, name)
     if failure is not None:
         return list(domains), f"certbot says:\n{failure}"
     now = clock + time.monotonic()
