@@ -50,6 +50,7 @@ def check(ssh: list[str], key: str, host: str) -> None:
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
+            errors="replace",
             timeout=_SECONDS,
         )
     except subprocess.TimeoutExpired:

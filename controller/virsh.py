@@ -16,6 +16,7 @@ def virsh(uri: str, *arguments: str) -> subprocess.CompletedProcess[str]:
         check=False,
         capture_output=True,
         text=True,
+        errors="replace",
         timeout=_SECONDS,
         stdin=subprocess.DEVNULL,
     )

@@ -62,5 +62,6 @@ def _run(*words: str) -> "subprocess.CompletedProcess[str]":
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
+        errors="replace",
         timeout=_SECONDS,
     )
