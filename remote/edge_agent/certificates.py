@@ -179,7 +179,7 @@ def read(files: Files) -> Certificate:
     names = tuple(re.findall(r"DNS:([^,\s]+)", told.lower().replace("dns:", "DNS:")))
     key = _blocks("privkey", files.privkey, "PRIVATE KEY", names)[0]
     public = _openssl("pkey", "-pubout", "-passin", "pass:", text=key)
-    if public is None:
+    if public is None or "ENCRYPTED" in key:  # openssl takes an empty passphrase, HAProxy does not
         why = "is no private key that can be read without a passphrase"
         raise UnusableError("privkey", files.privkey, why, names)
     if public.strip() not in told:
