@@ -82,7 +82,26 @@ def _as_json(number: float) -> int | float:
 
 
 class Loader(yaml.SafeLoader):
-    """PyYAML's parser with Pulumi's rules for scalars."""
+    """PyYAML's parser with Pulumi's rules for scalars and for tabs."""
+
+    def scan_to_next_token(self) -> None:
+        """Skip blanks and comments, and also tabs where no key can begin."""
+        super().scan_to_next_token()
+        while self.peek() == "\t" and (self.flow_level or not self.allow_simple_key):
+            while self.peek() in " \t":
+                self.forward()
+            super().scan_to_next_token()
+
+    def scan_plain_spaces(self, indent: Any, start_mark: Any) -> Any:
+        """Take the blanks within a value without quotes, and also tabs."""
+        length = 0
+        while self.peek(length) in " \t":
+            length += 1
+        blanks = self.prefix(length)
+        if "\t" not in blanks or self.peek(length) in "\0\r\n\x85\u2028\u2029#":
+            return super().scan_plain_spaces(indent, start_mark)
+        self.forward(length)
+        return [blanks]
 
     def resolve(self, kind: Any, value: Any, implicit: Any) -> str:
         """Return the tag of a node that has none."""

@@ -35,8 +35,16 @@ def run(note: Path, kind: str, command: str) -> int:
         kind: `create`, also for an update, or `delete`.
         command: The command. It gets our standard streams, and ends with this process.
     """
-    note.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    write_private(note, secrets.token_hex(8).encode())
+    try:
+        note.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        write_private(note, secrets.token_hex(8).encode())
+    except OSError as error:
+        print(
+            f"{note.name}: not run, because its note {note.absolute()} cannot be written: {error};"
+            " remove what is in the way, or make room, and run this again",
+            file=sys.stderr,
+        )
+        return 1
     libc = ctypes.CDLL(None)
 
     def end_with_parent() -> None:

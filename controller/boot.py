@@ -317,6 +317,7 @@ def drain(settings: Settings, address: str) -> None:
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
+            errors="replace",
             stdin=subprocess.DEVNULL,
             timeout=2 * settings.drain_timeout + _SSH_SECONDS,
         )

@@ -28,7 +28,7 @@ def words(stack: str, vm: str, command: str) -> tuple[str, ...]:
     ask = ("pulumi", "stack", "output", "--json", "--stack", stack)
     try:
         # stdin and stderr stay ours: Pulumi may ask for a passphrase, and reports its own errors.
-        told = subprocess.run(ask, check=False, stdout=subprocess.PIPE, text=True)
+        told = subprocess.run(ask, check=False, stdout=subprocess.PIPE, text=True, errors="replace")
     except FileNotFoundError:
         raise EnterError("pulumi is not on PATH; it is needed for the VMs' addresses") from None
     if told.returncode != 0:

@@ -137,6 +137,7 @@ class Thing:
                 stdin=subprocess.DEVNULL,
                 capture_output=True,
                 text=True,
+                errors="replace",
                 timeout=_SECONDS,
             )
         except (OSError, subprocess.TimeoutExpired) as error:

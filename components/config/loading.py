@@ -137,8 +137,8 @@ _MESSAGES: Mapping[str, str] = {
     "greater_than": "must be more than {gt:g}",
     "greater_than_equal": "must be at least {ge}",
     "less_than_equal": "must be at most {le}",
-    "too_short": "must have at least {min_length} entry",
-    "too_long": "must have at most {max_length} entry",
+    "too_short": "must have at least {min_length} {entries}",
+    "too_long": "must have at most {max_length} {entries}",
     "literal_error": "must be {expected}",
     "value_error": "{error}",
 }
@@ -230,6 +230,8 @@ def _is_key(item: Any) -> bool:
 
 def _message(item: Any) -> str:
     context = item.get("ctx", {})
+    limit = context.get("max_length", context.get("min_length"))
+    context = {**context, "entries": "entry" if limit == 1 else "entries"}
     template = _MESSAGES.get(item["type"])
     message = template.format(**context) if template else item["msg"]
     if item["type"] == "literal_error" and isinstance(item["input"], bool):

@@ -198,7 +198,11 @@ def _networks() -> tuple[tuple[str, ipaddress.IPv4Interface], ...]:
     if shutil.which("ip") is None:
         return ()
     done = subprocess.run(
-        ("ip", "-json", "-4", "address"), check=False, capture_output=True, text=True
+        ("ip", "-json", "-4", "address"),
+        check=False,
+        capture_output=True,
+        text=True,
+        errors="replace",
     )
     return parse_networks(done.stdout) if done.returncode == 0 else ()
 

@@ -44,17 +44,20 @@ _TELLTALE = ("server", "x-powered-by", "x-aspnet-version", "x-aspnetmvc-version"
 
 _PROXIES_ONLY = (
     *("x.gatehouse.*", "x.replaced.path", "x.request.id"),
-    *("x.forwarded.*", "x.forward.for", "forwarded.*", "x.vercel.*forwarded.*"),
+    *(".*forwarded.*", "x.forward.for", "http.x.*"),
     *("x.original.*", "x.rewrite.*", "x.(url.)?scheme", "(x.)?script.name", "path.info"),
-    *("(.*.)?client.?ip", "x.real.ip", "x.originating.ip", "x.azure.socket.?ip"),
-    *("((cf|do).|x.nf.client.)connecti(ng|on).ip(v6)?", "cf.pseudo.ipv4", "x.appengine.*"),
-    *("x.envoy.*", "x.proxyuser.ip", "(x.)?remote.(addr|ip|host|port)"),
-    *("((x|proxy).)?remote.(user|groups?|roles?|name|email|ident)", "(http.)?auth.user"),
-    *("x.(authenticated|webauth|authentik).*", "x.auth.request.*", "gap.auth"),
+    *("(x.)?https", "x.proto(col)?", "x.host", "x.(real|backend).host", "x.http.host.override"),
+    *("(.*.)?(client|src|source|cluster|real|originating).?ip", "x.azure.socket.?ip"),
+    *("((cf|do).|x.nf.client.)connecti(ng|on).ip(v6)?", "cf.(pseudo.ipv4|visitor)"),
+    *("x.appengine.*", "x.envoy.*", "x.proxyuser.ip"),
+    *("(.*.)?remote.(addr|address|ip|host|port)",),
+    *("(.*.)?remote.(user|groups?|roles?|name|email|ident)", "(http.)?auth.user"),
+    *("x.(authenticated|webauth|authentik|vouch|cas|sso|saml|kerberos).*", "x.auth.request.*"),
+    *("gap.auth", "oidc.*", "shib.*", "sm.user.*", "iv.(user|groups|creds).*", "kerberos.*"),
     *("x.goog.(authenticated.user|iap).*", "x.amzn.(oidc|mtls).*", "x.ms.client.principal.*"),
-    *("cf.access.(authenticated|jwt).*", "tailscale.user.*", "(x.)?(ssl|tls).client.*"),
+    *("cf.access.(authenticated|jwt).*", "tailscale.user.*", "(x.)?(ssl|tls).(client|cert).*"),
     *("(x.)?client.(cert|dn|verify).*", "wl.proxy.*", "x.arr.*", "x.sendfile.type"),
-    *("x.accel.(mapping|redirect)", "x.host", "x.http.host.override", "front.end.https", "proxy"),
+    *("x.accel.(mapping|redirect)", "front.end.https", "proxy"),
 )
 """Patterns of the request headers that only a proxy may set, as applications believe them: the
 client's address, scheme and host, and the user that a proxy has authenticated. A dot is `-` or `_`,

@@ -28,6 +28,7 @@ from remote.edge_agent.certificates import AcmeServer, Choice, Files, Spec, Unus
 from remote.edge_agent.instance import Instance
 from remote.edge_agent.system import EdgeError, run, text_of
 from remote.edge_agent.tls import issued
+from remote.printable import printable
 
 _RENEWED_AT = 1 / 3
 """Renew at this share of the lifetime, as Let's Encrypt recommends."""
@@ -44,6 +45,10 @@ _DIRECTORY_SECONDS = 20.0
 _DIRECTORY_BYTES = 2**20
 _LIMITED = "rateLimited"
 """In a server's refusal; RFC 8555 section 6.7."""
+_NO_ACCOUNT = "accountDoesNotExist"
+"""Likewise, for example from a private authority that was installed anew."""
+_MOST_OF_A_LINE = 500
+"""Characters of what certbot and the server say; the kind of a refusal comes first."""
 _ALONE = 25
 """Domains below one registered domain that get a certificate each. More are grouped, as Let's
 Encrypt issues 50 certificates per registered domain and week:
@@ -185,7 +190,7 @@ def _unready(acme: AcmeServer) -> str | None:
     asking.start()
     asking.join(_DIRECTORY_SECONDS)
     reason = told[0] if told else f"there is no end of it after {_DIRECTORY_SECONDS:.0f} s"
-    return None if reason is None else f"{acme.directory} does not answer: {reason}"
+    return None if reason is None else f"{acme.directory} does not answer: {printable(reason)}"
 
 
 def _silence(acme: AcmeServer) -> str | None:
@@ -217,8 +222,11 @@ def _attempt(
     certbot.forget_damaged_accounts(config)
     name = certbot.lineage(config, _lineage(domains))
     failure = _certbot(instance, acme, domains, name)
+    if failure is not None and _NO_ACCOUNT in failure:
+        certbot.put_accounts_aside(config)
+        failure = _certbot(instance, acme, domains, name)
     if failure is not None:
-        return list(domains), f"certbot says:\n{failure}"
+        return list(domains), f"certbot says:\n{printable(failure)}"
     now = clock + time.monotonic()
     failed = [each for each in domains if issued(instance, acme, each, now) is None]
     files = Files.below(config / "live" / name)
@@ -267,7 +275,7 @@ def _certbot(instance: Instance, acme: AcmeServer, domains: Sequence[str], name:
     noise = ("Saving debug log", "Ask for help", "Requesting a certificate", "Renewing an existing")
     lines = [line for line in result.stdout.splitlines() if line and not line.startswith(noise)]
     lines += _server_said(folder / "logs" / "letsencrypt.log")
-    return "\n".join(f"  {line}" for line in lines[-20:])
+    return "\n".join(f"  {line[:_MOST_OF_A_LINE]}" for line in lines[-20:])
 
 
 def _lineage(domains: Sequence[str]) -> str:

@@ -28,6 +28,17 @@ def forget_damaged_accounts(config: Path) -> None:
         shutil.rmtree(folder)
 
 
+def put_accounts_aside(config: Path) -> None:
+    """Keep the accounts in another folder, where certbot does not look; it registers another one.
+
+    Args:
+        config: Certbot's ``--config-dir``.
+    """
+    aside = config / "accounts-unknown-to-the-server"
+    shutil.rmtree(aside, ignore_errors=True)
+    (config / "accounts").rename(aside)
+
+
 def lineage(config: Path, name: str) -> str:
     """Return the first of ``name``, ``name_1`` and so on that certbot can make or renew.
 

@@ -173,21 +173,41 @@ def read(files: Files) -> Certificate:
     """
     chain = _blocks("fullchain", files.fullchain, "CERTIFICATE")
     told = _openssl("x509", "-noout", "-dates", "-ext", "subjectAltName", "-pubkey", text=chain[0])
-    dates = dict(re.findall(r"^(notBefore|notAfter)=(.+)$", told or "", re.MULTILINE))
-    if told is None or len(dates) != 2:
+    if told is None:
         raise UnusableError("fullchain", files.fullchain, "is no certificate that openssl can read")
+    begins, ends = _dates(files.fullchain, chain[0], told)
     names = tuple(re.findall(r"DNS:([^,\s]+)", told.lower().replace("dns:", "DNS:")))
     key = _blocks("privkey", files.privkey, "PRIVATE KEY", names)[0]
     public = _openssl("pkey", "-pubout", "-passin", "pass:", text=key)
-    if public is None:
+    if public is None or "ENCRYPTED" in key:  # openssl takes an empty passphrase, HAProxy does not
         why = "is no private key that can be read without a passphrase"
         raise UnusableError("privkey", files.privkey, why, names)
     if public.strip() not in told:
         why = f"is not the key of {files.fullchain}"
         raise UnusableError("privkey", files.privkey, why, names)
-    begins, ends = (ssl.cert_time_to_seconds(dates[key]) for key in ("notBefore", "notAfter"))
     pem = "".join(f"{block}\n" for block in (*chain, key))
     return Certificate(files.fullchain, names, begins, ends, pem)
+
+
+def _dates(path: Path, block: str, told: str) -> tuple[float, float]:
+    """Return when a certificate begins and ends, in seconds since 1970.
+
+    openssl reads certificates with odd dates and encodings too, and prints "Bad time value".
+
+    Raises:
+        UnusableError: The edge cannot use it.
+    """
+    dates = dict(re.findall(r"^(notBefore|notAfter)=(.+)$", told, re.MULTILINE))
+    try:
+        begins, ends = (ssl.cert_time_to_seconds(dates[key]) for key in ("notBefore", "notAfter"))
+        fingerprint(block)
+    except (KeyError, ValueError, IndexError) as error:
+        why = f"is a certificate that openssl reads only in part: {error}"
+        raise UnusableError("fullchain", path, why) from error
+    if ends <= begins:
+        why = f"is never valid: it ends on {day(ends)} and begins on {day(begins)}"
+        raise UnusableError("fullchain", path, why)
+    return begins, ends
 
 
 def _blocks(part: str, path: Path, kind: str, names: tuple[str, ...] = ()) -> list[str]:

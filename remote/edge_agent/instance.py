@@ -81,8 +81,9 @@ class Instance:
     def _sweep(self) -> None:
         """Remove the unfinished files of a killed run."""
         for path in self.folder.rglob("*.part"):
-            if not path.is_relative_to(self.folder / chroot.FOLDER):
-                path.unlink()
+            in_chroot = path.is_relative_to(self.folder / chroot.FOLDER)
+            if not in_chroot and not path.is_dir():  # a domain's folder may be called so
+                path.unlink(missing_ok=True)
 
     def close_folder(self) -> None:
         """Let only root into the folder, once all workers run in a chroot.

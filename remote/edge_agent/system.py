@@ -35,7 +35,7 @@ def run(
     environment: Mapping[str, str] | None = None,
     umask: int = -1,
 ) -> subprocess.CompletedProcess[str]:
-    """Run a command with both outputs in ``stdout``.
+    """Run a command with both outputs in ``stdout``; bytes that are not UTF-8 become U+FFFD.
 
     Args:
         command: The program and its arguments.
@@ -54,6 +54,7 @@ def run(
             stdout=output,
             stderr=subprocess.STDOUT,
             text=True,
+            errors="replace",
             timeout=seconds,
             env={**os.environ, **(environment or {})},
             umask=umask,

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from remote import mark
 from remote.names import OWN_LABEL, SLOT_LABEL
+from remote.printable import printable
 from remote.vm_agent import docker, polling, resources, traefik_api
 from remote.vm_agent.asker import GONE, PRESENT, Asker
 from remote.vm_agent.connections import await_quiet
@@ -82,7 +83,8 @@ class Agent:
                 self._await_listed(found, seconds, asker)
             except AgentError as error:
                 log = docker.last_lines(container)
-                raise AgentError(f"container {container[:12]} {error}{log}") from None
+                said = printable(f"{error}{log}")
+                raise AgentError(f"container {container[:12]} {said}") from None
             polling.insist(lambda: self._remove_leftovers(found))
             serve = (found, *polling.insist(traefik_api.traefiks))
             if not asker.takes(its):

@@ -41,7 +41,9 @@ def certificate(folder: Path) -> str:
             *("-nodes", "-days", "36500", "-subj", "/CN=gatehouse", "-keyout", "/dev/stdout"),
         )
         try:
-            told = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+            told = subprocess.run(
+                command, check=True, capture_output=True, text=True, errors="replace"
+            ).stdout
             parts = re.findall(r"-----BEGIN [^-]+-----.*?-----END [^-]+-----\n", told, re.DOTALL)
             keys = [each for each in parts if "PRIVATE KEY" in each]
             others = [each for each in parts if each not in keys]

@@ -40,6 +40,7 @@ def _nft(text: str, *options: str) -> None:
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
+            errors="replace",
         )
     except FileNotFoundError:
         raise FirewallError(

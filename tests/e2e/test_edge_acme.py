@@ -205,6 +205,22 @@ def test_certbots_own_files_may_be_damaged(
         assert trusted_by(edge, server.root())
 
 
+def test_a_server_that_forgot_the_account_gets_another_one(
+    edge: Edge, tmp_path: Path, authority: Authority
+) -> None:
+    for name in ("before", "after"):
+        (tmp_path / name).mkdir()
+    with pebble.running(tmp_path / "before", authority):
+        edge.apply(POOL)
+    first = serial()
+    with pebble.running(tmp_path / "after", authority) as server:
+        renewed = renew(edge.instance, ahead=61 * DAY)
+        assert renewed.problems == ()
+        assert len(renewed.taken_up) == 2
+        assert serial() != first
+        assert trusted_by(edge, server.root())
+
+
 def test_a_challenge_that_does_not_arrive_is_told_in_certbots_words(
     edge: Edge, tmp_path: Path, authority: Authority, capfd: pytest.CaptureFixture[str]
 ) -> None:

@@ -376,7 +376,8 @@ class Texts(App):
     def answer(self, path: str, /, *_: object) -> tuple[int, dict[str, str], bytes]:
         kind = KINDS.get(path, "text/html; charset=utf-8")
         own = {"Content-Encoding": "br"} if path == "/own" else {}
-        return 200, {"Content-Type": kind, "ETag": '"1"', **own}, b"a text " * 1000
+        ranges = {"Accept-Ranges": "bytes", "ETag": '"1"'}
+        return 200, {"Content-Type": kind, **ranges, **own}, b"a text " * 1000
 
 
 def test_text_is_compressed_for_clients_that_take_it_and_only_once(site: Site) -> None:
@@ -388,11 +389,13 @@ def test_text_is_compressed_for_clients_that_take_it_and_only_once(site: Site) -
         assert answer.header("content-encoding") == "gzip"
         assert len(answer.body) < 1000
         assert answer.header("etag") == 'W/"1"', "no longer the same bytes"
+        assert answer.header("accept-ranges") is None, "nor the same ranges"
         assert "accept-encoding" in (answer.header("vary") or "").lower()
         assert len(curl(site, SHOP, "--compressed").body) == 7000
         for path, options in (("/", ()), ("/image", taking)):
             plain = curl(site, SHOP + path, *options)
             assert (plain.header("content-encoding"), len(plain.body)) == (None, 7000)
+        assert plain.header("accept-ranges") == "bytes"
         own = curl(site, f"{SHOP}/own", *taking)
         assert (own.header("content-encoding"), len(own.body)) == ("br", 7000)
 

@@ -76,3 +76,26 @@ def test_merges_are_merged() -> None:
 def test_no_text_is_an_error(text: str) -> None:
     value = goyaml.scalar(text)
     assert value is None or isinstance(value, bool | int | float | str | goyaml.Date)
+
+
+@pytest.mark.parametrize(
+    ("text", "content"),
+    [
+        ("a:\t1", {"a": 1}),
+        ("a: 1\t# c", {"a": 1}),
+        ('a: "x"\t# c', {"a": "x"}),
+        ("a: {b:\t1,\tc: 2}", {"a": {"b": 1, "c": 2}}),
+        ("a: b\tc", {"a": "b\tc"}),
+        ("a:\t\n  b: 1", {"a": {"b": 1}}),
+        ("a:\t|\n  x\n", {"a": "x\n"}),
+        ("'a'\t: 2", {"a": 2}),
+    ],
+)
+def test_a_tab_after_a_key_is_a_blank(text: str, content: object) -> None:
+    assert goyaml.load(text) == content
+
+
+@pytest.mark.parametrize("text", ["a:\n  b:\t1\n\tc: 2", "a:\n  -\tb", "? a\n:\t1", "\ta: 1"])
+def test_a_tab_where_a_key_could_begin_is_an_error(text: str) -> None:
+    with pytest.raises(goyaml.UNREADABLE):
+        goyaml.load(text)

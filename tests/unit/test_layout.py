@@ -142,6 +142,19 @@ def test_a_class_name_means_one_thing() -> None:
     assert left == {}, "rename one of them"
 
 
+def test_what_programs_print_is_read_whatever_bytes_it_has() -> None:
+    strict = [
+        f"{file}:{node.lineno}"
+        for file in modules("components", "controller", "recovery", "remote")
+        for node in ast.walk(TREES[file])
+        if isinstance(node, ast.Call)
+        and (options := {each.arg: each.value for each in node.keywords}).get("text") is not None
+        and ast.unparse(options["text"]) == "True"
+        and "errors" not in options
+    ]
+    assert strict == [], 'add errors="replace": one odd byte would end the caller'
+
+
 def test_all_code_is_looked_at() -> None:
     packages = {each.parent.name for each in PROJECT.glob("*/__init__.py")}
     assert {*packages, "__main__.py"} - {"tests"} == set(CODE)

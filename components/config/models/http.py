@@ -45,6 +45,14 @@ _OWN_HEADERS = frozenset(
 )
 
 
+_ANSWER_HEADERS = frozenset(
+    (
+        *("www-authenticate", "proxy-authenticate", "authentication-info"),
+        *("proxy-authentication-info", "retry-after", "location", "content-range"),
+    )
+)
+"""Those of some answers only, among them the edge's own; one for all would make them wrong."""
+
 _MAPPED = ipaddress.IPv6Network("::ffff:0:0/96")
 """IPv4 clients as an IPv6 socket shows them."""
 
@@ -83,6 +91,8 @@ def _crypt_hash(value: str) -> str:
 def _header_name(value: str) -> str:
     if value.lower() in _OWN_HEADERS:
         raise ValueError("is set by HTTP itself; remove it")
+    if value.lower() in _ANSWER_HEADERS:
+        raise ValueError("belongs to the answer that needs it; remove it here")
     if value.lower() == "strict-transport-security":
         raise ValueError("is set by edge.tls.hsts; remove it here")
     if value.lower() == "x-request-id":

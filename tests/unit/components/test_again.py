@@ -1,5 +1,6 @@
 """A command that failed runs again, on each machine alike and only once."""
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -86,6 +87,32 @@ def test_a_command_that_is_killed_has_failed() -> None:
         process.kill()
         assert process.stdout.read() == b"", "what it started has ended too"
     assert again.read(NOTE)
+
+
+@pytest.mark.parametrize("in_the_way", [NOTE, NOTE.with_suffix(".partial"), NOTE.parent])
+def test_without_its_note_a_command_does_not_run(
+    in_the_way: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    if in_the_way == NOTE.parent:
+        in_the_way.parent.mkdir(parents=True)
+        in_the_way.touch()
+    else:
+        in_the_way.mkdir(parents=True)
+    assert run(NOTE, "create", "echo done") == 1
+    printed = capfd.readouterr()
+    assert printed.out == ""
+    assert f"its note {NOTE.absolute()} cannot be written" in printed.err
+
+
+@pytest.mark.parametrize("target", ["/dev/zero", "pipe", "note", "elsewhere"])
+def test_a_note_that_is_a_link_says_nothing(target: str) -> None:
+    NOTE.parent.mkdir(parents=True)
+    os.mkfifo(NOTE.parent / "pipe")
+    (NOTE.parent / "elsewhere").write_text("deadbeefdeadbeef")
+    NOTE.symlink_to(NOTE.name if target == "note" else target)
+    assert again.read(NOTE) == ""
+    assert again.read(NOTE.parent / "pipe") == ""
+    assert again.read(NOTE.parent / "elsewhere") == "deadbeefdeadbeef"
 
 
 def test_a_note_of_a_command_that_was_never_made_is_no_update(

@@ -128,6 +128,17 @@ MISTAKES: list[Mistake] = [
     ),
     (
         f"{HTTP}/headers",
+        {"WWW-Authenticate": False},
+        "services.app.http.headers.WWW-Authenticate: belongs to the answer that needs it; remove"
+        " it here (got WWW-Authenticate)",
+    ),
+    (
+        f"{HTTP}/compression",
+        {"types": [f"text/x-{number}" for number in range(51)]},
+        "services.app.http.compression.types: must have at most 50 entries (got a list)",
+    ),
+    (
+        f"{HTTP}/headers",
         {"Strict-Transport-Security": "max-age=1"},
         "services.app.http.headers.Strict-Transport-Security: is set by edge.tls.hsts; remove it"
         " here (got Strict-Transport-Security)",

@@ -1,17 +1,33 @@
 """Which certificate is chosen for a domain, and what is said of those that cannot be used."""
 
+import contextlib
 import os
+import re
 import shutil
+import ssl
+import subprocess
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from components.config import checks, machine
 from components.config.loading import parse
-from remote.edge_agent.certificates import Choice, Files, Spec, UnusableError, choose, day, read
+from remote.edge_agent.certificates import (
+    Choice,
+    Files,
+    Spec,
+    UnusableError,
+    choose,
+    day,
+    fingerprint,
+    read,
+)
 from remote.edge_agent.selfsigned import self_signed
 from tests.support.configs import changed
 from tests.support.hostile import HOST_KEY
@@ -126,6 +142,65 @@ def test_wrong_ones_that_nobody_needs_do_no_harm(authority: Authority, tmp_path:
     (tmp_path / "other" / "privkey.pem").write_text("nothing")
     choice = chosen(A, folder=str(tmp_path))
     assert (set(choice.found), choice.problems) == ({A}, ())
+
+
+def test_an_empty_passphrase_is_one_too(authority: Authority, tmp_path: Path) -> None:
+    files = Files.below(authority.issue(tmp_path / "a", A))
+    locking = ("openssl", "pkey", "-aes256", "-passout", "pass:", "-in", str(files.privkey))
+    files.privkey.write_bytes(subprocess.run(locking, check=True, capture_output=True).stdout)
+    with pytest.raises(UnusableError, match="without a passphrase"):
+        read(files)
+
+
+def damaged(folder: Path, damage: Callable[[bytes], bytes]) -> Files:
+    """Change the DER of a certificate; its key stays."""
+    files = Files.below(folder)
+    first, end, _ = files.fullchain.read_text().partition("-----END CERTIFICATE-----")
+    der = ssl.PEM_cert_to_DER_cert(first + end)
+    files.fullchain.write_text(ssl.DER_cert_to_PEM_cert(damage(der)))
+    return files
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda der: der.replace(b"a.example.org", b"\xff.example.org"),
+        lambda der: re.sub(rb"(\x17\x0d\d\d)\d\d", rb"\g<1>99", der),
+        lambda der: re.sub(rb"\x17\x0d\d{12}Z", b"\x17\x0d" + b"300101000000Z", der),
+    ],
+    ids=["name", "month", "ends as it begins"],
+)
+def test_one_that_openssl_reads_only_in_part_does_no_harm(
+    authority: Authority, tmp_path: Path, damage: Callable[[bytes], bytes]
+) -> None:
+    right = authority.issue(tmp_path / "live/right", B)
+    damaged(authority.issue(tmp_path / "live/odd", A), damage)
+    with contextlib.suppress(UnusableError):
+        read(Files.below(tmp_path / "live/odd")).left(time.time())
+    choice = chosen(B, folder=str(tmp_path / "live"))
+    assert choice.found[B].source == right / "fullchain.pem"
+    assert not choice.problems
+
+
+@given(st.lists(st.tuples(st.floats(0, 0.999), st.integers(0, 255)), min_size=1, max_size=3))
+@settings(max_examples=60)
+def test_no_certificate_is_worse_than_unusable(
+    authority: Authority,
+    tmp_path_factory: pytest.TempPathFactory,
+    changes: list[tuple[float, int]],
+) -> None:
+    folder = authority.issue(tmp_path_factory.mktemp("odd") / A, A)
+
+    def damage(der: bytes) -> bytes:
+        changed = bytearray(der)
+        for place, byte in changes:
+            changed[int(place * len(der))] = byte
+        return bytes(changed)
+
+    with contextlib.suppress(UnusableError):
+        made = read(damaged(folder, damage))
+        assert made.problem(time.time()) is not None or 0 <= made.left(time.time()) <= 1
+        fingerprint(made.pem)
 
 
 def test_a_domain_without_a_certificate_is_named(authority: Authority, tmp_path: Path) -> None:

@@ -38,3 +38,14 @@ def test_a_lock_that_is_a_symlink_empties_nothing(
     (folder / lock).symlink_to(other)
     take(folder)
     assert other.read_text() == "somebody's"
+
+
+def test_a_run_that_was_killed_leaves_nothing_and_other_names_stay(tmp_path: Path) -> None:
+    edge = tmp_path / "edge"
+    key = edge / "self-signed" / "shop.part" / "privkey.pem"
+    key.parent.mkdir(parents=True)
+    key.touch()
+    for unfinished in (edge / "haproxy.cfg.part", key.with_suffix(".part")):
+        unfinished.touch()
+    _run(edge)
+    assert [each for each in edge.rglob("*.p*") if each.is_file()] == [key]
