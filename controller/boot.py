@@ -303,9 +303,23 @@ def waited_for_again(settings: Settings, address: str, printed: str) -> bool:
 
 
 def drain(settings: Settings, address: str) -> None:
-    """Have the VM wait for the requests in flight, if there is a command for that."""
+    """Have the VM wait for the requests in flight, if there is a command for that.
+
+    It is run again if it fails, for at most `drain_timeout`: Docker or the agent may be busy or
+    just starting. Then the VM is powered off all the same.
+    """
     if not settings.drain:
         return
+    deadline = time.monotonic() + settings.drain_timeout
+    said, done = _drained(settings, address)
+    while not done and time.monotonic() < deadline:
+        time.sleep(_POLL_SECONDS)
+        said, done = _drained(settings, address)
+    print(f"{settings.vm}: {said}", file=sys.stderr)
+
+
+def _drained(settings: Settings, address: str) -> tuple[str, bool]:
+    """Return what the VM's command said, and whether it succeeded."""
     connection = options(
         key_file=settings.key_file, known_hosts=settings.known_hosts, host=settings.vm
     )
@@ -321,10 +335,9 @@ def drain(settings: Settings, address: str) -> None:
             stdin=subprocess.DEVNULL,
             timeout=2 * settings.drain_timeout + _SSH_SECONDS,
         )
-        said = done.stdout.strip()
     except subprocess.TimeoutExpired:
-        said = "drain: no answer"
-    print(f"{settings.vm}: {said}", file=sys.stderr)
+        return "drain: no answer", False
+    return done.stdout.strip(), done.returncode == 0
 
 
 def shutdown(settings: Settings, printed: str) -> None:

@@ -211,6 +211,24 @@ def test_shutdown_empties_the_guest_before_it_is_asked(program: Program, tmp_pat
     assert asked == "shutdown"
 
 
+def test_a_drain_that_fails_is_tried_again_before_the_guest_is_asked(
+    program: Program, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(boot, "_POLL_SECONDS", 0.01)
+    program(
+        "ssh",
+        'case "$*" in *evacuate*) echo x >>"$STATE/order"; [ "$(wc -l <"$STATE/order")" -gt 2 ] ;;'
+        " esac",
+    )
+    program(
+        "virsh",
+        'case "$*" in *shutdown*) echo shutdown >>"$STATE/order"; touch "$STATE/asked" ;;'
+        ' *domstate*) [ -e "$STATE/asked" ] && echo "shut off" || echo running ;; esac',
+    )
+    boot.shutdown(settings(), "10.90.0.23")
+    assert (tmp_path / "order").read_text().split() == ["x", "x", "x", "shutdown"]
+
+
 def test_a_vm_that_was_waited_for_again_stays_on(
     program: Program, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
