@@ -5,6 +5,7 @@ import pulumi
 from components import again, outputs
 from components.config import loading
 from components.data.check import check
+from components.data.recreated import watch
 from components.edge.edge import Edge, EdgeArgs
 from components.edge.source import sources
 from components.host.container_vm import container_vm_spec, farm_generation
@@ -66,6 +67,13 @@ services = {
 }
 edge = Edge("edge", EdgeArgs(config=stack.edge, farm=farm, hosts=hosts, services=services))
 warn_of_failed_commands()
+watch(
+    checked.kept,
+    (
+        *(vm.volume for vm in vms.values()),
+        *(volume for service in services.values() for volume in service.volumes.values()),
+    ),
+)
 
 pulumi.export("vms", {name: {"address": vm.address} for name, vm in vms.items()})
 pulumi.export(

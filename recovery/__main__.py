@@ -113,14 +113,29 @@ def plan(left: list[int], found: list[Note]) -> list[str]:
             lines.append(f"REMOVE {note.left}, left by {note}")
         elif not note.effect:
             lines.append(f"repeat: {note}, which left nothing behind")
+        elif not note.known and not note.undone:
+            lines.append(
+                f"repeat: {note}, which may have taken effect, and which nothing undoes if the"
+                " config does not have it any more"
+            )
+        elif kept and not note.known:
+            lines.append(
+                f"repeat: {note}, which may have taken effect; while pending operations are kept,"
+                " nothing undoes it if the config does not have it any more"
+            )
         elif kept:
             urn = note.operation["resource"]["urn"]
             lines.append(
                 f"only if the config changes it: {note}, which may have taken effect; otherwise run"
                 f" `pulumi up --replace '{urn}'` afterwards"
             )
-        else:
+        elif note.known:
             lines.append(f"run again: {note}, which may have taken effect")
+        else:
+            lines.append(
+                f"run again, or undo if the config does not have it any more: {note}, which may"
+                " have taken effect"
+            )
     return [*lines, "pulumi refresh: read what really exists", "pulumi up"]
 
 
@@ -163,10 +178,49 @@ def recover(pulumi: Pulumi, *, sure: bool) -> int:
         run_again(exported["deployment"])
         # Pulumi drops all pending operations from a state that is imported.
         pulumi.put_back(exported)
+    _refresh(pulumi)
     yes = ("--yes", "--skip-preview") if sure else ()
+    return pulumi("up", *yes)
+
+
+def _refresh(pulumi: Pulumi) -> None:
+    """Read what exists, and end if data does not seem to exist any more.
+
+    Raises:
+        RecoverError: A protected disk or volume has left the state.
+    """
+    before = pulumi.export()
     if pulumi("refresh", "--yes", "--skip-preview", "--skip-pending-creates") != 0:
         print("some resources could not be read; the update uses their last known state")
-    return pulumi("up", *yes)
+    held, left = (protected(each["deployment"]) for each in (before, pulumi.export()))
+    vanished = [held[urn] for urn in held.keys() - left.keys()]
+    if not vanished:
+        return
+    state = "the state does not have them any more"
+    if not before["deployment"].get("pending_operations"):  # which an import would drop
+        pulumi.put_back(before)
+        state = "the state still has them"
+    raise RecoverError(
+        "libvirt or Docker does not list these disks or volumes, which hold data:"
+        f" {', '.join(sorted(vanished))}. The"
+        f" update was not started, as it would create new, empty ones; {state}. Make them"
+        " available, for example by mounting the disk that they are on, and run this again. If"
+        " they are lost, run `pulumi refresh` and then `pulumi up`. See docs/operations.md, Data on"
+        " VMs"
+    )
+
+
+def protected(deployment: dict[str, Any]) -> dict[str, str]:
+    """Return the names of the protected disks and volumes in libvirt and Docker, by their URNs.
+
+    Args:
+        deployment: As ``pulumi stack export`` prints it.
+    """
+    return {
+        each["urn"]: str((each.get("outputs") or {}).get("name") or each.get("id"))
+        for each in deployment.get("resources") or []
+        if each.get("protect") and each["type"].endswith(":Volume")
+    }
 
 
 def _agreed() -> bool:

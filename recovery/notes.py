@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import secrets
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,6 +11,10 @@ from recovery.things import Thing, Unreachable, thing
 
 _COMMAND = "command:local:Command"
 _MARK = "GATEHOUSE_RECOVERED"
+# Of `remote.mark`: the deletion of the command then undoes whatever is in force.
+_ANY = "any-mark"
+# What the deletion of a command has that undoes its effect; that of a gate only shuts its VM down.
+_UNDOING = ("PULUMI_COMMAND_STDOUT", "controller.dhcp_reservation")
 _SIGNATURE = "4dabf18193072939515e22adb298388d"  # of a secret in a state
 
 
@@ -23,6 +28,11 @@ class Note:
     """The resource that it left; None if there is none, or if Pulumi can simply repeat it."""
     unknown: str = ""
     """Why that is unclear; all notes are kept then, because Pulumi can only drop all of them."""
+
+    known: bool = False
+    """Whether the state has the resource, as it was before."""
+    undone: bool = False
+    """Whether the state can take in the resource, a new command, so that Pulumi can undo it."""
 
     @property
     def effect(self) -> bool:
@@ -52,6 +62,10 @@ def notes(deployment: dict[str, Any]) -> list[Note]:
 def _note(deployment: dict[str, Any], operation: dict[str, Any]) -> Note:
     resource = operation["resource"]
     resources = deployment.get("resources") or []
+    if resource["type"] == _COMMAND:
+        known = any(each["urn"] == resource["urn"] for each in resources)
+        undone = operation["type"] == "creating" and _can_be_taken_in(deployment, resource)
+        return Note(operation, None, known=known, undone=undone)
     provider = next(
         (
             each
@@ -80,17 +94,57 @@ def run_again(deployment: dict[str, Any]) -> None:
     """Change a state so that the next update runs the interrupted commands again, in place.
 
     An interrupted command may have had its effect. Pulumi compares its inputs only, so it would
-    not run it again if the config is by now what it was before.
+    not run it again if the config is by now what it was before. A command that was new is put into
+    the state: the update runs it again, or undoes it if the config does not have it any more.
 
     Args:
         deployment: As ``pulumi stack export`` prints it, with the pending operations.
     """
-    pending = {note["resource"]["urn"] for note in deployment.get("pending_operations") or []}
+    operations = deployment.get("pending_operations") or []
+    for operation in operations:
+        if operation["type"] == "creating" and _can_be_taken_in(deployment, operation["resource"]):
+            deployment["resources"].append(_taken_in(operation["resource"]))
+    pending = {operation["resource"]["urn"] for operation in operations}
     for resource in deployment.get("resources") or []:
         if resource["urn"] in pending and resource["type"] == _COMMAND:
             # The command provider compares one of the two, depending on the version of the engine.
             for properties in ("inputs", "outputs"):
                 _mark(resource.setdefault(properties, {}))
+
+
+def _can_be_taken_in(deployment: dict[str, Any], resource: dict[str, Any]) -> bool:
+    """Whether a resource that was being created is a new command that can be undone."""
+    delete = (resource.get("inputs") or {}).get("delete")
+    if resource["type"] != _COMMAND or not isinstance(delete, str):
+        return False
+    resources = deployment.get("resources") or []
+    urns = {each["urn"] for each in resources if not each.get("delete")}
+    providers = {f"{each['urn']}::{each.get('id', '')}" for each in resources}
+    needed = {
+        resource.get("parent"),
+        resource.get("deletedWith"),
+        *resource.get("dependencies", ()),
+    }
+    for each in (resource.get("propertyDependencies") or {}).values():
+        needed.update(each or ())
+    return (
+        any(each in delete for each in _UNDOING)
+        and resource["urn"] not in urns
+        and needed - {None, ""} <= urns
+        and resource.get("provider") in providers
+    )
+
+
+def _taken_in(resource: dict[str, Any]) -> dict[str, Any]:
+    """Return a command that was being created as if it had been, with an output that nobody got."""
+    inputs = resource["inputs"]
+    printed = _ANY if _UNDOING[0] in inputs["delete"] else ""
+    return {
+        **resource,
+        "id": f"recovered-{secrets.token_hex(4)}",
+        "inputs": dict(inputs),
+        "outputs": {**inputs, "stdout": printed, "stderr": ""},
+    }
 
 
 def _mark(properties: dict[str, Any]) -> None:

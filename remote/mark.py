@@ -12,6 +12,9 @@ killed or lost the connection.
 import re
 import secrets
 
+ANY = "any-mark"
+"""The output of a run that was killed before its output was known; `recovery` writes it."""
+
 _MARK = re.compile(r"\b[0-9a-f]{16}\b")
 
 
@@ -31,6 +34,8 @@ def is_another(mark: str, printed: str | None) -> bool:
     Args:
         mark: The mark stored beside the effect. A damaged one counts as none, as does an older
             version's content.
-        printed: The output of the run to undo; None stands for any.
+        printed: The output of the run to undo; None and ``ANY`` stand for any.
     """
-    return printed is not None and _MARK.fullmatch(mark) is not None and mark not in printed
+    if printed is None or printed.strip() == ANY:
+        return False
+    return _MARK.fullmatch(mark) is not None and mark not in printed

@@ -11,7 +11,7 @@ from pulumi.runtime.proto import resource_pb2
 from pulumi.runtime.settings import get_monitor
 
 from components.config.models.stack import Stack
-from components.data import guard, inventory, state
+from components.data import guard, inventory, recreated, state
 from components.vm.made import Made
 
 
@@ -43,6 +43,8 @@ class Checked:
     without_disk: frozenset[str]
     """The VMs whose disk has vanished, so that their seed disk is replaced."""
     warnings: tuple[str, ...]
+    kept: Mapping[str, recreated.Kept]
+    """The volumes and disks that have to stay, by the names of their resources."""
     resources: Mapping[str, Any]
     """The type and outputs of each resource in the state, by its URN."""
 
@@ -96,6 +98,7 @@ def compared(
         protected=wanted.data - replaced,
         image=guard.needs_image(before, wanted),
         without_disk=before.without_disk,
+        kept=recreated.kept(before, wanted, resources),
         resources=resources,
         warnings=(
             *(

@@ -36,6 +36,8 @@ class Service(pulumi.ComponentResource):
     counts: Mapping[str, int]
     containers: Mapping[str, docker.Container]
     """By slot name."""
+    volumes: Mapping[tuple[str, str], docker.Volume]
+    """By VM and name."""
     serving: Mapping[str, pulumi.Resource]
     """By slot name: created once the container is healthy and Traefik sends it requests."""
 
@@ -53,7 +55,7 @@ class Service(pulumi.ComponentResource):
             )
             for vm in args.counts
         }
-        self._volumes = {
+        self.volumes = {
             (held.vm, held.what): docker.Volume(
                 volume_name(name, held.vm, held.what),
                 docker.VolumeArgs(),
@@ -159,7 +161,7 @@ class Service(pulumi.ComponentResource):
         )
 
     def _volume(self, volume: Volume, vm: str) -> docker.ContainerVolumeArgs:
-        named = self._volumes[vm, volume.name] if volume.name is not None else None
+        named = self.volumes[vm, volume.name] if volume.name is not None else None
         return docker.ContainerVolumeArgs(
             container_path=volume.path,
             volume_name=named.name if named is not None else None,

@@ -64,6 +64,8 @@ class Vm(pulumi.ComponentResource):
     """The resource that containers are ``deleted_with``; each new VM has a new id."""
     address: pulumi.Output[str]
     """The VM's IPv4 address, known only when it is ready."""
+    volume: libvirt.Volume
+    """Its disk."""
     disk: pulumi.Output[str]
     """The name of its disk, in the pool."""
     docker_host: pulumi.Output[str]
@@ -97,7 +99,7 @@ class Vm(pulumi.ComponentResource):
             unit, pulumi.ResourceOptions(protect=args.protect or None)
         )
         disk = self._disk(data)
-        self.disk = disk.name
+        self.volume, self.disk = disk, disk.name
         seed_disk = self._seed_disk(
             args,
             user_data.apply(lambda text: _seed_file(stack, name, text, card.config)),

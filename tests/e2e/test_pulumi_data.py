@@ -9,6 +9,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -102,12 +103,22 @@ class Site:
         assert self.data == before
         return text
 
+    @contextmanager
+    def not_listed(self, names: str = "^docker[.]") -> Iterator[None]:
+        """Have Docker and libvirt not list some things.
+
+        Args:
+            names: A regular expression for their names.
+        """
+        gone = self.folder.parent / "world" / "gone"
+        gone.write_text(names)
+        yield
+        gone.unlink()
+
     def lose_the_volume(self) -> None:
         """Have Docker list nothing while the state is refreshed."""
-        gone = self.folder.parent / "world" / "gone"
-        gone.write_text("^docker[.]")
-        self.ok("refresh", "--yes", "--skip-preview")
-        gone.unlink()
+        with self.not_listed():
+            self.ok("refresh", "--yes", "--skip-preview")
 
 
 def database(*, expendable: bool = False) -> dict[str, Any]:
@@ -188,6 +199,47 @@ def test_the_volume_is_made_again_with_a_warning_and_given_up_with_the_word(site
     site.ok("up", "--yes", "--skip-preview")
     vm = {name for name, _ in before.items() & site.data.items() if name.startswith("libvirt.")}
     assert not vm, "the word gave it up"
+
+
+def test_a_volume_that_a_refresh_within_the_run_does_not_find_is_warned_of(site: Site) -> None:
+    warning = "services.db.volumes.0: this update creates a new, empty volume data on web-0"
+    for operation in (("preview",), ("up", "--yes")):
+        assert warning not in site.ok(*operation), "there is none yet"
+    (old,) = (name for name in site.data if name.startswith("docker.Volume."))
+    unchanged: tuple[tuple[str, ...], ...] = (
+        ("preview",),
+        ("preview", "--refresh"),
+        ("preview", "--replace", "**db-web-0-0"),
+        ("up", "--yes", "--skip-preview", "--replace", "**web-0-boot"),
+    )
+    for each in unchanged:
+        assert warning not in site.ok(*each)
+    with site.not_listed():
+        text = site.ok("preview", "--refresh")
+        assert text.count(f"warning: {warning}") == 2, "beside the resource, and below"
+        assert f"shows the old one ({old.removeprefix('docker.Volume.')}), do not continue" in text
+    replaced = site.refused("preview", "--replace", URN)
+    assert warning in replaced
+    assert "protect" in replaced
+    before = site.data
+    with site.not_listed():
+        assert warning in site.ok("up", "--yes", "--skip-preview", "--refresh")
+    assert before.items() < site.data.items(), "the old one is still there"
+    assert warning not in site.ok("preview", "--refresh", "--expect-no-changes")
+
+
+def test_a_disk_that_a_refresh_within_the_run_does_not_find_is_warned_of(site: Site) -> None:
+    site.ok("up", "--yes", "--skip-preview")
+    warning = "web-0: this update creates a new, empty disk in place of one that holds data"
+    assert warning not in site.ok("preview", "--refresh")
+    (old,) = (name for name in site.data if name.startswith("libvirt.Volume.web-0-disk"))
+    with site.not_listed("web-0-disk"):
+        text = site.refused("preview", "--refresh")
+        assert warning in text
+        assert f"the old one ({old.removeprefix('libvirt.Volume.')}) is still in /var/lib" in text
+    assert warning in site.refused("preview", "--replace", "**web-0-disk")
+    with site.not_listed("web-0-domain"):
+        assert warning not in site.ok("preview", "--refresh"), "the new domain has the same disk"
 
 
 def test_the_reservation_of_the_edges_address_is_replaced_alone(site: Site) -> None:

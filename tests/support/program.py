@@ -146,10 +146,17 @@ class Monitor(mocks.MockMonitor):
     """A mock monitor that keeps the whole of each registration, options included."""
 
     def __init__(
-        self, provider: Provider, run: Run, before: Run, spared: Callable[[str], bool]
+        self,
+        provider: Provider,
+        run: Run,
+        before: Run,
+        spared: Callable[[str], bool],
+        created: Callable[[str], bool],
     ) -> None:
         super().__init__(provider)
         self.spared = spared
+        self.created = created
+        self.preview = provider.preview
         self.run = run
         self.before = before
 
@@ -165,6 +172,11 @@ class Monitor(mocks.MockMonitor):
             if self.spared(request.name):  # the engine answers with what its state has
                 answer.id = older.id
                 answer.object.CopyFrom(older.object)
+            elif self.created(request.name):
+                if not self.preview:
+                    answer.object["name"] = f"{request.name}-def5678"
+            elif self.preview:  # and what replaces it is not known
+                answer.id = older.id
             elif older.options.replacement_trigger != trigger:
                 answer.id = f"{older.id}-replaced"
         inputs = rpc.deserialize_properties(request.object, keep_unknowns=True)
@@ -209,6 +221,7 @@ def run(
     preview: bool = False,
     before: Run | None = None,
     spared: Callable[[str], bool] = lambda _: False,
+    created: Callable[[str], bool] = lambda _: False,
 ) -> Run:
     """Run ``__main__.py`` with a config.
 
@@ -218,6 +231,7 @@ def run(
         preview: Whether nothing that a provider decides is known.
         before: The run whose resources are there.
         spared: Whether a resource of that run is left as it is, by its name, as with `--target`.
+        created: Whether a resource of that run is created again, by its name, as with `--replace`.
     """
     done = Run()
     count = raw["farm"]["vms"]
@@ -226,7 +240,6 @@ def run(
         addresses = {f"{farm}-{index}": f"10.90.0.{10 + index}" for index in range(count)}
         addresses[f"{farm}-edge"] = "10.90.0.254"
     provider = Provider(addresses, preview)
-    run_mocked(
-        PROGRAM, raw, provider, Monitor(provider, done, before or Run(), spared), preview=preview
-    )
+    monitor = Monitor(provider, done, before or Run(), spared, created)
+    run_mocked(PROGRAM, raw, provider, monitor, preview=preview)
     return done

@@ -23,4 +23,6 @@ def test_a_damaged_mark_is_none(damaged: str) -> None:
     printed = f"in force, with the mark {mark.made()}"
     assert not mark.is_another(damaged, printed)
     assert not mark.is_another(mark.made(), None)
+    assert not mark.is_another(mark.made(), f"{mark.ANY}\n")
+    assert len(mark.made(mark.ANY)) == 16
     assert mark.made(damaged) != damaged
