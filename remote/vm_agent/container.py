@@ -138,8 +138,14 @@ class Container:
 
         Docker's own check has to pass too, because Traefik leaves out unhealthy containers.
         """
-        if self.health not in ("", "none", "healthy"):
-            return self._docker_problem()
+        return self._docker_problem() or self._answer_problem(timeout)
+
+    @property
+    def taken_up(self) -> bool:
+        """Whether Traefik takes it up; it leaves out one that fails Docker's own check."""
+        return self.health in ("", "none", "healthy")
+
+    def _answer_problem(self, timeout: float) -> str | None:
         if self._has_command and self.health:
             return None
         if self.kind == "tcp" or self._takes_calls:
@@ -149,13 +155,16 @@ class Container:
     def call_problem(self, timeout: float) -> str | None:
         """Return why it fails a check while it serves, or None.
 
-        As ``health_problem``, except that gRPC servers get a call. Any gRPC answer passes, so they
-        need no health service.
+        As ``health_problem``, with two exceptions. gRPC servers get a call: any gRPC answer passes,
+        so they need no health service. And the result of Docker's own check does not count, because
+        this description is as old as the container's first request: Traefik judges by the newest.
         """
         called = self._takes_calls and self.kind == "http"
-        return self._http_problem(timeout) if called else self.health_problem(timeout)
+        return self._http_problem(timeout) if called else self._answer_problem(timeout)
 
-    def _docker_problem(self) -> str:
+    def _docker_problem(self) -> str | None:
+        if self.taken_up:
+            return None
         checked = "its health.command" if self._has_command else "Docker's check of it"
         said = f": {self.said}" if self.said else ""
         hint = (

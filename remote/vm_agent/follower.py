@@ -102,9 +102,8 @@ class Follower:
             found = self.found(container)
             member = self._members.get(container)
             known = member is not None and member.healthy_since == found.started_at
-            failed = self._view.failed.get(container)
-            if found.running and failed is not None and failed.started_at == found.started_at:
-                return True  # it is asked on
+            if self._view.still_fails(found):
+                return True
             serves = found.running and (known or found.health_problem() is None)
             with self._view.changed:
                 if self._looks.get(container) is not look:

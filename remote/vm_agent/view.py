@@ -63,7 +63,7 @@ class View:
         with self.changed:
             if not self.changed.wait_for(lambda: not self.unknown, _FIRST_LOOK_SECONDS):
                 raise OSError(f"Docker has not described {', '.join(self.unknown)} yet")
-            served = {each.plain_service for each in self._shown.values()}
+            served = {each.plain_service for each in self._shown.values() if each.taken_up}
             slow = (self.failed[each] for each in self._slow)
             left = (each for each in slow if each.plain_service not in served)
             return {**self._shown, **{each.id: each.unchecked() for each in left}}
@@ -110,6 +110,20 @@ class View:
                 self._members.note(found.id, found.started_at)
             self._shown[found.id] = found
             self.describe(found.id)
+            return True
+
+    def still_fails(self, found: Container) -> bool:
+        """Whether it has failed its last check since its start; its next one will be made.
+
+        Its description is kept: of one that is too slow, Traefik may have to see it.
+        """
+        with self.changed:
+            before = self.failed.get(found.id)
+            if not found.running or before is None or before.started_at != found.started_at:
+                return False
+            self.failed[found.id] = found
+            if found.id in self._slow and before != found:
+                self.describe(found.id)
             return True
 
     def hide(self, container: str) -> None:
