@@ -43,7 +43,7 @@ class Checked:
     without_disk: frozenset[str]
     """The VMs whose disk has vanished, so that their seed disk is replaced."""
     warnings: tuple[str, ...]
-    kept: Mapping[str, recreated.Kept]
+    kept: Mapping[str, recreated.MustStay]
     """The volumes and disks that have to stay, by the names of their resources."""
     resources: Mapping[str, Any]
     """The type and outputs of each resource in the state, by its URN."""

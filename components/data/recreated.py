@@ -21,7 +21,7 @@ _STOP = "do not continue, and see docs/operations.md, Data on VMs"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Kept:
+class MustStay:
     """A volume or disk that has to stay."""
 
     name: str
@@ -29,7 +29,9 @@ class Kept:
     warning: str
 
 
-def kept(before: Inventory, after: Inventory, resources: Mapping[str, Any]) -> Mapping[str, Kept]:
+def kept(
+    before: Inventory, after: Inventory, resources: Mapping[str, Any]
+) -> Mapping[str, MustStay]:
     """Return the volumes and disks with data, by the names of their resources.
 
     Call it only if no data would be deleted.
@@ -51,15 +53,15 @@ def kept(before: Inventory, after: Inventory, resources: Mapping[str, Any]) -> M
             continue
         disk = f"{held.vm}-disk"
         if (name := names.get((DISK, disk))) is not None:
-            found[disk] = Kept(name=name, warning=_disk(held.vm, name, after))
+            found[disk] = MustStay(name=name, warning=_disk(held.vm, name, after))
         resource = volume_name(held.service, held.vm, held.what)
         if held.place == "name" and (name := names.get((VOLUME, resource))) is not None:
             path = f"services.{held.service}.volumes.{held.index}"
-            found[resource] = Kept(name=name, warning=_volume(path, held.what, held.vm, name))
+            found[resource] = MustStay(name=name, warning=_volume(path, held.what, held.vm, name))
     return found
 
 
-def watch(kept: Mapping[str, Kept], made: Iterable[pulumi.CustomResource]) -> None:
+def watch(kept: Mapping[str, MustStay], made: Iterable[pulumi.CustomResource]) -> None:
     """Warn of each volume or disk that has to stay and is created again.
 
     Args:
@@ -71,7 +73,7 @@ def watch(kept: Mapping[str, Kept], made: Iterable[pulumi.CustomResource]) -> No
             _watch(each, resource)
 
 
-def _watch(kept: Kept, made: Any) -> None:
+def _watch(kept: MustStay, made: Any) -> None:
     warned = False
 
     def warn() -> None:

@@ -382,16 +382,12 @@ class Vm:
         return App(self.docker, number, **{"port": self.port, **changes})
 
     def close(self) -> None:
-        """End all of it, so that the next one can have the containers' addresses.
-
-        The agent checks no container any more by then, or it would print into another test that
-        the check fails.
-        """
+        """End all of it, so that the next one can have the containers' addresses."""
         self.traefik.process.kill()
         self.traefik.process.wait()
         for each in self.docker.containers.values():
             if each is not self.traefik:
-                self.agent.view.hide(each.id)
+                self.agent.view.hide(each.id)  # or it prints into the next test that a check fails
                 each.die()
 
     def answering(self) -> set[str]:

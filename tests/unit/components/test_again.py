@@ -89,7 +89,7 @@ def test_a_command_that_is_killed_has_failed() -> None:
     assert again.read(NOTE)
 
 
-@pytest.mark.parametrize("in_the_way", [NOTE, NOTE.with_suffix(".partial"), NOTE.parent])
+@pytest.mark.parametrize("in_the_way", [NOTE, NOTE.with_name(f"{NOTE.name}.part"), NOTE.parent])
 def test_without_its_note_a_command_does_not_run(
     in_the_way: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
