@@ -21,8 +21,11 @@ from remote.vm_agent.images import Images
 from remote.vm_agent.members import Members
 from remote.vm_agent.view import View
 
-_FORGET_SECONDS = 30.0
-"""Traefik takes up a change within 0.1 s; on an emulated CPU under load it took up to 3 s."""
+_FORGET_SECONDS = 60.0
+"""Traefik takes up a change within 0.1 s; on an emulated CPU under load it took up to 3 s. A new
+agent may have no list for Traefik in its first 30 s."""
+_DESCRIBE_SECONDS = 10.0
+"""For Docker to describe the containers that are to stop."""
 
 
 class Agent:
@@ -35,6 +38,8 @@ class Agent:
         self.images = Images(folder / "images.json")
         self.view = View(self.members, lambda container: self.follower.look(container))
         self.follower = Follower(self.members, self.view, self._login)
+        self._left: set[str] = set()
+        """The containers that have begun to leave; who asked for that removes them."""
 
     def _await_health(self, container: str, seconds: float, asker: Asker) -> Container:
         deadline = time.monotonic() + seconds
@@ -99,6 +104,7 @@ class Agent:
     def _joining(self, container: str) -> Iterator[None]:
         """Have a container be a member, and hide it in the end if it has not joined."""
         self.members.begin_join(container)
+        self._left.discard(container)
         try:
             yield
         finally:
@@ -115,9 +121,10 @@ class Agent:
             raise AgentError(f"is healthy, but Traefik does not take it up within {seconds:.0f} s")
 
     def _remove_leftovers(self, joined: Container) -> None:
-        """Remove containers for the same slot that were made before and never joined.
+        """Stop and remove containers for the same slot that were made before and never joined.
 
-        An update that was killed has left them, and no state knows of them.
+        An update that was killed has left them, and no state knows of them. One that leaves is none
+        of them, nor is one with requests in flight: it was leaving when the agent was restarted.
         """
         slot = joined.labels.get(SLOT_LABEL)
         if slot is None:
@@ -128,9 +135,19 @@ class Agent:
         for each in there:
             if each["Created"] >= own or self.members.get(each["Id"]) is not None:
                 continue
-            found = docker.find(each["Id"])
-            if found is not None and {SLOT_LABEL, OWN_LABEL} <= set(found.labels):
-                subprocess.run(("docker", "rm", "--force", each["Id"]), check=False)
+            if each["Id"] in self._left:
+                continue
+            try:
+                found = docker.find(each["Id"])
+            except OSError as error:
+                print(f"container {each['Id'][:12]} of {slot} stays: {error}", flush=True)
+                continue
+            if found is None or not {SLOT_LABEL, OWN_LABEL} <= set(found.labels):
+                continue
+            if found.running and found.connections():
+                print(f"container {found.id[:12]} of {slot} stays: it has requests in flight")
+                continue
+            threading.Thread(target=_end, args=(found.id,), daemon=True).start()
 
     def leave(self, container: str, grace: float, printed: str | None = None) -> str:
         """Hide a container, and wait until its requests in flight are over or the time is.
@@ -146,6 +163,7 @@ class Agent:
         member = self.members.get(container)
         if member is not None and mark.is_another(member.mark, printed):
             return "it has joined again since, so it stays"
+        self._left.add(container)  # before it is no member, or a join would remove it
         self.members.remove(container)
         self.view.hide(container)
         found = polling.insist(lambda: docker.find(container))
@@ -156,9 +174,13 @@ class Agent:
         forgotten = polling.poll(
             lambda: traefik_api.sends_none(self._listed(found)), _FORGET_SECONDS
         )
-        if not forgotten and True in self._listed(found):
-            return f"Traefik has not forgotten it after {_FORGET_SECONDS:.0f} s"
-        return await_quiet(found.connections, grace)
+        late = not forgotten and True in self._listed(found)
+        said = await_quiet(found.connections, grace)
+        if not Path(f"/proc/{found.pid}").exists():
+            said += "; its process has ended"
+        if late:
+            return f"Traefik has not forgotten it after {_FORGET_SECONDS:.0f} s; {said}"
+        return said
 
     def _look_after_images(self, leaves: Container) -> None:
         if leaves.plain_service not in self.view.services():
@@ -167,14 +189,32 @@ class Agent:
 
     def evacuate(self, grace: float) -> str:
         """Wait until no request is in flight or the time is over, and stop all containers."""
-        found = docker.find_all(member.id for member in self.members)
+        ids = [member.id for member in self.members]
+        try:
+            found = docker.find_all(ids, _DESCRIBE_SECONDS)
+        except OSError as error:
+            print(f"Docker describes no container: {error}", flush=True)
+            found = []
         running = [each for each in found if each.running]
         said = await_quiet(lambda: sum(each.connections() for each in running), grace)
-        if running:
-            ids = [each.id for each in running]
-            subprocess.run(("docker", "stop", "--time", f"{grace:.0f}", *ids), check=False)
+        # One that Docker does not describe may run as well.
+        off = {each.id for each in found if not each.running}
+        if stops := [each for each in ids if each not in off]:
+            if len(stops) > len(running):
+                said += f"; unknown for {len(stops) - len(running)} containers"
+            words = ("docker", "stop", "--time", f"{grace:.0f}", *stops)
+            try:
+                subprocess.run(words, check=False, timeout=grace + _DESCRIBE_SECONDS)
+            except subprocess.TimeoutExpired:
+                said += "; Docker has not stopped all containers in time"
         return said
 
     def _listed(self, container: Container) -> list[bool | None]:
         """Return for each Traefik whether it sends requests to the container; None if unknown."""
         return traefik_api.sends(container, polling.insist(traefik_api.traefiks), self._login())
+
+
+def _end(container: str) -> None:
+    """Stop a container within its own time for that, and remove it."""
+    subprocess.run(("docker", "stop", container), check=False)
+    subprocess.run(("docker", "rm", "--force", container), check=False)

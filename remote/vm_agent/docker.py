@@ -5,6 +5,8 @@ import http.client
 import json
 import socket
 import subprocess
+import threading
+import time
 from collections.abc import Iterable
 from typing import Any
 
@@ -12,6 +14,8 @@ from remote.names import TRAEFIK_LABEL
 from remote.vm_agent.container import SAID, Container, inspected, is_id
 
 SOCKET = "/var/run/docker.sock"
+DOCKER_SECONDS = 30.0
+"""For one answer of Docker's."""
 _LOG_LINES = "15"
 _LOG_SECONDS = 30.0
 _IMAGES: dict[str, dict[str, str]] = {}
@@ -26,7 +30,7 @@ class DockerError(OSError):
 class DockerConnection(http.client.HTTPConnection):
     """HTTP to Docker's socket."""
 
-    def __init__(self, timeout: float | None = 30.0) -> None:
+    def __init__(self, timeout: float | None = DOCKER_SECONDS) -> None:
         super().__init__("docker", timeout=timeout)
 
     def connect(self) -> None:
@@ -101,19 +105,38 @@ def _labels_of_image(image: str) -> dict[str, str]:
     return _IMAGES[image]
 
 
-def find_all(containers: Iterable[str]) -> list[Container]:
-    """Return the containers that exist, without those that Docker cannot describe.
+def find_all(containers: Iterable[str], seconds: float = DOCKER_SECONDS) -> list[Container]:
+    """Return the containers that exist, without those that Docker cannot describe in time.
+
+    Docker is asked about all at once, because it may not answer about one that it starts or pauses.
 
     Raises:
-        OSError: Docker does not answer.
+        OSError: Docker does not answer, or about none in time.
     """
-    found = []
-    for each in containers:
+    answers: dict[str, Container | OSError | None] = {}
+
+    def ask_about(container: str) -> None:
         try:
-            found.append(find(each))
-        except DockerError as error:
-            print(f"container {each[:12]} is left out: {error}", flush=True)
-    return [each for each in found if each is not None]
+            answers[container] = find(container)
+        except OSError as error:
+            answers[container] = error
+
+    asked = list(containers)
+    threads = [threading.Thread(target=ask_about, args=(one,), daemon=True) for one in asked]
+    for thread in threads:
+        thread.start()
+    deadline = time.monotonic() + seconds
+    for thread in threads:
+        thread.join(max(deadline - time.monotonic(), 0))
+    known = {one: answers.get(one, TimeoutError("timed out")) for one in asked}
+    problems = {one: each for one, each in known.items() if isinstance(each, OSError)}
+    late = [each for each in problems.values() if not isinstance(each, DockerError)]
+    away = [each for each in late if not isinstance(each, TimeoutError)]
+    if away or (late and len(problems) == len(known)):
+        raise [*away, *late][0]
+    for one, problem in problems.items():
+        print(f"container {one[:12]} is left out: {problem}", flush=True)
+    return [each for each in known.values() if isinstance(each, Container)]
 
 
 def listed(label: str) -> list[dict[str, Any]]:

@@ -15,6 +15,11 @@ from remote.vm_agent.view import WHO_SERVED, View
 _TELLING = ("start", "die", "destroy", "health_status", "pause", "unpause")
 """The first words of those events of Docker that may change whether a container serves."""
 
+_PATIENCE_SECONDS = docker.DOCKER_SECONDS
+"""Seconds for which Traefik gets no list, so that it keeps what it has, if Docker does not describe
+one container that served before. Docker then is starting it (2 minutes on a busy emulated CPU) or
+pausing it, or its storage hangs."""
+
 
 class Follower:
     """Inspects members again after their events, and shows or hides them."""
@@ -91,11 +96,25 @@ class Follower:
 
     def _settle(self, container: str, look: object) -> None:
         """Inspect a member until it serves, does not run, or has a newer event."""
+        began = time.monotonic()
         while not self._settled(container, look):
+            if container in self._view.unknown and time.monotonic() - began >= _PATIENCE_SECONDS:
+                self._leave_out(container)
             polling.pause()
         with self._view.changed:
             if self._looks.get(container) is look:
                 del self._looks[container]
+
+    def _leave_out(self, container: str) -> None:
+        """Have the other containers not wait for one of which Docker says nothing."""
+        try:
+            docker.listed(SLOT_LABEL)
+        except OSError:
+            return  # it says nothing of any
+        with self._view.changed:
+            if container in self._view.unknown:
+                print(f"container {container[:12]} is hidden until Docker describes it", flush=True)
+                self._view.describe(container)
 
     def _settled(self, container: str, look: object) -> bool:
         try:

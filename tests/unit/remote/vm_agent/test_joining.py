@@ -1,5 +1,6 @@
 """A join counts once its answer has arrived; until then, nothing of it stays."""
 
+import itertools
 import os
 import socket
 import subprocess
@@ -12,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from remote.vm_agent import connections, control, docker, polling, traefik_api
+from remote.vm_agent import agent, connections, control, docker, polling, traefik_api
 from remote.vm_agent.agent import Agent
 from remote.vm_agent.container import Container
 from remote.vm_agent.control import Control
@@ -148,6 +149,30 @@ def test_the_end_of_a_lost_join_does_not_hide_one_that_was_run_again(machine: Ma
     assert machine.hidden == []
     assert machine.believed()
     assert machine.agent.leave(ID, 0, mark).startswith("nothing in flight")
+
+
+def test_one_that_traefik_does_not_forget_is_drained_all_the_same(
+    machine: Machine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mark = machine.agent.join(ID, 60)
+    open_at = itertools.chain([1, 1, 1], itertools.repeat(0))
+    monkeypatch.setattr(Container, "connections", lambda _: next(open_at))
+    monkeypatch.setattr(traefik_api, "sends", lambda *_: [True])
+    monkeypatch.setattr(agent, "_FORGET_SECONDS", 0)
+    monkeypatch.setattr(connections, "_QUIET_SECONDS", 0.01)
+    said = machine.agent.leave(ID, 60, mark)
+    assert said.startswith("Traefik has not forgotten it after 0 s; nothing in flight after")
+    assert next(open_at) == 0
+
+
+def test_one_that_ends_while_it_leaves_is_not_said_to_have_finished(
+    machine: Machine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with subprocess.Popen(("true",)) as process:
+        process.wait()
+    monkeypatch.setattr(docker, "find", lambda _: replace(container(), pid=process.pid))
+    mark = machine.agent.join(ID, 60)
+    assert machine.agent.leave(ID, 60, mark).endswith("; its process has ended")
 
 
 def test_a_check_that_ends_late_makes_no_member_of_one_that_has_left(tmp_path: Path) -> None:
