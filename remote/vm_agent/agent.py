@@ -88,8 +88,8 @@ class Agent:
                 self._await_listed(found, seconds, asker)
             except AgentError as error:
                 log = docker.last_lines(container)
-                said = printable(f"{error}{log}")
-                raise AgentError(f"container {container[:12]} {said}") from None
+                said = printable(str(error))
+                raise AgentError(f"container {container[:12]} {said}{log}") from None
             polling.insist(lambda: self._remove_leftovers(found))
             serve = (found, *polling.insist(traefik_api.traefiks))
             if not asker.takes(its):

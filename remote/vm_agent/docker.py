@@ -11,6 +11,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from remote.names import TRAEFIK_LABEL
+from remote.printable import printable
 from remote.vm_agent.container import SAID, Container, inspected, is_id
 
 SOCKET = "/var/run/docker.sock"
@@ -183,4 +184,4 @@ def last_lines(container: str) -> str:
         )
     except (OSError, subprocess.TimeoutExpired) as error:
         return f"\n  Its last log lines cannot be read: {error}"
-    return f"\n  Its last log lines:\n{logs.stdout}"
+    return f"\n  Its last log lines:\n{printable(logs.stdout)}"

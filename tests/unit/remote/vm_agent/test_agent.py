@@ -68,6 +68,16 @@ def test_one_that_is_never_healthy_is_told_with_its_log_and_never_seen(vm: Vm) -
     assert sick.asked == []
 
 
+def test_a_long_log_leaves_the_reason_in_the_message(
+    vm: Vm, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(docker, "last_lines", lambda _: "x" * 50_000)
+    sick = vm.app(1)
+    sick.healthy = False
+    with pytest.raises(AgentError, match="is not healthy after 0 s: /up on port .*: status 500"):
+        vm.agent.join(sick.id, 0)
+
+
 def test_docker_is_asked_again_when_it_was_too_busy_to_answer(
     vm: Vm, monkeypatch: pytest.MonkeyPatch
 ) -> None:

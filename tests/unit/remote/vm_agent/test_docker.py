@@ -17,6 +17,16 @@ def test_logs_that_docker_does_not_give_are_not_waited_for(
     assert "cannot be read" in docker.last_lines("a")
 
 
+def test_of_long_logs_the_end_is_shown_below_the_heading(monkeypatch: pytest.MonkeyPatch) -> None:
+    def answer(*_: object, **__: object) -> "subprocess.CompletedProcess[str]":
+        return subprocess.CompletedProcess((), 0, f"{'x' * 9000}\nthe \x1b[2J end")
+
+    monkeypatch.setattr(subprocess, "run", answer)
+    shown = docker.last_lines("a")
+    assert shown.startswith("\n  Its last log lines:\n...x")
+    assert shown.endswith("x\nthe \ufffd[2J end")
+
+
 @pytest.mark.parametrize(
     "body",
     [
