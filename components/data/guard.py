@@ -270,7 +270,11 @@ def _s(changes: list[_Change]) -> str:
 
 def _way_out(loss: _Loss, *, in_config: bool, word: bool) -> str:
     if loss.copied:
-        return f"{loss.keep}. Then set {_WORD} beside the volume, and run `pulumi up`"
+        return (
+            f"{loss.keep}. Then set {_WORD} beside the volume, and run `pulumi up`. But if libvirt"
+            " did not list the disk in the failed update, nothing deletes it: import a state from"
+            " before instead, see docs/operations.md, Data on VMs"
+        )
     if loss.replaced:
         return f"{loss.keep}; or back the data up, and set {_WORD} beside the volume"
     if not in_config:
