@@ -74,7 +74,7 @@ def test_a_long_log_leaves_the_reason_in_the_message(
     monkeypatch.setattr(docker, "last_lines", lambda _: "x" * 50_000)
     sick = vm.app(1)
     sick.healthy = False
-    with pytest.raises(AgentError, match="is not healthy after 0 s: /up on port .*: status 500"):
+    with pytest.raises(AgentError, match=r"is not healthy after 0 s: /up on port .*: status 500"):
         vm.agent.join(sick.id, 0)
 
 
