@@ -138,5 +138,5 @@ def test_no_other_module_replaces_a_file_by_itself() -> None:
         and len(node.args) == 1
     }
     # A socket's link, a symbolic link, and files that are moved aside.
-    moved = {"chroot.py", "versions.py", "kept.py", "install.py", "logfile.py"}
+    moved = {"certbot.py", "chroot.py", "versions.py", "kept.py", "install.py", "logfile.py"}
     assert found == {"files.py", *moved}
