@@ -13,7 +13,7 @@ LAB_END := tests/e2e/test_lab_end.py
 LAB_TESTS := $(filter-out $(LAB_END),$(sort $(wildcard tests/e2e/test_lab*.py))) $(LAB_END)
 
 # The tests of HAProxy's own behavior, which run with each of its versions.
-HAPROXY_TESTS := $(patsubst %,tests/e2e/test_%.py,edge edge_bodies edge_confined edge_decides edge_http edge_limits edge_retries edge_routes edge_shapes edge_tcp edge_tiers edge_tls)
+HAPROXY_TESTS := $(patsubst %,tests/e2e/test_%.py,edge edge_access edge_bodies edge_confined edge_decides edge_grpc edge_http edge_limits edge_pages edge_retries edge_routes edge_shapes edge_tcp edge_tiers edge_tls edge_tls_renewal)
 
 .PHONY: help up preview status smoke scale down shell ssh check-config recover reference requirements \
         image \

@@ -11,10 +11,14 @@ from pathlib import Path
 import pytest
 
 from lab import packages
+from lab.loopback.site import Site, a_site
 from tests.support import haproxy30
+from tests.support.containers import App
 from tests.support.driver import Driver
 from tests.support.edge_driver import SERVER_PORT, Edge, an_edge
-from tests.support.edge_load import Servers
+from tests.support.edge_load import APP, SOCKETS, Servers
+from tests.support.pems import Authority
+from tests.support.two_tiers import running
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -59,3 +63,32 @@ def edge() -> Iterator[Edge]:
 def servers() -> Servers:
     """What it sends requests to: none runs yet."""
     return Servers(SERVER_PORT)
+
+
+@pytest.fixture(scope="module")
+def authority() -> Authority:
+    """What signs certificates."""
+    return Authority()
+
+
+@pytest.fixture
+def live(tmp_path: Path, authority: Authority) -> Path:
+    """A folder as `/etc/letsencrypt/live`, with a certificate for each of the domains."""
+    for domain in (APP, SOCKETS):
+        authority.issue(tmp_path / "live" / domain, domain)
+    return tmp_path / "live"
+
+
+@pytest.fixture
+def site() -> Iterator[Site]:
+    """An edge and any VMs on loopback."""
+    with a_site() as made:
+        yield made
+
+
+@pytest.fixture
+def app() -> Iterator[App]:
+    """A container that answers."""
+    made = App("app")
+    with running(made):
+        yield made

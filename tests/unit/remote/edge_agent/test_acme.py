@@ -1,13 +1,10 @@
 """When the edge asks an ACME server, and for how long it leaves one alone that refused."""
 
-import contextlib
 import itertools
 import json
-import socket
-import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -16,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from remote.edge_agent import acme, install
+from remote.edge_agent import acme
 from remote.edge_agent.certificates import AcmeServer, Spec, choose
 from remote.edge_agent.instance import Instance
 from remote.edge_agent.tls import issued
@@ -286,68 +283,6 @@ def test_the_first_of_a_group_may_be_the_one_that_is_not_proved(
     monkeypatch.setattr(acme, "_unready", lambda _: None)
     (told,) = ask(instance, time.time(), replace(SPEC, domains=names))
     assert f"no certificate for {names[0]} from" in told
-
-
-@contextlib.contextmanager
-def server(answer: Callable[[socket.socket], None]) -> Iterator[AcmeServer]:
-    """Yield a server whose certificate nobody asks for, as it answers in plain."""
-    with socket.create_server(("127.0.0.1", 0)) as listening:
-
-        def serve() -> None:
-            with contextlib.suppress(OSError):
-                connection, _ = listening.accept()
-                with connection:
-                    connection.recv(4096)
-                    answer(connection)
-
-        threading.Thread(target=serve, daemon=True).start()
-        yield replace(SERVER, directory=f"http://127.0.0.1:{listening.getsockname()[1]}/dir")
-
-
-def trickling(connection: socket.socket) -> None:
-    connection.sendall(b"HTTP/1.1 200 OK\r\n\r\n")
-    for _ in range(100):
-        connection.sendall(b" ")
-        time.sleep(0.1)
-
-
-def trickling_headers(connection: socket.socket) -> None:
-    connection.sendall(b"HTTP/1.1 200 OK\r\nX-Long: ")
-    for _ in range(100):
-        connection.sendall(b"x")
-        time.sleep(0.1)
-
-
-def endless(connection: socket.socket) -> None:
-    connection.sendall(b"HTTP/1.1 200 OK\r\n\r\n")
-    for _ in range(1000):
-        connection.sendall(b" " * 2**20)
-
-
-@pytest.mark.parametrize(
-    ("answer", "why"),
-    [
-        (trickling, "no end of it after 1 s"),
-        (trickling_headers, "no end of it after 1 s"),
-        (endless, "it is longer than 1048576 bytes"),
-        (lambda _: None, "Remote end closed connection without response"),
-        (lambda each: each.sendall(b"HTTP/1.1 200 OK\r\n\r\n{}"), None),
-        (lambda each: each.sendall(b"hello\r\n\r\n"), "hello"),
-        (
-            lambda each: each.sendall(b"HTTP/1.1 301 x\r\nLocation: http://[/\r\n\r\n"),
-            "Invalid IPv6 URL",
-        ),
-    ],
-    ids=["trickles", "trickles in headers", "endless", "nothing", "right", "odd", "odd redirect"],
-)
-def test_a_directory_that_never_ends_holds_nothing_up(
-    monkeypatch: pytest.MonkeyPatch, answer: Callable[[socket.socket], None], why: str | None
-) -> None:
-    monkeypatch.setattr(acme, "_DIRECTORY_SECONDS", 1.0)
-    monkeypatch.setattr(install, "program", lambda name: name)
-    with server(answer) as asked:
-        told = acme._unready(asked)
-    assert (told is None) if why is None else (told is not None and why in told), told
 
 
 labels = st.from_regex(r"[a-z]{1,3}", fullmatch=True)
