@@ -64,7 +64,7 @@ def chunks(log: bytes, timing: str) -> Iterator[tuple[float, bytes]]:
         delay, size = line.split()
         now += float(delay)
         if position + int(size) > len(log):
-            raise RecordingError("the timing has more bytes than the log: they are of two runs")
+            raise RecordingError("the timing has more bytes than the log: they are from two runs")
         yield now, log[position : position + int(size)]
         position += int(size)
 
@@ -178,8 +178,8 @@ def _span(text: str, style: Style) -> str:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Draw a recording."""
     parser = argparse.ArgumentParser(prog="python -m lab.recording", description=__doc__)
-    parser.add_argument("log", type=Path, help="what `script --log-out` has written")
-    parser.add_argument("timing", type=Path, help="what `script --log-timing` has written")
+    parser.add_argument("log", type=Path, help="the file that `script --log-out` wrote")
+    parser.add_argument("timing", type=Path, help="the file that `script --log-timing` wrote")
     parser.add_argument("out", type=Path, help="the SVG to write")
     parser.add_argument("--title", default="make up", help="the command that was recorded")
     args = parser.parse_args(arguments)

@@ -100,7 +100,7 @@ class Service(pulumi.ComponentResource):
         if not held.expendable:
             options.protect = True
             # A domain that had vanished and is made again may have the old disk, and the volume.
-            # If it has not, Docker makes the volume with the first container that wants it.
+            # If it has not, Docker makes the volume with the first container that uses it.
             options.replacement_trigger = None
         return options
 
@@ -152,7 +152,7 @@ class Service(pulumi.ComponentResource):
                 host.on_vm(self),
                 pulumi.ResourceOptions(
                     delete_before_replace=False,
-                    # The provider reports a change in place, and changes nothing.
+                    # The provider reports an update in place, but changes nothing.
                     replace_on_changes=["healthcheck"],
                 ),
             ),

@@ -193,7 +193,7 @@ def _lines(process: subprocess.Popen[bytes], timeout: float | None) -> Iterator[
         while selector.get_map():
             left = None if deadline is None else deadline - time.monotonic()
             if left is not None and left <= 0:
-                raise ProviderError(f"no end within {timeout:.0f} s, its time limit; stopped")
+                raise ProviderError(f"stopped at its time limit of {timeout:.0f} s")
             for key, _ in selector.select(left):
                 chunk = os.read(key.fd, 65536)
                 if not chunk:

@@ -280,20 +280,24 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("--project", type=Path, default=Path(), help="the program's folder")
     made.add_argument("--config-file", type=Path, help="default: Pulumi.<stack>.yaml")
     made.add_argument("--state", type=Path, required=True, help="the folder of the state")
-    made.add_argument("--refresh", action="store_true", help="read what really exists first")
-    made.add_argument("--refresh-apart", action="store_true", help="of up: with a time limit")
+    made.add_argument("--refresh", action="store_true", help="read the real resources first")
+    made.add_argument(
+        "--refresh-apart", action="store_true", help="for up: refresh with a time limit"
+    )
     made.add_argument("--refresh-timeout", type=float, default=REFRESH_SECONDS, metavar="SECONDS")
     made.add_argument(
         "--target-type",
         action="append",
         default=[],
         metavar="TYPE",
-        help="of refresh: only of resources of this type (* is a wildcard); can be given again",
+        help="for refresh: only resources of this type (* is a wildcard); may be repeated",
     )
     made.add_argument(
-        "--ignore-protect", action="store_true", help="of destroy: also what is protected"
+        "--ignore-protect", action="store_true", help="for destroy: protected resources, too"
     )
-    made.add_argument("--show-secrets", action="store_true", help="of outputs: in plain text")
+    made.add_argument(
+        "--show-secrets", action="store_true", help="for outputs: show secrets in plain text"
+    )
     return made
 
 

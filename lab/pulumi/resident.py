@@ -95,7 +95,7 @@ def _become(listener: socket.socket, line: socket.socket) -> None:
     os.environ.update(asked["environment"])
     os.chdir(asked["folder"])
     if asked["module"] not in _MODULES:
-        raise ValueError(f"{asked['module']}: is no plugin")
+        raise ValueError(f"{asked['module']}: is not a plugin")
     importlib.import_module(asked["module"]).run(asked["name"], asked["arguments"], line)
 
 
