@@ -49,14 +49,14 @@ class Line:
 
 
 def chunks(log: bytes, timing: str) -> Iterator[tuple[float, bytes]]:
-    """Yield what `script` has recorded, each with the seconds since the start.
+    """Yield the pieces that `script` has recorded, each with the seconds since the start.
 
     Args:
-        log: What ``--log-out`` has written.
-        timing: What ``--log-timing`` has written: a delay and a number of bytes on each line.
+        log: The file of ``--log-out``.
+        timing: The file of ``--log-timing``: a delay and a number of bytes on each line.
 
     Raises:
-        RecordingError: The two are not of the same run.
+        RecordingError: The two are not from the same run.
     """
     position = log.index(b"\n") + 1 if log.startswith(b"Script started") else 0
     now = 0.0
@@ -103,7 +103,7 @@ def shown(recorded: Sequence[Line]) -> list[float]:
 def svg(recorded: Sequence[Line], title: str) -> str:
     """Return the picture: a terminal that the lines scroll through, again and again.
 
-    Whoever has asked their browser for less motion sees the end.
+    Browsers that are set to reduced motion show the end.
     """
     if not recorded:
         raise RecordingError("nothing was recorded")

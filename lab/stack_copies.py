@@ -1,4 +1,4 @@
-"""What the lab reads from a stack file, and copies of it with other values."""
+"""The values that the lab reads from a stack file, and copies of it with other values."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def counts(
     """Return the counts that `make scale` sets, by path, as in ``services.hello.replicas``.
 
     Raises:
-        StackFileError: Nothing to set was given, or there is no such service.
+        StackFileError: Nothing to set was given, or the service does not exist.
     """
     if (service is None) != (replicas is None):
         raise StackFileError("scale: SERVICE and REPLICAS go together: SERVICE=hello REPLICAS=5")
@@ -76,7 +76,7 @@ def keep(place: Path, path: Path, values: Mapping[str, int]) -> None:
     """Save counts by path, each with the value that the config file has there now."""
     config = _config(_read(path), path)
     noted = {key: {"value": value, "file": _at(config, key)} for key, value in values.items()}
-    # A date, which is no JSON, is an error that the program reports.
+    # A date is not valid JSON; the program reports it as an error.
     place.write_text(json.dumps(noted, default=str), encoding="utf-8")
 
 

@@ -28,7 +28,7 @@ Version = tuple[int, ...]
 
 
 class CliError(Exception):
-    """There is no Pulumi CLI, and none can be built; the text says why and what to do."""
+    """A Pulumi CLI is missing and cannot be built; the text says why and what to do."""
 
 
 @dataclass(frozen=True, kw_only=True)

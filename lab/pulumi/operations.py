@@ -130,7 +130,7 @@ class PulumiCli:
         if not passphrase.exists():
             passphrase.touch(mode=0o600)
             passphrase.write_text(secrets.token_urlsafe(32))
-        # A project of our own: `pulumi stack init` writes its salt beside the project's file.
+        # A separate project, because `pulumi stack init` writes its salt beside the project's file.
         self._shadow.mkdir(mode=0o700, exist_ok=True)
         (self._shadow / "Pulumi.yaml").write_text(
             f"name: {project_name(self.project)}\nruntime: yaml\n", encoding="utf-8"
@@ -158,7 +158,7 @@ class PulumiCli:
         return self._shadow / f"Pulumi.{self.stack}.yaml"
 
     def _command(self, *arguments: str) -> list[str]:
-        # By its path: it would be looked up on this process's PATH.
+        # By its path, because its name would be looked up on this process's PATH.
         return [
             *(str(self.folder / "bin" / "pulumi"), *arguments, "--stack", self.stack),
             *("--non-interactive", "--color", "never"),
