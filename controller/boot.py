@@ -306,7 +306,7 @@ def waited_for_again(settings: Settings, address: str, printed: str) -> bool:
 
 
 def drain(settings: Settings, address: str) -> None:
-    """Have the VM wait for the requests in flight, if there is a command for that.
+    """Let the VM finish the requests in flight, if there is a command for that.
 
     It is run again if it fails, for at most `drain_timeout`: Docker or the agent may be busy or
     just starting. Then the VM is powered off all the same.

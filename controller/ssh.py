@@ -118,7 +118,7 @@ def _shared(known_hosts: Path, host: str) -> tuple[str, ...]:
 
 
 def _pinned(known_hosts: str, host: str) -> tuple[str, ...]:
-    """Have the host's key looked up by its name rather than by its address.
+    """Return the option that looks up the host's key by its name rather than its address.
 
     An address may later belong to another machine.
     """

@@ -1,8 +1,8 @@
 """A recording of a terminal as an SVG: ``python -m lab.recording LOG TIMING OUT``.
 
 `make recording` records `make up` with `script`, of Debian's bsdutils, and draws the result for the
-README. Nothing is made up: each line is as it was printed, with the second in which it came. Pauses
-are shortened, and the picture says so.
+README. The lines are real, each with the second in which it was printed. Pauses are shortened, and
+the picture says so.
 """
 
 from __future__ import annotations

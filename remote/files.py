@@ -16,7 +16,7 @@ def write_whole(
     """Replace a file, as ``staged`` does.
 
     Raises:
-        OSError: The file is as it was.
+        OSError: It failed; the file is unchanged.
     """
     with staged({file: content}, mode=mode, durable=durable):
         pass
@@ -31,7 +31,7 @@ def staged(
     Args:
         contents: The new contents, by the file; text is written as UTF-8.
         mode: The files' permission bits, whatever the umask is. By default, a file that exists
-            keeps its mode and its owner, and a new one has what the umask leaves.
+            keeps its mode and its owner, and a new one gets the bits that the umask leaves.
         durable: Whether to flush each file to the disk before it replaces the old one, and the
             folder before this returns. Otherwise, a power failure may leave an empty file.
 

@@ -1,4 +1,4 @@
-"""The VM that is the edge, where ``edge.vm`` asks for one: its role, its name and its address."""
+"""The edge VM, if ``edge.vm`` is set: its role, its name and its address."""
 
 from ipaddress import IPv4Interface
 

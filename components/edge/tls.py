@@ -69,7 +69,7 @@ def metrics(domains: Iterable[str], known: str) -> Iterator[str]:
 
     Args:
         domains: Those that have certificates.
-        known: HAProxy's map of what the edge agent knows of them.
+        known: HAProxy's map with the state of the certificates.
     """
 
     def value(key: str) -> str:

@@ -146,8 +146,8 @@ class Service(pulumi.ComponentResource):
                 restart=spec.restart,
                 destroy_grace_seconds=spec.stop_grace,
             ),
-            # The provider asks for the old container to be deleted first, which its generated name
-            # makes needless, and which would leave nobody to answer meanwhile.
+            # By default the provider deletes the old container first. Its generated name makes that
+            # needless, and requests would meet no container meanwhile.
             pulumi.ResourceOptions.merge(
                 host.on_vm(self),
                 pulumi.ResourceOptions(

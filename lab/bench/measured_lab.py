@@ -247,7 +247,7 @@ class MeasuredLab:
     def as_root(self, vm: str, command: str, *, wait: bool = True) -> str:
         """Run a shell command on a VM as root.
 
-        Without `wait` it is only started, and what it prints is not returned.
+        Without `wait` it is only started, and its output is not returned.
         """
         started = () if wait else ("systemd-run", "--quiet")
         return self.on_vm(vm, shlex.join(("sudo", *started, "sh", "-c", command)))

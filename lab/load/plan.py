@@ -130,6 +130,6 @@ def post_body(identity: str, size: int) -> bytes:
 
 
 def pieces(body: bytes, count: int) -> list[bytes]:
-    """Return ``body`` cut into ``count`` parts, of which none is empty if it has enough bytes."""
+    """Return ``body`` cut into ``count`` parts; none is empty if it has enough bytes."""
     cuts = [len(body) * index // count for index in range(count + 1)]
     return [body[start:end] for start, end in pairwise(cuts)]

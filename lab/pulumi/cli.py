@@ -55,7 +55,7 @@ def find(folder: Path | None = None) -> Cli | None:
     """Return the CLI to use, if one is installed or has been built.
 
     Args:
-        folder: The cache of what the lab builds; the lab's own by default.
+        folder: The cache for the lab's builds; the lab's own by default.
     """
     installed = shutil.which("pulumi")
     if installed:

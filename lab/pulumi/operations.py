@@ -81,7 +81,7 @@ class PulumiCli:
             return self._refresh(variables, self._targets(target_types))
 
     def destroy(self, *, ignore_protect: bool = False) -> int:
-        """Delete everything, also what is protected if `ignore_protect`."""
+        """Delete everything; protected resources only with `ignore_protect`."""
         with self._prepared() as variables:
             self._recover()
             more = ("--ignore-protect",) if ignore_protect else ()

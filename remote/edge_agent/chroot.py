@@ -41,7 +41,7 @@ def link(folder: Path) -> None:
 
 
 def holds(folder: Path, pids: Iterable[int]) -> bool:
-    """Return whether all of these processes that still run have it as their root."""
+    """Return whether all of these processes that still run are in the chroot."""
     roots = (root(pid) for pid in pids)
     return all(each is None or each == identity(folder / FOLDER) for each in roots)
 

@@ -24,7 +24,7 @@ def checked(instance: Instance, wanted: bundle.Bundle) -> Version:
 
 
 def swap(instance: Instance, before: Version | None, new: Version) -> None:
-    """Have HAProxy read a version.
+    """Make HAProxy read a version.
 
     Args:
         instance: The edge.
@@ -61,7 +61,7 @@ def swap(instance: Instance, before: Version | None, new: Version) -> None:
 
 
 def put(instance: Instance, before: Version | None, wanted: bundle.Bundle) -> None:
-    """Have HAProxy check and read a configuration.
+    """Make HAProxy check and read a configuration.
 
     Raises:
         EdgeError: HAProxy refuses it; the previous configuration stays in force.

@@ -49,7 +49,7 @@ class Version:
 
     @property
     def config(self) -> Path:
-        """Its haproxy.cfg, as it was put into force."""
+        """Its haproxy.cfg, in the form that HAProxy reads."""
         return self.folder / "haproxy.cfg"
 
     @property

@@ -39,7 +39,7 @@ def unit(folder: Path) -> str:
 
 
 def ruleset(grants: Iterable[Grant]) -> str:
-    """Return the rules for ``nft`` that replace all of ours by those of the grants."""
+    """Return the rules for ``nft`` that replace all earlier ones of Gatehouse."""
     lines: list[str] = []
     public: set[int] = set()
     for grant in grants:

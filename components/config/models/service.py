@@ -42,8 +42,8 @@ _LabelKey = Annotated[
 
 
 PIDS = 1024
-"""How many processes and threads a container may have: enough for servers with a thread for each of
-some hundred clients, and a tenth of what a VM of 2 GiB has room for."""
+"""How many processes and threads a container may have. It is enough for a server with a thread for
+each of some hundred clients, and a tenth of the number that a VM of 2 GiB has room for."""
 
 
 class Health(Model):
