@@ -1,1 +1,1 @@
-"""Gatehouse's rooms, one per noun: vm, host, service, edge; config and placement are shared."""
+"""The parts of the Pulumi program: vm, host, service and edge; config and placement are shared."""

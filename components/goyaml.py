@@ -77,7 +77,7 @@ def _integer(plain: str, found: re.Match[str]) -> int:
 
 
 def _as_json(number: float) -> int | float:
-    """Return a number after its way to the program, as JSON without a needless `.0`."""
+    """Return a number as the program gets it: as JSON, without a needless `.0`."""
     return int(number) if abs(number) < _WRITTEN_OUT and number.is_integer() else number
 
 
@@ -104,7 +104,7 @@ class Loader(yaml.SafeLoader):
         return [blanks]
 
     def resolve(self, kind: Any, value: Any, implicit: Any) -> str:
-        """Return the tag of a node that has none."""
+        """Return the tag of a node without an explicit one."""
         if kind is not yaml.ScalarNode:
             return str(super().resolve(kind, value, implicit))  # type: ignore[no-untyped-call]
         if not implicit[0]:

@@ -1,7 +1,7 @@
 """The outputs of resources that the program reads; the SDK creates no others.
 
 By default, the SDK creates an output, which is a task, for every property of a resource's type:
-78 for a container, of which the program sets 11 and reads none. That was most of the time and
+78 for a container, of which the program sets 11 and reads none. They took most of the time and
 memory of a run; docs/benchmarks.md has the figures.
 """
 

@@ -19,7 +19,7 @@ class Slot:
     def name(self) -> str:
         """``<service>-<vm>-<index>``: never a position in a global list.
 
-        So a change of the number of VMs or of replicas renames no container that stays.
+        So a container that stays keeps its name when the number of VMs or replicas changes.
         """
         return f"{on_vm(self.service, self.vm)}-{self.index}"
 
@@ -52,7 +52,7 @@ def spread(replicas: int, vms: Sequence[str]) -> dict[str, int]:
     none are left out.
 
     Raises:
-        ValueError: There is no VM to run a replica on.
+        ValueError: There are replicas, but no VM to run them.
     """
     if not vms:
         raise ValueError(f"{replicas} replicas cannot be placed on 0 VMs")

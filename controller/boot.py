@@ -3,9 +3,9 @@
 ``wait`` ends when the VM is ready for its role: on a container host, when Docker answers over SSH.
 It prints the VM's address and a mark. It starts a VM that is off.
 ``shutdown`` waits for the requests in flight, asks the guest to power off, and ends when it is off
-or the time is over. A missing domain is no error. By then, the edge sends it no requests. A VM with
-another mark stays on: Pulumi replaces a command by creating the new one, which waits for the VM,
-and then undoing the old one.
+or the time is over. A missing domain is not an error. By then, the edge sends the VM no requests. A
+VM with another mark stays on: Pulumi replaces a command by creating the new one, which waits for
+the VM, and then undoing the old one.
 
 A separate program with only the standard library, because only a running command can watch the
 console while the VM boots: the domain resource could only report that it got no address.
@@ -34,8 +34,8 @@ from remote import mark
 _POLL_SECONDS = 1.0
 _SSH_SECONDS = 60.0
 _SETTLE_SECONDS = 60.0
-"""How long the VM may take to become ready after cloud-init has ended with errors: Docker may be
-starting, and an error may have been about something else."""
+"""How long the VM may take to become ready after cloud-init has ended with errors. Docker may still
+be starting, and the error may not concern it."""
 _CONSOLE_LINES, _CONSOLE_KEPT = 25, 5000
 _MARK = "gatehouse-gate"
 """A file on the VM with the mark of the last ``wait``."""
@@ -88,7 +88,10 @@ class Settings:
 
 
 class Console:
-    """What the VM wrote to its serial console while this was attached, all but very old lines."""
+    """The lines that the VM has written to its serial console since this was attached.
+
+    Very old lines are dropped.
+    """
 
     def __init__(self) -> None:
         self._lines: collections.deque[str] = collections.deque([""], maxlen=_CONSOLE_KEPT)
@@ -166,7 +169,7 @@ def _ask(settings: Settings, address: str, command: str) -> subprocess.Completed
     """Run a shell command on the VM.
 
     Raises:
-        subprocess.TimeoutExpired: There is no answer.
+        subprocess.TimeoutExpired: The VM does not answer in time.
     """
     connection = options(
         key_file=settings.key_file, known_hosts=settings.known_hosts, host=settings.vm
@@ -278,23 +281,23 @@ def _start_if_off(settings: Settings) -> None:
 
 
 def marked(settings: Settings, address: str, printed: str = "") -> str:
-    """Give the VM its mark, and return it. A VM without one can be shut down too.
+    """Write the mark to the VM, and return it. A VM without a mark can be shut down too.
 
     Args:
         settings: Which VM.
         address: Its address.
-        printed: The previous output of the same ``wait``, whose mark stays: Pulumi may never get
-            the output of an update. Empty if it is new.
+        printed: The previous output of the same ``wait``; empty for a new one. Its mark stays,
+            because Pulumi may never get the output of an update.
     """
     its = mark.made(printed)
-    # The mark may have been written even if there is no answer.
+    # Without an answer, the mark may have been written all the same.
     with suppress(subprocess.TimeoutExpired):
         _ask(settings, address, f"echo {its} > {_MARK}")
     return its
 
 
 def waited_for_again(settings: Settings, address: str, printed: str) -> bool:
-    """Whether the VM has another mark than a ``wait`` has printed."""
+    """Whether the VM's mark differs from the one that a ``wait`` has printed."""
     try:
         told = _ask(settings, address, f"cat {_MARK}")
     except subprocess.TimeoutExpired:
@@ -303,7 +306,7 @@ def waited_for_again(settings: Settings, address: str, printed: str) -> bool:
 
 
 def drain(settings: Settings, address: str) -> None:
-    """Have the VM wait for the requests in flight, if there is a command for that.
+    """Let the VM finish the requests in flight, if there is a command for that.
 
     It is run again if it fails, for at most `drain_timeout`: Docker or the agent may be busy or
     just starting. Then the VM is powered off all the same.
@@ -319,7 +322,7 @@ def drain(settings: Settings, address: str) -> None:
 
 
 def _drained(settings: Settings, address: str) -> tuple[str, bool]:
-    """Return what the VM's command said, and whether it succeeded."""
+    """Return the output of the VM's drain command, and whether it succeeded."""
     connection = options(
         key_file=settings.key_file, known_hosts=settings.known_hosts, host=settings.vm
     )
@@ -341,18 +344,18 @@ def _drained(settings: Settings, address: str) -> tuple[str, bool]:
 
 
 def shutdown(settings: Settings, printed: str) -> None:
-    """Empty the guest and power it off by ACPI; deleting the domain does the rest.
+    """Drain the guest and power it off by ACPI; deleting the domain does the rest.
 
     Args:
         settings: Which VM, and the time limits.
-        printed: What the `wait` to undo has printed: the address, and perhaps the mark. Empty if
-            it printed nothing.
+        printed: The output of the `wait` to undo: the address, and perhaps the mark. Empty if it
+            printed nothing.
     """
     address = printed.partition(" ")[0]
     state = virsh(settings.uri, "domstate", settings.domain)
     if address and state.stdout.strip() == "running":
         if waited_for_again(settings, address, printed):
-            print(f"{settings.vm}: was waited for again since, so it stays on", file=sys.stderr)
+            print(f"{settings.vm}: has been applied again since, so it stays on", file=sys.stderr)
             return
         drain(settings, address)
     deadline = time.monotonic() + settings.shutdown_timeout

@@ -1,8 +1,8 @@
 """Check that the hypervisor has memory for new VMs: ``python3 -m controller.capacity``.
 
 Runs before any domain is created. Replaced VMs run beside the new ones until those serve, which
-takes twice their memory. If there is too little, the update ends here: libvirt itself would promise
-more than there is, and the hypervisor would kill a VM for it later.
+takes twice their memory. If there is too little, the update ends here. libvirt itself would promise
+more memory than there is, and the hypervisor would later kill a VM for want of it.
 
 The next run receives this output, and so knows which VMs exist.
 """
@@ -29,9 +29,9 @@ class Wanted:
     """A different generation means that all VMs are replaced."""
     vms: int
     memory: int
-    """Of each, in bytes."""
+    """Memory of each VM, in bytes."""
     edge: int = 0
-    """The memory of the edge's VM, in bytes: 0 if there is none. An old one of it goes first."""
+    """The memory of the edge's VM, in bytes; 0 if there is none. Its old VM is removed first."""
     staying: int = 0
     """How many VMs stay although their generation differs."""
 
@@ -49,7 +49,7 @@ class Wanted:
 
 @dataclass(frozen=True, kw_only=True)
 class HypervisorMemory:
-    """Its memory and how much of it the domains that run may take, in bytes."""
+    """A hypervisor's memory, and how much of it running domains may take, in bytes."""
 
     memory: int
     promised: int

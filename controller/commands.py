@@ -4,7 +4,7 @@ import subprocess
 
 
 def run(*command: str, seconds: float) -> "subprocess.CompletedProcess[str]":
-    """Run a command; its exit code is for the caller to see. Nothing is typed into it.
+    """Run a command without standard input; the caller checks its exit code.
 
     Raises:
         subprocess.TimeoutExpired: It takes longer.

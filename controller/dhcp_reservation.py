@@ -62,7 +62,7 @@ class DhcpNetwork:
     id: str
 
     def reserve(self, wanted: Entry, before: Entry | None) -> None:
-        """Have the network's DHCP server give an address to one card and to no other.
+        """Make the network's DHCP server give an address to one card and no other.
 
         Args:
             wanted: The reservation.
@@ -93,7 +93,7 @@ class DhcpNetwork:
         self._update("add-last", wanted)
 
     def release(self, entry: Entry) -> None:
-        """Remove the entry; a missing entry or network is no error."""
+        """Remove the entry; a missing entry or network is not an error."""
         told = virsh(self.uri, "net-dumpxml", self.id)
         if told.returncode == 0 and entry in entries(told.stdout):
             self._update("delete", entry)

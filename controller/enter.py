@@ -18,9 +18,9 @@ def words(stack: str, vm: str, command: str) -> tuple[str, ...]:
     """Return the command that enters a VM; run it in this folder.
 
     Args:
-        stack: Its name, as ``pulumi --stack`` takes it.
-        vm: Its name.
-        command: For the VM's shell; none for a shell to type in.
+        stack: The stack's name, as ``pulumi --stack`` takes it.
+        vm: The VM's name.
+        command: The command to run there; none for an interactive shell.
 
     Raises:
         EnterError: The VM cannot be entered from here.
@@ -40,7 +40,7 @@ def words(stack: str, vm: str, command: str) -> tuple[str, ...]:
 
 
 def main(arguments: list[str]) -> int:
-    """Become the ``ssh`` that enters; code 1 and the reason on stderr if it cannot."""
+    """Replace this process by ``ssh``; code 1 and the reason on stderr if that is impossible."""
     parser = argparse.ArgumentParser("python3 -m controller.enter", description=__doc__)
     parser.add_argument("vm", nargs="?", default="", metavar="VM")
     parser.add_argument("--stack", required=True)

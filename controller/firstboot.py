@@ -1,8 +1,8 @@
 """Find the cause of a failed first boot in the VM's console and cloud-init's log.
 
-cloud-init goes on after most errors and ends with a summary that names none of them, hundreds of
-lines after the one that matters. The texts are those of apt 2.6 and 3.0, cloud-init 22.4 and 25.1,
-Linux 6.1 and 6.12, and GRUB 2.06.
+cloud-init continues after most errors. Its summary names none of them, and comes hundreds of lines
+after the decisive one. The texts are those of apt 2.6 and 3.0, cloud-init 22.4 and 25.1, Linux 6.1
+and 6.12, and GRUB 2.06.
 """
 
 import json
@@ -87,11 +87,11 @@ _SIGNS = (
 _LOGIN = re.compile(r"\blogin:\s*$", re.MULTILINE)
 _CLOUD_INIT = re.compile(r"cloud-init", re.IGNORECASE)
 _PREFIX = re.compile(r"^(\[ *\d+\.\d+\] *)?(cloud-init\[\d+\]: *)?")
-"""What precedes the text of a console's line: the kernel's time, and the name of the program."""
+"""The prefix of a console's line: the kernel's time, and the name of the program."""
 
 
 def cause(text: str) -> Cause | None:
-    """Return why a first boot failed, or None if there is no sign of it.
+    """Return why a first boot failed, or None if the text has no sign of that.
 
     Args:
         text: The VM's console, cloud-init's log, or both.

@@ -25,5 +25,5 @@ def write_private(path: Path, content: bytes) -> str:
     for folder in (path.parent.parent, path.parent):
         folder.mkdir(mode=0o700, exist_ok=True)
     path.parent.chmod(0o700)
-    write_whole(path, content, mode=0o600, durable=False)  # a copy of what the state has
+    write_whole(path, content, mode=0o600, durable=False)  # a copy, the state has the original
     return str(path)

@@ -3,8 +3,8 @@
 It takes the edge agent's arguments.
 
 It first checks whether the machine can run the edge agent: its host key, our access, and Python.
-Errors about these name the key of the config. Only then it sends the edge agent there, with our
-standard input, and ends with its exit code.
+Errors about these name the key of the config. Then it sends the edge agent and our standard input
+there, and ends with the edge agent's exit code.
 
 On a machine that does not answer, ``remove`` has nothing to do.
 """
@@ -21,7 +21,7 @@ from remote.archive import EDGE_AGENT
 from remote.edge_agent.command import parsed
 
 _VARIABLES = ("GATEHOUSE_SSH", "GATEHOUSE_KEY", "GATEHOUSE_HOST")
-_SSH = 255  # its own exit code; any other is that of what it ran
+_SSH = 255  # ssh's own exit code; any other is the remote command's
 _SECONDS = 60.0
 
 
@@ -75,7 +75,7 @@ def check(ssh: list[str], key: str, host: str) -> None:
 
 
 def main(arguments: list[str], environment: Mapping[str, str]) -> int:
-    """Become the ``ssh`` that runs the edge agent; code 1 and the reason on stderr if it cannot.
+    """Replace this process by the ``ssh`` that runs the edge agent; code 1 if that is impossible.
 
     Code 2 if the edge agent has no such command.
     """

@@ -1,6 +1,6 @@
 """Run a program of ``remote/`` on a VM over SSH: ``python3 -m controller.ship PROGRAM …``.
 
-The program is sent there with our standard input, and its exit code is ours.
+The program gets our standard input, and its exit code becomes ours.
 """
 
 import argparse

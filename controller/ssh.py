@@ -28,7 +28,7 @@ def options(*, key_file: str, known_hosts: str, host: str) -> tuple[str, ...]:
     """Return the options of ``ssh`` for the VM called ``host``, whatever the user's own config.
 
     Connections that follow each other within 30 s share one handshake, which takes an emulated CPU
-    about a second. Not where the path of ``known_hosts`` leaves no room for a socket beside it.
+    about a second. They do not if the path of ``known_hosts`` is too long for a socket beside it.
     """
     settings = (
         "BatchMode=yes",
@@ -67,10 +67,10 @@ def entering(
 
     Args:
         outputs: Of the whole stack.
-        vm: Its name.
+        vm: The VM's name.
         keys: The folder of the stack's key files.
-        command: For the VM's shell; none for a shell to type in.
-        missing: What to do when the files are not there.
+        command: The command to run there; none for an interactive shell.
+        missing: The advice for when the files are missing.
 
     Raises:
         EnterError: There is no such VM, or its key files are not on this machine.
@@ -106,8 +106,8 @@ def _files(keys: Path, vm: str) -> tuple[Path, Path]:
 def _shared(known_hosts: Path, host: str) -> tuple[str, ...]:
     """Return the settings for a socket in the folder of ``known_hosts``, which is private.
 
-    Named like that file where there is room, as it always was: other words of ``ssh`` have the
-    graph's commands run again. Else by a digest, because names of VMs may be long.
+    The socket has that file's name if there is room, as in earlier versions: a change of ``ssh``'s
+    words would run the graph's commands again. Else its name is a digest, as VM names may be long.
     """
     digest = hashlib.sha256(f"{known_hosts.name}\n{host}".encode()).hexdigest()[:12]
     for start in (f"{known_hosts}.", f"{known_hosts.parent / f'ssh-{digest}'}."):
@@ -118,9 +118,9 @@ def _shared(known_hosts: Path, host: str) -> tuple[str, ...]:
 
 
 def _pinned(known_hosts: str, host: str) -> tuple[str, ...]:
-    """Have the host's key looked up by its name rather than by its address.
+    """Return the option that looks up the host's key by its name rather than its address.
 
-    An address can come back with another machine behind it.
+    An address may later belong to another machine.
     """
     return (
         "StrictHostKeyChecking=yes",

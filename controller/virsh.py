@@ -8,9 +8,9 @@ _SECONDS = 60
 
 
 def virsh(uri: str, *arguments: str) -> subprocess.CompletedProcess[str]:
-    """Run one virsh command on the hypervisor at ``uri``; its exit code is for the caller to see.
+    """Run one virsh command on the hypervisor at ``uri``; the caller checks its exit code.
 
     Raises:
-        subprocess.TimeoutExpired: There is no answer.
+        subprocess.TimeoutExpired: libvirt does not answer in time.
     """
     return run("virsh", "--connect", uri, "--quiet", *arguments, seconds=_SECONDS)

@@ -1,6 +1,6 @@
 """The certificate authority of the lab's Internet, and the certificate of the servers there.
 
-Made once per machine, in the cache: the lab's stock images trust it, and nothing else does.
+It is made once per machine and cached. The lab's stock images trust it, and nothing else does.
 """
 
 from __future__ import annotations

@@ -89,7 +89,7 @@ class Lab:
 
     def ssh(self, vm: str, command: str) -> int:
         """Open a shell on a VM, or run a command there."""
-        with contextlib.chdir(PROJECT):  # a path that is short enough for a socket's
+        with contextlib.chdir(PROJECT):  # short enough for a socket's path
             words = entering(
                 self._outputs(),
                 vm,
@@ -145,7 +145,7 @@ class Lab:
         return stack, providers
 
     def _destroy(self) -> None:
-        """Destroy the stack, or say why it goes together with the lab.
+        """Destroy the stack; if that fails, say why, as it ends with the lab anyway.
 
         A lab is disposable, and removing its namespaces removes all the rest. So a missing program
         or state does not stop this.

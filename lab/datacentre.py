@@ -2,8 +2,8 @@
 
 Everything of the lab `name` is in /var/lib/gatehouse-lab/<name>. Inside, the folders that libvirt
 and Gatehouse use by default are private, so the program runs with production's defaults and the
-machine's own libvirt, network and edge stay as they were. There is no way from inside to any
-network of the machine.
+machine's own libvirt, network and edge stay as they were. The inside cannot reach any network of
+the machine.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ class DatacentreError(Exception):
 
 @dataclass(frozen=True, kw_only=True)
 class LabImages:
-    """The images in a lab: paths on this machine, container images by plain reference."""
+    """The images in a lab: disk images by path on this machine, container images by plain name."""
 
     disk: Path
     kernel: Path
@@ -84,9 +84,9 @@ class Datacentre:
     def start(self, hosts: Sequence[str] = (), stock: Sequence[str] = ()) -> None:
         """Bring the lab up: packages, images, namespaces, libvirt, registry. A running one stays.
 
-        `hosts` are names that inside the lab resolve to its edge address, `ADDRESS`. `stock` are
-        the names of stock images that it is to have, and with them what their VMs reach. What is
-        left of a start that was killed, or from before the machine's last start, is removed first.
+        Inside the lab, the names `hosts` resolve to its edge address, `ADDRESS`. `stock` are the
+        names of stock images to provide, with the servers that their VMs need. Leftovers of a
+        killed start, or from before the machine's last start, are removed first.
         Raises `DatacentreError` and the errors of `packages`, `images` and `machine`.
         """
         if self.running():
@@ -111,8 +111,8 @@ class Datacentre:
     def domain_type(self) -> str:
         """`kvm` if a guest really ran on /dev/kvm when the lab was started, else `qemu`.
 
-        Not asked again: another answer would replace the VMs. Raises `DatacentreError` if the lab
-        does not run.
+        The answer is stored, because another one would replace the VMs. Raises `DatacentreError` if
+        the lab does not run.
         """
         if not self.running():
             raise DatacentreError(f"the lab {self.name!r} does not run: start it first")

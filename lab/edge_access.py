@@ -25,7 +25,7 @@ from remote.edge_agent.system import EdgeError
 _SECONDS = 60.0
 
 Run = Callable[[Sequence[str]], subprocess.CompletedProcess[str]]
-"""Runs a program inside the lab, to its end, and catches what it prints."""
+"""Runs a program inside the lab to its end, and captures its output."""
 
 _EDGE_AGENT = """import sys
 sys.path.insert(0, sys.argv[1] + "/keeper.pyz")

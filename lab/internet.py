@@ -1,9 +1,9 @@
 """The lab's part of the Internet, for VMs with Debian's own images: two hosts, by their names.
 
-`deb.debian.org` has the packages of a first boot, and `registry-1.docker.io` is the lab's registry,
-where plain names of images such as `hello:1` lead without a mirror. The VMs' network resolves both,
-and their HTTPS is that of an authority which the lab's stock images trust. There is nothing else,
-and no way from a VM to any network of the machine.
+`deb.debian.org` has the packages of a first boot. `registry-1.docker.io` is the lab's registry;
+without a mirror, plain names of images such as `hello:1` lead there. The VMs' network resolves both
+names, and the lab's stock images trust the authority of their certificates. There are no other
+hosts, and a VM cannot reach any network of the machine.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ HOSTS = (ARCHIVE, REGISTRY)
 
 @dataclass(frozen=True, kw_only=True)
 class Internet:
-    """The stock images of a lab, and what their VMs reach."""
+    """The stock images of a lab, and the servers that their VMs need."""
 
     disks: Mapping[str, Path]
     """Images on this machine by their name in `stock.PLACE`."""

@@ -1,4 +1,4 @@
-"""Tests whether a guest really runs on /dev/kvm: some machines open it, and the guest hangs."""
+"""Tests whether a guest really runs on /dev/kvm: on some machines it opens, but the guest hangs."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ PROBE_TIMEOUT = 20.0  # s; a working guest panics after 1 to 3 s, as it has no d
 def probe_kvm(kernel: Path) -> str:
     """The libvirt domain type of this machine: `kvm` if a guest runs on it, else `qemu` (emulated).
 
-    Boots `kernel`, a Linux bzImage, without a disk, until it panics and restarts. Asked once per
-    boot of the machine; the answer is kept in the cache.
+    Boots `kernel`, a Linux bzImage, without a disk, until it panics and restarts. It does so once
+    per boot of the machine, and caches the answer.
     """
     if not KVM.exists():
         return "qemu"

@@ -23,8 +23,7 @@ PRIVATE = (
 )
 CONFIG = {
     "etc/libvirt/libvirtd.conf": 'auth_unix_rw = "none"\nauth_unix_ro = "none"\n',
-    # The lab is the sandbox: QEMU runs as root in it, without cgroups, labels or namespaces of its
-    # own.
+    # The lab is the sandbox: QEMU is root in it, and has no cgroups, labels or namespaces.
     "etc/libvirt/qemu.conf": (
         'user = "root"\ngroup = "root"\nsecurity_driver = "none"\n'
         "cgroup_controllers = []\nnamespaces = []\n"
@@ -58,7 +57,7 @@ def lay_out(root: Path, hosts: Mapping[str, Sequence[str]]) -> None:
 
 
 def hosts_file(names: Mapping[str, Sequence[str]]) -> str:
-    """hosts(5) for the lab's inside, with these names by their address."""
+    """Return hosts(5) for the inside of the lab, with these names by their address."""
     lines = ["127.0.0.1 localhost", "::1 localhost"]
     lines += [f"{address} {' '.join(each)}" for address, each in names.items() if each]
     return "\n".join(lines) + "\n"

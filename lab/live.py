@@ -54,7 +54,7 @@ class LiveServer:
 
 
 def servers(stats: str) -> list[LiveServer]:
-    """Return the servers of each service, all of it after them, in HAProxy's order.
+    """Return the servers of each service, followed by its backend, in HAProxy's order.
 
     Args:
         stats: The answer to ``show stat``, CSV with a head that starts with ``# ``.
@@ -70,7 +70,7 @@ def servers(stats: str) -> list[LiveServer]:
             check=_check_text(row),
         )
         for row in csv.DictReader(io.StringIO(stats.removeprefix("# ")))
-        # A backend with an underscore is the edge's own; no service can be called that.
+        # A backend with an underscore is the edge's own; no service can have such a name.
         if row["svname"] != "FRONTEND"
         and not row["pxname"].startswith("_")
         and not row["svname"].endswith(FALLBACK)
@@ -80,7 +80,7 @@ def servers(stats: str) -> list[LiveServer]:
 def _check_text(row: Mapping[str, str]) -> str:
     if not row["check_status"]:
         return ""
-    # HAProxy marks a check in progress with `* `; the result is the previous one's, its code is 0.
+    # HAProxy marks a check in progress with `* `; the result is the previous one, with code 0.
     code = row["check_code"].removeprefix("0")
     what = "/".join(filter(None, (row["check_status"].removeprefix("* "), code)))
     took = f" in {row['check_duration']} ms" if row["check_duration"] else ""

@@ -13,12 +13,12 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-ORPHAN_TIMEOUT = 10.0  # s; a holder was killed, and what it had started is just being killed too
+ORPHAN_TIMEOUT = 10.0  # s; the holder was killed, and its children are just being killed too
 POLL = 0.05  # s
 
 
 class LockError(Exception):
-    """Another process holds the lock, or this user may not; the text names it, and the way out."""
+    """Another process holds the lock, or this user may not lock; the text says what to do."""
 
 
 class Lock:

@@ -34,7 +34,7 @@ def run(
     Raises:
         LongCommandError: The command exits with another code than 0, or exceeds its time limit.
     """
-    # Into a file: a pipe would be open, and waited for, as long as a child that is left over.
+    # Into a file: a leftover child would keep a pipe open, and this would wait for it.
     with tempfile.TemporaryFile() as output:
         try:
             done = subprocess.run(

@@ -89,7 +89,7 @@ class Namespaces:
         runs: the lab's lock. It must be passed to the command, and no daemon started inside can
         inherit it.
         """
-        # Entering a mount namespace leaves one in its root folder, hence cd.
+        # Entering a mount namespace changes to its root folder, hence cd.
         script = 'cd -- "$1"; shift; exec "$@"'
         if outer_fd is not None:
             script = f"exec {outer_fd}>&-; {script}"
@@ -123,10 +123,10 @@ class Namespaces:
         return ["nsenter", f"--target={pid}", "--net", "--mount", "--pid", "--"]
 
     def destroy(self) -> None:
-        """End every process of the container and see to it that its namespaces are gone.
+        """End every process of the container, and make sure that its namespaces are gone.
 
-        Does nothing if it does not run, or if the machine has been started anew since. Raises
-        `NamespaceError` with what is left if something is after `END_TIMEOUT`.
+        Does nothing if it does not run, or if the machine has rebooted since. Raises
+        `NamespaceError`, with the remaining processes, if some remain after `END_TIMEOUT`.
         """
         pid = self.init()
         known = identity(pid) if pid is not None else self._recorded()
@@ -134,8 +134,8 @@ class Namespaces:
             end([pid])
         if known is None or known.boot != boot_id():
             return
-        # Whoever entered from outside (a shell, a helper of ours) keeps the network and the mounts
-        # alive.
+        # A process that entered from outside (a shell, a helper of ours) keeps the network and the
+        # mounts alive.
         deadline = time.monotonic() + END_TIMEOUT
         while inside := members(known):
             if time.monotonic() > deadline:
@@ -209,7 +209,7 @@ def processes() -> list[Path]:
 
 
 def end(pids: Sequence[int]) -> None:
-    """Kill `pids`; those that have ended already are no error."""
+    """Kill `pids`; it is not an error if some have ended already."""
     for pid in pids:
         try:
             os.kill(pid, signal.SIGKILL)
@@ -218,7 +218,7 @@ def end(pids: Sequence[int]) -> None:
 
 
 def wait_until(ready: Callable[[], bool], timeout: float) -> bool:
-    """Ask `ready` until it says yes; False if it has not within `timeout` seconds."""
+    """Call `ready` until it returns true; False if it does not within `timeout` seconds."""
     deadline = time.monotonic() + timeout
     while not ready():
         if time.monotonic() > deadline:

@@ -41,7 +41,7 @@ PACKAGES = (
     "mmdebstrap",
     "mount",
     "openssh-client",
-    "openssl",  # the edge signs certificates of its own with it
+    "openssl",  # the edge makes self-signed certificates with it
     "qemu-system-x86",
     "qemu-utils",
     "skopeo",

@@ -1,8 +1,8 @@
 """A recording of a terminal as an SVG: ``python -m lab.recording LOG TIMING OUT``.
 
 `make recording` records `make up` with `script`, of Debian's bsdutils, and draws the result for the
-README. Nothing is made up: each line is as it was printed, with the second in which it came. Pauses
-are shortened, and the picture says so.
+README. The lines are real, each with the second in which it was printed. Pauses are shortened, and
+the picture says so.
 """
 
 from __future__ import annotations
@@ -49,14 +49,14 @@ class Line:
 
 
 def chunks(log: bytes, timing: str) -> Iterator[tuple[float, bytes]]:
-    """Yield what `script` has recorded, each with the seconds since the start.
+    """Yield the pieces that `script` has recorded, each with the seconds since the start.
 
     Args:
-        log: What ``--log-out`` has written.
-        timing: What ``--log-timing`` has written: a delay and a number of bytes on each line.
+        log: The file of ``--log-out``.
+        timing: The file of ``--log-timing``: a delay and a number of bytes on each line.
 
     Raises:
-        RecordingError: The two are not of the same run.
+        RecordingError: The two are not from the same run.
     """
     position = log.index(b"\n") + 1 if log.startswith(b"Script started") else 0
     now = 0.0
@@ -64,7 +64,7 @@ def chunks(log: bytes, timing: str) -> Iterator[tuple[float, bytes]]:
         delay, size = line.split()
         now += float(delay)
         if position + int(size) > len(log):
-            raise RecordingError("the timing has more bytes than the log: they are of two runs")
+            raise RecordingError("the timing has more bytes than the log: they are from two runs")
         yield now, log[position : position + int(size)]
         position += int(size)
 
@@ -103,7 +103,7 @@ def shown(recorded: Sequence[Line]) -> list[float]:
 def svg(recorded: Sequence[Line], title: str) -> str:
     """Return the picture: a terminal that the lines scroll through, again and again.
 
-    Whoever has asked their browser for less motion sees the end.
+    Browsers that are set to reduced motion show the end.
     """
     if not recorded:
         raise RecordingError("nothing was recorded")
@@ -178,8 +178,8 @@ def _span(text: str, style: Style) -> str:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Draw a recording."""
     parser = argparse.ArgumentParser(prog="python -m lab.recording", description=__doc__)
-    parser.add_argument("log", type=Path, help="what `script --log-out` has written")
-    parser.add_argument("timing", type=Path, help="what `script --log-timing` has written")
+    parser.add_argument("log", type=Path, help="the file that `script --log-out` wrote")
+    parser.add_argument("timing", type=Path, help="the file that `script --log-timing` wrote")
     parser.add_argument("out", type=Path, help="the SVG to write")
     parser.add_argument("--title", default="make up", help="the command that was recorded")
     args = parser.parse_args(arguments)

@@ -1,4 +1,4 @@
-"""What the lab reads from a stack file, and copies of it with other values."""
+"""The values that the lab reads from a stack file, and copies of it with other values."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def counts(
     """Return the counts that `make scale` sets, by path, as in ``services.hello.replicas``.
 
     Raises:
-        StackFileError: Nothing to set was given, or there is no such service.
+        StackFileError: Nothing to set was given, or the service does not exist.
     """
     if (service is None) != (replicas is None):
         raise StackFileError("scale: SERVICE and REPLICAS go together: SERVICE=hello REPLICAS=5")
@@ -76,7 +76,7 @@ def keep(place: Path, path: Path, values: Mapping[str, int]) -> None:
     """Save counts by path, each with the value that the config file has there now."""
     config = _config(_read(path), path)
     noted = {key: {"value": value, "file": _at(config, key)} for key, value in values.items()}
-    # A date, which is no JSON, is an error that the program reports.
+    # A date is not valid JSON; the program reports it as an error.
     place.write_text(json.dumps(noted, default=str), encoding="utf-8")
 
 
@@ -101,8 +101,8 @@ def _at(config: Any, path: str) -> Any:
 def set_in_copy(source: Path, target: Path, values: Mapping[str, Any]) -> None:
     """Write a copy of a stack file with other values, by their path, as in ``farm.domain_type``.
 
-    All other values are to Pulumi what they are in the source. Where a parent of a path is not a
-    map, nothing is set: the program reports it.
+    Pulumi reads all other values as in the source. Where a parent of a path is not a map, nothing
+    is set: the program reports it.
     """
     text = _text(source)
     _config(_document(text, source), source)
@@ -151,8 +151,8 @@ def _document(text: str, path: Path) -> object:
 class _Unresolved(VersionedResolver):
     """ruamel's resolver, without its rules for numbers, words and dates.
 
-    A value without quotes is text as it stands in the file. It is written back as it was, and
-    means to Pulumi what it meant: ruamel would write `-0755`, an octal number, as `-755`.
+    A value without quotes is read as text and written back unchanged, so Pulumi reads the same
+    value: ruamel would write `-0755`, an octal number, as `-755`.
     """
 
     def resolve(self, kind: Any, value: Any, implicit: Any) -> Any:

@@ -12,10 +12,10 @@ def context(trusted: Path, *protocols: str) -> ssl.SSLContext:
     Args:
         trusted: A PEM file, or a folder with any below it. Each certificate in them is trusted as
             it is, whatever its issuer; keys beside them are ignored.
-        protocols: What to offer by ALPN; none are offered if there are none.
+        protocols: The protocols to offer by ALPN; none by default.
 
     Raises:
-        FileNotFoundError: There is no certificate.
+        FileNotFoundError: The file or folder has no certificate.
     """
     made = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     made.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN

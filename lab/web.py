@@ -15,7 +15,7 @@ from lab.trust import context
 
 POLL_SECONDS = 0.1
 TAKEN_SECONDS = 3.0
-"""By then the edge has found out that no server takes a connection, though it tries several."""
+"""Seconds. By then the edge has tried several servers, and knows that none takes a connection."""
 TCP = "tcp://"
 
 
@@ -24,7 +24,7 @@ class WebError(Exception):
 
 
 class _Https(http.client.HTTPConnection):
-    """To an address, but for another name."""
+    """A connection to an address, for another name."""
 
     def __init__(self, edge: str, name: str, trusted: Path | str, timeout: float) -> None:
         super().__init__(edge, timeout=timeout)
@@ -49,7 +49,7 @@ def get(
         timeout: In seconds.
 
     Raises:
-        WebError: There is no answer, or none that can be trusted.
+        WebError: No answer came, or the certificate is not trusted.
     """
     try:
         return _get(edge, url, trusted, timeout)
@@ -96,7 +96,7 @@ def await_ok(edge: str, url: str, seconds: float, trusted: Path | None = None) -
 
 
 def await_taken(url: str, seconds: float) -> None:
-    """Wait until a TCP service takes a connection and keeps it; what it speaks is not known.
+    """Wait until a TCP service takes a connection and keeps it, whatever its protocol.
 
     Raises:
         WebError: It does not within the time.

@@ -22,13 +22,13 @@ sys.exit(main(sys.argv[1:]))
 """
 
 packed: str | None = None
-"""The version of the archive that this runs from. The first module of the archive has it, and sets
-it before the others are imported. If the file is replaced meanwhile, an older version is claimed
-than what runs, and never a newer one."""
+"""The version of the archive that this runs from. The archive's first module contains it, and sets
+it before it imports the others. If the file is replaced meanwhile, the version may be older than
+the code that runs, and never newer."""
 
 
 def archive(program: str) -> bytes:
-    """Return the archive of a program; the very file, if this is run from one."""
+    """Return the archive of a program; the file itself if this code runs from one."""
     if _ROOT.is_file():
         return _ROOT.read_bytes()
     made = io.BytesIO()
@@ -41,11 +41,11 @@ def archive(program: str) -> bytes:
 
 
 def version(program: str) -> str:
-    """Return a digest of a program, whatever packs it: 16 hexadecimal digits."""
+    """Return a digest of a program's files: 16 hexadecimal digits."""
     return _digest(program) if packed is None else packed
 
 
-@functools.cache  # a preview of many VMs needs it for each
+@functools.cache  # a preview needs it for each VM
 def _digest(program: str) -> str:
     digest = hashlib.sha256()
     for name, data in (("__main__.py", _START.encode()), *_contents(program)):
@@ -62,5 +62,5 @@ def _contents(program: str) -> Iterator[tuple[str, bytes]]:
 
 
 def _belongs(path: Path) -> bool:
-    """Whether it is a file of the program, and none that Python or an editor has left."""
+    """Whether it is a file of the program, rather than one that Python or an editor has left."""
     return path.is_file() and path.suffix != ".pyc" and path.name[0] != "." and path.name[-1] != "~"

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 _NEW = 0o666
-"""Permission bits of a new file, from which the umask takes some."""
+"""Permission bits of a new file, before the umask clears some."""
 
 
 def write_whole(
@@ -16,7 +16,7 @@ def write_whole(
     """Replace a file, as ``staged`` does.
 
     Raises:
-        OSError: The file is as it was.
+        OSError: It failed; the file is unchanged.
     """
     with staged({file: content}, mode=mode, durable=durable):
         pass
@@ -31,9 +31,9 @@ def staged(
     Args:
         contents: The new contents, by the file; text is written as UTF-8.
         mode: The files' permission bits, whatever the umask is. By default, a file that exists
-            keeps its mode and its owner, and a new one has what the umask leaves.
-        durable: Whether each file is on the disk before it replaces the one before, and its name
-            before this returns. Otherwise, a power failure may leave an empty file.
+            keeps its mode and its owner, and a new one gets the bits that the umask leaves.
+        durable: Whether to flush each file to the disk before it replaces the old one, and the
+            folder before this returns. Otherwise, a power failure may leave an empty file.
 
     Raises:
         OSError: A file could not be written; they are as they were.
@@ -56,7 +56,7 @@ def staged(
 
 
 def part_of(file: Path) -> Path:
-    """Return where a file's new content is until it is whole. A killed program leaves it there."""
+    """Return the path of a file's new content until it is complete. A killed program leaves it."""
     return file.with_name(f"{file.name}.part")
 
 

@@ -16,11 +16,11 @@ def own_labels(
     """Return the labels of a container that Gatehouse has given it.
 
     A container without the list was made by an older Gatehouse. It serves as it is until the update
-    that has brought this agent replaces it.
+    that has installed this agent replaces it.
 
-    If the image has the same list, the container may have it from there, and be somebody else's.
-    But no image chooses a container's name, and Gatehouse begins it with the slot. Such an image is
-    made by ``docker commit``, for example.
+    If the image has the same list, the container may have inherited it, and not be Gatehouse's.
+    ``docker commit`` makes such an image, for example. But an image cannot choose the container's
+    name, which Gatehouse begins with the slot.
 
     Args:
         labels: All labels of the container.

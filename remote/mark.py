@@ -1,8 +1,8 @@
 """Marks, by which a deletion sees whether the effect of its command is still in force.
 
 Pulumi replaces a command by running the new one and then undoing the old one, so the old one must
-not take away what the new one has just put into force. Each run that is new has a mark of 16
-hexadecimal digits. It keeps the mark beside its effect, and prints it.
+not undo the effect of the new one. Each new command makes a mark of 16 hexadecimal digits. It
+stores the mark beside its effect, and prints it.
 
 A command that Pulumi updates in place gets its previous output, and keeps the mark in it. Otherwise
 Pulumi could not undo the command any more after an update whose output it never got, because it was
@@ -22,7 +22,7 @@ def made(printed: str = "") -> str:
     """Return the mark of a run.
 
     Args:
-        printed: The previous output of the same command, whose mark stays; empty if it is new.
+        printed: The previous output of the same command, whose mark stays; empty for a new one.
     """
     known = _MARK.search(printed)
     return known[0] if known else secrets.token_hex(8)

@@ -1,4 +1,4 @@
-"""Names that the program and what runs elsewhere both use."""
+"""Names that the program and the agents both use."""
 
 SLOT_LABEL = "gatehouse.slot"
 """On each container of a service: the slot that it fills. Its own name is generated."""
@@ -10,15 +10,15 @@ PIDS_LABEL = "gatehouse.pids"
 """On each container: how many processes and threads it may have."""
 
 OWN_LABEL = "gatehouse.labels"
-"""On each container: the names of the labels that Gatehouse has given it. Docker adds the image's,
-and where both have one, the container's counts; so no image can say anything here."""
+"""On each container: the names of the labels that Gatehouse has given it. Docker adds the image's
+labels. If both have the same name, the container's label counts, so an image cannot change this."""
 
 INTERVAL_LABEL = "gatehouse.interval"
 """The check interval, such as ``10s``, of a container without Traefik's health-check labels."""
 
 AGENT_PROGRAM = "agent.py"
-"""The agent's file in the home of the user that may enter a VM. It is an archive, which Python runs
-whatever its name ends in; the name is older than that, and the systemd units on the VMs have it."""
+"""The agent's file in the home of the user for SSH on a VM. It is an archive, which Python runs
+whatever its suffix. The name is from an older version, and the VMs' systemd units contain it."""
 
 AGENT_FOLDER = "/var/lib/gatehouse"
 """The agent's own folder on a VM."""

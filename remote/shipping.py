@@ -4,8 +4,8 @@ import base64
 import hashlib
 import shlex
 
-# In memory, so that nothing stays on the host however the program ends. The digest keeps a part of
-# the program from running.
+# In memory, so that nothing stays on the host however the program ends. Because of the digest, an
+# incomplete program never runs.
 _FROM_MEMORY = """import base64, hashlib, os, runpy, sys
 program, digest = base64.b64decode(sys.argv.pop(1)), sys.argv.pop(1)
 if hashlib.sha256(program).hexdigest() != digest:

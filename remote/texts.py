@@ -19,5 +19,5 @@ def text_of(package: str, name: str) -> str:
 
 
 def template_of(package: str, name: str) -> Template:
-    """Return a template of a package whose ``$names`` are to be filled in; see `text_of`."""
+    """Return a template of a package, with ``$names`` as its placeholders; see `text_of`."""
     return Template(text_of(package, name))

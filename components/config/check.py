@@ -20,23 +20,23 @@ from components.config.loading import ConfigError, parse
 _QUOTED = re.compile(r"'[^']{2,}'|\"[^\"]{2,}\"")
 _TAB = r"character '\t' that cannot start any token"
 _MOST_VALUES = 1_000_000
-"""Of a file with its aliases written out. Ten nested ones of ten entries would take hours to read;
-Pulumi refuses them."""
+"""The most values of a file with its aliases expanded. Ten nested aliases of ten entries would take
+hours to read; Pulumi refuses them."""
 _STAND_INS = {"basic_auth": f"$6$encrypted${'.' * 86}"}
-"""For secrets that must have a form, by the key that they are below."""
+"""Stand-ins for encrypted secrets that must have a certain form, by the key above them."""
 
 
 def raw_config(text: str) -> dict[str, Any]:
     """Return the ``gatehouse:`` keys of a stack file, with stand-ins for encrypted values.
 
     Raises:
-        ConfigError: It is no stack file.
+        ConfigError: It is not a stack file.
     """
     return {name: _without_secrets(value) for name, value in stackfile.own(_config(text)).items()}
 
 
 def _config(text: str) -> dict[Any, Any]:
-    """Return what is below ``config``, or raise ``ConfigError``."""
+    """Return the map below ``config``, or raise ``ConfigError``."""
     whole = document(text)
     misplaced = tuple(stackfile.misplaced(whole))
     if misplaced:
@@ -71,7 +71,7 @@ def document(text: str) -> object:
 
 
 def problems(text: str) -> tuple[str, ...]:
-    """Return all that is wrong in a stack file, as ``path: what is wrong; what to do``.
+    """Return all problems of a stack file, as ``path: what is wrong; what to do``.
 
     Secrets in plain text are wrong only in a file: the program gets all values decrypted.
     """
@@ -82,7 +82,7 @@ def problems(text: str) -> tuple[str, ...]:
     try:
         parse(raw_config(text))
     except ConfigError as error:
-        # Pulumi's command makes text of what it gets, so quotes are not needed then.
+        # `pulumi config set` turns its argument into text, so no quotes are needed there.
         hidden = {each.partition(": ")[0] for each in plain}
         return (
             *(
@@ -119,14 +119,14 @@ def _not_too_many(node: yaml.Node | None) -> None:
 
 
 def _written_out(node: yaml.Node | None, known: dict[int, int]) -> int:
-    """Return the number of values and keys in a node; an alias counts as what it stands for.
+    """Return the number of values and keys in a node, with each alias expanded.
 
     Args:
         node: The node.
-        known: The counts that are known, by the nodes' identity.
+        known: The counts so far, by the nodes' identity.
 
     Raises:
-        ValueError: An alias holds itself.
+        ValueError: An alias contains itself.
     """
     if not isinstance(node, yaml.CollectionNode):
         return 1
@@ -137,7 +137,7 @@ def _written_out(node: yaml.Node | None, known: dict[int, int]) -> int:
             parts = [each for pair in parts for each in pair]
         known[id(node)] = 1 + sum(_written_out(each, known) for each in parts)
     elif known[id(node)] == 0:
-        raise ValueError(f"the alias in line {node.start_mark.line + 1} holds itself")
+        raise ValueError(f"the alias in line {node.start_mark.line + 1} contains itself")
     return known[id(node)]
 
 
@@ -145,8 +145,8 @@ def _given_twice(node: yaml.Node | None) -> Iterator[str]:
     """Yield the keys that a map has twice, by their paths.
 
     Pulumi reports only the line, and Python's parser silently takes the last one. Like Pulumi's
-    parser, this compares keys as they are written, and allows one ``<<``. Of `farm` and
-    `gatehouse:farm`, which are one key, Pulumi takes either.
+    parser, this compares keys as they are written, and allows one ``<<``. `farm` and
+    `gatehouse:farm` are the same key; if a file has both, Pulumi may take either.
     """
     todo: list[tuple[str, yaml.Node | None]] = [("", node)]
     seen: set[int] = set()  # an alias is its anchor's node, and may hold itself
@@ -217,7 +217,7 @@ def main(arguments: list[str]) -> int:
 
 def _unread(error: OSError | UnicodeDecodeError) -> str:
     if isinstance(error, UnicodeDecodeError):
-        return f"it is not text in UTF-8; byte {error.start + 1} is of something else"
+        return f"it is not text in UTF-8; byte {error.start + 1} is invalid"
     if isinstance(error, FileNotFoundError):
         return "there is no such file; name a stack file, such as FILE=Pulumi.prod.yaml"
     if isinstance(error, IsADirectoryError):

@@ -31,7 +31,7 @@ _SERVICE: Mapping[str, str] = {
     "Timeout": "http.timeout",
     "Require": "http.allow or http.basic_auth",
 }
-"""The keys to use instead, from the service on."""
+"""The keys to use instead, as paths below the service."""
 
 _ABSENT: Mapping[str, str] = {
     **dict.fromkeys(

@@ -1,7 +1,6 @@
-"""Other ways to write a value, for an error about one of the wrong form.
+"""Other ways to write a value, for errors about a value of the wrong form.
 
-A proposal is a guess. The config's models decide whether it is right, so only those are shown that
-they accept.
+A proposal is a guess. Only proposals that the config's models accept are shown.
 """
 
 import ipaddress
@@ -17,7 +16,7 @@ from pydantic import ValidationError
 from components.config.models.stack import Stack
 
 _SHELL = re.compile(r"[|&;<>()$`*?\[\]{}~#\n]")
-"""What a shell acts on, so that splitting a command into words would change it."""
+"""Characters with a meaning for a shell; splitting a command that has them would change it."""
 
 _LONGEST = 200
 """Characters of the longest value that is repeated in an error."""
@@ -39,16 +38,16 @@ class Proposal:
     """A value in another form."""
 
     value: object
-    """It in that form."""
+    """The value in the other form."""
 
     advice: str
-    """What to do, without the value."""
+    """The advice, without the value."""
 
     joint: str | None = None
-    """What joins the advice and the value; None if the value is not to be repeated."""
+    """The words between advice and value; None if the value must not be repeated."""
 
     def text(self, *, secret: bool) -> str:
-        """Return the advice, with the value unless that may be secret or fills lines."""
+        """Return the advice, with the value unless it may be secret or is too long."""
         shown = written(self.value)
         if secret or self.joint is None or len(shown) > _LONGEST or not shown.isprintable():
             return self.advice
@@ -85,7 +84,7 @@ def _accepted(raw: Mapping[str, Any], place: Place, value: object) -> bool:
         Stack.model_validate(_with(raw, place, value))
     except ValidationError as error:
         return all(item["loc"][: len(place)] != place for item in error.errors())
-    except (LookupError, TypeError):  # no place of the file, but one of pydantic's
+    except (LookupError, TypeError):  # pydantic's place may have a step that the file has not
         return False
     return True
 
@@ -94,7 +93,7 @@ def _with(raw: Any, place: Place, value: object) -> object:
     """Return a copy of the config with a value at a place.
 
     Raises:
-        LookupError: There is no such place.
+        LookupError: The config has no such place.
     """
     if not place:
         return value
@@ -105,9 +104,9 @@ def _with(raw: Any, place: Place, value: object) -> object:
 
 
 def _networks(value: object) -> Iterator[str]:
-    """Yield the network and the address that one such as ``10.0.0.1/8`` may stand for.
+    """Yield the network and the address that a text such as ``10.0.0.1/8`` may stand for.
 
-    It is no network, because the address has bits set beyond the prefix.
+    It is not a network, because the address has bits set beyond the prefix.
     """
     if not isinstance(value, str) or "/" not in value or "%" in value:
         return
@@ -138,7 +137,7 @@ def proposals(key: str, value: object) -> Iterator[Proposal]:
 
 
 def _short(value: object) -> bool:
-    """Whether a value is a number that Python agrees to write; it has a limit of digits."""
+    """Whether a value is a number that Python can write; it limits the number of digits."""
     if isinstance(value, bool) or not isinstance(value, int | float):
         return False
     return abs(value) < _LARGEST
@@ -174,7 +173,7 @@ def _number(text: str) -> object:
 
 
 def _command(text: str) -> list[object]:
-    """Return the words of a command; those of a shell, if it needs one."""
+    """Return the words of a command; `sh -c` and the command if it needs a shell."""
     try:
         words = shlex.split(text)
     except ValueError:

@@ -1,9 +1,9 @@
 """The stack config: the only reader of ``pulumi.Config``, from YAML to frozen models.
 
 Everything is validated here, before the first resource is registered, and all errors are reported
-together, each as ``path.of.the.key: what is wrong; what to do (got value)``. The only check
-that needs the hypervisor is whether its libvirt answers; all others, and those that need the edge,
-are elsewhere.
+together, each as ``path.of.the.key: what is wrong; what to do (got value)``. The only question to
+the hypervisor here is whether its libvirt answers. Other checks of the hypervisor and the edge run
+later.
 """
 
 import json
@@ -161,7 +161,7 @@ SHORT_FORMS: Mapping[str, str] = {
         ", such as {fullchain: /etc/ssl/fullchain.pem, privkey: /etc/ssl/privkey.pem}"
     ),
 }
-"""The spelling instead of another tool's short form, by the model."""
+"""The spelling that replaces another tool's short form, by the model."""
 
 
 def short_form(model: type[BaseModel]) -> str:
@@ -180,7 +180,7 @@ def short_form(model: type[BaseModel]) -> str:
 def _explain(raw: Mapping[str, Any], item: Any) -> str:
     location = [str(part) for part in item["loc"]] or [str(item["input"])]
     unknown = item["type"] == "extra_forbidden"
-    # pydantic's way to say so; an unknown key may be called that.
+    # pydantic's mark for a key; an unknown key may have the same name.
     about_key = not unknown and item["loc"][-1:] == ("[key]",) and _is_key(item)
     if about_key:
         del location[-1]
@@ -206,7 +206,7 @@ def _explain(raw: Mapping[str, Any], item: Any) -> str:
 
 
 def _example(item: Any) -> str:
-    """Return an example of a list, if there should be one."""
+    """Return an example of a list, if the key takes one."""
     *parents, key = (str(part) for part in item["loc"] or ("",))
     field = _model_at(parents).model_fields.get(key) if item["type"] == "tuple_type" else None
     return f", such as {forms.written(field.examples[0])}" if field and field.examples else ""
@@ -224,7 +224,7 @@ def _is_key(item: Any) -> bool:
         return True
     try:
         return bool(part == (repr(item["input"]),))
-    except ValueError:  # a number that is too long to be written
+    except ValueError:  # Python refuses to write a number that is too long
         return False
 
 
@@ -260,7 +260,7 @@ def _too_far_left(item: Any) -> str:
 
 
 def _hidden(location: list[str], *, unknown: bool) -> bool:
-    """Whether a value is a secret, or may have been meant as one under an unknown key."""
+    """Whether a value is a secret, or may be one under an unknown key."""
     if location[0] == "registries":  # a token may stand in place of the whole login
         return len(location) < 3 or location[-1] != "username"
     if any(part in SECRET_KEYS for part in location):

@@ -34,7 +34,7 @@ _LIBVIRT = "/var/run/libvirt/libvirt-sock"
 """Pulumi's libvirt provider (0.5.4) connects to this socket unless the URI names another one."""
 _MAGIC = b"QFI\xfb"
 _QCOW2 = struct.Struct(">4sIQIIQ")
-"""Of its header: magic, version, the backing file's place and length, cluster bits, disk's size."""
+"""The header: magic, version, offset and length of the backing file's name, cluster bits, size."""
 _OTHERS = {
     b"\xfd7zXZ": "compressed with xz, so unpack it",
     b"\x1f\x8b": "compressed with gzip, so unpack it",
@@ -46,7 +46,7 @@ _OTHERS = {
     b"vhdxfile": "VHDX, so convert it with `qemu-img convert -O qcow2`",
     b"\xeb\x63\x90": "a raw disk, so convert it with `qemu-img convert -O qcow2`",
 }
-"""Other formats by their first bytes; a raw disk by those of GRUB's boot sector."""
+"""Other formats by their first bytes; raw disks are recognized by GRUB's boot sector."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -96,10 +96,11 @@ def facts(stack: Stack) -> MachineFacts:
 
 
 def hypervisor_problem(uri: str) -> str | None:
-    """Return why no libvirt answers on this machine, or the host key of another one is unknown.
+    """Return why libvirt cannot be reached; None if nothing is known to be wrong.
 
-    None if one does, or the key is known. The libvirt provider's own errors name neither the key
-    nor the URI. This call starts a libvirt that systemd starts on demand.
+    On this machine: libvirt does not answer. On another: its SSH host key is unknown. The libvirt
+    provider's own errors name neither the key of the config nor the URI. This call starts a libvirt
+    that systemd starts on demand.
     """
     parts = urlsplit(uri)
     if parts.netloc or parts.path != "/system":
@@ -167,7 +168,7 @@ def _image(image: str) -> tuple[str | None, int | None]:
         if stat.S_ISDIR(mode):
             return "is a folder", None
         if not (stat.S_ISREG(mode) or stat.S_ISBLK(mode)):
-            return "is no file", None
+            return "is not a file", None
         with Path(image).open("rb") as file:
             problem, size = qcow2(file.read(_QCOW2.size))
             if problem is None and is_cut(file):
@@ -185,9 +186,9 @@ def qcow2(head: bytes) -> tuple[str | None, int | None]:
         what = next((what for magic, what in _OTHERS.items() if head.startswith(magic)), None)
         if what is None and not head.strip(b"\0"):
             what = "empty"
-        return f"is no qcow2 disk image but {what or 'something else'}", None
+        return f"is not a qcow2 disk image but {what or 'something else'}", None
     if len(head) < _QCOW2.size:
-        return "is no qcow2 disk image but the beginning of one", None
+        return "is not a qcow2 disk image but only the beginning of one", None
     _, _, backing, _, _, size = _QCOW2.unpack(head)
     if backing:
         return "is a layer on another image; flatten it with `qemu-img convert -O qcow2`", None

@@ -1,13 +1,13 @@
 """Keys of other tools whose nearest counterpart here means the opposite, or something else.
 
-Renaming such a key would change its meaning, so the hint says what to do instead. By the model with
-the key; case, hyphens and underscores do not count.
+Renaming such a key would change its meaning, so the hint says what to do instead. The keys are
+grouped by model; case, hyphens and underscores do not count.
 """
 
 from collections.abc import Mapping
 
 _NO_DENY = (
-    "there is no list of clients to keep out; http.allow lists those who may come in, and all"
+    "single clients cannot be blocked; http.allow lists the clients that are allowed, and all"
     " others get a 403"
 )
 _REDIRECTS = (
@@ -56,7 +56,7 @@ ABSENT: Mapping[str, Mapping[str, str]] = {
     "RateLimit": {"burst": "a client may send all its requests of a window at once"},
     "Health": dict.fromkeys(
         ("disable", "disabled"),
-        "the edge always checks a service; image_check: false leaves out the check of the image",
+        "the edge always checks a service; image_check: false turns off the image's own check",
     ),
     "Volume": dict.fromkeys(("rw", "writable"), "volumes are writable unless read_only is true"),
     "Placement": {

@@ -35,7 +35,7 @@ def is_cut(file: BinaryIO) -> bool:
     if version > 2:
         features = _FEATURES.unpack(file.read(_FEATURES.size).ljust(_FEATURES.size, b"\0"))[0]
     if features & _EXTERNAL or not 9 <= bits <= 21:
-        return False  # for QEMU to judge
+        return False  # this check cannot judge these, QEMU does
     if max(counts + (count_clusters << bits), place + 8 * entries) > size:
         return True
     width = 16 if features & _EXTENDED else 8
@@ -50,7 +50,7 @@ def is_cut(file: BinaryIO) -> bool:
 
 
 def _last(entry: int, bits: int) -> int:
-    """Return an offset that is certainly in the content of a table's entry; 0 if it has none.
+    """Return an offset within the content that a table's entry refers to; 0 if it refers to none.
 
     The last cluster of an image may end early, and the last sector of compressed content too.
     """

@@ -4,14 +4,14 @@ from collections.abc import Iterable
 
 _SHORTEST = 3
 _PREFIX = 4
-"""The fewest letters of a word that counts as a cut-off longer one."""
+"""The fewest letters of a word that may be the beginning of a longer one."""
 
 
 def nearest(word: str, known: Iterable[str]) -> str | None:
     """Return the only known word that ``word`` may be a typo of; None if there are none or two.
 
-    A typo is a letter that is missing, added, changed or swapped with the next one; two of them in
-    words of six letters or more. Or the word is cut short.
+    A typo is a letter that is missing, added, changed or swapped with the next one; words of six
+    letters or more may have two. A word that is cut short also counts.
     """
     if not _SHORTEST <= len(word) <= 100:
         return None

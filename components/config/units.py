@@ -11,7 +11,7 @@ DURATION = r"(?:([0-9]{1,6})h)?(?:([0-9]{1,6})m)?(?:([0-9]{1,6})s)?"
 
 MEBIBYTE = 2**20
 _SIZE_FACTORS = {"MiB": MEBIBYTE, "GiB": 2**30, "TiB": 2**40}
-_LARGEST = 2**50  # the programs that get it use 64 bits
+_LARGEST = 2**50  # HAProxy, Docker and libvirt use 64 bits
 _MOST_GIBIBYTES = 1024
 """The largest number without a unit that may have meant GiB."""
 _UNITS = {
@@ -47,7 +47,7 @@ def parse_size(text: object) -> int:
 def _other_size(text: object) -> str | None:
     """Return the size that ``512m``, ``1G``, ``512MB``, ``1 gb`` or a number of bytes means.
 
-    A number alone that is too small for bytes may be one of GiB or of MiB.
+    A bare number that is too small for bytes may mean GiB or MiB.
     """
     pattern = r"\s*([0-9]{1,16}(?:\.[0-9]{1,12})?)\s*([kmgt]?)i?(?:b|bytes?)?\s*"
     match = re.fullmatch(pattern, _written(text), re.IGNORECASE)
@@ -63,7 +63,7 @@ def _other_size(text: object) -> str | None:
 
 
 def _with_units(number: str) -> list[str]:
-    """Return the sizes that a number may stand for: in GiB if it is not too large, and in MiB."""
+    """Return the sizes that a bare number may mean: GiB unless that is too large, and MiB."""
     gibibytes = [f"{number}GiB"] if 0 < float(number) <= _MOST_GIBIBYTES else []
     whole = float(number) >= 1 and float(number).is_integer()
     return [

@@ -16,7 +16,7 @@ _NO_NAMESPACES = "containers share no namespaces with each other or with the VM"
 _NO_DEVICES = "containers get no devices of the VM"
 _NO_TUNING = "Docker's defaults apply"
 _NETWORKS = "services reach each other through the edge, by domain or tcp.port"
-_RUNS_IMAGES = "build and push the image before, and name it in `image`"
+_RUNS_IMAGES = "build and push the image first, and name it in `image`"
 _UPDATES = "updates always start new containers first, and stop old ones once the new ones serve"
 _DEPLOYING = "Gatehouse deploys with `pulumi up`, from this machine"
 
@@ -158,7 +158,7 @@ RENAMED: Mapping[str, Mapping[str, str]] = {
     "Network": {"subnet": "cidr", "addresses_from": "addresses", "nameservers": "dns"},
     "Hypervisor": {"url": "uri", "connect": "uri", "folder": "pool"},
 }
-"""Gatehouse's keys for other tools' keys: keys of the model, with dots for parts, or a phrase."""
+"""Gatehouse's keys by other tools' keys: a key of the model, with dots in it, or a phrase."""
 
 ABSENT: Mapping[str, Mapping[str, str]] = {
     "Stack": {
@@ -183,7 +183,7 @@ ABSENT: Mapping[str, Mapping[str, str]] = {
         **dict.fromkeys(("type", "all_at_once", "priority"), "all services are deployed together"),
         **dict.fromkeys(("region", "namespace", "multiregion"), "use a Pulumi stack for each"),
         **dict.fromkeys(("migrate", "reschedule"), "containers stay on their VM; see placement"),
-        **dict.fromkeys(("vault", "consul", "consul_token"), "secrets are in secret_env"),
+        **dict.fromkeys(("vault", "consul", "consul_token"), "secrets go into secret_env"),
         "meta": "use services.<name>.labels",
         **dict.fromkeys(("api_version", "kind", "metadata", "spec"), "write their keys at the top"),
     },
@@ -279,15 +279,15 @@ ABSENT: Mapping[str, Mapping[str, str]] = {
         ),
         "scaling": "set replicas",
         **dict.fromkeys(("periodic", "parameterized"), "run jobs from cron or a systemd timer"),
-        "leader": "each container is a service for itself",
-        **dict.fromkeys(("vault", "consul", "identity"), "give secrets with secret_env"),
+        "leader": "make each container a separate service",
+        **dict.fromkeys(("vault", "consul", "identity"), "secrets go into secret_env"),
         "meta": "use labels",
         "network": "port is the container's; clients come through the edge",
         "service": "each key of services is one",
         "shutdown_delay": "containers leave the edge before they are stopped; see stop_grace",
         **dict.fromkeys(("priority", "region", "datacenters", "namespace"), "see placement"),
         # Kubernetes
-        **dict.fromkeys(("containers", "sidecars"), "each container is a service for itself"),
+        **dict.fromkeys(("containers", "sidecars"), "make each container a separate service"),
         "init_containers": "the image's own command has to do it",
         **dict.fromkeys(("tolerations", "priority_class_name"), "see placement"),
         "service_account_name": "containers have no access to Docker",
@@ -364,7 +364,7 @@ def _of_a_service(key: str) -> str | None:
 
 
 def plain(key: str) -> str:
-    """Return a key without its case and without what separates its words."""
+    """Return a key in lower case, without the characters that separate its words."""
     return re.sub(r"[^a-z0-9]", "", key.lower())
 
 
@@ -376,7 +376,7 @@ def _by_plain(*tables: Mapping[str, Mapping[str, str]]) -> Mapping[str, Mapping[
 
 
 def _words() -> Mapping[str, Mapping[str, str]]:
-    """Return the words that stand beside their keys in the model of a service's ``http``."""
+    """Return the words of `Called` in the model of a service's ``http``."""
     inside = {
         word: key
         for key, field in Http.model_fields.items()

@@ -12,7 +12,7 @@ from components.edge.replies import Reply, replies
 _MAX_WEIGHT = 256
 
 CHECK_TIMEOUT = 5
-"""Seconds for a VM's Traefik to answer a check itself; one that is gone does not take it."""
+"""Time limit in seconds of a check, which a VM's Traefik answers itself."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,9 +32,9 @@ class Backend:
     name: str
     hosts: tuple[str, ...]
     path: str
-    """Without a slash at its end; empty for the whole domain."""
+    """Without a trailing slash; empty for the whole domain."""
     strip_path: bool = False
-    """Whether Traefik and the containers do not see the path."""
+    """Whether the path is removed before Traefik and the containers see it."""
     check_host: str
     check_path: str
     check_timeout: int
@@ -45,7 +45,7 @@ class Backend:
     http: Http = field(default_factory=Http)
     """Without the hashes of the users' passwords."""
     protected: bool = False
-    """Whether it needs a password, by the userlist of its name."""
+    """Whether it needs a password; its userlist has the service's name."""
     pages: Mapping[str, str] = field(default_factory=dict)
     """The texts of error pages, by status."""
 
@@ -53,7 +53,7 @@ class Backend:
     def retried(self) -> bool:
         """Whether a GET that fails with a 502, 503 or 504 can find another container.
 
-        On one VM, a client of sticky sessions is sent to the same one again.
+        With one VM, sticky sessions send the client to the same container again.
         """
         if len(self.servers) > 1:
             return True
@@ -61,19 +61,19 @@ class Backend:
 
     @property
     def replies(self) -> tuple[Reply, ...]:
-        """The edge's own answers that replace HAProxy's texts."""
+        """The edge's own answers, which replace HAProxy's texts."""
         return replies(self.name, self.http, self.pages)
 
     @property
     def summary(self) -> dict[str, Any]:
         """Its part of the program's outputs: the servers that get requests."""
-        told = asdict(self)
-        return {key: told[key] for key in ("name", "hosts", "path", "servers")}
+        fields = asdict(self)
+        return {key: fields[key] for key in ("name", "hosts", "path", "servers")}
 
 
 @dataclass(frozen=True, kw_only=True)
 class TcpBackend:
-    """A service that is not HTTP: the edge's port for it, and the VMs that connections go to."""
+    """A TCP service: its port at the edge, and the VMs that run it."""
 
     name: str
     port: int
@@ -88,14 +88,14 @@ class TcpBackend:
 
     @property
     def check_host(self) -> str:
-        """The name that a check asks for."""
+        """The host name in the edge's health check."""
         return self.known_as
 
     @property
     def summary(self) -> dict[str, Any]:
         """Its part of the program's outputs: the servers that get connections."""
-        told = asdict(self)
-        return {key: told[key] for key in ("name", "port", "servers")}
+        fields = asdict(self)
+        return {key: fields[key] for key in ("name", "port", "servers")}
 
 
 def any_backend(

@@ -1,7 +1,7 @@
 """Where the edge runs: on this machine, on another one over SSH, or on a VM made for it.
 
-An edge target knows at which address clients find the edge, and how the edge agent runs there.
-Nothing else in the program has to know which of the three it is.
+An edge target has the address at which clients find the edge, and the way to run the edge agent
+there. The rest of the program does not depend on which of the three it is.
 """
 
 import hashlib
@@ -44,11 +44,11 @@ class Elsewhere:
     ssh: pulumi.Output[str]
     """The shell command to which the remote command, run as root, is appended."""
     key: str
-    """Of the config, which says where it is: ``edge.host`` or ``edge.vm``."""
+    """The key of the config that says where it is: ``edge.host`` or ``edge.vm``."""
     host: str
     """Its name."""
     vm: Vm | None = None
-    """The VM, if the edge is one: the edge lives as long as it."""
+    """The VM, if the edge is one: the edge ends with it."""
     admitted: pulumi.Resource | None = None
     """The firewall grant for clients on that VM."""
 
@@ -85,11 +85,11 @@ class EdgeTarget:
             "GATEHOUSE_SSH": there.ssh,
             "GATEHOUSE_KEY": there.key,
             "GATEHOUSE_HOST": there.host,
-            # So that a new version of the edge agent is sent there.
+            # A new version of the edge agent has to be sent there.
             "GATEHOUSE_EDGE_AGENT": version(EDGE_AGENT),
         }
         if there.vm is None:
-            args.triggers = [there.host]  # a host that is no longer the edge's loses its edge
+            args.triggers = [there.host]  # replaced for another host, so the old host's edge ends
             return local.Command(f"{name}-there", args, opts)
         with_vm = pulumi.ResourceOptions(
             deleted_with=there.vm.domain,
@@ -114,8 +114,8 @@ def edge_target(
         farm: The farm, for an edge VM.
         public: The ports that every client may reach.
         parent: The edge.
-        after: What has to serve before an edge is replaced: a VM has one address, and the old one
-            gives it up before the new one is made.
+        after: Resources that have to serve before an edge VM is replaced. The VM has one address,
+            so the old VM gives it up before the new one is made.
     """
     if edge.vm is not None:
         spec = edge_vm_spec(farm.config, edge.vm)
@@ -168,8 +168,8 @@ def command(run: Sequence[str], asked: EdgeCommand) -> local.CommandArgs:
     """Return the arguments of the resource.
 
     Args:
-        run: The words that start the edge agent, or what reaches it.
-        asked: What it is to do.
+        run: The words that start the edge agent, or the program that reaches it.
+        asked: The command to run.
     """
     create, delete = shlex.join((*run, *asked.create)), None
     if asked.delete is not None:

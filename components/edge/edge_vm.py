@@ -1,4 +1,4 @@
-"""The VM that is the edge, where ``edge.vm`` asks for one: its role, its name and its address."""
+"""The edge VM, if ``edge.vm`` is set: its role, its name and its address."""
 
 from ipaddress import IPv4Interface
 
@@ -8,7 +8,7 @@ from components.vm.role import Role
 from components.vm.vm_spec import VmSpec, network_values
 
 EDGE = Role(
-    # The first boot may be installing packages until then, and apt lets in one at a time.
+    # Until then, the first boot may hold apt's lock.
     ready="test -e /run/cloud-init/result.json || { echo cloud-init is not done >&2; exit 1; };"
     " sudo -n true",
     waits_for="the end of its first boot",
@@ -37,9 +37,9 @@ def edge_name(farm: Farm) -> str:
 
 
 def edge_address(farm: Farm, vm: EdgeVm) -> IPv4Interface | None:
-    """Return the address that the edge's VM keeps; None if it has to be given and is not.
+    """Return the edge VM's fixed address; None if the config has to give it and does not.
 
-    By default the last one of Gatehouse's network: DHCP servers mostly start at the other end.
+    By default, the last address of Gatehouse's network: DHCP servers mostly start with the first.
     """
     if vm.address is not None or farm.network.bridge is not None:
         return vm.address

@@ -19,7 +19,7 @@ def tcp_frontend(backend: TcpBackend) -> str:
 
 
 def listeners(edge: Edge, backends: Iterable[TcpBackend]) -> dict[str, Listener]:
-    """Return where HAProxy listens for others, by the name of the frontend."""
+    """Return HAProxy's listeners, except its own sockets, by the name of the frontend."""
     found = {"http": Listener(edge.bind, "edge.bind", edge.port, "edge.port")}
     if edge.tls is not None:
         found["https"] = Listener(edge.bind, "edge.bind", edge.tls.port, "edge.tls.port")

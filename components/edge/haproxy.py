@@ -28,7 +28,7 @@ _TEMPLATES = Environment(
     trim_blocks=True,
     lstrip_blocks=True,
     keep_trailing_newline=True,
-    # What goes in passed an allow-list in components.config, and HTML's escapes mean nothing here.
+    # All values have passed an allow-list in components.config, and HAProxy knows no HTML escapes.
     autoescape=False,  # noqa: S701 # nosec B701
 )
 _TEMPLATES.filters |= {
@@ -59,27 +59,27 @@ _PROXIES_ONLY = (
     *("(x.)?client.(cert|dn|verify).*", "wl.proxy.*", "x.arr.*", "x.sendfile.type"),
     *("x.accel.(mapping|redirect)", "front.end.https", "proxy"),
 )
-"""Patterns of the request headers that only a proxy may set, as applications believe them: the
-client's address, scheme and host, and the user that a proxy has authenticated. A dot is `-` or `_`,
-which CGI and its heirs take for the same."""
+"""Patterns of the request headers that only a proxy may set, because applications trust them: the
+client's address, scheme and host, and the user that a proxy has authenticated. A dot stands for `-`
+or `_`, which CGI and its successors do not distinguish."""
 
 _NOT_IN_URLS = tuple(f"{ord(each):02X}" for each in '"<>\\^`{|}')
-"""The codes of the printable characters that RFC 3986 has in no path, and that clients send."""
+"""The codes of printable characters that clients send although RFC 3986 allows them in no path."""
 BODIES = "bodies.lua"
 """The script below the edge's ``files`` that limits request bodies."""
 
 _CUT = ("408", "413")
-"""The statuses that it answers with."""
+"""The statuses with which the script answers."""
 
 _CLIENT_TIMEOUT = 60
 
 _REWRITE = 8192
 """Bytes for the headers that are added here: `HEADER_BYTES` of a service's, and the edge's own."""
 _BUFFER = 65_536 + _REWRITE + 8192
-"""Bytes of a buffer: headers of 64 KiB, and what HAProxy keeps of each beside its text."""
+"""Bytes of a buffer: headers of 64 KiB, and HAProxy's own record of each header."""
 _RESPELT = _BUFFER - 4096
 """Most bytes of a request's headers after the edge has encoded its path. The rest of the buffer is
-for what HAProxy keeps of each header beside its text (500 times 8 bytes) and for what the edge adds
+for HAProxy's own record of each header (500 times 8 bytes) and for the headers that the edge adds
 (500 bytes, and a path)."""
 
 _ACCESS_LOG = {
@@ -100,10 +100,9 @@ _ACCESS_LOG = {
     "retries": '"%rc"',
     "end": '"%ts"',
 }
-"""One line of JSON per request: each key with HAProxy's expression. What a client chooses is
-escaped and cut, so that a line is whole within the 4096 bytes that a pipe keeps together
-(PIPE_BUF): twice 1,024 of the path and 255 of the host, three times 255 of the agent, 600 of the
-rest."""
+"""One line of JSON per request: each key with HAProxy's expression. Values that a client chooses
+are escaped and cut, so that a line fits into the 4096 bytes that a pipe keeps together (PIPE_BUF):
+twice 1,024 of the path and 255 of the host, three times 255 of the agent, 600 of the rest."""
 
 _TCP_LOG = {
     "time": "%Ts.%ms",
@@ -116,11 +115,11 @@ _TCP_LOG = {
     "retries": '"%rc"',
     "end": '"%ts"',
 }
-"""The same per connection of a TCP service, at its end."""
+"""The same for each connection of a TCP service, logged when it ends."""
 
 
 FALLBACK = "_fallback"
-"""The end of the names of servers that get requests when no check passes: each VM's second one."""
+"""The end of a fallback's name: each VM's second server, for when no check passes."""
 
 
 def render(
@@ -129,7 +128,7 @@ def render(
     """Return haproxy.cfg with the files beside it.
 
     Args:
-        backends: In the order of the config, which HTTP keeps; TCP is by port.
+        backends: In the order of the config. HTTP keeps it; TCP is sorted by port.
         edge: The edge's config.
         folder: The edge's own folder on its host, absolute.
         users: The digest of the userlists, which the edge agent has; empty if there are none.
@@ -184,7 +183,7 @@ def render(
 
 
 def _client_timeout(backends: Iterable[Backend]) -> int:
-    """A stream may be silent both ways for as long as its service may be."""
+    """Return the longest timeout: a stream may be silent both ways for as long as its service."""
     streams = (backend.http.timeout for backend in backends if backend.http.protocol == "h2c")
     return max((_CLIENT_TIMEOUT, *streams))
 
@@ -208,7 +207,7 @@ def _lines(lines: Iterable[str]) -> str:
 
 
 def _cut_pages(backends: Iterable[Backend], folder: str) -> str:
-    """Return the line of Lua that names the error pages for bodies that are cut."""
+    """Return the line of Lua that lists the error pages of `bodies.lua`."""
     files = (
         f"{folder}/{bundle.FOLDER}/{reply.file}"
         for backend in backends

@@ -1,4 +1,4 @@
-"""Error pages: files of the operator's machine that the edge answers with."""
+"""Error pages: files on the operator's machine, which the edge sends as answers."""
 
 from pathlib import Path
 
@@ -11,12 +11,12 @@ def read_page(path: str) -> str:
 
     Raises:
         OSError: It cannot be read.
-        ValueError: It is too large, or no text.
+        ValueError: It is too large, or not text.
     """
     page = Path(path).read_bytes()
     if len(page) > MOST_BYTES:
         raise ValueError(
-            f"has {len(page)} bytes, and HAProxy, which keeps an answer in one buffer, takes"
+            f"has {len(page)} bytes, but HAProxy keeps an answer in one buffer and takes at most"
             f" {MOST_BYTES}; put images and styles elsewhere"
         )
     try:

@@ -9,5 +9,5 @@ def quoted(text: str) -> str:
 
 
 def quoted_format(text: str) -> str:
-    """Return a text as one word where HAProxy expects a log-format, whose one mark is ``%``."""
+    """Return a text as one word of a log-format, where ``%`` has a meaning too."""
     return quoted(text.replace("%", "%%"))

@@ -11,7 +11,7 @@ HOST = f"^{_HOST}$"
 """The header ``Host``: a name, optionally with a port from 1 to 65535."""
 
 ABSOLUTE, ORIGIN = "^[a-z][a-z0-9+.-]*://", f"^https?://{_HOST}(?:[/?]|$)"
-"""Any target in absolute form, as HTTP/2 always has it here, and a valid one; case-insensitive."""
+"""Any target in absolute form, as HAProxy shows all of HTTP/2's, and a valid one; ignores case."""
 
 BROKEN_PERCENT = "%(?![0-9A-Fa-f]{2})"
 """A percent sign that encodes nothing: programs keep it, drop it, or refuse the whole text."""

@@ -36,7 +36,7 @@ class Redirect:
 
     location: str
     conditions: tuple[str, ...]
-    """The end of each rule, in order."""
+    """The ends of the rules, in their order."""
 
 
 def redirect(tls: Tls) -> Redirect:
@@ -46,7 +46,7 @@ def redirect(tls: Tls) -> Redirect:
         location=f"https://%[req.hdr(host),regsub(:[0-9]+$,)]{port}%[pathq]",
         conditions=(
             "code 301 if { method GET HEAD }",
-            # Clients may make a GET of anything else that is redirected with 301.
+            # After a 301, clients may turn other methods into GET.
             "code 308",
         ),
     )
@@ -61,7 +61,7 @@ def spec(tls: Tls, domains: Iterable[str]) -> Spec:
 METRICS = "certificates.metrics"
 """The file below ``files`` with the metrics of certificates, as a log-format of HAProxy."""
 _LISTED = 100
-"""Domains: an answer has 16 KiB, and all others are in the lines about all."""
+"""The most domains with lines of their own, as an answer has 16 KiB; the totals cover all."""
 
 
 def metrics(domains: Iterable[str], known: str) -> Iterator[str]:
@@ -69,7 +69,7 @@ def metrics(domains: Iterable[str], known: str) -> Iterator[str]:
 
     Args:
         domains: Those that have certificates.
-        known: HAProxy's map of what the edge agent knows of them.
+        known: HAProxy's map with the state of the certificates.
     """
 
     def value(key: str) -> str:

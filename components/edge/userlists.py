@@ -1,4 +1,4 @@
-"""The users of services that ask for a password: HAProxy's userlists, which are secret."""
+"""HAProxy's userlists, which are secret: the users of services with a password."""
 
 from collections.abc import Mapping
 

@@ -43,7 +43,7 @@ def container_role(registry_mirror: str | None) -> Role:
         waits_for="Docker",
         drain=f"python3 {AGENT_PROGRAM} evacuate {{seconds:.0f}}",
         packages=DOCKER,
-        groups=("docker",),  # who may use Docker is root in all but name, so sudo adds nothing
+        groups=("docker",),  # access to Docker is as good as root, so sudo adds nothing
         files={
             **_FILES,
             "/etc/docker/daemon.json": json.dumps(_docker_daemon(registry_mirror), indent=2) + "\n",
@@ -58,7 +58,7 @@ def container_role(registry_mirror: str | None) -> Role:
 
 def _docker_daemon(registry_mirror: str | None) -> Mapping[str, Any]:
     settings: dict[str, Any] = {
-        "live-restore": True,  # containers go on serving while Docker itself is restarted
+        "live-restore": True,  # containers keep serving while Docker restarts
         "log-driver": "json-file",
         "log-opts": {"max-size": "10m", "max-file": "3"},
     }
@@ -93,7 +93,7 @@ def farm_generation(image: str, farm: Farm) -> str:
     """Return a digest of everything that replaces all VMs when it changes.
 
     Args:
-        image: The id of the volume that their disks are layers of.
+        image: The id of the volume on which their disks are layers.
         farm: The farm's config.
     """
     return digest(image, _user_data(farm), *container_vm_spec(farm, "", 0).size)

@@ -24,10 +24,10 @@ _AGENT_SECONDS = 120
 _READY_SECONDS = 120
 """Traefik is up in 1 s with KVM and took up to 20 s on an emulated CPU under load."""
 
-# What the last join printed; empty when it is created. The local shell puts it in.
+# The output of the last join, which the local shell inserts; empty at the creation.
 _MARK = "mark=\"'$PULUMI_COMMAND_STDOUT'\""
 _JOIN = f"exec {{}} python3 {AGENT_PROGRAM} join {{}} {{}} {_MARK}"
-# 255 is ssh's own: a VM that cannot be reached has nothing to leave.
+# 255 is ssh's own code. A VM that cannot be reached gets no requests, so nothing can leave it.
 _LEAVE = f"{{}} python3 {AGENT_PROGRAM} leave {{}} {{}} {_MARK} || [ $? = 255 ]"
 
 
@@ -106,7 +106,7 @@ class ContainerHost(pulumi.ComponentResource):
                 create=f"exec python3 -m controller.ship {install}",
                 environment={
                     "GATEHOUSE_SSH": self.vm.ssh_command,
-                    # So that a new version of the agent is sent there.
+                    # A new version of the agent has to be sent there.
                     "GATEHOUSE_VM_AGENT": version(VM_AGENT),
                 },
                 triggers=[self.vm.domain.id],
@@ -160,7 +160,7 @@ class ContainerHost(pulumi.ComponentResource):
             pulumi.ResourceOptions.merge(
                 self.on_vm(self),
                 pulumi.ResourceOptions(
-                    # The new one publishes another port, so both can be there.
+                    # The new one publishes another port, so both can run at once.
                     delete_before_replace=False,
                     depends_on=after,
                 ),
@@ -192,8 +192,8 @@ class ContainerHost(pulumi.ComponentResource):
         """Return the resource for a container's membership: creating it joins, deleting it leaves.
 
         Args:
-            name: Of the resource.
-            container: One on this host.
+            name: The resource's name.
+            container: A container on this host.
             ready: How long it may take to become healthy, in seconds.
             grace: How long its requests in flight may take when it goes, in seconds.
             parent: The service.
@@ -205,7 +205,7 @@ class ContainerHost(pulumi.ComponentResource):
             local.CommandArgs(
                 create=parts.apply(lambda known: _JOIN.format(*known, ready)),
                 delete=parts.apply(lambda known: _LEAVE.format(*known, grace)),
-                logging=local.Logging.STDERR,  # a mark is for no reader
+                logging=local.Logging.STDERR,  # nobody has to read a mark
                 triggers=[container.id],
             ),
             pulumi.ResourceOptions(
@@ -219,7 +219,7 @@ class ContainerHost(pulumi.ComponentResource):
         )
 
     def on_vm(self, parent: pulumi.Resource) -> pulumi.ResourceOptions:
-        """Return the options of resources in the VM's Docker, which live as long as the VM.
+        """Return the options of resources in the VM's Docker, which are deleted with the VM.
 
         ``deleted_with`` replaces them when the domain is replaced. The trigger does the same when
         the domain had vanished and is created again.

@@ -1,4 +1,4 @@
-"""Logins to registries, by the addresses that Docker's provider looks them up with."""
+"""Logins to registries, by the addresses under which Docker's provider looks them up."""
 
 from collections.abc import Iterator, Mapping
 

@@ -10,7 +10,7 @@ import hashlib
 from collections.abc import Sequence
 
 IMAGE = "traefik:v3.7.15"
-"""Pinned; 3.6.16 is the oldest that speaks Docker API 1.40 and up."""
+"""Pinned. 3.6.16 is the oldest version that works with Docker's API 1.40 and newer."""
 
 API_PORT = 8082
 """The port of its ping and its API, which is not published; the agent reads its servers there."""
@@ -21,13 +21,13 @@ AGENT_FOLDER = "/run/gatehouse"
 _FIRST_PUBLISHED_PORT, _PUBLISHED_PORTS = 8000, 1000
 
 PUBLISHED_PORTS = f"{_FIRST_PUBLISHED_PORT}-{_FIRST_PUBLISHED_PORT + _PUBLISHED_PORTS - 1}"
-"""Ports of the VM; while one Traefik replaces another, each has its own."""
+"""Traefik's ports on the VM. While one Traefik replaces another, each has its own."""
 
 ENTRYPOINT_PORT = 8000
 """The port in the container, where no program may use one below 1024."""
 
 USER = "65532:65532"
-"""Its UID and GID, which have no account on the VM."""
+"""Traefik's UID and GID, which have no account on the VM."""
 
 CPU_SHARES = 41_923
 """Four times the weight of a serving container: Docker turns it into a weight of 1600, and the
@@ -67,10 +67,10 @@ def command(network: str, edge: Sequence[str]) -> tuple[str, ...]:
     """
     return (
         f"--entrypoints.web.address=:{ENTRYPOINT_PORT}",
-        # The edge's X-Forwarded-For names the client and nobody else, and so it stays.
+        # The edge's X-Forwarded-For names the client only, so Traefik keeps it.
         f"--entrypoints.web.forwardedheaders.trustedips={','.join(edge)}",
         "--entrypoints.web.forwardedheaders.notappendxforwardedfor=true",
-        # And its PROXY protocol, ahead of connections of TCP services; HTTP comes without.
+        # The same for the edge's PROXY protocol, which only TCP services' connections have.
         f"--entrypoints.web.proxyprotocol.trustedips={','.join(edge)}",
         f"--entrypoints.web.transport.lifecycle.gracetimeout={STOP_GRACE}s",
         # Paths and queries arrive as they were sent, except `;` in a query, which Traefik would
@@ -100,14 +100,14 @@ def command(network: str, edge: Sequence[str]) -> tuple[str, ...]:
         "--log.level=INFO",
         "--accesslog=true",
         "--accesslog.format=json",
-        # Written beside the requests and not in them, at once, and to its end when Traefik ends.
+        # Asynchronously, so that no request waits; Traefik writes the rest when it ends.
         "--accesslog.bufferingsize=1000",
         "--accesslog.fields.defaultmode=drop",
         *(f"--accesslog.fields.names.{name}=keep" for name in _LOGGED),
         "--accesslog.fields.headers.names.X-Request-Id=keep",
         "--metrics.prometheus=true",
         "--metrics.prometheus.manualrouting=true",
-        # The one entrypoint's are those of all services together.
+        # The entrypoint's metrics are only the sum of all services'.
         "--metrics.prometheus.addentrypointslabels=false",
     )
 

@@ -10,7 +10,7 @@ def check_labels(name: str, known_as: str) -> dict[str, str]:
 
     Args:
         name: The service's name in Traefik.
-        known_as: The ``Host`` of the check. It is not a valid domain, so no client gets there.
+        known_as: The ``Host`` of the check. It is not a valid domain, so no client can use it.
     """
     router = f"traefik.http.routers.{name}_check"
     return {

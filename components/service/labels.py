@@ -22,8 +22,8 @@ run beside new ones."""
 
 
 _ATTEMPTS = 4
-"""How often Traefik tries other containers if it cannot connect to one. It repeats no request of
-which it has sent anything."""
+"""How often Traefik tries other containers if it cannot connect to one. It does not repeat a
+request of which it has sent anything."""
 
 
 def traefik_labels(name: str, service: Service) -> Mapping[str, str]:
@@ -105,7 +105,7 @@ def rule(service: str, hosts: Sequence[str], path: str) -> str:
     Args:
         service: The name in the edge's header, which alone decides.
         hosts: The domains.
-        path: Without a slash at its end; empty where Traefik does not see it.
+        path: Without a trailing slash; empty where Traefik does not see it.
     """
     terms = [" || ".join(map(_host_rule, hosts))]
     if path:

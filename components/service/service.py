@@ -116,7 +116,7 @@ class Service(pulumi.ComponentResource):
         if not held.expendable:
             options.protect = True
             # A domain that had vanished and is made again may have the old disk, and the volume.
-            # If it has not, Docker makes the volume with the first container that wants it.
+            # If it has not, Docker makes the volume with the first container that uses it.
             options.replacement_trigger = None
         return options
 
@@ -162,13 +162,13 @@ class Service(pulumi.ComponentResource):
                 restart=spec.restart,
                 destroy_grace_seconds=spec.stop_grace,
             ),
-            # The provider asks for the old container to be deleted first, which its generated name
-            # makes needless, and which would leave nobody to answer meanwhile.
+            # By default the provider deletes the old container first. Its generated name makes that
+            # needless, and requests would meet no container meanwhile.
             pulumi.ResourceOptions.merge(
                 host.on_vm(self),
                 pulumi.ResourceOptions(
                     delete_before_replace=False,
-                    # The provider reports a change in place, and changes nothing.
+                    # The provider reports an update in place, but changes nothing.
                     replace_on_changes=["healthcheck"],
                 ),
             ),

@@ -1,8 +1,8 @@
 """The labels by which Traefik forwards TCP connections other than HTTP.
 
-They come to the same entrypoint as HTTP, from the edge, in TLS: the name in its first message is
-what Traefik routes by, so that no service needs a port of the VM. Traefik answers that message only
-once a container has taken the connection; if none does, the edge tries another VM.
+The edge sends them to the same entrypoint as HTTP, in TLS. Traefik routes by the name in the first
+message (SNI), so no service needs a port of the VM. Traefik answers that message only once a
+container has taken the connection; if none does, the edge tries another VM.
 """
 
 from components.config.models.service import Service, Tcp

@@ -1,1 +1,1 @@
-"""VMs: network, storage and base image shared; disk, cloud-init and domain per VM."""
+"""VMs: shared network, storage and base image; a disk, cloud-init and a domain for each."""

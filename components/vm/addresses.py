@@ -1,4 +1,4 @@
-"""How each VM is addressed, from config alone."""
+"""Each VM's MAC and IP address, from config alone."""
 
 import hashlib
 
@@ -12,8 +12,8 @@ _QEMU_PREFIX = "52:54:00"  # the locally administered prefix that QEMU's own add
 def mac_address(spec: VmSpec, stack: str) -> str | None:
     """Return a VM's MAC address, or None where libvirt may generate one.
 
-    An address to keep needs one that is known before the VM is made; if the config names none, it
-    is derived from the names, so that it stays the same.
+    A fixed IP address needs a MAC address that is known before the VM is made. If the config gives
+    none, it is derived from the names, so that it stays the same.
     """
     if spec.mac is not None or spec.address is None:
         return spec.mac

@@ -1,7 +1,7 @@
 """The cloud-init documents for a VM's first boot.
 
-Deliberately without templates: the YAML library writes every value, so no value can break out of
-its place. cloud-init reads them at the first boot only, so a change has to replace the VM.
+Deliberately without templates: the YAML library writes every value, so no value can change the
+document around it. cloud-init reads them at the first boot only, so a change has to replace the VM.
 """
 
 from collections.abc import Mapping, Sequence
@@ -107,7 +107,7 @@ def meta_data(hostname: str) -> str:
 def network_config(static: Static) -> str:
     """Return the ``network-config`` document of a VM with a static address.
 
-    By the MAC address, because the name of the network card depends on the image.
+    It names the card by its MAC address, because the card's own name depends on the image.
     """
     card: dict[str, Any] = {
         "match": {"macaddress": static.mac},

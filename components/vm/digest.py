@@ -1,4 +1,4 @@
-"""Digests of the values that a VM is made from: a new digest needs a new VM."""
+"""Digests of the values that a VM is made from. A new digest means a new VM."""
 
 import hashlib
 import json

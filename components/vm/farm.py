@@ -21,15 +21,15 @@ class FarmArgs:
     ssh_from: tuple[str, ...]
     """The networks from which the VMs answer SSH."""
     generation: Callable[[str], str]
-    """Returns a digest of everything that replaces all VMs when it changes, for the image's id."""
+    """Takes the image's id; returns a digest of everything whose change replaces all VMs."""
     edge: EdgeVm | None = None
     """The edge VM, if there is one: it needs memory too."""
     staying: int = 0
     """How many VMs keep the first-boot text of an older version of Gatehouse."""
     protect: bool = False
-    """Whether Pulumi has to refuse to delete the image: disks with data are layers of it."""
+    """Whether Pulumi has to refuse to delete the image: disks with data are layers on it."""
     keep_key: bool = False
-    """Whether it has to refuse to make another SSH key: VMs with data would not let it in."""
+    """Whether Pulumi has to refuse a new SSH key, because VMs with data would not accept it."""
 
 
 class Farm(pulumi.ComponentResource):
@@ -43,7 +43,7 @@ class Farm(pulumi.ComponentResource):
     network_id: pulumi.Output[str] | None
     """None where the VMs are on an existing bridge."""
     base_image_id: pulumi.Output[str]
-    """The volume that all disks are copy-on-write layers of."""
+    """The volume on which all disks are copy-on-write layers."""
     capacity: pulumi.Resource
     """The memory check, which fails if the next VMs do not fit on the hypervisor."""
     ssh_key: KeyPair

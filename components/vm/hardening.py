@@ -5,12 +5,12 @@ from collections.abc import Mapping, Sequence
 from controller.ssh import SSH_USER
 
 PACKAGES = ("chrony", "nftables", "unattended-upgrades")
-"""Installed unless the image has them: the clock, the firewall's tool, and security updates."""
+"""For the clock, the firewall and security updates; installed unless the image has them."""
 
 # The Docker provider opens a connection per request and several at once; OpenSSH's default of
 # 10:30:100 starts to drop them at 10 that are not authenticated yet.
-# The first word on a matter counts. cloud-init would say the one about passwords too late, and
-# restart sshd for it under the first commands.
+# sshd uses the first value of a setting. cloud-init's own setting for passwords would come too
+# late, and restart sshd during the first commands.
 _SSHD = f"""\
 MaxStartups 100:30:200
 MaxSessions 100
@@ -41,7 +41,7 @@ FILES: Mapping[str, str] = {
 }
 """Text by path, of every VM."""
 
-# Of what was on that disk, kept by cloud-init for boots to come.
+# cloud-init's copies of the seed disk's content, for later boots.
 _COPIES = (
     *(f"/var/lib/cloud/instances/*/{each}" for each in ("user-data.txt*", "cloud-config.txt")),
     "/var/lib/cloud/instances/*/obj.pkl",
@@ -50,8 +50,8 @@ _COPIES = (
 
 COMMANDS: Sequence[Sequence[str]] = (
     ("systemctl", "restart", "systemd-journald.service"),
-    # The disk that all this came from has the host's private key. Without it cloud-init would take
-    # the next boot for that of a new machine, and has nothing to do at one of an old machine.
+    # The seed disk has the host's private key, so it is wiped. Without that disk, cloud-init would
+    # take the next boot for a new machine's first one, and it has nothing to do at later boots.
     ("touch", "/etc/cloud/cloud-init.disabled"),
     ("shred", "--iterations=0", "--zero", "/dev/disk/by-label/cidata"),
     ("sh", "-c", f"rm -f {' '.join(_COPIES)}"),

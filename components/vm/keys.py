@@ -12,7 +12,7 @@ from controller.key_files import write_private
 
 _TYPE = "gatehouse:vm:KeyPair"
 
-# Both halves go to stdout, which is where a command's secret outputs can be kept.
+# Both halves go to stdout, because that output of a command can be marked secret.
 _GENERATE = (
     "folder=$(mktemp -d) && trap 'rm -rf \"$folder\"' EXIT"
     ' && ssh-keygen -q -t ed25519 -N "" -C "$COMMENT" -f "$folder/key"'
@@ -39,11 +39,10 @@ class KeyPair(pulumi.ComponentResource):
         """Make the pair, or take it from the state.
 
         Args:
-            name: Of the resource.
-            comment: Of the key.
-            opts: Of the resource.
-            keep: Whether the engine has to refuse to make another one, as nothing would be let in
-                with that.
+            name: The resource's name.
+            comment: The key's comment.
+            opts: The resource's options.
+            keep: Whether the engine has to refuse to make another pair, which would open no VM.
         """
         super().__init__(_TYPE, name, None, opts)
         generated = local.Command(
@@ -82,8 +81,8 @@ def split_key_pair(text: str) -> tuple[str, str]:
 def written(path: Path, content: pulumi.Input[str]) -> pulumi.Output[str]:
     """Return ``path`` once ``content`` is in it, readable by this user only.
 
-    Not a resource on purpose: the file has to be there on each machine that runs the program, also
-    on one where the state says that it was made elsewhere.
+    Deliberately not a resource: every machine that runs the program needs the file, even if the
+    state says that another machine has made it.
     """
     return pulumi.Output.unsecret(
         pulumi.Output.from_input(content).apply(lambda text: write_private(path, text.encode()))

@@ -1,4 +1,4 @@
-"""A VM's role, defined by the code for what runs on it: needs, readiness, draining."""
+"""A VM's role: its needs, readiness and draining, defined by `host` and `edge`."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field

@@ -26,8 +26,8 @@ def image(documents: Mapping[str, str]) -> bytes:
 def qcow2(content: bytes) -> bytes:
     """Return ``content``, a whole number of sectors, as a qcow2 image of version 3.
 
-    It has its tables in one cluster each: header, reference counts' table and block, first and
-    second table; then the content, which therefore may have 512 MiB.
+    Each table takes one cluster: header, reference counts' table and block, first and second table.
+    The content follows, and may therefore have up to 512 MiB.
 
     Raises:
         ValueError: It is larger.
@@ -38,7 +38,7 @@ def qcow2(content: bytes) -> bytes:
     place = [number * _CLUSTER for number in range(tables + clusters)]
     header = struct.pack(
         ">4sIQIIQIIQQIIQQQQII",
-        *(b"QFI\xfb", 3, 0, 0),  # no image behind it
+        *(b"QFI\xfb", 3, 0, 0),  # no backing image
         *(16, len(content), 0),  # cluster bits, no encryption
         *(1, place[3], place[1], 1),
         *(0, 0, 0, 0, 0),  # no snapshots, no features
@@ -57,7 +57,7 @@ def qcow2(content: bytes) -> bytes:
 
 def iso(documents: Mapping[str, str]) -> bytes:
     """Return an ISO image with ``documents``."""
-    import pycdlib  # here, as most runs make no new VM
+    import pycdlib  # imported here, because most runs make no new VM
 
     disk = pycdlib.PyCdlib()
     disk.new(interchange_level=_LEVEL, vol_ident=_LABEL, rock_ridge="1.09", joliet=3)

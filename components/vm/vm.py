@@ -1,8 +1,7 @@
 """A VM: disk, cloud-init and domain as one unit, ready when its role says so.
 
-Its address is known once it has booted, from libvirt's DHCP server, unless its spec has one. The
-domain itself waits for nothing: the gate does, because it can see on the console why a VM does
-not come up.
+Unless its spec has an address, libvirt's DHCP server gives it one at boot. The domain resource does
+not wait for that. The boot gate does, because it can see on the console why a VM does not come up.
 """
 
 import dataclasses
@@ -42,9 +41,9 @@ class VmArgs:
     after: Sequence[pulumi.Resource] = ()
     """The resource that has to exist before the VM is created or replaced."""
     made: Made | None = None
-    """The values that the VM is made of, for the state; None for a VM that cannot hold data."""
+    """The values that the VM is made from, for the state; None for a VM that cannot hold data."""
     before: Made | None = None
-    """The values of the last run; None if it did not keep any."""
+    """The values that the last run recorded; None if there are none."""
     data: Sequence[Mapping[str, Any]] = ()
     """The record of the data on the VM, for the state."""
     stays: bool = False
@@ -94,7 +93,7 @@ class Vm(pulumi.ComponentResource):
             replacement_trigger=generation,
             depends_on=[args.farm.capacity, *args.after, *self._reservation(card)],
         )
-        # The engine then also spares what these depend on.
+        # The engine then also keeps the resources that these depend on.
         data = pulumi.ResourceOptions.merge(
             unit, pulumi.ResourceOptions(protect=args.protect or None)
         )
@@ -166,11 +165,11 @@ class Vm(pulumi.ComponentResource):
         """Return the disk that cloud-init reads.
 
         Args:
-            args: The VM's.
-            file: Its image.
-            trigger: Of its replacement: a new disk has not run cloud-init yet, and the seed disk of
-                the one before has been wiped.
-            opts: Its options.
+            args: The VM's arguments.
+            file: The image's path.
+            trigger: A change replaces the seed disk: a new disk has not run cloud-init yet, and
+                the seed disk of the previous one has been wiped.
+            opts: The resource's options.
         """
         return libvirt.Volume(
             f"{self.name}-cloudinit",
@@ -257,7 +256,7 @@ class Vm(pulumi.ComponentResource):
         """Return the outputs, of which the next run reads all but the address."""
         if (made := args.made) is None:
             return {"address": self.address}
-        # Written with the domain, not once it is ready: a VM that fails later exists too.
+        # Written with the domain, not when the VM is ready: a VM that fails later exists too.
         known = pulumi.Output.all(generation, self.disk, self.domain.id).apply(
             lambda now: record(made, args.before, *now)
         )
@@ -276,20 +275,20 @@ class Vm(pulumi.ComponentResource):
         text = dataclasses.replace(grant, ssh=self._farm.ssh_from).to_json()
         known_as = f"{name}-{digest(text)[:8]}"
         run = f"python3 -m controller.ship {VM_FIREWALL}"
-        # What the last allow printed; empty when it is created.
+        # The output of the last allow; empty at the creation.
         printed = '--printed "$PULUMI_COMMAND_STDOUT"'
         return local.Command(
             known_as,
             local.CommandArgs(
                 create=f"exec {run} allow {known_as} {shlex.quote(text)} {printed}",
-                # 255 is ssh's own: a VM that cannot be reached lets nobody in.
+                # 255 is ssh's own code: the VM cannot be reached, by nobody.
                 delete=f"{run} forbid {known_as} {printed} || [ $? = 255 ]",
                 environment={
                     "GATEHOUSE_SSH": self.ssh_command.apply(lambda ssh: f"{ssh} {_AS_ROOT}"),
-                    # So that a new version of the firewall is sent there.
+                    # A new version of the firewall has to be sent there.
                     "GATEHOUSE_VM_FIREWALL": version(VM_FIREWALL),
                 },
-                logging=local.Logging.STDERR,  # a mark is for no reader
+                logging=local.Logging.STDERR,  # nobody has to read a mark
                 triggers=[self.domain.id],
             ),
             pulumi.ResourceOptions(parent=parent, deleted_with=self.domain),

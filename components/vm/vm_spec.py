@@ -22,7 +22,7 @@ class VmSpec:
     mac: str | None = None
     """None where libvirt may generate it."""
     address: IPv4Interface | None = None
-    """The address that it keeps; None where libvirt's DHCP server gives it any."""
+    """Its fixed address; None if libvirt's DHCP server assigns one."""
     packages: tuple[str, ...] = ()
     """Packages to install at its first boot, besides those of its role."""
     network: tuple[str, ...] = ()

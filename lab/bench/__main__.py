@@ -111,7 +111,7 @@ class Bench:
 
 
 def main(arguments: list[str]) -> int:
-    """Run it; return 0 if no change failed a request, 1 if one did or a scenario went wrong."""
+    """Run it; return 1 if a request failed during a change or a scenario went wrong, else 0."""
     args = _parser().parse_args(arguments)
     if args.list:
         print("\n".join(scenario.name for scenario in SCENARIOS))

@@ -13,9 +13,9 @@ from lab.bench.measured_lab import MeasuredLab, Notes, Trouble, until
 from lab.datacentre import domains_of
 
 SEEN_SECONDS = 15.0
-"""Seconds in which the edge must notice a fault. The promise is 3; the report has the real one."""
+"""Seconds to wait for the edge to notice a fault. Gatehouse promises 3; the report has the time."""
 RETURN_SECONDS = 600.0
-"""Seconds for a VM that boots on an emulated CPU, and its containers."""
+"""Seconds for a VM and its containers to be back, on an emulated CPU."""
 
 
 class Watch:
@@ -106,7 +106,7 @@ def container_killed(site: MeasuredLab) -> Notes:
 
     def again() -> bool:
         try:
-            # Docker does not answer for a container while it starts it.
+            # Docker does not answer questions about a container while it starts it.
             ask = f"timeout 10 docker inspect --format '{{{{json .State}}}}' {container}"
             state = json.loads(site.on_vm(vm, ask))
         except Trouble:
@@ -158,7 +158,7 @@ def docker_restarted(site: MeasuredLab) -> Notes:
 
 
 def vm_killed(site: MeasuredLab) -> Notes:
-    """Cut a VM's power, and have ``up`` start it again once the edge has noticed."""
+    """Cut a VM's power, and start it with ``up`` once the edge has noticed."""
     notes: Notes = {}
     vm = list(site.outputs()["vms"])[-1]
     names = site.inside("virsh", "--quiet", "list", "--name").split()

@@ -59,7 +59,7 @@ class LabLoad:
         """End it, and return its result once the last request is over.
 
         Raises:
-            LoadTrouble: There is none, or it had reached its limit before.
+            LoadTrouble: It has no result, or had reached its limit before.
         """
         text = self._rest()
         try:

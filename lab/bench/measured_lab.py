@@ -247,17 +247,17 @@ class MeasuredLab:
     def as_root(self, vm: str, command: str, *, wait: bool = True) -> str:
         """Run a shell command on a VM as root.
 
-        Without `wait` it is only started, and what it prints is not returned.
+        Without `wait` it is only started, and its output is not returned.
         """
         started = () if wait else ("systemd-run", "--quiet")
         return self.on_vm(vm, shlex.join(("sudo", *started, "sh", "-c", command)))
 
     @contextmanager
     def ready_as_root(self, vm: str, command: str) -> Iterator[Callable[[], None]]:
-        """Have a VM wait with a shell command, so that the way there, seconds, is not part of it.
+        """Prepare a shell command on a VM, so that the seconds to connect are not measured.
 
         Yields:
-            What runs it, to its end.
+            A function that runs it to its end.
 
         Raises:
             Trouble: It failed.
@@ -286,8 +286,8 @@ class MeasuredLab:
     def posts_handled_twice(self) -> int:
         """Return how many POSTs the containers that still exist answered more than once.
 
-        Each POST has an id of its own, and the application logs it once it is answered. What a
-        container took and died of before it answered is not in its log.
+        Each POST has a unique id, and the application logs it once it has answered. Requests that a
+        container had accepted when it died are not in its log.
         """
         logs = (
             "for each in $(docker ps --all --quiet --filter label=gatehouse.slot);"
@@ -312,7 +312,7 @@ class MeasuredLab:
 
     @property
     def certificates(self) -> str:
-        """Where those of the edge are that clients are to trust, seen from inside the lab."""
+        """The path of the edge's certificates to trust, seen from inside the lab."""
         return str(self.edge.certificates())
 
     @property

@@ -9,7 +9,7 @@ from typing import Any
 
 HEAD = "scenario, requests, failed, p50, p99, slowest"
 LARGEST_P99 = 1000.0
-"""Milliseconds: a rate with slower answers is more than the machine carries."""
+"""Milliseconds: at a rate with slower answers, the machine is overloaded."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,7 +54,7 @@ def remarks(measured: ScenarioResult) -> list[str]:
 
 
 def summary(runs: Sequence[ScenarioResult]) -> list[str]:
-    """Return the last lines; the very last one is of the changes alone."""
+    """Return the last lines; the very last one covers only changes, not faults."""
     changes = [run for run in runs if not run.fault]
     faults = [run for run in runs if run.fault]
     lines = []
@@ -85,12 +85,12 @@ def carried(load: Mapping[str, Any], largest_p99: float = LARGEST_P99) -> bool:
 def highest_rate(carries: Callable[[float], bool], start: float, most: float) -> float | None:
     """Return the highest rate found that is carried; none if not even ``start`` is.
 
-    Doubles while it is carried, and then goes on from the last one in quarters of it.
+    It doubles the rate while that is carried, and then adds quarters of the last one.
 
     Args:
         carries: Tries a rate, in requests/s.
         start: The first rate.
-        most: None above it is tried.
+        most: The highest rate to try.
     """
     best, rate = None, start
     while rate <= most and carries(rate):

@@ -102,7 +102,7 @@ def _reloads(site: MeasuredLab) -> Notes:
 def _killed(
     path: str, values: Sequence[Any], moments: Sequence[float]
 ) -> Callable[[MeasuredLab], Notes]:
-    """Return what changes a value, kills that at each of the moments, and runs it again."""
+    """Return a change that is killed at each of the moments, and then run again."""
 
     def act(site: MeasuredLab) -> Notes:
         under_way = []
@@ -124,7 +124,7 @@ SMALLEST = Scenario(
     start={"farm.vms": 1, "services.hello.replicas": 1},
     quiet=True,
 )
-"""The least that a scenario begins with: a rate that it does not carry, they cannot either."""
+"""The smallest site of all scenarios: none of them carries a rate that it does not carry."""
 
 SCENARIOS: tuple[Scenario, ...] = (
     Scenario(name="nothing changes", act=_nothing, short=True, quiet=True),
@@ -170,7 +170,7 @@ SCENARIOS: tuple[Scenario, ...] = (
 def way_to(scenario: Scenario, site: MeasuredLab) -> Scenario | None:
     """Return the change that leads from the site's config to a scenario's; none if there is none.
 
-    Whatever failed on the way to a scenario would be a request lost by a change.
+    A request that fails on the way to a scenario counts as lost by a change.
     """
     now = {key: site.value(key) for key in _BASE}
     wanted = scenario.config
@@ -197,7 +197,7 @@ def chosen(names: str, *, short: bool) -> list[Scenario]:
         short: Only those of the short form, unless names are given.
 
     Raises:
-        Trouble: There is none of a name.
+        Trouble: No scenario has one of the names.
     """
     wanted = [name.strip() for name in names.split(";") if name.strip()]
     known = [scenario.name for scenario in SCENARIOS]

@@ -79,9 +79,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--target", required=True, help="address:port; loopback or a lab's own")
     parser.add_argument("--host", required=True, help="the Host header")
     parser.add_argument("--rate", type=float, required=True, help="requests/s of all clients")
-    parser.add_argument("--body", default=r"\S+\n", help="what `GET /` answers, a regex")
+    parser.add_argument("--body", default=r"\S+\n", help="a regex for the answer to `GET /`")
     parser.add_argument(
-        "--trust", type=Path, help="HTTPS; a PEM file, or a folder of them, of whom to trust"
+        "--trust", type=Path, help="use HTTPS; trusted certificates: a PEM file or a folder of them"
     )
     parser.add_argument(
         "--websockets", type=int, default=0, help="a share of clients, beside 20 others, that echo"

@@ -37,8 +37,8 @@ SHARES: Mapping[ClientKind, int] = {
     ClientKind.HTTP2: 5,
     ClientKind.POST: 2,
 }
-"""Of 20 requests. Of the POSTs, which take 1 to 2 s each, one is in flight for each 7/s or so. No
-WebSockets, as the lab's applications do not speak them."""
+"""Each kind's share of 20 requests. A POST takes 1 to 2 s, so one is in flight for about each 7/s.
+There are no WebSockets, because the lab's applications do not speak them."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,13 +54,13 @@ class LoadPlan:
     body: re.Pattern[str]
     """The expected body of an answer to ``GET /``."""
     timeout: float = 10.0
-    """s, from when a request (with all of its body) was due until all of its answer is there."""
+    """Seconds from when a request and its whole body were due until its answer is complete."""
     most_requests: int = 100_000
     most_seconds: float = 3600.0
     most_open: int = 1000
-    """Requests in flight; one that is due beyond is not sent and counts as failed."""
+    """Most requests in flight; one more that is due is not sent and counts as failed."""
     connections: int = 4
-    """How many the keep-alive client opens before it uses one again."""
+    """How many connections the keep-alive client opens before it reuses one."""
     shares: Mapping[ClientKind, int] = field(default_factory=lambda: SHARES)
     post_seconds: tuple[float, float] = (1.0, 2.0)
     """The shortest and the longest time over which the body of a POST is sent."""
@@ -112,7 +112,7 @@ def target(text: str) -> tuple[str, int]:
 
 
 def mixed(shares: Mapping[ClientKind, int]) -> Iterator[ClientKind]:
-    """Yield kinds for ever, each as often as its share says and as evenly as that can be."""
+    """Yield kinds for ever, each according to its share, and as evenly as possible."""
     total = sum(shares.values())
     credit = dict.fromkeys(shares, 0)
     while True:
@@ -130,6 +130,6 @@ def post_body(identity: str, size: int) -> bytes:
 
 
 def pieces(body: bytes, count: int) -> list[bytes]:
-    """Return ``body`` cut into ``count`` parts, of which none is empty if it has enough bytes."""
+    """Return ``body`` cut into ``count`` parts; none is empty if it has enough bytes."""
     cuts = [len(body) * index // count for index in range(count + 1)]
     return [body[start:end] for start, end in pairwise(cuts)]

@@ -23,7 +23,7 @@ class LoadRun:
             plan: What to do.
             name: The name of the run, which is in the id of each POST.
             section: The first section's name.
-            tell: Takes each section's result, once its last request is over.
+            tell: A function that gets each section's result, once its last request is over.
         """
         self._plan = plan
         self._tell = tell
@@ -71,7 +71,7 @@ class LoadRun:
         self._tell(section.result(now, None))
 
     def _tick(self) -> None:
-        """Make every request that is due, and come back when the next one is."""
+        """Make every request that is due, and schedule itself for the next one."""
         if self._ended.done():
             return
         while (due := self._began + self._made / self._plan.rate) <= self._loop.time():
@@ -93,7 +93,7 @@ class LoadRun:
         task.add_done_callback(self._tasks.discard)
 
     async def _make(self, section: Section, kind: ClientKind, number: int, due: float) -> None:
-        # A body is meant to take its time; the answer is waited for from its end on.
+        # A body is sent slowly on purpose; the time limit begins at its end.
         due += self._plan.sending_seconds(kind, number)
         reason: str | None = None
         try:
@@ -104,7 +104,7 @@ class LoadRun:
         except Failed as failed:
             reason = str(failed)
         except Exception as error:
-            # A request that is not accounted for would count as one that was answered.
+            # Without a record, this request would count as answered.
             reason = f"the load generator itself: {error!r}"
         self._over(section, kind, due, reason)
 

@@ -76,7 +76,7 @@ class TcpLoad:
         each = http.client.HTTPConnection(self.address, self.port, timeout=TIMEOUT)
         with contextlib.closing(each) as connection:
             connection.connect()
-            connection.auto_open = 0  # or it would connect again where this one broke
+            connection.auto_open = 0  # otherwise it would connect again where this one broke
             connection.request("GET", "/")
             container = connection.getresponse().read().decode().strip()
             sent = 0

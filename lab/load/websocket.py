@@ -30,7 +30,7 @@ class WebSocket(asyncio.Protocol):
         self._transport = cast("asyncio.Transport", transport)
 
     async def open(self, url: str) -> None:
-        """Ask for a WebSocket, and wait until it is there.
+        """Ask for a WebSocket, and wait until it is open.
 
         Raises:
             Failed: The server does not agree.

@@ -8,8 +8,8 @@ import os
 import socket
 from collections.abc import Iterable, Iterator
 
-# Below the ports that connections take for themselves, one of which might be gone before its server
-# comes; and others for each process, as tests run in several.
+# Below Linux's ephemeral ports: a connection might take one before its server listens. And other
+# ports for each process, because tests run in several.
 _FIRST, _PROCESSES, _EACH = 23_000, 36, 250
 _FIRST_OF_THIS_PROCESS = _FIRST + os.getpid() % _PROCESSES * _EACH
 _PORTS = itertools.cycle(range(_FIRST_OF_THIS_PROCESS, _FIRST_OF_THIS_PROCESS + _EACH))

@@ -40,7 +40,7 @@ class Site:
         """More keys of ``edge``."""
 
     def stack(self, services: Mapping[str, Any]) -> Stack:
-        """Return a config with these services, of which some keys need not be given."""
+        """Return a config with these services, with defaults for some of their required keys."""
         whole = {
             name: {
                 "image": "app:1",

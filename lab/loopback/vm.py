@@ -158,7 +158,7 @@ class Vm:
         return self._process.pid
 
     def add(self, name: str, stack: Stack, container: Container) -> None:
-        """Have Traefik send requests for a service to a container."""
+        """Make Traefik send requests for a service to a container."""
         service = stack.services[name]
         known_as = traefik_name(name, service)
         labels = dict(self._start.labels(traefik_labels(name, service)))

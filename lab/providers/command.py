@@ -20,8 +20,8 @@ from lab.providers.provider_errors import ProviderError
 from lab.providers.schema import Effect, Schema
 from lab.providers.values import Props
 
-# The command and its children end with the plugin, so that after a killed run, nothing works on
-# beside the next one. Daemons have left the process group by then and stay.
+# The command and its children end with the plugin, so that none of a killed run's processes works
+# beside the next run. Daemons have left the process group by then and stay.
 _DIES_TOO = (
     *("setpriv", "--pdeathsig", "TERM", "--", "/bin/sh", "-c"),
     'trap "kill -KILL 0" TERM; exec 3<&0; "$@" <&3 3<&- & wait $!',
@@ -62,7 +62,7 @@ class Shell:
     def started(
         self, arguments: Sequence[str], **options: Any
     ) -> Iterator[subprocess.Popen[bytes]]:
-        """Run a command in a process group of its own; nothing of it is left after the block.
+        """Run a command in its own process group, all of which ends with the block.
 
         Raises:
             ProviderError: The provider was cancelled.
@@ -183,7 +183,7 @@ def _execute(
 
 
 def _lines(process: subprocess.Popen[bytes], timeout: float | None) -> Iterator[tuple[str, bytes]]:
-    """Yield the output of a process in whole lines: Pulumi would not recognize half a secret."""
+    """Yield a process's output in whole lines, because Pulumi would not recognize half a secret."""
     deadline = None if timeout is None else time.monotonic() + timeout
     rest = {"stdout": b"", "stderr": b""}
     with selectors.DefaultSelector() as selector:
@@ -193,7 +193,7 @@ def _lines(process: subprocess.Popen[bytes], timeout: float | None) -> Iterator[
         while selector.get_map():
             left = None if deadline is None else deadline - time.monotonic()
             if left is not None and left <= 0:
-                raise ProviderError(f"no end within {timeout:.0f} s, its time limit; stopped")
+                raise ProviderError(f"stopped at its time limit of {timeout:.0f} s")
             for key, _ in selector.select(left):
                 chunk = os.read(key.fd, 65536)
                 if not chunk:

@@ -49,7 +49,7 @@ class DockerHost:
         self._folder: Path | None = None
 
     def cancel(self) -> None:
-        """Do nothing: a request that is cut off may lose something, one that ends does not."""
+        """Do nothing: an interrupted request may leave half a change, so it may end."""
 
     def close(self) -> None:
         """End the connection."""

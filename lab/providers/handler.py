@@ -15,7 +15,7 @@ class Connection(Protocol):
     """A provider's connection to the system that it manages; opened lazily, shared by threads."""
 
     def cancel(self) -> None:
-        """End operations that may take long, and start no more of them."""
+        """Stop operations that may take long, and start no more of them."""
 
     def close(self) -> None:
         """Close the connection, and end the processes behind it."""

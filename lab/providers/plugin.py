@@ -105,7 +105,7 @@ class Plugin(provider_pb2_grpc.ResourceProviderServicer):
         """Begin.
 
         Args:
-            package: What it serves.
+            package: The package to serve.
             engine: Where the engine takes log lines, as host:port; empty for nowhere.
         """
         self._package = package

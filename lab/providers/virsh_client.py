@@ -33,7 +33,7 @@ class Virsh:
         """Do nothing: calls are short, and a call that is cut off may leave half a resource."""
 
     def close(self) -> None:
-        """Do nothing: there is no open connection."""
+        """Do nothing, because no connection stays open."""
 
     def __call__(self, *arguments: str, stdin: str | None = None, limit: float = _LIMIT) -> str:
         """Run one virsh command and return what it prints.

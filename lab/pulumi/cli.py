@@ -28,7 +28,7 @@ Version = tuple[int, ...]
 
 
 class CliError(Exception):
-    """There is no Pulumi CLI, and none can be built; the text says why and what to do."""
+    """A Pulumi CLI is missing and cannot be built; the text says why and what to do."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,7 +55,7 @@ def find(folder: Path | None = None) -> Cli | None:
     """Return the CLI to use, if one is installed or has been built.
 
     Args:
-        folder: The cache of what the lab builds; the lab's own by default.
+        folder: The cache for the lab's builds; the lab's own by default.
     """
     installed = shutil.which("pulumi")
     if installed:

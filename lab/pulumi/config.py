@@ -55,8 +55,8 @@ class Copy:
 def copy_config(source: Path, copy: Path) -> dict[str, str]:
     """Copy a stack file without its secrets; return these by their paths for the CLI.
 
-    The keys that the CLI has added to the copy for its encryption stay there. All other values
-    are to Pulumi what they are in the source.
+    The keys that the CLI has added to the copy for its encryption stay there. Pulumi reads all
+    other values as in the source.
 
     Raises:
         StackError: The file cannot be read, or Pulumi would refuse it.

@@ -1,4 +1,4 @@
-"""What the Pulumi CLI starts as a plugin: hands itself over to the resident process.
+"""The program that the Pulumi CLI starts as a plugin; it hands over to the resident process.
 
     python -IS launcher.py MODULE NAME [ARGUMENT…]
 

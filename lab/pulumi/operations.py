@@ -81,7 +81,7 @@ class PulumiCli:
             return self._refresh(variables, self._targets(target_types))
 
     def destroy(self, *, ignore_protect: bool = False) -> int:
-        """Delete everything, also what is protected if `ignore_protect`."""
+        """Delete everything; protected resources only with `ignore_protect`."""
         with self._prepared() as variables:
             self._recover()
             more = ("--ignore-protect",) if ignore_protect else ()
@@ -130,7 +130,7 @@ class PulumiCli:
         if not passphrase.exists():
             passphrase.touch(mode=0o600)
             passphrase.write_text(secrets.token_urlsafe(32))
-        # A project of our own: `pulumi stack init` writes its salt beside the project's file.
+        # A separate project, because `pulumi stack init` writes its salt beside the project's file.
         self._shadow.mkdir(mode=0o700, exist_ok=True)
         (self._shadow / "Pulumi.yaml").write_text(
             f"name: {project_name(self.project)}\nruntime: yaml\n", encoding="utf-8"
@@ -158,7 +158,7 @@ class PulumiCli:
         return self._shadow / f"Pulumi.{self.stack}.yaml"
 
     def _command(self, *arguments: str) -> list[str]:
-        # By its path: it would be looked up on this process's PATH.
+        # By its path, because its name would be looked up on this process's PATH.
         return [
             *(str(self.folder / "bin" / "pulumi"), *arguments, "--stack", self.stack),
             *("--non-interactive", "--color", "never"),
@@ -280,20 +280,24 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("--project", type=Path, default=Path(), help="the program's folder")
     made.add_argument("--config-file", type=Path, help="default: Pulumi.<stack>.yaml")
     made.add_argument("--state", type=Path, required=True, help="the folder of the state")
-    made.add_argument("--refresh", action="store_true", help="read what really exists first")
-    made.add_argument("--refresh-apart", action="store_true", help="of up: with a time limit")
+    made.add_argument("--refresh", action="store_true", help="read the real resources first")
+    made.add_argument(
+        "--refresh-apart", action="store_true", help="for up: refresh with a time limit"
+    )
     made.add_argument("--refresh-timeout", type=float, default=REFRESH_SECONDS, metavar="SECONDS")
     made.add_argument(
         "--target-type",
         action="append",
         default=[],
         metavar="TYPE",
-        help="of refresh: only of resources of this type (* is a wildcard); can be given again",
+        help="for refresh: only resources of this type (* is a wildcard); may be repeated",
     )
     made.add_argument(
-        "--ignore-protect", action="store_true", help="of destroy: also what is protected"
+        "--ignore-protect", action="store_true", help="for destroy: protected resources, too"
     )
-    made.add_argument("--show-secrets", action="store_true", help="of outputs: in plain text")
+    made.add_argument(
+        "--show-secrets", action="store_true", help="for outputs: show secrets in plain text"
+    )
     return made
 
 

@@ -43,7 +43,7 @@ def serve(name: str, service: PluginService, line: socket.socket | None = None) 
 
     Args:
         name: The process's name, by which it is found after a run was killed.
-        service: What is served.
+        service: The service to serve.
         line: The connection to the launcher that the CLI has started, if there is one.
     """
     with contextlib.suppress(OSError):

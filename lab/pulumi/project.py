@@ -13,7 +13,7 @@ def project_name(folder: Path) -> str:
     """Return the project's name from its ``Pulumi.yaml``.
 
     Raises:
-        StackError: There is no such file, or no name in it.
+        StackError: The file is missing, or has no name in it.
     """
     path = folder / "Pulumi.yaml"
     try:

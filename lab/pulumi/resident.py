@@ -57,7 +57,7 @@ def main(parent: int) -> None:
     listener = socket.socket(fileno=os.dup(0))
     for module in (*_MODULES, *_PACKAGES):
         importlib.import_module(module)
-    if os.getppid() != parent:  # it ended before setpriv asked for its signal
+    if os.getppid() != parent:  # the parent ended before setpriv asked for its signal
         return
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # nobody waits for the plugins
     while True:
@@ -95,7 +95,7 @@ def _become(listener: socket.socket, line: socket.socket) -> None:
     os.environ.update(asked["environment"])
     os.chdir(asked["folder"])
     if asked["module"] not in _MODULES:
-        raise ValueError(f"{asked['module']}: is no plugin")
+        raise ValueError(f"{asked['module']}: is not a plugin")
     importlib.import_module(asked["module"]).run(asked["name"], asked["arguments"], line)
 
 

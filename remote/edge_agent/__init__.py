@@ -13,9 +13,9 @@ without systemd, a loop in a shell does. The distribution's own instance is not 
 then swaps the file, reloads HAProxy, and reads the result of the reload. If a step fails, the old
 configuration keeps serving, and the reason is on stderr.
 
-With TLS, certificates are found, checked and assembled for HAProxy on the edge's host. ``renew``,
-which a timer runs every hour, has newer ones taken up without a reload, and obtains what is due by
-ACME; with ``now`` also what failed only recently.
+With TLS, the edge agent finds, checks and assembles certificates for HAProxy on the edge's host. A
+timer runs ``renew`` every hour: it loads newer certificates without a reload, and obtains due ones
+by ACME. With ``now``, it also tries again those that have just failed.
 
 It is sent to another host as an archive, and imports only the standard library and itself. A copy
 stays in FOLDER as ``keeper.pyz``, for the timer and for systemd.

@@ -52,7 +52,7 @@ def main(arguments: Sequence[str]) -> int:
         print(f"edge {asked.name}: {error}", file=sys.stderr)
         return 1
     except OSError as error:
-        # A full disk, for instance, names no path.
+        # The error of a full disk, for instance, has no path.
         told = f"{error.strerror or error} ({error.filename or f'below {asked.folder}'})"
         print(f"edge {asked.name}: {told}; fix that, and run this again", file=sys.stderr)
         return 1
@@ -81,7 +81,7 @@ def _run(instance: Instance, asked: argparse.Namespace, given: str) -> None:
         elif asked.action == "renew":
             _renew(instance, at_once=asked.when == "now")
         elif asked.action == "remove" and mark.is_another(instance.folder, asked.printed):
-            print(f"the edge {asked.name} was put into force again since, so it stays")
+            print(f"the edge {asked.name} was applied again since, so it stays")
         elif asked.action == "remove":
             timer.stop(instance)
             instance.stop()
@@ -98,7 +98,7 @@ def _renew(instance: Instance, *, at_once: bool) -> None:
     renewed = renew(instance, at_once=at_once)
     for each in renewed.taken_up:
         print(f"certificate loaded for {each}")
-    # Nobody would notice a unit that fails in one run of many.
+    # Nobody would notice a unit that fails only once in many runs.
     problems += [*renewed.problems, *renewed.waiting]
     if problems:
         raise EdgeError("\n".join(problems))

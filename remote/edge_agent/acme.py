@@ -2,8 +2,8 @@
 
 Failures are reported and tried again later; the edge keeps serving.
 
-HAProxy answers the challenges; certbot's hook gives it the answers. Certbot's own folder, beside
-the edge's other files, has nothing to do with the one of a certbot that runs there otherwise.
+HAProxy answers the challenges; certbot's hook gives it the answers. This certbot has its own folder
+beside the edge's other files, separate from any other certbot on the host.
 """
 
 import hashlib
@@ -33,7 +33,7 @@ from remote.printable import printable
 _RENEWED_AT = 1 / 3
 """Renew at this share of the lifetime, as Let's Encrypt recommends."""
 _OTHERS_RENEWED_AT = 1 / 6
-"""At this share of the lifetime, a certificate from a file is late: its renewal may have ended."""
+"""At this share of the lifetime, a certificate from a file is late: renewal may have stopped."""
 _FIRST_PAUSE = 15 * 60.0
 """Seconds after a failure; doubles with each. Let's Encrypt allows five an hour."""
 _LONGEST_PAUSE = 24 * 3600.0
@@ -44,17 +44,17 @@ _SECONDS_IN_ALL = 900.0  # seconds after which none is begun, because an update 
 _DIRECTORY_SECONDS = 20.0
 _DIRECTORY_BYTES = 2**20
 _LIMITED = "rateLimited"
-"""In a server's refusal; RFC 8555 section 6.7."""
+"""A word in a server's refusal; RFC 8555, section 6.7."""
 _NO_ACCOUNT = "accountDoesNotExist"
-"""Likewise, for example from a private authority that was installed anew."""
+"""The same, for example from a private authority that was installed anew."""
 _MOST_OF_A_LINE = 500
-"""Characters of what certbot and the server say; the kind of a refusal comes first."""
+"""Most characters of certbot's and the server's messages; a refusal's kind comes first."""
 _ALONE = 25
-"""Domains below one registered domain that get a certificate each. More are grouped, as Let's
-Encrypt issues 50 certificates per registered domain and week:
+"""Most domains below one registered domain that get a certificate each. More are grouped, because
+Let's Encrypt issues 50 certificates per registered domain and week:
 https://letsencrypt.org/docs/rate-limits/"""
 _TOGETHER = 25
-"""Domains in one certificate then: the most that Let's Encrypt's stricter profiles take."""
+"""Domains in each of these certificates: the most that Let's Encrypt's stricter profiles allow."""
 
 
 def obtain(
@@ -123,18 +123,18 @@ def _obtain(
     return problems
 
 
-def waiting(instance: Instance, spec: Spec, told: Sequence[str]) -> list[str]:
-    """Return why domains wait for their next attempt, without the known reasons in ``told``."""
+def waiting(instance: Instance, spec: Spec, known: Sequence[str]) -> list[str]:
+    """Return why domains wait for their next attempt, except the reasons in ``known``."""
     if spec.acme is None:
         return []
     attempts = _Attempts(spec.acme.folder(instance.folder) / "attempts.json")
-    return [why for why in attempts.reasons() if why not in told]
+    return [why for why in attempts.reasons() if why not in known]
 
 
 def registered(domain: str) -> str:
     """Return an approximation of the registered domain: the last two labels.
 
-    It is too short for ``shop.example.co.uk``, which only groups more than necessary.
+    For ``shop.example.co.uk`` it is too short, so more domains than necessary are grouped.
     """
     return ".".join(domain.removeprefix("*.").split(".")[-2:])
 
@@ -146,9 +146,9 @@ def together(
 
     Args:
         due: The domains that need one now.
-        served: All that the edge serves; where many are due at once now, they are so later too.
-        refused: Those that were refused before. Some of them are asked for alone, as a server may
-            refuse all of an order because of one domain.
+        served: All that the edge serves: domains that are due together now will be so later too.
+        refused: Those that were refused before. Some of them get an order of their own, because a
+            server may refuse a whole order for one domain.
     """
     counts = Counter(registered(each) for each in served if not each.startswith("*."))
     alone: list[tuple[str, ...]] = []
@@ -184,12 +184,12 @@ def _unready(acme: AcmeServer) -> str | None:
         install.program("certbot")
     except EdgeError as error:
         return str(error)
-    told: list[str | None] = []
-    # A timeout of a connection is for each read, so a server that trickles would hold the update.
-    asking = threading.Thread(target=lambda: told.append(_silence(acme)), daemon=True)
+    found: list[str | None] = []
+    # A connection's timeout applies to each read, so a server that trickles would hold the update.
+    asking = threading.Thread(target=lambda: found.append(_silence(acme)), daemon=True)
     asking.start()
     asking.join(_DIRECTORY_SECONDS)
-    reason = told[0] if told else f"there is no end of it after {_DIRECTORY_SECONDS:.0f} s"
+    reason = found[0] if found else f"no complete answer after {_DIRECTORY_SECONDS:.0f} s"
     return None if reason is None else f"{acme.directory} does not answer: {printable(reason)}"
 
 
@@ -215,8 +215,8 @@ def _attempt(
     Args:
         instance: The edge.
         acme: The server.
-        domains: What the certificate is to be for.
-        clock: What added to the monotonic clock is the time.
+        domains: The domains of the certificate.
+        clock: The difference between the time and the monotonic clock.
     """
     config = acme.folder(instance.folder) / "config"
     certbot.forget_damaged_accounts(config)
@@ -250,7 +250,7 @@ def _unusable(files: Files, domains: Sequence[str], now: float) -> str:
 def _certbot(instance: Instance, acme: AcmeServer, domains: Sequence[str], name: str) -> str | None:
     """Obtain a certificate for domains, and return certbot's words if that fails.
 
-    Of several, those that cannot be proved are left out. The certificate is called ``name``.
+    Domains that cannot be proved are left out. The certificate is called ``name``.
     """
     folder = acme.folder(instance.folder)
     trust = {} if acme.ca is None else {"REQUESTS_CA_BUNDLE": acme.ca}
@@ -263,7 +263,7 @@ def _certbot(instance: Instance, acme: AcmeServer, domains: Sequence[str], name:
         *("--manual", "--preferred-challenges", "http", "--manual-auth-hook", shlex.join(hook)),
         *("--key-type", "ecdsa", "--elliptic-curve", "secp256r1"),
         *("--cert-name", name, "--domain", ",".join(domains), "--force-renewal"),
-        # The name may be of one for other domains, which are those that could be proved then.
+        # An earlier one of this name may have fewer domains: those that could be proved then.
         *(("--allow-subset-of-names", "--renew-with-new-domains") if len(domains) > 1 else ()),
         # So that its log is from this run.
         *("--max-log-backups", "10"),
@@ -286,7 +286,7 @@ def _lineage(domains: Sequence[str]) -> str:
 
 
 def _server_said(log: Path) -> list[str]:
-    """Return what the server refused with, which certbot 2.1 on Python 3.11 keeps to its log."""
+    """Return the server's refusal, which certbot 2.1 on Python 3.11 writes to its log only."""
     try:
         said = re.findall(r"^acme\.messages\.Error: (.+)$", text_of(log), re.MULTILINE)
     except OSError:
@@ -309,11 +309,11 @@ class _Attempts:
             self._failed = {}
 
     def reasons(self) -> list[str]:
-        """Return why those that were refused were, once each."""
+        """Return the reasons of the refusals, once each."""
         return list(dict.fromkeys(why for *_, why in self._failed.values() if why))
 
     def refused(self) -> set[str]:
-        """Return the domains that were refused otherwise than for a limit on certificates."""
+        """Return the domains that were refused for a reason other than a limit on certificates."""
         return {domain for domain, (*_, why) in self._failed.items() if _LIMITED not in why}
 
     def may_try(self, domain: str, now: float) -> bool:

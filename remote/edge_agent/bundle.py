@@ -1,6 +1,6 @@
 """The edge agent's input: haproxy.cfg and the files beside it, in one text.
 
-A preview shows it line by line, so all of it stands there as HAProxy reads it::
+A preview shows it line by line, so its lines are those that HAProxy reads::
 
     === haproxy.cfg
     global
@@ -9,9 +9,8 @@ A preview shows it line by line, so all of it stands there as HAProxy reads it::
     <h1>Down</h1>
 
 A line ``=== path`` begins a file. A file's own line that begins with ``===`` has one more ``=``.
-All files but haproxy.cfg are kept below ``files`` in the edge's folder, where haproxy.cfg names
-them. They are as much a part of it as its own lines: checked with it, swapped with it, and put back
-with it.
+All files except haproxy.cfg are stored below ``files`` in the edge's folder, and haproxy.cfg names
+them there. They are checked, swapped and rolled back together with haproxy.cfg.
 """
 
 import re
@@ -26,7 +25,7 @@ CONFIG = "haproxy.cfg"
 FOLDER = "files"
 _RULE = "==="
 _UNENDED = ", without a newline at its end"
-_PART = "[A-Za-z0-9_][A-Za-z0-9._-]{0,249}"  # `.part` is added to it while it is written
+_PART = "[A-Za-z0-9_][A-Za-z0-9._-]{0,249}"  # while it is written, `.part` is added to its name
 _PATH = re.compile(f"{_PART}(/{_PART})*")
 _SHOWN = 100
 _NOTHING_CHANGED = "nothing was changed; run `pulumi up` again"
@@ -113,10 +112,10 @@ def read(folder: Path) -> dict[str, str]:
 
 
 def write(folder: Path, files: Mapping[str, str]) -> None:
-    """Make the files below a folder be these and no others, each replaced whole.
+    """Replace the files below a folder by these, each as a whole.
 
     Unchanged files are never missing meanwhile, so an HAProxy that starts just then finds them.
-    What it reads at a start outlives a power failure.
+    Files that HAProxy reads at its start survive a power failure.
     """
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     before = read(folder)

@@ -1,7 +1,7 @@
-"""Certbot's own files, of which damaged ones are not used any more.
+"""Set damaged files of certbot aside.
 
-With one, as a full disk or a power failure leaves it, certbot fails at each run for ever, in words
-that do not name the file.
+A full disk or a power failure can damage a file. Certbot then fails at each run, with a message
+that does not name the file.
 """
 
 import itertools
@@ -42,11 +42,11 @@ def put_accounts_aside(config: Path) -> None:
 def lineage(config: Path, name: str) -> str:
     """Return the first of ``name``, ``name_1`` and so on that certbot can make or renew.
 
-    What is damaged stays, as its certificate may still be good.
+    Damaged ones stay, because their certificate may still be good.
 
     Args:
         config: Certbot's ``--config-dir``.
-        name: What certbot is to call the certificate and those that renew it.
+        name: Certbot's name for the certificate and its renewals.
     """
     names = itertools.chain((name,), (f"{name}_{number}" for number in itertools.count(1)))
     return next(each for each in names if not _is_damaged(config, each))

@@ -1,7 +1,7 @@
 """The certificates that HAProxy gets: found in PEM files, checked, and chosen for each domain.
 
-Only reads, so the preview and the edge's host report the same errors. It reads certificates with
-``openssl``, because Python's standard library cannot.
+This module changes nothing, so the preview and the edge's host report the same errors. It reads
+certificates with ``openssl``, because Python's standard library cannot.
 """
 
 import base64
@@ -44,7 +44,7 @@ class AcmeServer:
     email: str
     directory: str
     ca: str | None
-    """A file with the certificates that the server itself is trusted by; None for the system's."""
+    """A file with the CA certificates for the server's own TLS; None for the system's."""
 
     def folder(self, edge: Path) -> Path:
         """Return certbot's folder for this server, below an edge's folder."""
@@ -56,7 +56,8 @@ class Spec:
     """The config of the certificates."""
 
     domains: tuple[str, ...]
-    """All that are served; a wildcard is ``*.example.org``. The first one's is the default."""
+    """All served domains; a wildcard is ``*.example.org``. The first one's certificate is the
+    default."""
     folder: Path | None
     certificates: tuple[Files, ...]
     self_signed: bool
@@ -64,7 +65,7 @@ class Spec:
 
     @classmethod
     def from_json(cls, given: Mapping[str, Any]) -> "Spec":
-        """Read what ``components.edge.tls.spec`` wrote.
+        """Read the text that ``components.edge.tls.spec`` wrote.
 
         Raises:
             ValueError, KeyError, TypeError or AttributeError: It has another form.
@@ -88,7 +89,7 @@ class Spec:
 
 def _texts(given: object) -> tuple[str, ...]:
     if not isinstance(given, list | tuple) or not all(isinstance(each, str) for each in given):
-        raise TypeError(f"{given!r} is no list of texts")
+        raise TypeError(f"{given!r} is not a list of texts")
     return tuple(given)
 
 
@@ -135,7 +136,7 @@ class UnusableError(Exception):
         self.path = path
         self.why = why
         self.names = names
-        """The domains that it would have been for, as far as they are known."""
+        """The domains of the unusable certificate, as far as they are known."""
 
 
 @dataclass(frozen=True)
@@ -147,14 +148,14 @@ class Choice:
     own: tuple[str, ...]
     """The domains for which the edge obtains or signs certificates itself."""
     problems: tuple[str, ...]
-    """``path: what is wrong (got what)``; there are some if a domain is in neither of these."""
+    """``path: what is wrong (got value)``; not empty if a domain is in neither of the two."""
 
 
 def fingerprint(pem: str) -> str:
     """Return the SHA-1 of the first certificate in a PEM text, as HAProxy and openssl print it."""
     block = next(found[0] for found in _BLOCK.finditer(pem) if found[1].endswith("CERTIFICATE"))
     der = base64.b64decode("".join(block.splitlines()[1:-1]))
-    # A "trusted certificate" has more after it. Its length is in the bytes after the first one.
+    # A "trusted certificate" has more data at its end. The length follows the first byte.
     size = der[1] & 0x7F
     end = 2 + size if der[1] < 0x80 else 2 + size + int.from_bytes(der[2 : 2 + size], "big")
     return hashlib.sha1(der[:end], usedforsecurity=False).hexdigest().upper()
@@ -169,18 +170,20 @@ def read(files: Files) -> Certificate:
     """Return the certificate that is in two files.
 
     Raises:
-        UnusableError: They are missing, unreadable or no pair.
+        UnusableError: They are missing, unreadable or not a pair.
     """
     chain = _blocks("fullchain", files.fullchain, "CERTIFICATE")
     told = _openssl("x509", "-noout", "-dates", "-ext", "subjectAltName", "-pubkey", text=chain[0])
     if told is None:
-        raise UnusableError("fullchain", files.fullchain, "is no certificate that openssl can read")
+        raise UnusableError(
+            "fullchain", files.fullchain, "is not a certificate that openssl can read"
+        )
     begins, ends = _dates(files.fullchain, chain[0], told)
     names = tuple(re.findall(r"DNS:([^,\s]+)", told.lower().replace("dns:", "DNS:")))
     key = _blocks("privkey", files.privkey, "PRIVATE KEY", names)[0]
     public = _openssl("pkey", "-pubout", "-passin", "pass:", text=key)
     if public is None or "ENCRYPTED" in key:  # openssl takes an empty passphrase, HAProxy does not
-        why = "is no private key that can be read without a passphrase"
+        why = "is not a private key that can be read without a passphrase"
         raise UnusableError("privkey", files.privkey, why, names)
     if public.strip() not in told:
         why = f"is not the key of {files.fullchain}"
@@ -237,8 +240,8 @@ def _openssl(*arguments: str, text: str) -> str | None:
 def choose(spec: Spec, now: float) -> Choice:
     """Return for each domain the certificate that covers it and is valid longest.
 
-    Changes nothing. Each of ``certificates`` has to be valid. ``folder`` may also hold unneeded and
-    invalid ones, as folders do in which certificates were renewed for years.
+    Each of ``certificates`` has to be valid. ``folder`` may also contain unneeded and invalid ones,
+    as folders do after years of renewals.
     """
     problems: list[str] = []
     if spec.acme is not None and spec.acme.ca is not None and not os.access(spec.acme.ca, os.R_OK):

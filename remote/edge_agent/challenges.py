@@ -1,7 +1,7 @@
 """ACME challenges over HTTP, answered by HAProxy itself.
 
-Nothing listens for them: certbot's hook puts the answer into a map of the worker that serves, and
-HAProxy answers from it. So only root can answer a challenge for the edge's domains.
+No other program listens for them: certbot's hook puts the answer into a map of the current worker,
+and HAProxy answers from it. So only root can answer a challenge for the edge's domains.
 """
 
 import re

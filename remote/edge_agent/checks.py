@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from remote.edge_agent.system import EdgeError, poll
 
 NO_STATE = "1\n"
-"""The version of the format of ``show servers state``; no servers."""
+"""A state of no servers in the format of ``show servers state``: its version alone."""
 
 
 @dataclass(frozen=True)
@@ -24,12 +24,12 @@ class Check:
 def kept_state(state: str, before: Collection[Check], after: Collection[Check]) -> str:
     """Return the part of a dump by ``show servers state`` that is still true after a change.
 
-    HAProxy would give a new server the health, and even the port, of an old one of its name.
+    HAProxy would give a new server the health, and even the port, of an old server with its name.
 
     Args:
         state: The dump, in version 1 of its format.
-        before: The checks that it was made under.
-        after: Those of the configuration that will read it.
+        before: The checks of the configuration that made the dump.
+        after: The checks of the configuration that will read it.
     """
     same = {(check.backend, check.server) for check in {*before} & {*after}}
     lines = (line.split(" ") for line in state.splitlines() if not line.startswith("#"))
@@ -55,7 +55,7 @@ def await_servers(new: Collection[Check], seconds: float) -> None:
     """Wait until each server passes its check.
 
     Raises:
-        EdgeError: One does not within the time; all that do not are named.
+        EdgeError: Some do not within the time; the message names all of them.
     """
     missing = dict.fromkeys(new, "")
 

@@ -1,8 +1,8 @@
 """The root folder of HAProxy's workers: all that a hijacked worker could reach.
 
 A worker listens and reads its files first, and then makes this its root. So the folder only needs
-what a worker connects to later: the sockets of the next worker. Each is a second link to the same
-socket, under the path that it has outside. So haproxy.cfg has one path for both, and a worker
+the sockets to which a worker connects later: those of the next worker. Each is a second link to the
+same socket, under the same path as outside. So haproxy.cfg has one path for both, and a worker
 without a chroot, from an older or newer version, reaches the same listener.
 """
 
@@ -12,9 +12,9 @@ from collections.abc import Iterable
 from pathlib import Path
 
 FOLDER = "chroot"
-"""Below the edge's; belongs to root, and nobody else may write into it."""
+"""The root's name below the edge's folder. It belongs to root, and nobody else may write there."""
 NEXT, PEERS = SOCKETS = ("next.sock", "peers.sock")
-"""Of the next worker: for requests, and for the counts of clients' requests."""
+"""The next worker's sockets: for requests, and for the counts of clients' requests."""
 
 
 def make(folder: Path) -> None:
@@ -29,7 +29,7 @@ def make(folder: Path) -> None:
 def link(folder: Path) -> None:
     """Link the current sockets into the workers' root; HAProxy makes new ones at each start."""
     with (folder / "chroot.lock").open("a") as lock:
-        # systemd runs this too, when it has started HAProxy again.
+        # systemd runs this too, after it has restarted HAProxy.
         fcntl.flock(lock, fcntl.LOCK_EX)
         for name in SOCKETS:
             outside, inside = folder / name, _inside(folder) / name
@@ -41,7 +41,7 @@ def link(folder: Path) -> None:
 
 
 def holds(folder: Path, pids: Iterable[int]) -> bool:
-    """Return whether all of these processes that still run have it as their root."""
+    """Return whether all of these processes that still run are in the chroot."""
     roots = (root(pid) for pid in pids)
     return all(each is None or each == identity(folder / FOLDER) for each in roots)
 
@@ -55,7 +55,7 @@ def root(pid: int) -> tuple[int, int] | None:
 
 
 def identity(path: Path) -> tuple[int, int]:
-    """Return what names a folder in any mount namespace; a unit of systemd has one of its own."""
+    """Return a folder's identity across mount namespaces; a unit of systemd has its own."""
     found = path.stat()
     return found.st_dev, found.st_ino
 

@@ -1,4 +1,4 @@
-"""Checks before any change that a folder is the edge's own, and that it has no other folder."""
+"""Check, before any change, that a folder is the edge's, and that the edge has no other folder."""
 
 import re
 import socket
@@ -28,7 +28,7 @@ def check_is_edge(instance: Instance) -> None:
     """Check that the folder is an edge's: it has a copy of the edge agent.
 
     Raises:
-        EdgeError: There is none.
+        EdgeError: It has no copy.
     """
     if not instance.program.is_file():
         raise EdgeError(
@@ -40,7 +40,7 @@ def check_is_edge(instance: Instance) -> None:
 def check(
     instance: Instance, listeners: Collection[Listener] = (), *, removes: bool = False
 ) -> None:
-    """Check that the folder is the edge's own, and that the edge has no other folder.
+    """Check that the folder is the edge's, and that the edge has no other folder.
 
     Args:
         instance: The edge.
@@ -48,7 +48,7 @@ def check(
         removes: Whether the edge is to be removed.
 
     Raises:
-        EdgeError: The folder is not, or the edge has another one.
+        EdgeError: The folder is not the edge's, or the edge has another one.
     """
     folder = instance.folder
     if folder.exists() and not folder.is_dir():
@@ -61,9 +61,9 @@ def check(
     foreign = [] if _is_edge(instance) else sorted(_foreign(folder))
     if foreign:
         raise EdgeError(
-            "edge.folder: holds files of others, which would be deleted with the edge:"
-            f" {', '.join(foreign[:3])}; choose an empty folder, or if they are an edge's that has"
-            f" lost its {instance.program.name}, run `touch {instance.program}` and this again"
+            "edge.folder: contains files that are not the edge's, and would be deleted with it:"
+            f" {', '.join(foreign[:3])}; choose an empty folder, or if it is an edge's and has only"
+            f" lost its {instance.program.name}, run `touch {instance.program}` and then this again"
             f" (got {folder})"
         )
     for name in _other_names(instance):
@@ -81,7 +81,7 @@ def check(
 
 
 def _is_edge(instance: Instance) -> bool:
-    """Whether the folder is an edge's, also without the copy of the keeper."""
+    """Whether the folder is an edge's, also without the edge agent's copy."""
     if instance.program.is_file():
         return True
     if any(
@@ -103,7 +103,7 @@ def _foreign(folder: Path) -> Iterator[str]:
 
 
 def _is_left(path: Path) -> bool:
-    """Whether a killed first run could have left this, judged by more than its name."""
+    """Whether a killed first run may have left this file; looks at more than its name."""
     if path.name == users.USERS:
         return path.is_dir() and all(_USERLISTS.fullmatch(each.name) for each in path.iterdir())
     if path.name == chroot.FOLDER:
@@ -115,7 +115,7 @@ def _is_left(path: Path) -> bool:
 
 
 def _other_names(instance: Instance) -> Iterator[str]:
-    """Yield the names that are not this edge's of an edge that serves from its folder."""
+    """Yield the names of other edges that serve from this edge's folder."""
     if instance.under_systemd:
         for unit in systemd.UNITS.glob("gatehouse-*.service"):
             if unit.name != instance.unit and _is_same(systemd.folder_of(unit.name), instance):
@@ -134,9 +134,9 @@ def _is_same(folder: Path | None, instance: Instance) -> bool:
 
 
 def _others(instance: Instance, ports: set[str]) -> Iterator[Path]:
-    """Yield the other folders of edges that have the unit, or the ports, of this one.
+    """Yield the other folders of edges that have this edge's unit or ports.
 
-    The same one by another path is another one: see `places`.
+    Another path of the same folder counts as another folder: see `places`.
     """
     for folder in _folders(instance, ports):
         if folder != instance.folder and folder.is_dir():

@@ -14,7 +14,7 @@ def parser(words: str = WORDS) -> argparse.ArgumentParser:
     """Return the parser of the command line.
 
     Args:
-        words: What comes before the first argument.
+        words: The words before the first argument.
     """
     made = argparse.ArgumentParser(words, allow_abbrev=False, description=__doc__)
     actions = made.add_subparsers(dest="action", required=True, metavar="ACTION")
@@ -60,7 +60,7 @@ def parser(words: str = WORDS) -> argparse.ArgumentParser:
 
 
 def parsed(arguments: Sequence[str], words: str = WORDS) -> argparse.Namespace:
-    """Return what a command line says; else print the usage and exit with code 2."""
+    """Return the arguments of a command line; if they are wrong, print the usage and exit."""
     return parser(words).parse_args(list(arguments))
 
 

@@ -21,11 +21,11 @@ def ask(path: Path, command: str, seconds: float | None = None) -> str | None:
 
     Args:
         path: The socket.
-        command: As its management guide has it.
+        command: A command from HAProxy's management guide.
         seconds: How long each part of the answer may take; ``SECONDS`` if not given.
 
     Raises:
-        NoAnswerError: There is no answer in time.
+        NoAnswerError: HAProxy does not answer in time.
     """
     within = SECONDS if seconds is None else seconds
     try:
@@ -44,5 +44,5 @@ def ask(path: Path, command: str, seconds: float | None = None) -> str | None:
             f"HAProxy does not answer `{first}` on {path} within {within:g} s; look at its log and"
             " at the load of the machine, and run this again"
         ) from None
-    except OSError:  # there is no socket or no listener, or the listener ended meanwhile
+    except OSError:  # no socket or no listener, or the listener has ended meanwhile
         return None

@@ -1,4 +1,4 @@
-"""What the edge agent knows of a haproxy.cfg without reading it: the file ``facts.json`` beside it.
+"""Facts about a haproxy.cfg, so that the edge agent need not parse it: ``facts.json`` beside it.
 
 The program that renders haproxy.cfg writes it from the same values.
 """
@@ -35,7 +35,7 @@ class Listener:
 
 @dataclass(frozen=True)
 class Facts:
-    """What the edge agent needs to know about a haproxy.cfg."""
+    """The facts that the edge agent needs about a haproxy.cfg."""
 
     listeners: tuple[Listener, ...] = ()
     checks: frozenset[Check] = frozenset()
@@ -45,7 +45,7 @@ class Facts:
     users: str | None = None
     """The digest of the userlists that it needs; None if it needs none."""
     max_connections: int | None = None
-    """How many connections it takes at once; None for as many as the host has memory for."""
+    """How many connections it takes at once; None for a limit by the host's memory."""
 
 
 def text(facts: Facts) -> str:

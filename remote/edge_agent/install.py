@@ -1,7 +1,7 @@
 """Install missing programs on the edge's host from its distribution.
 
-Nothing is upgraded or removed, and no service of a new package is started or left enabled: the edge
-has its own unit.
+Nothing is upgraded or removed. No service of a new package is started or left enabled, because the
+edge has its own unit.
 """
 
 import fcntl
@@ -18,21 +18,21 @@ from remote.edge_agent.system import EdgeError, find, run
 from remote.texts import template_of
 
 OLDEST_HAPROXY = (2, 6)
-"""What haproxy.cfg is written for."""
+"""The oldest HAProxy that can read haproxy.cfg."""
 
 LOCK = Path("/run/gatehouse-packages.lock")
 DPKG_LOCK = Path("/var/lib/dpkg/lock-frontend")
-"""Held by apt, which goes on when the run that called it is killed."""
+"""The lock of apt, which continues if the run that called it is killed."""
 POLICY = Path("/usr/sbin/policy-rc.d")
 POLICY_BACKUP = Path("/usr/sbin/policy-rc.d.gatehouse-saved")
 POLICY_TEXT = template_of("remote.edge_agent", "policy-rc.d").substitute()
-"""Of the policy while packages are installed; a line with their names may follow."""
+"""The policy's text while packages are installed; a line with their names may follow."""
 _PACKAGES = "# packages: "
 _APT = (
     *("env", "DEBIAN_FRONTEND=noninteractive", "NEEDRESTART_MODE=l"),
     *("apt-get", "-o", "DPkg::Lock::Timeout=300"),
 )
-_UMASK = 0o022  # a package's files are for all to read, unlike the edge's
+_UMASK = 0o022  # everybody may read a package's files, unlike the edge's
 _LAST_LINES = 10
 
 
@@ -67,7 +67,7 @@ def program(name: str) -> str:
     """Return the path of a program; install the package of its name if it is missing.
 
     Raises:
-        EdgeError: It cannot be.
+        EdgeError: It cannot be installed.
     """
     found = find(name)
     if found is not None:
@@ -109,13 +109,13 @@ def _install(name: str, host: str) -> None:
 def installing(
     policy: Path, backup: Path, lock: Path, packages: Iterable[str] = ()
 ) -> Iterator[None]:
-    """Have invoke-rc.d start nothing while the block runs; then the machine's own policy is back.
+    """Stop invoke-rc.d from starting services while the block runs; then restore the policy.
 
     Args:
         policy: The file that invoke-rc.d asks.
-        backup: Where the machine's own is kept meanwhile.
-        lock: Held against another program that does the same.
-        packages: What is installed; a run after this one sees to their units if this one is killed.
+        backup: The place of the machine's own policy meanwhile.
+        lock: The lock against another program that does the same.
+        packages: The packages; if this run is killed, the next one disables their units.
     """
     with lock.open("a") as held:
         fcntl.flock(held, fcntl.LOCK_EX)
@@ -135,7 +135,7 @@ def installing(
 
 
 def mend_if_left() -> None:
-    """Put the machine's own policy back if a run before was killed while it installed something.
+    """Restore the machine's own policy if an earlier run was killed while it installed something.
 
     Nothing is done while packages are installed.
     """
@@ -154,7 +154,7 @@ def mend_if_left() -> None:
 
 
 def mend(policy: Path, backup: Path) -> None:
-    """Put the machine's own ``policy`` back, also after a run that was killed meanwhile."""
+    """Restore the machine's own ``policy``, also after a run that was killed meanwhile."""
     _part(policy).unlink(missing_ok=True)
     if os.path.lexists(backup):
         backup.replace(policy)
@@ -163,7 +163,7 @@ def mend(policy: Path, backup: Path) -> None:
 
 
 def is_ours(policy: Path) -> bool:
-    """Return whether a policy is the one that is there while something is installed."""
+    """Return whether a policy is the temporary one, for the time of an installation."""
     return policy.is_file() and policy.read_text(errors="replace").startswith(POLICY_TEXT)
 
 
@@ -204,7 +204,7 @@ def disable_units(packages: Iterable[str]) -> None:
     if units and (done := run("systemctl", "disable", *units)).returncode != 0:
         raise EdgeError(
             f"systemctl disable {' '.join(units)}: {done.stdout.strip()}: the packages are"
-            " installed; disable these units yourself and run it again"
+            " installed; disable these units yourself and run this again"
         )
 
 

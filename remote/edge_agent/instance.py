@@ -1,8 +1,8 @@
-"""One edge as a process: its folder, its control sockets, and what keeps it running.
+"""One edge as a process: its folder, its control sockets, and its supervision.
 
 After a reload, old workers finish the requests that they have begun. They pass further requests of
 their clients to the current worker, through the socket ``next.sock``. So once a reload has
-succeeded, no new request goes to a server that is no longer in the text.
+succeeded, no new request goes to a server that the new configuration lacks.
 """
 
 import fcntl
@@ -33,7 +33,7 @@ class Worker:
 
     pid: int
     version: Version
-    """What it has read."""
+    """The version that it has read."""
 
 
 class Instance:
@@ -82,13 +82,15 @@ class Instance:
         """Remove the unfinished files of a killed run."""
         for path in self.folder.rglob("*.part"):
             in_chroot = path.is_relative_to(self.folder / chroot.FOLDER)
-            if not in_chroot and not path.is_dir():  # a domain's folder may be called so
+            if (
+                not in_chroot and not path.is_dir()
+            ):  # a folder, perhaps a domain's, may have such a name
                 path.unlink(missing_ok=True)
 
     def close_folder(self) -> None:
         """Let only root into the folder, once all workers run in a chroot.
 
-        One from before there was a chroot goes through it to the socket of the next worker.
+        A worker of a version without a chroot reaches the next worker's socket through the folder.
         """
         workers = self.workers()
         if workers and chroot.holds(self.folder, workers):
@@ -128,16 +130,16 @@ class Instance:
         return Worker(int(found[1]), Version(self.folder, versions.answered(told)))
 
     def live_version(self) -> Version:
-        """Return the version that the live haproxy.cfg is of."""
+        """Return the version of the live haproxy.cfg."""
         try:
             return Version(self.folder, versions.stamped(text_of(self.live)))
         except FileNotFoundError:
             return Version(self.folder, "")
 
     def settled(self) -> Worker | None:
-        """Return the worker as soon as HAProxy is started, or None if it does not run.
+        """Return the worker once HAProxy has started it, or None if HAProxy does not run.
 
-        If its worker was just killed, HAProxy is back in a moment.
+        If its worker was just killed, HAProxy starts another one in a moment.
 
         Raises:
             NoAnswerError: It runs and does not answer in time.
@@ -236,7 +238,7 @@ class Instance:
             raise EdgeError(f"HAProxy does not answer within {_START_SECONDS:.0f} s:\n{log}")
         chroot.link(self.folder)
         worker = self.worker()
-        # It may just have been started again with the file from before.
+        # HAProxy may just have been restarted with the previous file.
         if worker is not None and worker.version != self.live_version() and not self.reload():
             raise EdgeError(f"HAProxy refuses {self.live}:\n{self.last_words()}")
 
@@ -254,10 +256,10 @@ class Instance:
         self.live.unlink()
 
     def restore_supervision(self) -> None:
-        """Start again what keeps HAProxy and its log running, if that was killed, and say so."""
+        """Restart the loops that keep HAProxy and its log running, if they were killed."""
         pid = None if self.under_systemd else self._pid()
         for what in () if pid is None else self._loops.restore(self.command("-W"), pid):
-            print(f"what keeps {what} running had ended, and was started again")
+            print(f"the loop that keeps {what} running had ended, and was started again")
 
     def last_words(self) -> str:
         """Return the end of HAProxy's own messages."""
@@ -275,11 +277,11 @@ class Instance:
         return systemd.unit_text(self.name, self.folder, self.command("-Ws"), started)
 
     def save_state(self, before: Collection[Check], after: Collection[Check]) -> None:
-        """Keep for the next worker which servers are down or drained in this one.
+        """Save for the next worker which servers are down or drained in this one.
 
         Args:
-            before: The checks of the configuration that this worker has.
-            after: Those of the next one's.
+            before: The checks of this worker's configuration.
+            after: The checks of the next worker's.
 
         Raises:
             NoAnswerError: It runs and does not answer in time.
@@ -295,7 +297,7 @@ class Instance:
         """Reload HAProxy with the live file, and return whether it loaded it.
 
         Raises:
-            EdgeError: It did, but older workers have not begun to leave.
+            EdgeError: It loaded it, but older workers have not begun to leave.
         """
         if self.under_systemd:
             systemd.write_units({self.unit: self.unit_text()})
@@ -324,21 +326,21 @@ class Instance:
         return True
 
     def stop(self) -> None:
-        """End HAProxy, requests in flight first, and remove what it left."""
-        with suppress(OSError):  # the folder is full, or gone
+        """Drain and end HAProxy, and remove its files."""
+        with suppress(OSError):  # the disk is full, or the folder is gone
             self.program.touch()
         if self.under_systemd:
             # Another folder's edge may have this name, and then the unit.
             if systemd.folder_of(self.unit) in {None, self.folder}:
                 systemd.remove_units(self.unit)
         else:
-            # So that the loop starts no other; it ends when the last of the log is written.
+            # Without it, the loop starts no other HAProxy; it ends when the log is written.
             self.live.unlink(missing_ok=True)
             for number in (signal.SIGUSR1, signal.SIGTERM, signal.SIGKILL):
                 self._signal(number)
                 if poll(self._has_ended, systemd.STOP_SECONDS):
                     break
-        # The edge agent's copy last: it says whose the folder is, also when this is cut short.
+        # The edge agent's copy goes last: until then it marks the folder as an edge's.
         for path in self.folder.glob("*"):
             if path.is_dir() and not path.is_symlink():
                 shutil.rmtree(path, ignore_errors=True)
@@ -365,7 +367,7 @@ class Instance:
 
 def _workers(processes: str) -> list[int]:
     pids = re.findall(r"^(\d+)\s+worker\s", processes, re.MULTILINE)
-    # HAProxy 3.0 may keep one in its list that ended while the master started itself again.
+    # HAProxy 3.0 may still list a process that ended while the master restarted itself.
     return [int(pid) for pid in pids if Path(f"/proc/{pid}").exists()]
 
 

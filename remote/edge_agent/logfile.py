@@ -1,4 +1,4 @@
-"""HAProxy's log as a file of bounded size, where no journal takes it."""
+"""HAProxy's log as a file of bounded size, where there is no journal."""
 
 import contextlib
 import fcntl
@@ -12,16 +12,16 @@ LIMIT = 16 * 2**20
 _PIPE_BYTES = 2**20
 """HAProxy drops lines while the pipe is full. Any user may ask Linux for a pipe of this size."""
 _MESSAGES_LIMIT, _MESSAGES_KEPT = 2**20, 2**17
-"""Bytes of HAProxy's own messages, and of their end that stays when there are more."""
+"""Most bytes of HAProxy's own messages; of more, only the end stays."""
 _IDLE_SECONDS = 10.0
 """Seconds after which the size of the messages is checked even without requests."""
 
 
 def blocks(descriptor: int) -> Iterator[bytes]:
-    """Yield what comes from a pipe, in whole lines: as many as there are, without waiting for more.
+    """Yield the whole lines in a pipe, as many as there are, without waiting for more.
 
-    A busy edge writes thousands of lines a second, and one at a time costs as much as a third of
-    what HAProxy itself takes for a request. Nothing is yielded now and then, where nothing comes.
+    A busy edge writes thousands of lines a second. Handling them one at a time would cost a third
+    of HAProxy's own work for a request. While no lines come, this yields nothing now and then.
     """
     begun = b""
     with contextlib.suppress(OSError):
@@ -48,10 +48,10 @@ def write(
     Lines that cannot be written are dropped: a full disk must not end the reader of HAProxy's log.
 
     Args:
-        lines: What is to be appended.
-        path: To which file.
-        messages: The file that HAProxy's shell appends messages to, which is kept small.
-        limit: Bytes of the file.
+        lines: The lines.
+        path: The file.
+        messages: The file of HAProxy's own messages, which is kept small.
+        limit: Most bytes of the file.
     """
     for some in lines:
         if messages is not None:

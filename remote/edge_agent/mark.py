@@ -7,11 +7,11 @@ from remote.edge_agent.bundle import write_file
 
 
 def made(folder: Path, printed: str = "") -> str:
-    """Give the edge in a folder its mark, and return it.
+    """Write the mark of the edge in a folder, and return it.
 
     Args:
-        folder: The edge's.
-        printed: The previous output of the same ``apply``, whose mark stays; empty if it is new.
+        folder: The edge's folder.
+        printed: The previous output of the same ``apply``, whose mark stays; empty for a new one.
     """
     its = mark.made(printed)
     write_file(_file(folder), its)
@@ -19,7 +19,7 @@ def made(folder: Path, printed: str = "") -> str:
 
 
 def is_another(folder: Path, printed: str | None) -> bool:
-    """Whether the edge has another mark than the output of an ``apply``; None stands for any."""
+    """Whether the edge's mark differs from that in the output of an ``apply``; None means any."""
     try:
         return mark.is_another(_file(folder).read_text(encoding="ascii"), printed)
     except (OSError, ValueError):  # an older version's, or a damaged one

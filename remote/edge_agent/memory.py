@@ -10,11 +10,11 @@ from dataclasses import replace
 from remote.edge_agent.bundle import Bundle
 
 _EACH = 256 * 1024
-"""Bytes of the host's memory for each: half of it is for HAProxy, and a connection whose client and
-server both wait takes 130 to 220 KiB with buffers of 80 KiB (2.6.12, measured; an idle one 3)."""
+"""Bytes of the host's memory per connection. HAProxy may use half of the memory. A connection with
+both buffers of 80 KiB in use takes 130 to 220 KiB, an idle one 3 KiB (2.6.12, measured)."""
 _LEAST = 500
 _BESIDE = 500
-"""Descriptors for what is neither a client's connection nor a check: listeners, threads, logs.
+"""Descriptors beside those of clients' connections and checks: listeners, threads, logs.
 HAProxy 2.6.12 needs about 40 of them, and gives the others to some 230 more connections."""
 
 
@@ -22,7 +22,7 @@ def descriptors(connections: int, checks: int = 0) -> int:
     """Return how many descriptors HAProxy may have.
 
     Args:
-        connections: How many of clients it should take.
+        connections: How many client connections it should take.
         checks: How many servers have a check; HAProxy keeps a descriptor for each.
     """
     return 2 * connections + checks + _BESIDE
@@ -40,7 +40,7 @@ def limited(new: Bundle, most: int | None, memory: int | None = None, checks: in
 
     Args:
         new: The configuration.
-        most: The limit, if the config has one; the memory says it otherwise.
+        most: The config's limit, if it has one; otherwise the memory decides.
         memory: Bytes of memory; this host's if not given.
         checks: How many servers have a check.
     """

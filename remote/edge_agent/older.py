@@ -15,7 +15,7 @@ _CERTIFICATES, _USERS = "tls.json", "users.json"
 
 
 def facts(config: str, files: Mapping[str, str]) -> Facts:
-    """Return the facts of a haproxy.cfg, as far as it says them.
+    """Return the facts of a haproxy.cfg, as far as its text has them.
 
     Args:
         config: The haproxy.cfg.
@@ -40,7 +40,7 @@ def _listeners(config: str) -> Iterator[Listener]:
 
 
 def _checks(config: str) -> Iterator[Check]:
-    """Yield the check of each server; a backup server is another one's copy without a check."""
+    """Yield the check of each server; a backup server is a copy without a check."""
     backend = host = path = ""
     for line in config.splitlines():
         words = line.split()

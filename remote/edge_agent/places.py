@@ -1,4 +1,4 @@
-"""Where edges serve from, as HAProxy's processes say.
+"""The folders from which edges serve, by HAProxy's processes.
 
 An edge cannot move to another folder, nor to another path of the same one: a leaving worker looks
 for the next one's socket by the path that it was started with, below its own root.
@@ -21,9 +21,9 @@ class Serving:
 
     pid: int
     folder: Path
-    """Its edge's, as its command line says."""
+    """Its edge's folder, by its command line."""
     root: tuple[int, int] | None
-    """What names the workers' root of its edge; None if it has none."""
+    """The identity of its edge's chroot; None if it has none."""
 
 
 def serving() -> Iterator[Serving]:
@@ -37,7 +37,7 @@ def serving() -> Iterator[Serving]:
 
 
 def problem(instance: Instance, each: Serving, listeners: Collection[Listener] = ()) -> str | None:
-    """Return why a process forbids that an edge has its folder, and what to do, or None.
+    """Return why an edge cannot have its folder because of a process, and what to do; or None.
 
     Args:
         instance: The edge.
@@ -85,7 +85,7 @@ def _folder_now(each: Serving) -> Path | None:
 
 
 def _is_its(instance: Instance, each: Serving, listeners: Collection[Listener]) -> bool:
-    """Whether a process is of the edge of this name, whose folder is gone."""
+    """Whether a process belongs to the edge of this name, whose folder is gone."""
     if instance.under_systemd:
         return systemd.folder_of(instance.unit) == each.folder
     logged = (each.folder, instance.name) in processes.logging()

@@ -20,9 +20,9 @@ def in_use(
 
     Args:
         new: The listeners of the new configuration.
-        before: Those of the one that HAProxy has, as far as they are known.
-        pids: HAProxy's own processes. They may listen where nothing is known, as the files of the
-            configuration may be damaged, or at all addresses where the new one names one.
+        before: Those of HAProxy's current configuration, as far as they are known.
+        pids: HAProxy's own processes. They may listen elsewhere than ``before`` says, if the
+            configuration's files are damaged, or on all addresses where the new one has one.
     """
     taken = []
     known = {each.where for each in before}
@@ -46,7 +46,7 @@ def in_use(
 
 
 def _sockets(pids: Iterable[int]) -> Iterator[str]:
-    """Yield the inodes of the sockets of processes, where this one may look into them."""
+    """Yield the inodes of the sockets of processes, as far as this process may see them."""
     for pid in pids:
         with suppress(OSError):
             for each in Path(f"/proc/{pid}/fd").iterdir():
@@ -68,7 +68,7 @@ def _holders(host: str, port: int) -> Iterator[str]:
 
 
 def _address(shown: str) -> str:
-    """Return an address of /proc/net/tcp, whose words are in the machine's order."""
+    """Return an address of /proc/net/tcp, whose words have the machine's byte order."""
     words = [int(shown[at : at + 8], 16) for at in range(0, len(shown), 8)]
     packed = struct.pack(f"={len(words)}I", *words)
     return socket.inet_ntop(socket.AF_INET if len(words) == 1 else socket.AF_INET6, packed)

@@ -13,8 +13,8 @@ _PROC = Path("/proc")
 def command_lines() -> Iterator[tuple[int, list[str]]]:
     """Yield PID and command line of each process that could be an edge's.
 
-    Those in containers are not: there, the same path is another folder. Nor are those of users
-    other than root and the workers' own: anybody may start a program with any command line.
+    Processes in containers are left out: there, the same path is another folder. So are those of
+    users other than root and the workers' own: anybody may start a program with any command line.
     """
     ours = _namespace("self")
     owners = {"0", str(_worker_uid())}
@@ -30,7 +30,7 @@ def command_lines() -> Iterator[tuple[int, list[str]]]:
 
 
 def _namespace(process: str) -> int | None:
-    """Return what names the PID namespace of a process, or None if only root may know."""
+    """Return the identity of a process's PID namespace, or None if only root may see it."""
     try:
         return (_PROC / process / "ns/pid").stat().st_ino
     except OSError:
@@ -52,10 +52,10 @@ def _worker_uid() -> int:
 
 
 def _is_for_anybody(process: Path) -> bool:
-    """Return whether a process's program is one that anybody may run as root, such as su."""
+    """Return whether a process's program is setuid root, such as su, so that anybody may run it."""
     try:
         return bool((process / "exe").stat().st_mode & stat.S_ISUID)
-    except OSError:  # only root may know
+    except OSError:  # only root may see it
         return False
 
 

@@ -27,9 +27,9 @@ class Renewed:
     taken_up: tuple[str, ...]
     """The domains with a new certificate, each with its source."""
     problems: tuple[str, ...]
-    """What was wrong with others; these stayed as they were."""
+    """The problems of other certificates, which stayed as they were."""
     waiting: tuple[str, ...] = ()
-    """Why others have none yet, which the ACME server refused in an earlier run."""
+    """Why other domains, which the ACME server refused in an earlier run, have none yet."""
 
 
 def renew(instance: Instance, *, at_once: bool = False, ahead: float = 0) -> Renewed:
@@ -37,11 +37,11 @@ def renew(instance: Instance, *, at_once: bool = False, ahead: float = 0) -> Ren
 
     Args:
         instance: The edge.
-        at_once: Ask the ACME server also for what failed only recently.
-        ahead: Seconds from now to do it as if it were then.
+        at_once: Also ask the ACME server again for domains that have just failed.
+        ahead: Seconds to add to the present time.
 
     Raises:
-        EdgeError: It is not known what the config says of certificates.
+        EdgeError: The list of certificates is missing or damaged.
     """
     version = current(instance)
     spec = version.known().certificates
@@ -51,7 +51,7 @@ def renew(instance: Instance, *, at_once: bool = False, ahead: float = 0) -> Ren
     choice = choose(spec, time.time() + ahead)
     problems = [*choice.problems]
     problems += acme.obtain(instance, spec, choice, time.time() + ahead, at_once=at_once)
-    now = time.time() + ahead  # those that were obtained are valid since a moment ago
+    now = time.time() + ahead  # new ones became valid only a moment ago
     assembled = assemble(instance, spec, choice, now)
     taken_up = []
     for domain, certificate in assembled.certificates.items():
@@ -78,16 +78,16 @@ def renew(instance: Instance, *, at_once: bool = False, ahead: float = 0) -> Ren
 
 
 def _is_better(before: Certificate | None, stand_in: Certificate) -> bool:
-    """Whether a certificate is none that the edge itself signed.
+    """Whether somebody other than the edge signed a certificate.
 
-    That is so for an expired one too: clients trust the other one no more, and the clock may be
-    wrong.
+    An expired one counts too: clients do not trust a self-signed one any more than that, and the
+    clock may be wrong.
     """
     return before is not None and before.key != stand_in.key
 
 
 def _check_has_no_tls(instance: Instance, version: Version) -> None:
-    """Check that HAProxy serves no certificates, of which nothing is known.
+    """Check that HAProxy serves no certificates if the list of them is missing.
 
     Raises:
         EdgeError: It does.

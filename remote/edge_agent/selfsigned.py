@@ -12,8 +12,8 @@ from remote.edge_agent.system import EdgeError, run
 
 _DAYS = 365  # the longest that Mozilla's profile allows is 366
 _RENEWED_AT = 30 * 86400
-"""Seconds before its end."""
-# Instead of the system's, whose extensions are those of an authority.
+"""Seconds before its expiry at which it is signed anew."""
+# Instead of the system's configuration, whose extensions are those of an authority.
 _CONFIG = """[req]
 distinguished_name = name
 x509_extensions = server

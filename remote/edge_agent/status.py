@@ -19,7 +19,7 @@ from remote.edge_agent.versions import STATUS
 FILE = "certificates.json"
 """Below the edge's folder."""
 FIRST, PROBLEMS, LOOKED = "first", "problems", "looked"
-"""Keys of the map beside the domains, none of which is a domain."""
+"""Keys of the map beside the domains; no domain can have these names."""
 
 
 @dataclass(frozen=True)
@@ -27,11 +27,11 @@ class Status:
     """The result of the last check of the certificates."""
 
     looked: float
-    """When, in seconds since 1970."""
+    """The time of the check, in seconds since 1970."""
     ends: dict[str, float]
-    """When the certificate that is served ends, by domain; unknown ones are left out."""
+    """When the served certificate expires, by domain; unknown ones are left out."""
     problems: tuple[str, ...]
-    """What was wrong."""
+    """The problems."""
 
 
 def read(edge: Path) -> Status | None:
@@ -77,7 +77,7 @@ def note(instance: Instance, spec: Spec, problems: Sequence[str]) -> None:
 
 
 _LINES = 50
-"""In one command, which has 16 KiB: a domain has at most 253 characters."""
+"""Entries per command, which has 16 KiB: a domain has at most 253 characters."""
 
 
 def entries(status: Status) -> Iterator[str]:

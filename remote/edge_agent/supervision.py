@@ -1,8 +1,8 @@
-"""What keeps HAProxy and its log running where there is no systemd: two loops in shells.
+"""Two loops in shells that keep HAProxy and its log running where there is no systemd.
 
-One starts HAProxy again, the other one the writer of its log. Each holds a lock while it lives, so
-`restore` notices that one was killed, and replaces it while HAProxy goes on serving: the pipe for
-the log is HAProxy's standard output, of which Linux gives root another end.
+One restarts HAProxy, the other one the writer of its log. Each holds a lock while it lives, so
+`restore` notices that one was killed. It replaces the loop while HAProxy keeps serving: the pipe
+for the log is HAProxy's standard output, and Linux lets root open its other end.
 """
 
 import fcntl
@@ -23,7 +23,7 @@ _HAPROXY, _LOG = "HAProxy", "its log"
 _HAPROXY_LOOP = template_of("remote.edge_agent", "haproxy-loop.sh")
 _LOG_LOOP = template_of("remote.edge_agent", "log-loop.sh")
 _WRITER_PAUSE = 1.0
-"""Seconds before a writer that failed is started again; the pipe takes 1 MiB meanwhile."""
+"""Seconds before a failed writer is restarted; the pipe holds 1 MiB meanwhile."""
 
 
 @dataclass(frozen=True)
@@ -47,14 +47,14 @@ class Loops:
             self._start_haproxy(command, writing)
 
     def restore(self, command: Sequence[str], pid: int) -> tuple[str, ...]:
-        """Start the loops again that were killed, and return what they are for.
+        """Restart the loops that were killed, and return the names of what they keep running.
 
         Args:
-            command: HAProxy's.
-            pid: The master's, which runs.
+            command: HAProxy's command line.
+            pid: The PID of the running master.
         """
         loop, log = self._locks
-        # One from before there was a loop for the log has a writer all the same.
+        # An edge of a version without a loop for the log has a writer too.
         logs = _is_held(log) or (self.folder, self.name) in processes.logging()
         missing = [
             *([] if _is_held(loop) else [_HAPROXY]),
@@ -78,15 +78,15 @@ class Loops:
         return ()
 
     def ended(self) -> bool:
-        """Return whether none runs, and so the last of the log is written."""
+        """Return whether no loop runs, so that the log is complete."""
         return not any(_is_held(lock) for lock in self._locks)
 
     def _start_haproxy(self, command: Sequence[str], output: int, pid: int | None = None) -> None:
-        """Start HAProxy until it ends well or its file is gone; first wait for one that runs.
+        """Restart HAProxy until it ends with code 0 or its file is gone; wait for a running one.
 
-        A master whose worker was killed ends with that worker's code, one that was asked to stop
-        with 0 (HAProxy 2.6.12). HAProxy itself writes to no file, and drops what a pipe does not
-        take.
+        A master whose worker was killed ends with that worker's code, a master that was asked to
+        stop with 0 (HAProxy 2.6.12). HAProxy itself does not log to files, and drops lines that the
+        pipe has no room for.
         """
         script = _HAPROXY_LOOP.substitute(
             lock=_quoted(self._locks[0]),
@@ -130,7 +130,7 @@ def _in_background(
 
 
 def _is_held(lock: Path) -> bool:
-    """Whether a process has a lock; no if there is no such file."""
+    """Whether a process holds a lock; False if the file is missing."""
     try:
         with lock.open("rb") as file:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)

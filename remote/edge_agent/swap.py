@@ -24,27 +24,27 @@ def checked(instance: Instance, wanted: bundle.Bundle) -> Version:
 
 
 def swap(instance: Instance, before: Version | None, new: Version) -> None:
-    """Have HAProxy read a version.
+    """Make HAProxy read a version.
 
     Args:
         instance: The edge.
-        before: What its worker runs, None if HAProxy does not run.
+        before: The version that its worker runs; None if HAProxy does not run.
         new: The version that HAProxy has checked.
 
     Raises:
-        EdgeError: HAProxy does not take it; what was in force before still is.
+        EdgeError: HAProxy refuses it; the previous configuration stays in force.
     """
     if before is None:
         bundle.write_file(instance.live, text_of(new.config))
         instance.start()
         return
-    # The worker's own text, which a run that was killed may have replaced in the live file.
+    # The worker's own text: a killed run may have replaced it in the live file.
     kept = before if before.config.exists() else instance.live_version()
     path = before.config if before.config.exists() else instance.live
     old = text_of(path) if path.exists() else ""
     text = text_of(new.config)
     try:
-        # The state has addresses too, and those differ if somebody changed the live file by hand.
+        # The state has addresses too, which differ if somebody has changed the live file by hand.
         if old and (instance.live_version() != before or text_of(instance.live) == old):
             instance.save_state(kept.known().checks, new.known().checks)
         bundle.write_file(instance.live, text)
@@ -61,16 +61,16 @@ def swap(instance: Instance, before: Version | None, new: Version) -> None:
 
 
 def put(instance: Instance, before: Version | None, wanted: bundle.Bundle) -> None:
-    """Have HAProxy check and read a configuration.
+    """Make HAProxy check and read a configuration.
 
     Raises:
-        EdgeError: HAProxy does not take it; what was in force before still is.
+        EdgeError: HAProxy refuses it; the previous configuration stays in force.
     """
     swap(instance, before, checked(instance, wanted))
 
 
 def tidy(instance: Instance) -> None:
-    """Remove the versions that neither HAProxy's worker nor the live haproxy.cfg is of."""
+    """Remove the versions that neither HAProxy's worker nor the live haproxy.cfg uses."""
     worker = instance.worker()
     kept = set() if worker is None else {worker.version.name}
     versions.tidy(instance.folder, instance.live_version().name, kept)

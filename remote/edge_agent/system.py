@@ -18,7 +18,7 @@ class EdgeError(Exception):
 
 
 def poll(condition: Callable[[], bool], seconds: float, pause: float = POLL_SECONDS) -> bool:
-    """Return whether the condition came true within the time, asked with pauses between."""
+    """Return whether a condition comes true within a time; tests it with pauses."""
     deadline = time.monotonic() + seconds
     while not condition():
         if time.monotonic() > deadline:
@@ -39,8 +39,8 @@ def run(
 
     Args:
         command: The program and its arguments.
-        output: Where both outputs go.
-        text: What it reads as its standard input, if anything.
+        output: The file for both outputs.
+        text: Its standard input, if it has any.
         seconds: How long it may take; code 124 if it took longer.
         environment: Variables in addition to this process's.
         umask: The umask of the program; this process's by default.
@@ -66,8 +66,8 @@ def run(
 def text_of(path: Path) -> str:
     """Return the text of a file.
 
-    What is no UTF-8 becomes U+FFFD. So a damaged file only differs from the one that is wanted, and
-    is replaced as any other.
+    Bytes that are not UTF-8 become U+FFFD. So a damaged file simply differs from the wanted one,
+    and is replaced like any other.
 
     Raises:
         OSError: It cannot be read.

@@ -1,4 +1,4 @@
-"""The unit by which systemd runs an edge, and what the processes in units of ours may do."""
+"""The systemd unit of an edge, and the rights of the processes in our units."""
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
@@ -11,7 +11,7 @@ from remote.texts import template_of
 UNITS = Path("/etc/systemd/system")
 """The folder for a machine's own systemd units."""
 RESTART_SECONDS = 0.2
-"""The pause before an HAProxy that ended is started again."""
+"""The pause before an HAProxy that has ended is restarted."""
 STOP_SECONDS = 30.0
 
 _CAPABILITIES = (
@@ -25,11 +25,11 @@ _CAPABILITIES = (
 
 _UNIT = template_of("remote.edge_agent", "edge.service")
 CONFINED = template_of("remote.edge_agent", "confined.conf").substitute().removesuffix("\n")
-"""Of a unit's text: what neither HAProxy nor what renews certificates has to do."""
+"""The part of a unit's text that forbids what neither HAProxy nor the renewal needs."""
 
 
 def write_units(texts: Mapping[str, str]) -> None:
-    """Write units, by their names, and have systemd load them."""
+    """Write units, by their names, and make systemd load them."""
     new = {
         UNITS / name: text
         for name, text in texts.items()
@@ -37,7 +37,7 @@ def write_units(texts: Mapping[str, str]) -> None:
     }
     for path, text in new.items():
         write_whole(path, text, mode=0o644)  # systemd warns about other modes
-    # A run before may have been killed between the two.
+    # An earlier run may have been killed between the two.
     if new or "yes" in _needs_reload(texts):
         run("systemctl", "daemon-reload")
 
@@ -57,7 +57,7 @@ def remove_units(*names: str) -> None:
 
 
 def folder_of(unit: str) -> Path | None:
-    """Return the folder of the edge that a unit of ours runs, or None if there is no such unit."""
+    """Return the folder of the edge that a unit of ours runs, or None if the unit is missing."""
     try:
         text = text_of(UNITS / unit)
     except OSError:
@@ -67,7 +67,7 @@ def folder_of(unit: str) -> Path | None:
 
 
 def confined(command: Sequence[str]) -> list[str]:
-    """Return HAProxy's command with the capabilities that the unit has, where no systemd runs."""
+    """Return HAProxy's command with the unit's capabilities, for hosts without systemd."""
     kept = ",".join(("-all", *(f"+{each.lower()}" for each in _CAPABILITIES)))
     return ["setpriv", "--no-new-privs", f"--bounding-set={kept}", *command]
 
@@ -76,9 +76,9 @@ def unit_text(name: str, folder: Path, command: Sequence[str], started: Sequence
     """Return the systemd unit that keeps an edge running, whatever ends it and however often.
 
     Args:
-        name: The edge's.
-        folder: The only one that it may write in.
-        command: HAProxy's.
+        name: The edge's name.
+        folder: The only folder in which it may write.
+        command: HAProxy's command line.
         started: The command that runs after each start.
     """
     return _UNIT.substitute(

@@ -1,6 +1,6 @@
 """Run ``renew`` every hour: by a systemd timer, or by a loop in a shell without systemd.
 
-Also without TLS: it has HAProxy run the program and the libraries that an upgrade has installed.
+It also runs without TLS: ``renew`` reloads an HAProxy that an upgrade has replaced.
 """
 
 import os
@@ -48,7 +48,7 @@ def start(instance: Instance) -> None:
 
 
 def stop(instance: Instance) -> None:
-    """Stop the hourly run, also in the middle of a pause; do nothing if there is none."""
+    """Stop the hourly run, also during a pause; do nothing if it does not exist."""
     if instance.under_systemd:
         service, timer = units(instance)
         if _folder_of(service) in {None, instance.folder}:
@@ -83,10 +83,10 @@ def units(instance: Instance) -> tuple[str, str]:
 
 
 def _remove_old_units(instance: Instance) -> None:
-    """Remove the units by the names that they had at first.
+    """Remove the units under their names in older versions.
 
-    The service may be another stack's edge: that of ``prod`` was called as the edge of
-    ``prod-renew`` is.
+    A service of this name may be another stack's edge: the old unit of ``prod`` has the name of
+    ``prod-renew``'s edge.
     """
     service, timer = (f"gatehouse-{instance.name}-renew.{each}" for each in ("service", "timer"))
     old = [timer] if (systemd.UNITS / timer).exists() else []
@@ -97,7 +97,7 @@ def _remove_old_units(instance: Instance) -> None:
 
 
 def _folder_of(service: str) -> Path | None:
-    """Return the folder of the edge that a service looks after, or None if it looks after none."""
+    """Return the folder of the edge whose certificates a service renews; None if it renews none."""
     try:
         text = text_of(systemd.UNITS / service)
     except OSError:

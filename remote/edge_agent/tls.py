@@ -1,4 +1,4 @@
-"""The certificates of an edge as files for HAProxy, and newer ones taken up while it runs."""
+"""The certificates of an edge as files for HAProxy, and the loading of newer ones while it runs."""
 
 import functools
 import hashlib
@@ -29,7 +29,7 @@ from remote.edge_agent.versions import CERTIFICATES, Version
 
 LIST = "certs.list"
 """The list of certificates for HAProxy, below ``files`` in the edge's folder."""
-_LONGEST_NAME = 200  # of a file; most systems take 255, and more is added
+_LONGEST_NAME = 200  # of a file's name; most systems allow 255, and a suffix follows
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,7 @@ class Assembled:
 
 
 def assemble(instance: Instance, spec: Spec, choice: Choice, now: float) -> Assembled:
-    """Return the certificates that were chosen, and the edge's own for the other domains."""
+    """Return the chosen certificates, and self-signed ones for the other domains."""
     certificates: dict[str, Certificate] = {}
     stand_ins = set()
     for domain in spec.domains:
@@ -51,7 +51,7 @@ def assemble(instance: Instance, spec: Spec, choice: Choice, now: float) -> Asse
         options += [issued(instance, spec.acme, domain, now)] if spec.acme else []
         good = [each for each in options if each is not None]
         if not good and spec.acme and domain in choice.own:
-            # No worse than one that nobody trusts, and right if it is the clock that is wrong.
+            # No worse than a self-signed one that nobody trusts, and right if the clock is wrong.
             good = _obtained(instance, spec.acme, domain)
         if good:
             certificates[domain] = max(good, key=lambda each: each.ends)
@@ -86,14 +86,14 @@ def _kept(files: Files) -> Certificate | None:
 
 @functools.cache
 def _read_once(files: Files, *_times: int) -> Certificate:
-    """Read two files again only when they were changed: each is looked at for every domain."""
+    """Read two files again only after a change, because they are checked for every domain."""
     return read(files)
 
 
 def with_certificates(
     instance: Instance, files: Mapping[str, str], spec: Spec | None
 ) -> dict[str, str]:
-    """Return an edge's files with its certificates, of which there are none without a ``spec``.
+    """Return an edge's files with its certificates; without a ``spec``, there are none.
 
     Raises:
         EdgeError: A domain has none; the message lists all problems.
@@ -106,7 +106,7 @@ def with_certificates(
         raise EdgeError("\n".join(choice.problems))
     certificates = assemble(instance, spec, choice, now).certificates
     pems = {pem_name(domain): certificate.pem for domain, certificate in certificates.items()}
-    # The first of the list is what a client without or with an unknown name gets.
+    # Clients without a server name, or with an unknown one, get the first certificate.
     lines = [f"{instance.files / pem_name(domain)} {domain}\n" for domain in certificates]
     return {**files, **pems, LIST: "".join(lines)}
 
@@ -135,7 +135,7 @@ def current(instance: Instance) -> Version:
 
 
 def in_force(instance: Instance, version: Version, domain: str) -> Certificate | None:
-    """Return the certificate that HAProxy has for a domain, or None if it has an unknown one.
+    """Return the certificate that HAProxy has for a domain, or None if it is an unknown one.
 
     Raises:
         NoAnswerError: It runs and does not answer in time.
@@ -155,10 +155,10 @@ def _serves(instance: Instance, path: Path, pem: str) -> bool:
 
 
 def bring_up(instance: Instance, version: Version, wanted: bundle.Bundle) -> None:
-    """Have the worker serve the certificates of a configuration that it has read otherwise.
+    """Make the worker serve the certificates of a configuration whose other parts it has read.
 
     Raises:
-        EdgeError: It does not take one.
+        EdgeError: HAProxy refuses one.
     """
     for name, pem in wanted.files.items():
         if not name.startswith(CERTIFICATES):
@@ -169,18 +169,18 @@ def bring_up(instance: Instance, version: Version, wanted: bundle.Bundle) -> Non
 
 
 def take_up(instance: Instance, name: str, pem: str, what: str) -> None:
-    """Give the worker that serves a newer certificate, and keep it for the next one.
+    """Give the current worker a newer certificate, and store it for the next worker.
 
-    Connections that are open stay as they are.
+    Open connections stay as they are.
 
     Args:
         instance: The edge.
-        name: Of the file, below those of a version.
+        name: The file's name, below a version's files.
         pem: The certificate with its chain and its key.
         what: Its name in messages.
 
     Raises:
-        EdgeError: HAProxy refuses it, or does not answer; the one before stays.
+        EdgeError: HAProxy refuses it, or does not answer; the previous one stays.
     """
     version = current(instance)
     path = version.files / name
@@ -195,7 +195,7 @@ def take_up(instance: Instance, name: str, pem: str, what: str) -> None:
         put(instance, None if before is None else before.version, wanted)
     except EdgeError as error:
         raise EdgeError(
-            f"HAProxy refuses {what}, and keeps serving the certificate before it:\n"
+            f"HAProxy refuses {what}, and keeps serving the previous certificate:\n"
             f"{refused.strip()}\n{error}"
         ) from error
     finally:
@@ -204,12 +204,12 @@ def take_up(instance: Instance, name: str, pem: str, what: str) -> None:
 
 
 def _hand_over(instance: Instance, path: Path, pem: str) -> str | None:
-    """Exchange a certificate in the serving worker; return its answer if it refuses it.
+    """Replace a certificate in the current worker; return HAProxy's answer if it refuses.
 
-    A command has 16 KiB (tune.bufsize), which is enough for keys and chains as they usually are.
+    A command has 16 KiB (tune.bufsize), which is enough for usual keys and chains.
     """
     begun = instance.ask_master("@1 show ssl cert") or ""
-    for left in re.findall(r"^\*(/\S+)$", begun, re.MULTILINE):  # by a run that was killed
+    for left in re.findall(r"^\*(/\S+)$", begun, re.MULTILINE):  # left by a killed run
         instance.ask_master(f"@1 abort ssl cert {left}")
     for command in (f"@1 set ssl cert {path} <<\n{pem}\n", f"@1 commit ssl cert {path}"):
         answer = instance.ask_master(command)

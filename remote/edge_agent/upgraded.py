@@ -1,6 +1,6 @@
 """Detect that an upgrade has replaced HAProxy or one of its libraries, and reload it.
 
-A reload starts the master anew from its file, and the workers with it, so it is all that it takes.
+A reload is enough: it starts the master anew from its file, and the workers with it.
 """
 
 import re
@@ -11,13 +11,13 @@ from remote.edge_agent.system import EdgeError, haproxy, run
 from remote.edge_agent.tls import current
 
 _PROC = Path("/proc")
-# Address, rights, offset, device, inode and path. Only what is run counts, and memory that is run
-# without a file, which has such a path too, does not.
+# Address, rights, offset, device, inode and path. Only executable files count; executable memory
+# without a file has such a path too, and does not count.
 _REPLACED = re.compile(r"\S+ ..x\S+ \S+ \S+ \d+ +(?!/memfd:|/dev/|/SYSV)/.* \(deleted\)$")
 
 
 def is_outdated(pid: int, proc: Path = _PROC) -> bool:
-    """Return whether the program or a library that a process runs was replaced."""
+    """Return whether a process's program, or one of its libraries, was replaced."""
     try:
         maps = (proc / str(pid) / "maps").read_text(errors="replace")
     except OSError:  # it has ended

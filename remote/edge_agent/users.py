@@ -1,8 +1,8 @@
 """The userlists of services with passwords, kept apart from haproxy.cfg because they are secret.
 
 They are sent before the haproxy.cfg that needs them. Its facts name them by their digest, and the
-live file includes them. So a change of users alone is a change of haproxy.cfg, which is checked,
-swapped and rolled back like any other, and a preview shows only another digest.
+live file includes them. So a change of users is a change of haproxy.cfg: it is checked, swapped and
+rolled back like any other, and a preview shows only a new digest.
 """
 
 import hashlib
@@ -28,7 +28,7 @@ def keep(folder: Path, userlists: str) -> None:
 
 
 def included(folder: Path, new: Bundle, named: str | None) -> Bundle:
-    """Return a haproxy.cfg with the userlists of a digest, or as it is if there is none.
+    """Return a haproxy.cfg with the userlists of a digest; unchanged without a digest.
 
     Raises:
         EdgeError: They are not on this host.

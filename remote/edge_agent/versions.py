@@ -20,16 +20,16 @@ from remote.edge_agent.system import EdgeError, text_of
 FOLDER = "versions"
 """Below the edge's folder."""
 CERTIFICATES = "certs/"
-"""The files that the running worker exchanges."""
+"""The files that may change while the worker runs."""
 CHALLENGES = "challenges.map"
-"""Of the answers to ACME challenges by their path."""
+"""The map of answers to ACME challenges, by their path."""
 STATUS = "certificates.map"
-"""Of what is known of certificates; see ``status``."""
+"""The map with the state of the certificates; see ``status``."""
 RUNTIME = frozenset({CHALLENGES, STATUS})
-"""Maps whose entries are the running worker's, so that their text says nothing."""
+"""Maps whose entries live in the running worker, so that their files do not matter."""
 
 _WITH_PATHS = (".list", ".lua", ".metrics")
-"""Ends of the names of files that name other files for HAProxy."""
+"""Suffixes of files in which HAProxy finds the names of other files."""
 _STAMP = "\nglobal\n    description gatehouse-"
 
 
@@ -49,7 +49,7 @@ class Version:
 
     @property
     def config(self) -> Path:
-        """Its haproxy.cfg, as it was put into force."""
+        """Its haproxy.cfg, in the form that HAProxy reads."""
         return self.folder / "haproxy.cfg"
 
     @property
@@ -58,13 +58,13 @@ class Version:
         return self.folder / bundle.FOLDER
 
     def rendered(self, given: bundle.Bundle) -> bundle.Bundle:
-        """Return a text and its files as HAProxy is to read them as this version."""
+        """Return a text and its files in the form that HAProxy reads as this version."""
         moved = _moved(given, self.edge / bundle.FOLDER, self.files)
         ending = "" if given.config.endswith("\n") else "\n"
         return replace(moved, config=f"{moved.config}{ending}{_STAMP}{self.name}\n")
 
     def given(self) -> bundle.Bundle:
-        """Return what it was rendered from, with the certificates that were taken up since.
+        """Return the original text and files, with the certificates that were loaded since.
 
         It is empty if its files are gone.
         """
@@ -79,7 +79,7 @@ class Version:
         """Return its facts.
 
         Raises:
-            EdgeError: That is damaged.
+            EdgeError: They are damaged.
         """
         files = {path.name: text_of(path) for path in self.files.glob("*.json") if path.is_file()}
         if facts.FILE in files:
@@ -100,7 +100,7 @@ class Version:
 
 
 def _moved(given: bundle.Bundle, before: Path, after: Path) -> bundle.Bundle:
-    """Return a text whose files are in another folder: so are those that files name for HAProxy."""
+    """Return a text with another folder for the files that it names."""
     # Whole paths only: the edge's folder may be /a.
     path = re.compile(rf"(?<![A-Za-z0-9._/-]){re.escape(str(before))}/")
     return bundle.Bundle(
@@ -113,7 +113,7 @@ def _moved(given: bundle.Bundle, before: Path, after: Path) -> bundle.Bundle:
 
 
 def stamped(config: str) -> str:
-    """Return the version that a haproxy.cfg has the stamp of; empty if it has none."""
+    """Return the version in a haproxy.cfg's stamp; empty if it has none."""
     name = config.removesuffix("\n").rpartition(_STAMP)[2]
     return name if config.endswith(f"{_STAMP}{name}\n") and "\n" not in name else ""
 
@@ -134,7 +134,7 @@ def write(edge: Path, given: bundle.Bundle) -> Version:
 
 
 def same(one: bundle.Bundle, other: bundle.Bundle) -> bool:
-    """Return whether two versions differ only in what the running worker exchanges."""
+    """Return whether two versions differ only in files that may change while the worker runs."""
     return one.config == other.config and _lasting(one.files) == _lasting(other.files)
 
 

@@ -55,7 +55,7 @@ def main(arguments: Sequence[str], environment: Mapping[str, str] = os.environ) 
 
 def _name(text: str) -> str:
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", text):
-        raise argparse.ArgumentTypeError(f"is not a name of a grant (got {text})")
+        raise argparse.ArgumentTypeError(f"must be the name of a grant (got {text})")
     return text
 
 

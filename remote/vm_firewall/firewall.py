@@ -1,4 +1,4 @@
-"""The grants that are in force, and the rules that they come to."""
+"""The grants that are in force, and the rules that they make."""
 
 import contextlib
 import fcntl
@@ -24,8 +24,8 @@ def allow(name: str, grant: Grant, connection: str = "", printed: str = "") -> s
 
     Args:
         name: Its name.
-        grant: What to let in.
-        connection: The ``SSH_CONNECTION`` of who brings it.
+        grant: The grant.
+        connection: The sender's ``SSH_CONNECTION``.
         printed: The previous output for the same grant, which is updated; empty if there was none.
 
     Raises:
@@ -33,7 +33,7 @@ def allow(name: str, grant: Grant, connection: str = "", printed: str = "") -> s
     """
     _check_lets_in(grant, connection)
     with _locked() as folder:
-        # One that is given again need not be readable.
+        # The old file of this grant need not be readable.
         grants = _others(folder, name)
         made = mark.made(printed)
         _put_into_force(folder, {**grants, name: KeptGrant(grant=grant, mark=made)}, name)
@@ -45,10 +45,10 @@ def forbid(name: str, printed: str | None = None) -> str:
 
     Args:
         name: Its name.
-        printed: The output of the ``allow`` to undo; None if any is.
+        printed: The output of the ``allow`` to undo; None for any.
 
     Returns:
-        What there is to say of it.
+        A message for the operator.
 
     Raises:
         FirewallError: nft is missing or refuses the rules.
@@ -68,7 +68,7 @@ def forbid(name: str, printed: str | None = None) -> str:
 
 
 def leftovers(grants: Mapping[str, KeptGrant], changed: str) -> set[str]:
-    """Return the names of the leftovers that go, because another grant has SSH answered.
+    """Return the names of the leftovers to remove, because another grant allows SSH.
 
     Args:
         grants: All, by name.
@@ -84,7 +84,7 @@ def leftovers(grants: Mapping[str, KeptGrant], changed: str) -> set[str]:
 
 @contextlib.contextmanager
 def _locked() -> Iterator[Path]:
-    """Give the folder of the grants, which no other command changes meanwhile."""
+    """Yield the folder of the grants, locked against other commands."""
     folder = FOLDER / "firewall"
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     with (folder / "lock").open("w") as lock:
@@ -107,7 +107,7 @@ def _check_lets_in(grant: Grant, connection: str) -> None:
 
 
 def _put_into_force(folder: Path, grants: Mapping[str, KeptGrant], changed: str) -> None:
-    """Have the grants in force and kept, of which one was changed, or deleted."""
+    """Put the grants into force and store them, after one was changed or deleted."""
     gone = leftovers(grants, changed)
     stay = [grants[each].grant for each in sorted(grants) if each not in gone]
     rules = ruleset(stay)
@@ -126,7 +126,7 @@ def _put_into_force(folder: Path, grants: Mapping[str, KeptGrant], changed: str)
 
 
 def _load_at_boot(text: str) -> None:
-    """Have systemd load the rules at each boot, also if an earlier command was cut short."""
+    """Make systemd load the rules at each boot, also if an earlier command was cut short."""
     enabled = _UNIT_FILE.parent / "sysinit.target.wants" / _UNIT_FILE.name
     if not _UNIT_FILE.exists() or _UNIT_FILE.read_text() != text:
         write_whole(_UNIT_FILE, text)

@@ -1,4 +1,4 @@
-"""A grant: which traffic may come to a VM."""
+"""A grant: the traffic that may reach a VM."""
 
 import ipaddress
 import json
@@ -8,14 +8,14 @@ from typing import Any
 
 @dataclass(frozen=True, kw_only=True)
 class Grant:
-    """The traffic that may come in, besides answers to the VM's own requests."""
+    """The traffic that may reach a VM, besides answers to its own requests."""
 
     ssh: tuple[str, ...] = ()
-    """Networks from which SSH is answered."""
+    """Networks from which SSH is allowed."""
     edges: tuple[str, ...] = ()
     """Addresses that may use ``edge_ports``."""
     edge_ports: str = ""
-    """One port, or the first and the last with a hyphen between them."""
+    """One port, or the first and the last one with a hyphen between them."""
     public: tuple[int, ...] = ()
     """TCP ports for everybody."""
 
@@ -28,7 +28,7 @@ class Grant:
         """Read what ``to_json`` made.
 
         Raises:
-            ValueError, TypeError, LookupError: It is no grant.
+            ValueError, TypeError, LookupError: It is not a grant.
         """
         return cls.of(json.loads(text))
 
@@ -37,7 +37,7 @@ class Grant:
         """Return the grant in a document, which may have more keys.
 
         Raises:
-            ValueError, TypeError, LookupError: It is no grant.
+            ValueError, TypeError, LookupError: It is not a grant.
         """
         return cls(
             ssh=tuple(document["ssh"]),

@@ -1,4 +1,4 @@
-"""A grant in its file, with the mark of the command that has put it into force."""
+"""A stored grant, with the mark of the command that has put it into force."""
 
 import json
 from dataclasses import asdict, dataclass
@@ -14,9 +14,9 @@ class KeptGrant:
 
     grant: Grant
     mark: str = ""
-    """Of the ``allow`` that has put it into force last; empty if an older version kept none."""
+    """The mark of the last ``allow`` for it; empty if an older version stored none."""
     leftover: bool = False
-    """Whether its command was undone, and it stays so that SSH is answered at all."""
+    """Whether its command was undone, and the grant stays only because no other one allows SSH."""
 
     def to_json(self) -> str:
         """Return it as one line."""
@@ -25,10 +25,10 @@ class KeptGrant:
 
     @classmethod
     def from_json(cls, text: str) -> "KeptGrant":
-        """Read what this or an older version has kept.
+        """Read the text that this or an older version has stored.
 
         Raises:
-            ValueError, TypeError, LookupError: It is no grant.
+            ValueError, TypeError, LookupError: It is not a grant.
         """
         document = json.loads(text)
         grant = Grant.of(document)

@@ -1,4 +1,4 @@
-"""What the kernel has in force: nft's rules, and its table of connections."""
+"""The kernel's state: nft's rules, and the table of connections."""
 
 import contextlib
 import subprocess
@@ -11,7 +11,7 @@ _CONNTRACK = Path("/proc/sys/net/netfilter/nf_conntrack_max")
 
 
 def check(rules: str) -> None:
-    """Check rules without a change.
+    """Check rules without loading them.
 
     Raises:
         FirewallError: nft is missing or refuses them.
@@ -26,7 +26,7 @@ def load(rules: str) -> None:
         FirewallError: nft is missing or refuses them.
     """
     _nft(rules)
-    with contextlib.suppress(OSError, ValueError):  # of a kernel that has no such table
+    with contextlib.suppress(OSError, ValueError):  # the kernel has no such table
         if int(_CONNTRACK.read_text()) < CONNECTIONS:
             _CONNTRACK.write_text(str(CONNECTIONS))
 

@@ -1,4 +1,4 @@
-"""The rules for ``nft`` that grants come to, and the unit that loads them at boot."""
+"""The rules for ``nft`` that grants make, and the unit that loads them at boot."""
 
 import ipaddress
 from collections.abc import Iterable
@@ -24,8 +24,8 @@ _SAID_ON_THE_WAY = (
     " accept",
 )
 _SSH_ONLY = template_of(_PACKAGE, "ssh-only.nft")
-"""For when the rules do not load, for instance because a power failure has truncated their file: an
-empty one is no error to nft. They need little of the kernel."""
+"""Used if the rules do not load, for instance because a power failure has truncated their file: nft
+accepts an empty file. They need little of the kernel."""
 
 
 def unit(folder: Path) -> str:
@@ -39,7 +39,7 @@ def unit(folder: Path) -> str:
 
 
 def ruleset(grants: Iterable[Grant]) -> str:
-    """Return the rules for ``nft`` that replace all of ours by those of the grants."""
+    """Return the rules for ``nft`` that replace all earlier ones of Gatehouse."""
     lines: list[str] = []
     public: set[int] = set()
     for grant in grants:

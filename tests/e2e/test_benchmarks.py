@@ -1,4 +1,4 @@
-"""`make bench QUICK=1`: what needs no lab is measured and told. The figures decide nothing."""
+"""`make bench QUICK=1` measures and reports everything that needs no lab; no figure is judged."""
 
 import json
 import re

@@ -1,4 +1,4 @@
-"""What an application and the logs are told of a client: the real HAProxy and the real Traefik."""
+"""The client's data in an application's requests and in the logs: real HAProxy, real Traefik."""
 
 import contextlib
 import dataclasses
@@ -187,7 +187,7 @@ def ask(
 
 
 def is_told(got: dict[str, list[str]], client: str, scheme: str, port: int) -> None:
-    """Check everything that an application is told of a client: nothing of it is forged."""
+    """Check that nothing in an application's request about its client is forged."""
     assert got["x-forwarded-for"] == [client]
     assert got["x-real-ip"] == [client]
     assert got["x-forwarded-proto"] == [scheme]

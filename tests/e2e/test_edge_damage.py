@@ -106,7 +106,7 @@ def test_files_that_may_be_of_an_edge_are_left_alone_until_somebody_says_so(edge
         edge.folder.mkdir()
         (edge.folder / "access.log").write_text("{}\n")
         refused = edge.run("apply", edge.text(backend))
-        assert "edge.folder: holds files of others" in refused.stderr
+        assert "edge.folder: contains files that are not the edge's" in refused.stderr
         said = re.search(r"`(touch \S+)`", refused.stderr)
         assert said is not None
         assert not (edge.folder / "lock").exists()

@@ -60,7 +60,7 @@ def serving(site: Site, app: App, services: dict[str, dict[str, Any]]) -> Stack:
 
 
 class Client:
-    """One connection that is kept, and says what it is told to as it is."""
+    """A kept connection that sends each request exactly as given."""
 
     def __init__(self, site: Site) -> None:
         self._connection = http.client.HTTPConnection(site.address, timeout=10)

@@ -95,7 +95,7 @@ def test_an_edge_whose_shells_were_killed_is_supervised_again(
             assert edge.worker() == worker, "nothing was reloaded"
             said = capsys.readouterr().out
             for each in told:
-                assert f"what keeps {each} running had ended" in said
+                assert f"the loop that keeps {each} running had ended" in said
             assert is_logged(edge)
             again()
             assert capsys.readouterr().out == "", "once"

@@ -101,7 +101,7 @@ def test_the_command_that_was_replaced_does_not_take_the_edge_away(
         assert (old.returncode, new.returncode) == (0, 0), new.stderr
         done = reach(server, edge, tmp_path, "remove", printed=old.stdout)
         assert (done.returncode, done.stderr) == (0, "")
-        assert "was put into force again since, so it stays" in done.stdout
+        assert "was applied again since, so it stays" in done.stdout
         assert edge.get() == (200, ADDRESS)
         done = reach(server, edge, tmp_path, "remove", printed=new.stdout)
         assert done.returncode == 0, done.stderr

@@ -239,7 +239,7 @@ def new_id() -> str:
 def exchange(
     connection: http.client.HTTPConnection, method: str = "GET", path: str = "/"
 ) -> tuple[int, str]:
-    """Send one request of its own id, and return the answer's status and body."""
+    """Send one request with a unique id, and return the answer's status and body."""
     connection.request(method, path, headers={"Host": APP, "X-Id": new_id()})
     answer = connection.getresponse()
     return answer.status, answer.read().decode()

@@ -66,7 +66,7 @@ def inside(process: int) -> Iterator[None]:
 
 @contextlib.contextmanager
 def namespace() -> Iterator[int]:
-    """Yield a process with a network namespace of its own."""
+    """Yield a process with its own network namespace."""
     with subprocess.Popen(["unshare", "--net", "cat"], stdin=subprocess.PIPE) as process:
         own = Path("/proc/self/ns/net").readlink()
         try:

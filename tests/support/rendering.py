@@ -150,7 +150,7 @@ def edge_bundle(stack: Stack) -> Bundle:
 
 
 def _certificates(stack: Stack, spec: Spec | None) -> None:
-    """Hold what the edge agent is told of certificates against the config."""
+    """Compare the edge agent's specification of certificates with the config."""
     tls = stack.edge.tls
     assert (spec is None) == (tls is None)
     if tls is None or spec is None:

@@ -1,7 +1,7 @@
-"""The real Traefik, told by a Docker that is none which containers there are.
+"""The real Traefik with a fake Docker, which lists containers that do not exist.
 
-Its Docker provider reads the labels as it does on a VM, and its API tells what came of them. There
-is nothing behind the containers' address, which no request leaves this machine for.
+Its Docker provider reads the labels as it does on a VM, and its API shows the resulting
+configuration. Nothing answers at the containers' address, and no request leaves this machine.
 """
 
 import json
@@ -52,9 +52,9 @@ class Started:
     web: str
     """``address:port`` of its entrypoint."""
     api: urllib.request.Request
-    """For what it knows, as its agent would ask."""
+    """A request for its configuration, as the agent would send it."""
     log: Path
-    """What it has printed."""
+    """The file of its output."""
 
 
 @contextmanager

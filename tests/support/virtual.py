@@ -1,4 +1,4 @@
-"""A VM that is none: the agent and the real Traefik, with a Docker that only tells."""
+"""A fake VM: the agent and the real Traefik, with a fake Docker that only answers questions."""
 
 import contextlib
 import http.client
@@ -35,13 +35,13 @@ NETWORK = "apps"
 EDGE = ("127.0.0.1",)
 HOST = "app.example.org"
 TCP = "app"
-"""The service that ``TcpApp`` is of."""
+"""The service of ``TcpApp``."""
 BYE = b"bye"
 THINKS = 0.3  # seconds before it says so: longer than the 0.1 s that Traefik gives by default
 
 
 def inspected(container: "App | TcpApp") -> dict[str, Any]:
-    """Return what Docker tells of a container."""
+    """Return Docker's description of a container."""
     return {
         "Id": container.id,
         "Name": f"/{container.id}",
@@ -72,7 +72,7 @@ def labels_of(
 
 
 class App:
-    """A container: an HTTP server on an address of its own."""
+    """A container: an HTTP server on its own address."""
 
     def __init__(
         self,
@@ -181,7 +181,7 @@ class TcpApp:
 
     def _talk(self, connection: socket.socket) -> None:
         self._open.add(connection)
-        with connection, contextlib.suppress(OSError):  # whoever checks is gone already
+        with connection, contextlib.suppress(OSError):  # the client of the check has gone already
             connection.sendall(self.id.encode())
             received = b""
             while data := connection.recv(65536):
@@ -207,11 +207,11 @@ class Docker:
         self.event = threading.Condition()
         self.events: list[dict[str, Any]] = []
         self.busy_with: set[str] = set()
-        """Of whom it says nothing, as of a container that it is starting."""
+        """The containers about which it does not answer, as about one that it is starting."""
         self.idle = threading.Condition()
         self.images: set[str] = set()
         self.inspections: Counter[str] = Counter()
-        """How often it has told of a container."""
+        """How often each container was inspected."""
         docker = self
 
         class Handler(BaseHTTPRequestHandler):

@@ -1,4 +1,4 @@
-"""Checks across keys: those that contradict each other, or do not fit the machine.
+"""Checks across keys: keys that contradict each other, or do not fit the machine.
 
 Each check yields ``path: what is wrong; what to do (got value)``. Pure: facts about the machine are
 arguments. Every check takes time in proportion to the size of the config.
@@ -22,7 +22,7 @@ from components.config.models.stack import Stack
 from components.placement import vm_names
 
 _SOCKET_FOLDER_LIMIT = 85
-"""HAProxy has room for 97 characters in a socket's path: `/master.sock` has 12."""
+"""HAProxy allows 97 characters in a socket's path, of which `/master.sock` takes 12."""
 
 
 def across(stack: Stack) -> Iterable[str]:

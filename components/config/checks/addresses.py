@@ -1,4 +1,4 @@
-"""Addresses that VMs keep: on a bridge, or in the own network."""
+"""Fixed addresses of VMs: on a bridge, or in Gatehouse's own network."""
 
 import ipaddress
 from collections.abc import Iterable
@@ -20,7 +20,7 @@ def on_bridge(path: str, address: IPv4Interface, network: Network) -> Iterable[s
 
 
 def of_a_machine(path: str, address: IPv4Interface) -> Iterable[str]:
-    """Yield the error of an ``address`` that means a network instead of a machine."""
+    """Yield the error of an ``address`` that stands for a network rather than a machine."""
     if address.ip in (address.network.network_address, address.network.broadcast_address):
         yield (
             f"{path}: is the network's own address or its broadcast address; choose one between"

@@ -11,7 +11,7 @@ _Services = Mapping[str, Service]
 
 @dataclass
 class _Owners:
-    """The services that serve a path on the domains right below a domain: two at most."""
+    """The services that serve a path on the domains one level below a domain: two at most."""
 
     hosts: dict[str, str] = field(default_factory=dict)
     """A domain of each owner."""
@@ -21,12 +21,12 @@ class _Owners:
             self.hosts.setdefault(owner, host)
 
     def other_than(self, name: str) -> tuple[str, str] | None:
-        """Return an owner other than ``name``, and its domain."""
+        """Return a service other than ``name`` that has the path, and its domain."""
         return next((each for each in self.hosts.items() if each[0] != name), None)
 
 
 def claims(services: _Services) -> Iterable[str]:
-    """Yield domains and paths that two services claim, or that one takes from another."""
+    """Yield domains and paths that two services claim, or that one service hides from another."""
     claimed: dict[tuple[str, str], str] = {}
     for name, service in services.items():
         yield from twice(f"services.{name}.hosts", service.hosts)
@@ -42,7 +42,7 @@ def claims(services: _Services) -> Iterable[str]:
 
 
 def _shadows(claimed: Mapping[tuple[str, str], str]) -> Iterable[str]:
-    """Yield the wildcards whose whole path another service's domain takes.
+    """Yield the wildcards that get no request, because another service's domain takes them all.
 
     A domain wins over a wildcard whatever their paths. One example for each wildcard is enough.
     """
@@ -66,7 +66,7 @@ def _shadows(claimed: Mapping[tuple[str, str], str]) -> Iterable[str]:
 
 
 def _prefixes(path: str) -> Iterable[str]:
-    """Yield the paths that ``path`` is below, the longest first; the root is empty."""
+    """Yield ``path``'s parents, the longest first; the root is an empty text."""
     while "/" in path:
         path = path.rpartition("/")[0]
         yield path
@@ -85,8 +85,8 @@ def _aliases(services: _Services) -> Iterable[str]:
         yield from twice(path, aliases)
         if aliases and service.main_domain is None:
             yield (
-                f"{path}: need a whole domain in services.{name}.hosts to redirect to"
-                f" (got {aliases[0]})"
+                f"{path}: redirect to a domain without `*`, and services.{name}.hosts has none;"
+                f" add one (got {aliases[0]})"
             )
         for index, alias in enumerate(aliases):
             if alias in served:

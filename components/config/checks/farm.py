@@ -45,7 +45,7 @@ def _network(stack: Stack) -> Iterable[str]:
 
 
 def _reach(farm: Farm) -> Iterable[str]:
-    """Yield the error of VMs that only their hypervisor could reach.
+    """Yield an error if only the hypervisor could reach the VMs.
 
     libvirt rejects new connections from outside into a network behind NAT.
     """

@@ -1,7 +1,7 @@
 """Names of resources that are composed of several names.
 
-Pulumi identifies a resource by type and name; a duplicate fails in the middle of a run. All parts
-may have hyphens, so different parts can make the same name.
+Pulumi identifies a resource by type and name; a duplicate fails in the middle of a run. Each part
+of a name may contain hyphens, so different parts can make the same name.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -10,7 +10,7 @@ from components.config.models.service import Service
 from components.placement import allowed, on_vm, spread, volume_name
 
 _Made = tuple[str, str, str, str]
-"""A type, a name, the path of the key that it is made of, and that key's value."""
+"""A type, a name, the path of the key that the name comes from, and that key's value."""
 
 
 def names(services: Mapping[str, Service], vms: Sequence[str]) -> Iterable[str]:

@@ -31,7 +31,7 @@ class TakenPort:
     port: int
 
     def meets(self, other: "TakenPort") -> bool:
-        """Whether Linux refuses one listener while the other one exists."""
+        """Whether Linux refuses one of two listeners while the other exists."""
         return self.port == other.port and _overlap(self.address, other.address)
 
 
@@ -55,7 +55,7 @@ def ports(stack: Stack, own: Sequence[str] = ()) -> Iterable[str]:
 
 
 def ours(stack: Stack) -> Iterator[TakenPort]:
-    """Yield Gatehouse's listeners on the edge's machine, by the keys with their ports."""
+    """Yield Gatehouse's listeners on the edge's machine, by the keys that set their ports."""
     edge, bind = stack.edge, _address(stack.edge.bind)
     yield TakenPort(name="edge.port", address=bind, port=edge.port)
     if edge.tls is not None:

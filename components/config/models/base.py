@@ -61,10 +61,10 @@ class Matching:
 
 @dataclass(frozen=True)
 class Called:
-    """Annotates a key with the words of other tools for it, for errors about unknown keys.
+    """Annotates a key with other tools' names for it, for errors about unknown keys.
 
-    Case, hyphens and underscores do not count. Words that mean the key in one place only, or
-    several keys, are in ``components.config.vocabulary``.
+    Case, hyphens and underscores do not count. Names that mean the key in one place only, or that
+    mean several keys, are in ``components.config.vocabulary``.
     """
 
     words: str
@@ -107,8 +107,8 @@ def printable(value: str) -> str:
 def lines(value: str) -> str:
     """Return text of one or several lines, or raise ``ValueError``.
 
-    Linux takes any byte but NUL in variables and arguments. Of control characters only line ends
-    and tabs are for text; the others are typing errors, or would act on a terminal that shows them.
+    Linux takes any byte but NUL in variables and arguments. The only control characters that belong
+    in text are line ends and tabs. Others are typing errors, or would act on a terminal.
     """
     pattern = r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff]"
     return _without(pattern, "must be text", value)
@@ -160,7 +160,7 @@ def _not_too_long(seconds: int) -> int:
 
 
 def _enough(memory: int) -> int:
-    """Return a VM's memory, or raise ``ValueError`` if Debian cannot start with it.
+    """Return a VM's memory, or raise ``ValueError`` if it is too little for Debian.
 
     The VM itself keeps an eighth, at least 128 MiB, and Docker gives a container at least 6 MiB.
     """
@@ -274,7 +274,7 @@ Secret = Annotated[
     AfterValidator(printable),
     Field(json_schema_extra={"secret": True}),
 ]
-"""Text of one line that never appears in plain in the state, a log or an error."""
+"""One line of text that never appears unencrypted in the state, a log or an error."""
 SecretText = Annotated[
     str,
     AfterValidator(lines),

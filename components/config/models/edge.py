@@ -144,7 +144,7 @@ class Tls(Model):
     hsts: _Off = Field(
         default=parse_duration("17520h"),
         json_schema_extra={"default": "17520h"},
-        description="How long browsers use only HTTPS after a visit; `false` sends no such header.",
+        description="How long browsers use only HTTPS after a visit; `false` omits the header.",
         examples=["24h"],
     )
     acme: Acme | None = Field(
@@ -258,9 +258,9 @@ class Edge(Model):
     )
     max_connections: Annotated[int, Field(ge=100, le=1_000_000)] | None = Field(
         default=None,
-        description="About how many connections of clients the edge takes at once, up to 230 more;"
-        " others wait. By default 4096 for each GiB of its host's memory, limited by the host's"
-        " file descriptors.",
+        description="How many client connections the edge takes at once; it may take up to 230"
+        " more. Others wait. By default 4096 for each GiB of its host's memory, limited by the"
+        " host's file descriptors.",
         examples=[20_000],
     )
     client_connections: _CountOrOff = Field(

@@ -1,6 +1,6 @@
 """Parse and check domains, addresses, networks and URLs as operators write them.
 
-Each function returns the value, or raises ``ValueError`` with the rule that it breaks.
+Each function returns the value, or raises ``ValueError`` with the rule that the value breaks.
 """
 
 import base64
@@ -37,8 +37,8 @@ def alone(value: str) -> str:
 def in_punycode(domain: str) -> str | None:
     """Return the ``xn--`` form of a domain or wildcard; None if it has none.
 
-    By IDNA 2003, as in Python's standard library. Where IDNA 2008 differs (ß, ς, joiners), browsers
-    disagree, and only the registrar knows.
+    This uses IDNA 2003, as Python's standard library does. Where IDNA 2008 differs (ß, ς, joiners),
+    browsers disagree, and only the registrar knows.
     """
     if re.search("[ßẞς\u200c\u200d]", domain):
         return None
@@ -77,7 +77,7 @@ def of_another_machine(value: str) -> str:
 def listened_on(value: str) -> str:
     """Return an address that a program can listen on."""
     given = ipaddress.ip_address(value)
-    if given.version == 6 and given.is_link_local:  # Linux wants the interface too
+    if given.version == 6 and given.is_link_local:  # Linux needs the interface too
         raise ValueError("must be an address to listen on; fe80::/10 needs an interface")
     if isinstance(given, ipaddress.IPv6Address) and given.ipv4_mapped is not None:
         raise ValueError(f"must be an address to listen on; write {given.ipv4_mapped} as IPv4")
@@ -187,8 +187,8 @@ _ED25519_BYTES = 32
 def whole_key(value: str) -> str:
     """Return a public SSH key, or raise ``ValueError`` if it is not complete.
 
-    By RFC 4253, section 6.6: fields with their lengths ahead of them, of which the first is the
-    algorithm.
+    By RFC 4253, section 6.6, a key is a list of fields, each after its length. The first field is
+    the algorithm.
     """
     algorithm, _, text = value.partition(" ")
     try:

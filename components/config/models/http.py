@@ -30,7 +30,7 @@ _TEXT = (
     *("application/javascript", "application/json", "application/xml", "image/svg+xml"),
     *("application/manifest+json", "application/rss+xml", "application/atom+xml"),
 )
-"""Types that are text; the others are compressed already, or hardly shrink."""
+"""Types of text. Other types are compressed already, or hardly shrink."""
 
 _CRYPT = r"\$(?:5\$(?:rounds=([0-9]+)\$)?[./0-9A-Za-z]{1,16}\$[./0-9A-Za-z]{43}|" + (
     r"6\$(?:rounds=([0-9]+)\$)?[./0-9A-Za-z]{1,16}\$[./0-9A-Za-z]{86})"
@@ -51,7 +51,7 @@ _ANSWER_HEADERS = frozenset(
         *("proxy-authentication-info", "retry-after", "location", "content-range"),
     )
 )
-"""Those of some answers only, among them the edge's own; one for all would make them wrong."""
+"""Headers that only some answers need, also the edge's own; one value for all would be wrong."""
 
 _MAPPED = ipaddress.IPv6Network("::ffff:0:0/96")
 """IPv4 clients as an IPv6 socket shows them."""
@@ -96,7 +96,7 @@ def _header_name(value: str) -> str:
     if value.lower() == "strict-transport-security":
         raise ValueError("is set by edge.tls.hsts; remove it here")
     if value.lower() == "x-request-id":
-        raise ValueError("is set by the edge, another one for each request; remove it here")
+        raise ValueError("is set by the edge, anew for each request; remove it here")
     return value
 
 
@@ -169,7 +169,7 @@ def container_cookie(service: str) -> str:
 def vm_cookie(service: str) -> str:
     """Return the name of the cookie by which the edge sends a client back to its VM.
 
-    No service has an underscore in its name, so it is no other service's `container_cookie`.
+    It cannot be another service's `container_cookie`, because no service's name has an underscore.
     """
     return f"gatehouse-{service}_vm"
 
@@ -303,13 +303,13 @@ class Http(Model):
     ] = Field(
         default=None,
         description="Compress answers with gzip for clients that take it, if the application has"
-        " not; `true` for all that is text. See [HTTP](http.md) on secrets in pages.",
+        " not; `true` for all text. See [HTTP](http.md) on secrets in pages.",
         examples=[True, {"types": ["text/html", "application/wasm"]}],
     )
     aliases: Annotated[tuple[Domain, ...], List] = Field(
         default=(),
-        description="More domains, which only redirect to the first of `hosts` that is no wildcard,"
-        " with path and query.",
+        description="More domains, which only redirect to the first of `hosts` that is not a"
+        " wildcard, with path and query.",
         examples=[["www.example.net"]],
     )
     headers: Annotated[
@@ -323,13 +323,14 @@ class Http(Model):
     )
     protocol: Annotated[Literal["http", "h2c"], Called("grpc_pass")] = Field(
         default="http",
-        description="The container's protocol: HTTP/1.1, or HTTP/2 without TLS as of gRPC servers.",
+        description="The container's protocol: HTTP/1.1, or HTTP/2 without TLS, as gRPC servers"
+        " use it.",
         examples=["h2c"],
     )
 
     @property
     def least_rate_after(self) -> int:
-        """The seconds that a body may lag behind the least rate; 0 for no such limit.
+        """The seconds that a body may lag behind the minimum rate; 0 for no limit.
 
         gRPC's streams may be silent, so `h2c` has a limit only if the config sets one.
         """

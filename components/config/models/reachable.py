@@ -37,7 +37,7 @@ def within(network: _Network, *, loopback: bool = True) -> str | None:
 
 
 def overlapped(network: IPv4Network) -> IPv4Network | None:
-    """Return a special network that a network overlaps, where VMs cannot be; None if none."""
+    """Return a special network, where VMs cannot be, that a network overlaps; None if none."""
     special = (*(each for each, _ in _KINDS), *_LOOPBACK, _LINK_LOCAL)
     found = (each for each in special if isinstance(each, IPv4Network) and each.overlaps(network))
     return next(found, None)

@@ -42,8 +42,8 @@ _LabelKey = Annotated[
 
 
 PIDS = 1024
-"""How many processes and threads a container may have: enough for servers with a thread for each of
-some hundred clients, and a tenth of what a VM of 2 GiB has room for."""
+"""How many processes and threads a container may have. It is enough for a server with a thread for
+each of some hundred clients, and a tenth of the number that a VM of 2 GiB has room for."""
 
 
 class Health(Model):
@@ -184,7 +184,7 @@ class Service(Model):
     )
     tcp: Tcp | None = Field(
         default=None,
-        description="Instead of `hosts`, for other protocols than HTTP: the edge's port.",
+        description="Instead of `hosts`, for protocols other than HTTP: the edge's port.",
         examples=[{"port": 5432}],
     )
     port: Port = Field(description="The port that the container listens on.", examples=[80])
@@ -299,7 +299,7 @@ class Service(Model):
 
     @property
     def container_check_path(self) -> str:
-        """The path of a container's check."""
+        """The path that a container's health check asks for."""
         return self.health.path or ("/" if self.strip_path else self.path)
 
     @property

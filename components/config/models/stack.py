@@ -12,7 +12,7 @@ from components.config.models.hosts import in_ascii
 from components.config.models.service import Service
 
 DOCKER_HUB = ("docker.io", "index.docker.io", "registry-1.docker.io")
-"""Docker Hub's names in images' names; the last one is its API's host."""
+"""Docker Hub's hosts in names of images; the last one is the host of its API."""
 
 _NOT_DOCKER_HUB = ("docker.com", "hub.docker.com", "registry.hub.docker.com", "registry.docker.io")
 

@@ -1,8 +1,8 @@
 -- Limits the size and the slowness of request bodies while they pass.
 --
--- `filter lua.bodies <service> max <bytes> behind <seconds>`, the last two optional. HAProxy 2.6 can do
--- neither without Lua. Error pages, which the line before this one names, are read with this script:
--- filters are made in the chroot.
+-- `filter lua.bodies <service> max <bytes> behind <seconds>`; `max` and `behind` are optional. HAProxy
+-- 2.6 can do neither without Lua. The error pages in `PAGES` are read when this script is loaded: the
+-- filters run in the chroot, where these files are out of reach.
 
 local LEAST_RATE = 500 -- bytes/s, as Apache's RequestReadTimeout has it by default
 local TEXTS = {
@@ -61,7 +61,7 @@ function bodies:http_payload(txn, message)
   end
   local size = message:input()
   if self.max and self.size + size > self.max then
-    -- The end of a chunked body and its trailers are counted in `input` too.
+    -- `input` also counts the end of a chunked body and its trailers.
     size = #(message:body() or "")
     if self.size + size > self.max then
       refuse(self, txn, message, 413)
@@ -70,7 +70,7 @@ function bodies:http_payload(txn, message)
   self.size = self.size + size
   if self.behind then
     local now = seconds()
-    -- While something waits to be sent, it is the application that is slow.
+    -- While data waits to be sent, the application is the slow one.
     local waited = self.seen and message:output() == 0 and now - self.seen or 0
     self.late = math.max(0, self.late + waited - size / LEAST_RATE)
     self.seen = now

@@ -1,6 +1,6 @@
-"""Shut a VM down as ``controller.boot`` does, by the environment of older states.
+"""Shut a VM down as ``controller.boot`` does, with the environment variables of older states.
 
-There, the role's name stands for its commands.
+Those have the role's name instead of its commands.
 """
 
 import os
@@ -12,7 +12,7 @@ _DRAIN = {"containers": "python3 agent.py evacuate {seconds:.0f}", "edge": ""}
 
 if __name__ == "__main__":
     role = os.environ.get("GATEHOUSE_ROLE", "containers")
-    # To wait takes the other two, and no state's delete command does.
+    # `wait` needs the two others, but no state's delete command runs it.
     os.environ |= {
         "GATEHOUSE_DRAIN": _DRAIN[role],
         "GATEHOUSE_READY": "",

@@ -238,7 +238,7 @@ def test_a_vm_that_was_waited_for_again_stays_on(
     first, second = (boot.marked(settings(), "10.90.0.23") for _ in range(2))
     for printed in (f"10.90.0.23 {first}", "10.90.0.23"):
         boot.shutdown(settings(), printed)
-        assert "was waited for again since, so it stays on" in capsys.readouterr().err
+        assert "has been applied again since, so it stays on" in capsys.readouterr().err
         assert not (tmp_path / "asked").exists()
     boot.shutdown(settings(timeout=0), f"10.90.0.23 {second}")
     assert (tmp_path / "asked").exists()

@@ -1,4 +1,4 @@
-"""The test of the test: the load generator counts every failure, and nothing that is none."""
+"""The test of the test: the load generator counts every failure, and nothing else."""
 
 import asyncio
 import json

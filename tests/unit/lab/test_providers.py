@@ -90,7 +90,7 @@ def test_a_failing_script_shows_its_own_words() -> None:
 
 def test_a_script_that_does_not_end_is_stopped_with_its_children(tmp_path: Path) -> None:
     script = f"sleep 60 & echo $! > {tmp_path}/pid; wait"
-    with pytest.raises(ProviderError, match="no end within 1 s"):
+    with pytest.raises(ProviderError, match="stopped at its time limit of 1 s"):
         LocalCommand().create(Shell(), call({"create": script}, timeout=0.5 + 0.2))
     assert ended(int((tmp_path / "pid").read_text()))
 

@@ -82,7 +82,7 @@ def test_aliases_that_stand_for_too_much_are_refused_at_once() -> None:
     (problem,) = problems_of("\n".join(lines))
     assert problem.endswith("its aliases stand for more than 1000000 values")
     (problem,) = problems_of("config: &c\n  gatehouse:farm: *c\n")
-    assert problem.endswith("the alias in line 1 holds itself")
+    assert problem.endswith("the alias in line 1 contains itself")
 
 
 @pytest.mark.parametrize(

@@ -146,7 +146,7 @@ MISTAKES: list[Mistake] = [
     (
         f"{HTTP}/headers",
         {"x-request-id": False},
-        "services.app.http.headers.x-request-id: is set by the edge, another one for each request;"
+        "services.app.http.headers.x-request-id: is set by the edge, anew for each request;"
         " remove it here (got x-request-id)",
     ),
     (
@@ -218,7 +218,8 @@ MISTAKES: list[Mistake] = [
     (
         APP,
         another(hosts=["*.example.org"], http={"aliases": ["b.example.net"]}),
-        "services.app.http.aliases: need a whole domain in services.app.hosts to redirect to"
+        "services.app.http.aliases: redirect to a domain without `*`, and services.app.hosts has"
+        " none; add one"
         " (got b.example.net)",
     ),
     ("edge/host", "Edge", "edge.host: must be an IP address or a domain in lower case (got Edge)"),

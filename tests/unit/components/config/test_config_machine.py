@@ -42,7 +42,7 @@ def test_a_missing_image_is_told_before_anything_is_made() -> None:
         ("debian.raw", b"\xeb\x63\x90" + bytes(509), "a raw disk, so convert it with `qemu-img"),
         ("sparse.qcow2", bytes(512), "empty"),
         ("none.qcow2", b"", "empty"),
-        ("cut.qcow2", seed.qcow2(bytes(512))[:20], "the beginning of one"),
+        ("cut.qcow2", seed.qcow2(bytes(512))[:20], "only the beginning of one"),
     ],
     ids=["xz", "gzip", "tar", "a web page", "raw", "zeros", "empty", "cut off"],
 )
@@ -53,7 +53,7 @@ def test_an_image_that_is_no_disk_image_is_told_before_anything_is_made(
     image.write_bytes(content)
     raw = changed("farm/image", str(image))
     (problem_of_image,) = [each for each in on(machine.facts(parse(raw)), raw) if "image" in each]
-    assert problem_of_image.startswith("farm.image: is no qcow2 disk image but ")
+    assert problem_of_image.startswith("farm.image: is not a qcow2 disk image but ")
     assert problem in problem_of_image
     assert problem_of_image.endswith(f"give a readable qcow2 file or a URL (got {image})")
 
@@ -115,7 +115,7 @@ def test_an_error_page_that_cannot_be_used_is_told_by_its_path(tmp_path: Path) -
     problems = [each for each in on(facts, raw) if "error_pages" in each]
     path = "services.app.http.error_pages"
     assert problems == [
-        f"{path}.429: has 60001 bytes, and HAProxy, which keeps an answer in one buffer, takes"
+        f"{path}.429: has 60001 bytes, but HAProxy keeps an answer in one buffer and takes at most"
         f" 60000; put images and styles elsewhere (got {large})",
         f"{path}.502: must be text in UTF-8 (got {odd})",
         f"{path}.503: cannot be read: No such file or directory (got {tmp_path}/none.html)",

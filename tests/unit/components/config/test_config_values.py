@@ -291,7 +291,7 @@ def test_an_image_is_a_file(tmp_path: Path) -> None:
         str(tmp_path / "none"): "does not exist",
         str(image / "below"): "cannot be read: Not a directory",
         "/" + "a" * 300: "cannot be read: File name too long",
-        "/dev/null": "is no file",
+        "/dev/null": "is not a file",
         str(image): None,
         "https://example.org/a": None,
     }

@@ -201,8 +201,8 @@ def test_the_answer_says_what_to_write(place: str, key: str, answer: str) -> Non
 )
 def test_who_lists_clients_to_keep_out_is_not_sent_to_who_may_come_in(place: str, key: str) -> None:
     problem = problem_with(place, key, ["10.1.2.3"])
-    assert f"Gatehouse has no {key}: there is no list of clients to keep out; " in problem
-    assert "allow lists those who may come in, and all others get a 403" in problem
+    assert f"Gatehouse has no {key}: single clients cannot be blocked; " in problem
+    assert "allow lists the clients that are allowed, and all others get a 403" in problem
 
 
 _REVERSED = re.compile("deny|order|block|black|reject|exclude|except|hide|disable|remove|^no_|^rw$")

@@ -54,8 +54,8 @@ def endless(connection: socket.socket) -> None:
 @pytest.mark.parametrize(
     ("answer", "why"),
     [
-        (trickling, "no end of it after 1 s"),
-        (trickling_headers, "no end of it after 1 s"),
+        (trickling, "no complete answer after 1 s"),
+        (trickling_headers, "no complete answer after 1 s"),
         (endless, "it is longer than 1048576 bytes"),
         (lambda _: None, "Remote end closed connection without response"),
         (lambda each: each.sendall(b"HTTP/1.1 200 OK\r\n\r\n{}"), None),

@@ -250,7 +250,8 @@ def test_the_certificates_of_a_list_have_to_be_right(authority: Authority, tmp_p
         f" (got {tmp_path}/3/fullchain.pem)",
         f"edge.tls.certificates.4.fullchain: has no CERTIFICATE in it; {pairs}"
         f" (got {tmp_path}/4/fullchain.pem)",
-        "edge.tls.certificates.5.privkey: is no private key that can be read without a passphrase;"
+        "edge.tls.certificates.5.privkey: is not a private key that can be read without a"
+        " passphrase;"
         f" {pairs} (got {tmp_path}/5/privkey.pem)",
     )
 

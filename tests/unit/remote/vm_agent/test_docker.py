@@ -1,4 +1,4 @@
-"""Answers of Docker that are none."""
+"""Invalid answers of Docker."""
 
 import subprocess
 

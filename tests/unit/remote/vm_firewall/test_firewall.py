@@ -24,7 +24,7 @@ CLIENT = "10.90.0.1 40000 10.90.0.10 22"
 
 @pytest.fixture
 def nft(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """Have a VM without anything; gives what nft was told to put into force."""
+    """Set up a VM without grants; return the rules that nft gets."""
     told: list[str] = []
 
     def run(words: tuple[str, ...], **options: str) -> subprocess.CompletedProcess[str]:
