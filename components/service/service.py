@@ -70,7 +70,15 @@ class Service(pulumi.ComponentResource):
             for slot in slots(name, args.counts)
         }
         for slot in slots(name, args.counts):
-            self._record(slot, args.hosts[slot.vm])
+            if helds := volumes_of(name, args.config, slot.vm):
+                host = args.hosts[slot.vm]
+                Mounted(
+                    slot.name,
+                    helds,
+                    pulumi.ResourceOptions(parent=host.vm),
+                    container=self.containers[slot.name].id,
+                    disk=host.vm.disk,
+                )
         self.serving = {
             slot.name: args.hosts[slot.vm].serving(
                 f"{slot.name}-serving",
@@ -86,28 +94,6 @@ class Service(pulumi.ComponentResource):
                 "containers": list(self.containers),
                 **kept_of_service(self.config, name, self.counts),
             }
-        )
-
-    def _record(self, slot: Slot, host: ContainerHost) -> None:
-        """Record the volumes of a container, if it has any."""
-        helds = volumes_of(slot.service, self.config, slot.vm)
-        if not helds:
-            return
-        vm, container = host.vm, self.containers[slot.name]
-        keeps = slot.index == 0 and not all(held.expendable for held in helds)
-        Mounted(
-            slot.name,
-            helds,
-            pulumi.ResourceOptions(
-                parent=vm,
-                # An update with `--target` may leave the VM unprotected. The engine deletes what
-                # this depends on only after this. A VM's first container of a service is the last
-                # to go.
-                depends_on=[container, vm.domain, vm.volume],
-                protect=keeps or None,
-            ),
-            container=container.id,
-            disk=vm.disk,
         )
 
     def _keeping(self, held: Held, host: ContainerHost) -> pulumi.ResourceOptions:

@@ -75,8 +75,6 @@ class Run:
     resources: dict[str, Registered] = field(default_factory=dict)
     state: dict[str, dict[str, Any]] = field(default_factory=dict)
     """What the engine would keep: each resource's type and outputs, by its URN."""
-    mounted: dict[str, bool] = field(default_factory=dict)
-    """Whether the engine protects the record of each container's volumes."""
     outputs: dict[str, Any] = field(default_factory=dict)
     registered: list[tuple[str, str]] = field(default_factory=list)
     """The type and name of each resource: two of one type cannot have one name."""
@@ -187,9 +185,6 @@ class Monitor(mocks.MockMonitor):
         known = (request.type, request.name)
         assert known not in self.run.registered, f"two resources are called {known}"
         self.run.registered.append(known)
-        if request.type == "gatehouse:data:Mounted":  # which has its container's name
-            self.run.mounted[request.name] = request.protect
-            return answer
         self.run.resources[request.name] = Registered(
             urn=answer.urn,
             type=request.type,

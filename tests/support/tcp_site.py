@@ -25,7 +25,7 @@ VMS = ("web-0", "web-1", "web-2")
 
 
 class Vm:
-    """A VM that is none: the agent as a process of its own, and threads as containers."""
+    """A fake VM: the agent as a separate process, and threads as containers."""
 
     def __init__(self, name: str, folder: Path) -> None:
         folder.mkdir()

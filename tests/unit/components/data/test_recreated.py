@@ -53,12 +53,3 @@ def test_a_first_preview_warns_of_nothing(caplog: pytest.LogCaptureFixture) -> N
     caplog.set_level(logging.WARNING)
     program.run(config(DATA, FOLDER), preview=True)
     assert "creates a new, empty" not in caplog.text
-
-
-def test_the_record_of_a_containers_data_protects_what_it_is_on() -> None:
-    run = program.run(config(DATA, FOLDER, farm__vms=2, services__hello__replicas=3))
-    assert run.mounted == {"hello-web-0-0": True, "hello-web-0-1": False, "hello-web-1-0": True}
-    mixed = program.run(config(expendable(DATA), FOLDER, services__hello__replicas=1))
-    assert mixed.mounted == {"hello-web-0-0": True}
-    given_up = program.run(config(expendable(DATA), services__hello__replicas=1))
-    assert given_up.mounted == {"hello-web-0-0": False}
