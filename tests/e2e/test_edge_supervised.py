@@ -25,11 +25,9 @@ ADDRESS = "127.0.2.1"
 
 def pids(edge: Edge, pattern: str) -> list[int]:
     """Return the processes of an edge whose command line has this."""
-    return [
-        pid
-        for pid, words in processes.command_lines()
-        if str(edge.instance.folder) in " ".join(words) and re.search(pattern, " ".join(words), re.DOTALL)
-    ]
+    lines = ((pid, " ".join(words)) for pid, words in processes.command_lines())
+    folder = str(edge.instance.folder)
+    return [pid for pid, line in lines if folder in line and re.search(pattern, line, re.DOTALL)]
 
 
 LOOPS = r"^(flock|/bin/sh -c) .*(haproxy\.cfg|keeper\.pyz log)"
