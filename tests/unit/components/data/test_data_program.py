@@ -13,15 +13,8 @@ from hypothesis import HealthCheck, given, settings
 from components.data.check import DataError
 from components.vm import hardening
 from tests.support import program
-from tests.unit.components.data.test_data import (
-    CONFIGS,
-    DATA,
-    FOLDER,
-    SAID,
-    config,
-    expendable,
-    words,
-)
+from tests.support.data import DATA, FOLDER, SAID, config, expendable
+from tests.unit.components.data.test_data_any_configs import CONFIGS, words
 
 
 @pytest.fixture(autouse=True)

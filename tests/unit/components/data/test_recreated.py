@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from tests.support import program
-from tests.unit.components.data.test_data import DATA, FOLDER, config, expendable
+from tests.support.data import DATA, FOLDER, config, expendable
 
 VOLUME = "services.hello.volumes.0: this update creates a new, empty volume data on web-0"
 DISK = "web-0: this update creates a new, empty disk in place of one that holds data"
