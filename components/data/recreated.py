@@ -12,10 +12,9 @@ from typing import Any
 import pulumi
 
 from components.data.inventory import Inventory
+from components.data.state import DISK, VOLUME, outputs_of
 from components.placement import volume_name
 
-DISK = "libvirt:index/volume:Volume"
-VOLUME = "docker:index/volume:Volume"
 _HOW = "because of `--replace` or because {program} did not list it during `--refresh`"
 _STOP = "do not continue, and see docs/operations.md, Data on VMs"
 
@@ -41,21 +40,20 @@ def kept(
         after: What the config asks for.
         resources: The type and outputs of each resource in the state, by its URN.
     """
-    names = {
-        (each["type"], urn.split("::", 3)[3]): str((each.get("outputs") or {}).get("name") or "")
-        for urn, each in resources.items()
-        if each["type"] in (DISK, VOLUME)
-    }
+    outputs = outputs_of(resources)
+    disks, volumes = outputs.get(DISK, {}), outputs.get(VOLUME, {})
     now = {(each.vm, *each.key): each for each in after.volumes if not each.expendable}
     found = {}
     for old in before.volumes:
         if (held := now.get((old.vm, *old.key))) is None:
             continue
         disk = f"{held.vm}-disk"
-        if (name := names.get((DISK, disk))) is not None:
+        if disk in disks:
+            name = _name(disks[disk])
             found[disk] = MustStay(name=name, warning=_disk(held.vm, name, after))
         resource = volume_name(held.service, held.vm, held.what)
-        if held.place == "name" and (name := names.get((VOLUME, resource))) is not None:
+        if held.place == "name" and resource in volumes:
+            name = _name(volumes[resource])
             path = f"services.{held.service}.volumes.{held.index}"
             found[resource] = MustStay(name=name, warning=_volume(path, held.what, held.vm, name))
     return found
@@ -111,6 +109,10 @@ def _disk(vm: str, name: str, after: Inventory) -> str:
         f" {_HOW.format(program='libvirt')}. If the old one{_in_brackets(name)} is still in {pool}"
         f" on the hypervisor, {_STOP}"
     )
+
+
+def _name(outputs: Mapping[str, Any]) -> str:
+    return str(outputs.get("name") or "")
 
 
 def _in_brackets(name: str) -> str:

@@ -51,22 +51,34 @@ _VM = "gatehouse:vm:Vm"
 _SERVICE = "gatehouse:service:Service"
 _MOUNTED = "gatehouse:data:Mounted"
 _EDGE = "gatehouse:edge:Edge"
-_DISK = "libvirt:index/volume:Volume"
+DISK = "libvirt:index/volume:Volume"
 _DOMAIN = "libvirt:index/domain:Domain"
-_VOLUME = "docker:index/volume:Volume"
+VOLUME = "docker:index/volume:Volume"
 _CONTAINER = "docker:index/container:Container"
 _COMMAND = "command:local:Command"
 _NO_PATH = "no path"
 
 
+def outputs_of(resources: Mapping[str, Any]) -> Mapping[str, Mapping[str, Mapping[str, Any]]]:
+    """Return the outputs of each resource in a state, by its type and its name.
+
+    Args:
+        resources: Each resource's ``type`` and ``outputs``, by its URN.
+    """
+    found: dict[str, dict[str, Mapping[str, Any]]] = {}
+    for urn, resource in resources.items():
+        found.setdefault(resource["type"], {})[_name(urn)] = resource.get("outputs") or {}
+    return found
+
+
+def _name(urn: str) -> str:
+    return urn.split("::", 3)[3]
+
+
 class _State:
     def __init__(self, resources: Mapping[str, Any]) -> None:
-        self._outputs: dict[str, dict[str, Mapping[str, Any]]] = {}
-        self._urns: dict[tuple[str, str], str] = {}
-        for urn, resource in resources.items():
-            kind, name = resource["type"], urn.split("::", 3)[3]
-            self._outputs.setdefault(kind, {})[name] = resource.get("outputs") or {}
-            self._urns[kind, name] = urn
+        self._outputs = outputs_of(resources)
+        self._urns = {(each["type"], _name(urn)): urn for urn, each in resources.items()}
         # The commands too: a refresh drops containers that have vanished, but no commands.
         served = (name for name in self._outputs.get(_COMMAND, {}) if name.endswith("-serving"))
         slots = (*self._outputs.get(_CONTAINER, {}), *(each[: -len("-serving")] for each in served))
@@ -81,12 +93,12 @@ class _State:
 
     def vms(self) -> list[str]:
         """Return the names of the VMs: also of those whose component was renamed or removed."""
-        disks = (name for name in self._outputs.get(_DISK, {}) if name.endswith("-disk"))
+        disks = (name for name in self._outputs.get(DISK, {}) if name.endswith("-disk"))
         return sorted({*self.names(_VM), *(name.removesuffix("-disk") for name in disks)})
 
     def made(self, vm: str, farm: Farm) -> Made | None:
         """Return what a VM was made of; None if it was not made, or holds no containers."""
-        disk = self._of(_DISK, f"{vm}-disk")
+        disk = self._of(DISK, f"{vm}-disk")
         record = self._of(_VM, vm).get("made")
         number = vm.rpartition("-")[2]
         if not disk or not number.isdigit():
@@ -127,7 +139,7 @@ class _State:
         pool = self._of("libvirt:index/pool:Pool", "farm-pool").get("target") or {}
         capacity = self._of(_COMMAND, "farm-room").get("environment") or {}
         found = {
-            "farm.image": self._of(_DISK, "farm-image").get("source"),
+            "farm.image": self._of(DISK, "farm-image").get("source"),
             "farm.memory": _size(domain.get("memory"), MEBIBYTE),
             "farm.vcpus": _number(domain.get("vcpu")),
             "farm.disk": _size(disk.get("size"), 1),
@@ -153,7 +165,7 @@ class _State:
     def protected(self, vm: str) -> tuple[str, ...]:
         """Return the URNs of a VM's resources that the engine can protect."""
         parts = (
-            *((_DOMAIN, "domain"), (_DISK, "disk"), (_DISK, "cloudinit")),
+            *((_DOMAIN, "domain"), (DISK, "disk"), (DISK, "cloudinit")),
             (_COMMAND, "hostkey-keygen"),
         )
         found = (self._urns.get((kind, f"{vm}-{part}")) for kind, part in parts)
@@ -161,7 +173,7 @@ class _State:
 
     def has_lost_its_disk(self, vm: str) -> bool:
         """Whether its disk has vanished while its seed disk exists."""
-        disks = self._outputs.get(_DISK, {})
+        disks = self._outputs.get(DISK, {})
         return f"{vm}-cloudinit" in disks and f"{vm}-disk" not in disks
 
     def vanished(self, vms: Iterable[str]) -> Mapping[str, str]:
@@ -169,7 +181,7 @@ class _State:
         mounted = {(vm, *key) for _, vm, key in self._recorded()}
         found = {}
         for vm in vms:
-            if f"{vm}-disk" in self._outputs.get(_DISK, {}):
+            if f"{vm}-disk" in self._outputs.get(DISK, {}):
                 continue
             outputs = self._of(_VM, vm)
             records = [each for each in outputs.get("data") or () if not each["expendable"]]
@@ -203,7 +215,7 @@ class _State:
     def lacks(self, held: Held) -> bool:
         """Whether the Docker volume is missing in the state; Docker itself may still have it."""
         name = volume_name(held.service, held.vm, held.what)
-        return held.place == "name" and name not in self._outputs.get(_VOLUME, {})
+        return held.place == "name" and name not in self._outputs.get(VOLUME, {})
 
     def known_to_vms(self, vms: Mapping[str, Made]) -> Mapping[tuple[str, *Key], Held]:
         """Return the data that the VMs' own outputs record.
@@ -236,7 +248,7 @@ class _State:
     def _seen(self, service: str, vms: Iterable[str]) -> Iterator[Held]:
         for vm in vms:
             start = f"{service}-{vm}-"
-            for name, outputs in self._outputs.get(_VOLUME, {}).items():
+            for name, outputs in self._outputs.get(VOLUME, {}).items():
                 if name.startswith(start):
                     path = self._mounted(start, str(outputs.get("name")))
                     yield _unkept(service, vm, "name", name.removeprefix(start), path)
